@@ -1,0 +1,1 @@
+"""Measure, explain and train over-parameterized PyTorch models."""

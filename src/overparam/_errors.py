@@ -1,0 +1,57 @@
+"""The one place that words a complaint."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+
+class NumericalError(ArithmeticError):
+    """A computation that was asked for correctly broke down numerically."""
+
+
+class UsageError(Exception):
+    """The command line was used wrongly; its message is one line, its exit status 2."""
+
+
+def expect(
+    condition: Any,
+    where: str,
+    expected: str,
+    got: Any,
+    hint: str = "",
+    error: type[Exception] = ValueError,
+) -> None:
+    """Raise unless `condition` holds, in the wording every error of the library has.
+
+    Args:
+        condition: Anything with a truth value.
+        where: The call as the user would type it, such as ``"MaSS(lr=...)"``.
+        expected: What would have been right.
+        got: What came instead, value included.
+        hint: The next thing to try, as a sentence.
+        error: The class to raise; `TypeError` for types, `NumericalError` for numbers
+            that broke down.
+
+    Example:
+        >>> expect(False, "MaSS(lr=...)", "a positive number", -1, "use 0.1.")
+        Traceback (most recent call last):
+        ValueError: `MaSS(lr=...)` expected a positive number, got -1.
+        Hint: use 0.1.
+    """
+    if not condition:
+        raise error(f"`{where}` expected {expected}, got {got}." + (hint and f"\nHint: {hint}"))
+
+
+def unknown(where: str, kind: str, name: str, choices: Iterable[str]) -> NoReturn:
+    """Raise for a name that is not among the choices, offering the nearest.
+
+    Example:
+        >>> unknown("load('diggits')", "a data set", "diggits", ["digits", "iris"])
+        Traceback (most recent call last):
+        ValueError: `load('diggits')` expected a data set out of digits, iris, got 'diggits'.
+        Hint: did you mean 'digits'?
+    """
+    choices = sorted(choices)
+    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
+    hint = f"\nHint: did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"`{where}` expected {kind} out of {', '.join(choices)}, got {name!r}.{hint}")

@@ -1,0 +1,235 @@
+"""A module as a function of its parameters, evaluated without leaving a trace."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from overparam._errors import expect
+from overparam._types import Inputs, Params
+
+# Layers whose training mode ties the examples of a batch together or draws random numbers:
+# a per-example derivative then does not exist, or is another one at every call.
+_MIXES = (nn.modules.batchnorm._BatchNorm,)
+_DRAWS = (nn.modules.dropout._DropoutNd, nn.RReLU)
+
+
+def n_examples(x: Inputs) -> int:
+    """Length of the batch axis."""
+    if isinstance(x, Tensor):
+        return len(x)
+    return len(next(iter(x.values() if isinstance(x, Mapping) else x)))
+
+
+def take(x: Inputs, index: slice | Tensor | Sequence[int]) -> Inputs:
+    """The examples at `index`, in the form of `x`."""
+    if isinstance(x, Tensor):
+        return x[index]
+    if isinstance(x, Mapping):
+        return {name: value[index] for name, value in x.items()}
+    return tuple(value[index] for value in x)
+
+
+def chunks(n: int, chunk_size: int | None) -> list[slice]:
+    """Slices that cover ``range(n)``, each at most `chunk_size` long; `None` means one."""
+    size = chunk_size or max(n, 1)
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def tensors(x: Inputs) -> list[Tensor]:
+    """The tensors that make up a batch."""
+    if isinstance(x, Tensor):
+        return [x]
+    return list(x.values() if isinstance(x, Mapping) else x)
+
+
+def trainable(model: nn.Module, params: Sequence[str] | None = None, where: str = "") -> Params:
+    """Parameters to differentiate by, under the first name of each.
+
+    A tied parameter occurs once. They are the model's own tensors, not copies.
+
+    Args:
+        model: Any module.
+        params: Names to keep; `None` means all that require a gradient.
+        where: The public call this is for, for the error message.
+    """
+    everything = dict(model.named_parameters())
+    if params is None:
+        chosen = {name: p for name, p in everything.items() if p.requires_grad}
+        expect(
+            chosen,
+            where,
+            "a model with at least one trainable parameter",
+            f"{type(model).__name__} with {len(everything)} parameters, none of which "
+            "requires a gradient",
+            hint="set requires_grad_(True) on what is trained.",
+        )
+    else:
+        missing = [name for name in params if name not in everything]
+        expect(
+            not missing and len(params) > 0,
+            where.replace("model=", "params=") or "params",
+            "names from model.named_parameters()",
+            missing or "none",
+            hint=f"the model has {', '.join(list(everything)[:6])}"
+            + (", …" if len(everything) > 6 else "."),
+        )
+        chosen = {name: everything[name] for name in params}
+    devices = {p.device for p in chosen.values()}
+    expect(
+        len(devices) == 1,
+        where,
+        "parameters on one device",
+        f"parameters on {', '.join(sorted(map(str, devices)))}",
+        hint="move the model to one device first.",
+    )
+    return chosen
+
+
+def call(model: nn.Module, x: Inputs) -> Tensor:
+    """`model(x)`, with several tensors as arguments or keywords."""
+    if isinstance(x, Tensor):
+        return model(x)
+    return model(**x) if isinstance(x, Mapping) else model(*x)
+
+
+def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
+    """The map (params, x) ↦ outputs. Parameters not in `params` keep the model's values."""
+
+    def function(params: Params, x: Inputs) -> Tensor:
+        if isinstance(x, Mapping):
+            return torch.func.functional_call(model, params, (), dict(x))
+        return torch.func.functional_call(model, params, x)
+
+    return function
+
+
+def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:
+    """Raise unless `x` is a non-empty batch of finite numbers, of n examples if n is given."""
+    known = isinstance(x, (Tensor, tuple, Mapping)) and all(
+        isinstance(value, Tensor) for value in tensors(x)
+    )
+    expect(
+        known and len(tensors(x)) > 0,
+        where,
+        "a tensor, or a tuple or mapping of tensors",
+        type(x).__name__,
+        hint="torch.as_tensor makes one of an array.",
+        error=TypeError,
+    )
+    lengths = {len(value) if value.ndim else 0 for value in tensors(x)}
+    expect(len(lengths) == 1, where, "tensors of one batch length", f"lengths {sorted(lengths)}")
+    expect(lengths != {0}, where, "at least one example", "an empty batch")
+    expect(n is None or lengths == {n}, where, f"{n} examples", f"{min(lengths)}")
+    for value in tensors(x):
+        if value.is_floating_point():
+            bad = int((~torch.isfinite(value)).sum())
+            expect(
+                bad == 0,
+                where,
+                "finite numbers",
+                f"{bad} of {value.numel()} that are NaN or infinite",
+                hint="impute or drop the rows that hold them.",
+            )
+
+
+def expect_deterministic(model: nn.Module, where: str) -> None:
+    """Raise if a layer in training mode mixes the batch's examples or draws random numbers."""
+    for name, module in model.named_modules():
+        expect(
+            not (module.training and isinstance(module, _MIXES)),
+            where,
+            "a model whose output per example does not depend on the others",
+            f"{type(module).__name__} {name!r} in training mode",
+            hint="call model.eval() first: it then uses its running statistics.",
+        )
+        expect(
+            not (module.training and isinstance(module, _DRAWS) and getattr(module, "p", 1) > 0),
+            where,
+            "a model without random layers",
+            f"{type(module).__name__} {name!r} in training mode",
+            hint="call model.eval() first.",
+        )
+
+
+def expect_outputs(outputs: object, n: int, where: str) -> Tensor:
+    """`outputs` as a tensor whose first axis is the batch of n examples, or an error."""
+    expect(
+        isinstance(outputs, Tensor),
+        where,
+        "a model that returns one tensor",
+        f"a {type(outputs).__name__}",
+        hint="wrap the model in a module whose forward picks the logits.",
+        error=TypeError,
+    )
+    assert isinstance(outputs, Tensor)
+    expect(
+        outputs.ndim >= 1 and len(outputs) == n,
+        where,
+        f"a model that maps a batch of {n} to {n} outputs",
+        f"an output of shape {tuple(outputs.shape)}",
+        hint="the first axis is the batch axis.",
+    )
+    return outputs
+
+
+def expect_separate(model: nn.Module, x: Inputs, outputs: Tensor, where: str) -> None:
+    """Raise unless the outputs of the first example are the same when it comes alone.
+
+    Layers that mix a batch's examples without being a known kind (attention over the batch,
+    `x - x.mean(0)`) are found by this one extra forward pass of a single example.
+    """
+    if n_examples(x) < 2:
+        return
+    with undisturbed(model), torch.no_grad():
+        alone = call(model, take(x, slice(0, 1)))[0]
+    reference = outputs[0].detach()
+    scale = float(reference.abs().max()) + torch.finfo(reference.dtype).tiny
+    difference = float((alone - reference).abs().max()) / scale
+    expect(
+        difference <= 2e3 * torch.finfo(reference.dtype).eps,
+        where,
+        "a model whose output per example does not depend on the others",
+        f"outputs of example 0 that differ by {difference:.1e} (relative) when it comes alone",
+        hint="the tangent kernel of two examples exists only if each has outputs of its own.",
+    )
+
+
+@contextmanager
+def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]:
+    """Leave the model as it was: mode, gradients, buffers and random numbers.
+
+    Inside, fused attention is switched to the plain kernel, which alone has forward-mode and
+    second derivatives, and TF32 is off, since it makes Gram matrices indefinite.
+
+    Args:
+        model: The module that is about to be evaluated.
+        evaluation: Put every submodule into evaluation mode inside.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    flags = [(p, p.requires_grad) for p in model.parameters()]
+    grads = [(p, p.grad) for p in model.parameters()]
+    buffers = [(b, b.detach().clone()) for b in model.buffers()]
+    cuda = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        if evaluation:
+            for module, _ in modes:
+                module.training = False
+        with torch.random.fork_rng(devices=cuda), sdpa_kernel([SDPBackend.MATH]):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        for module, mode in modes:
+            module.training = mode
+        for p, flag in flags:
+            p.requires_grad_(flag)
+        for p, grad in grads:
+            p.grad = grad
+        with torch.no_grad():
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Set up the project's environment once, then run a task in it.
+
+    python3 x.py demo            diagnose a network on real digits, write report.html
+    python3 x.py test [ARGS…]    every test (ARGS go to pytest)
+    python3 x.py check           format, lint and types
+    python3 x.py bench [NAME]    benchmarks/bench_NAME.py; without NAME, their list
+    python3 x.py docs            the documentation, into docs/_build
+    python3 x.py run ARGS…       the command line, inside the environment
+
+Needs Python 3.11 or newer with pip and venv, nothing else. What pip is told by its own
+configuration or by PIP_… variables (an index, a proxy, a folder of wheels) is obeyed.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+STAMP = VENV / "set-up-finished"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def fingerprint() -> str:
+    """What the environment depends on: the interpreter and the two requirement files."""
+    digest = hashlib.sha256(sys.version.encode())
+    digest.update(os.path.realpath(sys.executable).encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        digest.update((HERE / name).read_bytes())
+    return digest.hexdigest()
+
+
+def set_up() -> None:
+    """Create .venv and install into it. The stamp is written last, so an interrupted
+    set-up starts again, and a finished one is recognised without asking pip."""
+    wanted = fingerprint()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    try:
+        import ensurepip  # noqa: F401  (absent where a system splits venv off)
+        import venv
+    except ImportError:
+        sys.exit(
+            "x.py: this Python comes without venv.\n"
+            "Hint: install it (Debian and Ubuntu: apt install python3-venv) and run x.py again."
+        )
+    print(
+        "x.py: setting up .venv. The first time this downloads PyTorch and its companions\n"
+        "      (about 1 GB for a CPU build; several GB where pip picks an accelerator build).",
+        file=sys.stderr,
+        flush=True,
+    )
+    venv.EnvBuilder(clear=True, with_pip=True).create(VENV)
+    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # torch alone and first: a companion that asks for "torch" then finds it there and
+    # cannot pull in another build.
+    torch = next(
+        line.split("#")[0].strip()
+        for line in (HERE / "constraints.txt").read_text().splitlines()
+        if line.startswith("torch==")
+    )
+    for packages in ([torch], ["-e", f"{HERE}[dev]"]):
+        if subprocess.call([*install, "-c", str(HERE / "constraints.txt"), *packages]):
+            sys.exit(
+                f"x.py: pip could not install {' '.join(packages)} (its message is above).\n"
+                "Hint: check the connection or pip's configuration (PIP_INDEX_URL, PIP_PROXY, "
+                "PIP_FIND_LINKS), then run x.py again; it starts over."
+            )
+    STAMP.write_text(wanted)
+
+
+def run(*command: str) -> int:
+    """Run a command in the environment; its exit status."""
+    try:
+        return subprocess.call([str(PYTHON), *command], cwd=HERE)
+    except KeyboardInterrupt:
+        return 130
+
+
+def demo() -> int:
+    """Diagnose the built-in network on the bundled digits."""
+    return run("-m", "overparam", "diagnose", "--html", str(HERE / "report.html"))
+
+
+def test(*args: str) -> int:
+    """Run every test."""
+    return run("-m", "pytest", *args)
+
+
+def check() -> int:
+    """Format, lint and types; all three run, whatever the first finds."""
+    return max(
+        run("-m", "ruff", "format", "--check", "."),
+        run("-m", "ruff", "check", "."),
+        run("-m", "pyright"),
+    )
+
+
+def bench(*args: str) -> int:
+    """Run one benchmark, or list them."""
+    found = {path.stem[len("bench_") :]: path for path in (HERE / "benchmarks").glob("bench_*.py")}
+    if not args:
+        print("benchmarks: " + ", ".join(sorted(found)))
+        return 0
+    if args[0] not in found:
+        print(f"x.py bench: expected one of {', '.join(sorted(found))}, got {args[0]!r}.")
+        return 2
+    return run(str(found[args[0]]), *args[1:])
+
+
+def docs() -> int:
+    """Build the documentation; a warning is an error."""
+    return run(
+        "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html"
+    )  # fmt: skip
+
+
+def command_line(*args: str) -> int:
+    """Run the command line where the user stands, so that relative paths mean theirs."""
+    try:
+        return subprocess.call([str(PYTHON), "-m", "overparam", *args])
+    except KeyboardInterrupt:
+        return 130
+
+
+TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "docs": docs, "run": command_line}
+
+
+def main(argv) -> int:
+    """Check the interpreter and the task's name before anything is downloaded."""
+    if sys.version_info < (3, 11):
+        sys.exit("x.py: expected Python 3.11 or newer, got %d.%d." % sys.version_info[:2])
+    if not argv or argv[0] not in TASKS:
+        print(__doc__)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    set_up()
+    return TASKS[argv[0]](*argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
