@@ -1,0 +1,145 @@
+"""A user's own file as a data set."""
+
+import os
+import re
+from pathlib import Path
+
+from overparam._errors import expect
+from overparam.datasets.arrays import read_npz
+from overparam.datasets.dataset import Dataset, Task
+from overparam.datasets.named import load
+from overparam.datasets.tables import read_table
+
+_READERS = {".npz": read_npz, ".csv": read_table, ".parquet": read_table}
+# The first known suffix ends the path: a drive letter's colon comes before it, a colon
+# within the target's name after it.
+_SOURCE = re.compile(r"(.*?\.(?:npz|csv|parquet))(?::(.*))?", re.IGNORECASE | re.DOTALL)
+
+
+def parse_source(source: str) -> tuple[str, str | None]:
+    r"""A source as its path and its target, ``FILE[:TARGET]``.
+
+    Example:
+        >>> parse_source("houses.csv:price")
+        ('houses.csv', 'price')
+        >>> parse_source(r"C:\data\houses.csv:price: total")
+        ('C:\\data\\houses.csv', 'price: total')
+        >>> parse_source("digits")
+        ('digits', None)
+    """
+    match = _SOURCE.fullmatch(source)
+    if match is None:
+        return source, None
+    path, target = match.groups()
+    expect(
+        target != "",
+        f"load_file({source!r})",
+        "the name of a column after the colon",
+        "nothing",
+        hint="write FILE.csv:TARGET.",
+    )
+    return path, target
+
+
+def load_file(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    task: Task | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The data set in a user's `.npz`, `.csv` or `.parquet` file.
+
+    An `.npz` holds arrays ``x_train, y_train, x_test, y_test``, or ``X`` and ``y`` (also
+    ``x`` and ``y``); pickled objects are refused. Inputs of two axes are a table, of three or
+    four images. It may also bring ``feature_names``, ``class_names``, ``target_name``,
+    ``categories`` (a JSON list of level names per column, empty for a numerical one) and a
+    split: ``is_test`` (n,), ``split_is_train`` (splits, n) or ``split`` (n,) with 2 for the
+    test part.
+
+    A `.csv` is UTF-8 text with column names in its first line, separated by commas,
+    semicolons or tabs. Empty fields, ``?``, ``NA`` and the like are missing values. Columns
+    of text become level codes, dates become days since 1970. Left out with a warning: empty
+    columns, a numbering of the rows, text that differs in most rows.
+
+    The task follows from the target: names, booleans and categories are classes; whole
+    numbers are classes if they take at most 20 different values or are exactly 0…K-1;
+    everything else is a quantity.
+
+    Args:
+        path: The file.
+        target: The column to predict, or the array of an `.npz`. `None` means a column
+            called target, label, class or y, or the archive's usual arrays.
+        task: Overrides the rule above.
+        seed: Draws the fifth of the rows set aside for testing, class by class for a
+            classification, where the file brings no split.
+
+    Returns:
+        The data as stored; `prepare` scales and imputes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read or cannot be learned from; the message says why.
+
+    Cost:
+        The file is read into memory as a whole.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(folder + "/toy.npz", X=np.eye(10), y=np.arange(10) % 2)
+        ...     load_file(folder + "/toy.npz")
+        Dataset('toy', classification of table, 8 + 2 examples of shape (10,), 2 classes)
+    """
+    where = f"load_file({os.fspath(path)!r})"
+    path = Path(path).expanduser()
+    expect(
+        path.exists(),
+        where,
+        "a file",
+        "a path where there is none",
+        hint=f"relative paths start at {Path.cwd()}.",
+        error=FileNotFoundError,
+    )
+    expect(
+        path.is_file(),
+        where,
+        "a file",
+        "a directory",
+        hint=f"it holds {', '.join(sorted(file.name for file in path.iterdir())[:5]) or 'nothing'}."
+        if path.is_dir()
+        else "",
+    )
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(
+            f"`{where}` expected a file ending in {', '.join(_READERS)}, "
+            f"got {path.suffix or 'no suffix'!r}."
+        )
+    return reader(path, where, target=target, task=task, seed=seed)
+
+
+def resolve(source: str | os.PathLike[str], *, seed: int = 0) -> Dataset:
+    """The data set that a name or a file stands for: what ``--data`` accepts.
+
+    A path, or text with a known suffix or a directory in it, is a file, with the target after
+    a colon; anything else is a name for `load`.
+
+    Args:
+        source: ``"mnist"``, ``"houses.csv:price"``, ``Path("images.npz")``.
+        seed: Draws the split where the data bring none.
+
+    Raises:
+        ValueError: For an unknown name or an unreadable file.
+        FileNotFoundError: If there is no such file, or a known set is nowhere to be had.
+
+    Example:
+        >>> resolve("iris")
+        Dataset('iris', classification of table, 120 + 30 examples of shape (4,), 3 classes)
+    """
+    path, target = parse_source(os.fspath(source))
+    is_file = Path(path).suffix != "" or Path(path).is_absolute() or not isinstance(source, str)
+    if is_file or path.startswith((".", "~")) or "\\" in path:
+        return load_file(path, target, seed=seed)
+    return load(path, seed=seed)
