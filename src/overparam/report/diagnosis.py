@@ -1,0 +1,162 @@
+"""What a diagnosis's part of the page shows, as plain data for its template."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from overparam.report.advice import settings
+from overparam.report.events import event_table
+from overparam.report.figures.diagnosis import diagnosis_figures
+from overparam.report.figures.figure import Table, leading
+from overparam.report.images import grey_image
+from overparam.report.numbers import count, duration, number, percent
+from overparam.report.series import read_series
+
+LEVELS = {
+    "critical": ("Critical", "critical"),
+    "warning": ("Warning", "warnings"),
+    "unknown": ("Cannot tell", "cannot tell"),
+    "info": ("Note", "notes"),
+    "good": ("Good", "good"),
+}
+LONGEST_LIST = 50
+
+
+def diagnosis_view(document: Mapping) -> dict[str, Any]:
+    """Everything the template of a diagnosis fills in."""
+    statements = _statements(document["statements"] or [])
+    return {
+        "template": "diagnosis.html.j2",
+        "kind": "Diagnosis",
+        "title": _title(document),
+        "facts": _facts(document),
+        "statements": statements,
+        "outcome": _outcome(statements),
+        "settings": settings(document["advice"]),
+        "figures": diagnosis_figures(document),
+        "events": event_table(document["events"]),
+        "suspects": _suspects(document["suspects"]),
+        "numbers": _numbers(document),
+        "origin": origin(document),
+    }
+
+
+def _title(document: Mapping) -> str:
+    """The model and its data."""
+    model, data = document["model"].get("name"), document["data"].get("name")
+    return f"{model or 'A network'} on {data}" if data else str(model or "A network")
+
+
+def _facts(document: Mapping) -> list[str]:
+    """What was trained on what, in a line."""
+    model, data = document["model"], document["data"]
+    facts = []
+    if model.get("parameters") is not None:
+        facts.append(f"{number(model['parameters'])} parameters")
+    if model.get("parametrisation"):
+        facts.append(f"{model['parametrisation']} parametrisation")
+    samples = [
+        f"{number(data[part])} {word}" for part, word in _PARTS if data.get(part) is not None
+    ]
+    if samples:
+        facts.append(f"{' + '.join(samples)} samples")
+    if data.get("classes"):
+        facts.append(f"{number(data['classes'])} classes")
+    facts += [
+        str(value) for value in (data.get("loss"), document["advice"].get("optimizer")) if value
+    ]
+    if data.get("batch_size"):
+        facts.append(f"batches of {number(data['batch_size'])}")
+    if data.get("steps_run") is not None:
+        epochs = data.get("epochs_run")
+        within = f" in {number(epochs)} epochs" if epochs is not None else ""
+        facts.append(f"{number(data['steps_run'])} steps{within}")
+    return facts
+
+
+_PARTS = (("train", "training"), ("test", "test"))
+
+
+def _statements(statements: list[Mapping]) -> list[dict]:
+    """The statements by severity, each with its level in words."""
+    order = list(LEVELS)
+    rows = []
+    for statement in statements:
+        level = str(statement.get("level"))
+        level = level if level in LEVELS else "info"
+        name = str(statement.get("name") or "").replace("_", " ").capitalize()
+        shown = {"name": name, "level": level, "word": LEVELS[level][0]}
+        rows.append(
+            {**dict.fromkeys(("text", "value", "threshold", "action")), **statement, **shown}
+        )
+    return sorted(rows, key=lambda row: order.index(row["level"]))
+
+
+def _outcome(statements: list[dict]) -> list[tuple[str, str]]:
+    """How many statements there are of each level, worst first, as (level, words)."""
+    amounts = Counter(statement["level"] for statement in statements)
+    return [
+        (level, count(amounts[level], one.lower(), several))
+        for level, (one, several) in LEVELS.items()
+        if amounts[level]
+    ]
+
+
+def _suspects(suspects: list[Mapping] | None) -> dict[str, Any] | None:
+    """The suspect labels, with pictures where the inputs have any."""
+    if suspects is None:
+        return None
+    keys = ("id", "label", "predicted", "score", "posterior")
+    rows = [
+        {**{key: row.get(key) for key in keys}, "picture": grey_image(row.get("image"))}
+        for row in suspects[:LONGEST_LIST]
+    ]
+    return {
+        "rows": rows,
+        "pictures": any(row["picture"] for row in rows),
+        "left_out": max(0, len(suspects) - LONGEST_LIST),
+    }
+
+
+def _numbers(document: Mapping) -> dict[str, Table]:
+    """The run in numbers: each series summed up, and the layers."""
+    rows = []
+    for name in document["series"]:
+        series = read_series(document, name)
+        if series is not None:
+            values = [series.first, series.last, series.lowest, series.highest]
+            rows.append([name.replace("_", " "), len(series.measured), *values])
+    tables = {}
+    if rows:
+        columns = ["series", "values", "first", "last", "lowest", "highest"]
+        tables["What was measured along the run"] = Table(columns, rows)
+    layers = document["model"].get("layers") or []
+    if layers:
+        cells = [[layer.get(key) for key in ("name", "type", "parameters")] for layer in layers]
+        tables["Layers"] = leading(["layer", "type", "parameters"], cells)
+    return tables
+
+
+def origin(document: Mapping) -> dict[str, Any]:
+    """Where the numbers come from: the command, and rows of (label, value)."""
+    environment = document["environment"]
+    seconds, budget = environment.get("seconds"), environment.get("budget_seconds")
+    if seconds is None:
+        seconds = document.get("seconds")
+    within = f" of a budget of {duration(budget)}" if budget is not None else ""
+    seed = environment.get("seed", document.get("seed"))
+    apart = {"command", "seed"}
+    rows = [
+        (key, str(value))
+        for key, value in environment.items()
+        if not key.endswith("seconds") and key not in apart and isinstance(value, str | int)
+    ]
+    rows += [("seed", str(seed))] if seed is not None else []
+    rows += [("duration", duration(seconds) + within)] if seconds is not None else []
+    overhead = read_series(document, "overhead") if document["kind"] == "diagnosis" else None
+    if overhead is not None:
+        highest = f"at the end, {percent(overhead.highest)} at most"
+        rows.append(
+            ("cost of measuring", f"{percent(overhead.last)} of the training time {highest}")
+        )
+    return {"command": environment.get("command"), "rows": rows}

@@ -1,0 +1,61 @@
+"""Loss spikes as a table."""
+
+from collections.abc import Callable, Mapping
+from itertools import compress
+from typing import Any
+
+from overparam.report.figures.figure import Table, leading
+from overparam.report.numbers import number, percent
+
+
+def event_table(events: list[Mapping] | None) -> Table | None:
+    """The loss spikes, in the columns that hold anything; `None` where nobody looked for any."""
+    if events is None:
+        return None
+    cells = [[cell(event) for cell in _EVENT.values()] for event in events]
+    known = [any(row[i] is not None for row in cells) for i in range(len(_EVENT))]
+    return leading(list(compress(_EVENT, known)), [list(compress(row, known)) for row in cells])
+
+
+def _recovery(event: Mapping) -> Any:
+    """Steps until the loss was back."""
+    steps = event.get("steps_to_recover")
+    return "not recovered" if steps is None else steps
+
+
+def _around(event: Mapping) -> str | None:
+    """Sharpness before and after a spike, as far as it was measured."""
+    ends = event.get("sharpness_before"), event.get("sharpness_after")
+    if ends == (None, None):
+        return None
+    before, after = (number(end, 3) if end is not None else "?" for end in ends)
+    return f"{before} → {after}"
+
+
+def _samples(event: Mapping) -> str | None:
+    """The samples of the batch; of many, the first."""
+    ids = event.get("ids")
+    if not isinstance(ids, list):
+        return None
+    shown = ", ".join(str(item) for item in ids[:6])
+    return f"{shown} and {len(ids) - 6} more" if len(ids) > 6 else shown
+
+
+def _share(event: Mapping) -> str | None:
+    """How much of the rise lay in the leading directions."""
+    share = event.get("top_share")
+    return None if share is None else percent(share)
+
+
+# Heading: what an event has to say under it.
+_EVENT: dict[str, Callable[[Mapping], Any]] = {
+    "step": lambda event: event.get("step"),
+    "cause": lambda event: event.get("kind"),
+    "peak / before": lambda event: event.get("peak_ratio"),
+    "steps to recover": _recovery,
+    "rate / limit before": lambda event: event.get("ratio_before"),
+    "share in leading directions": _share,
+    "sharpness": _around,
+    "reason": lambda event: event.get("reason"),
+    "samples": _samples,
+}

@@ -1,0 +1,140 @@
+"""Panels stacked over one horizontal axis, and the traces they hold."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overparam.report.numbers import number
+from overparam.report.series import Series, thinned
+
+PANEL_HEIGHT = 190
+GAP = 42
+MARGIN = {"l": 52, "r": 12, "t": 24, "b": 44}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot of a stack: its label, its traces, and its vertical axis.
+
+    Attributes:
+        label: What the vertical axis measures, written above the panel.
+        traces: Plotly traces without axes.
+        log: Whether the axis is logarithmic, if the values allow it; see `scale`.
+        weight: Height relative to a panel of weight 1.
+        axis: Further settings of the vertical axis.
+    """
+
+    label: str
+    traces: list[dict]
+    log: bool = False
+    weight: float = 1.0
+    axis: dict | None = None
+
+
+def stack(panels: Sequence[Panel], x: dict) -> tuple[list[dict], dict]:
+    """The panels from top to bottom, as Plotly's data and layout."""
+    heights = [PANEL_HEIGHT * panel.weight for panel in panels]
+    inside = sum(heights) + GAP * (len(panels) - 1)
+    data: list[dict] = []
+    last = f"y{len(panels)}" if len(panels) > 1 else "y"
+    layout: dict[str, Any] = {
+        "height": round(inside + MARGIN["t"] + MARGIN["b"]),
+        "margin": MARGIN,
+        "xaxis": {"anchor": last, **x},
+        "annotations": [],
+    }
+    top = 1.0
+    for index, (panel, height) in enumerate(zip(panels, heights, strict=True), start=1):
+        suffix = "" if index == 1 else str(index)
+        bottom = max(0.0, top - height / inside)
+        layout[f"yaxis{suffix}"] = {
+            "domain": [bottom, top],
+            **(scale(_heights(panel)) if panel.log else {}),
+            **(panel.axis or {}),
+        }
+        layout["annotations"].append(_label(panel.label, f"y{suffix}"))
+        data += [{**trace, "xaxis": "x", "yaxis": f"y{suffix}"} for trace in panel.traces]
+        top = bottom - GAP / inside
+    return data, layout
+
+
+def _heights(panel: Panel) -> list[float]:
+    """Every number that a panel's vertical axis must show."""
+    return [value for trace in panel.traces for value in trace["y"] if value is not None]
+
+
+def scale(values: Sequence[float]) -> dict:
+    """The axis for values worth a logarithm: all positive, and a factor 3 apart at least.
+
+    Others get a linear axis, on which they are easier to read. Ticks are so spaced that their
+    labels, written out, do not meet.
+    """
+    if not values or min(values) <= 0 or max(values) < 3 * min(values):
+        return {"type": "linear"}
+    decades = math.log10(max(values) / min(values))
+    step = "D2" if decades <= 1.5 else math.ceil(decades / 5)
+    return {"type": "log", "dtick": step, "tickformat": "~g"}
+
+
+def _label(text: str, axis: str) -> dict:
+    """A panel's label, above its left edge: readable without turning the head."""
+    place = {"xref": "paper", "x": 0, "xanchor": "left"}
+    height = {"yref": f"{axis} domain", "y": 1, "yanchor": "bottom", "yshift": 3}
+    return {"text": text, "showarrow": False, "font": {"size": 12}, **place, **height}
+
+
+def step_axis() -> dict:
+    """The horizontal axis of a run."""
+    return {"title": {"text": "optimizer step"}}
+
+
+def line(series: Series, name: str, colour: str, **settings: Any) -> dict:
+    """A curve. Long series are thinned to what a screen can show, extremes kept."""
+    series = thinned(series)
+    markers = "lines+markers" if len(series.measured) <= 30 else "lines"
+    return {
+        "type": "scatter",
+        "mode": markers,
+        "name": name,
+        "x": list(series.steps),
+        "y": list(series.values),
+        "line": {"color": colour, "width": 2, **settings.pop("line", {})},
+        "marker": {"color": colour, "size": 5},
+        **settings,
+    }
+
+
+def horizontal(series: Series, value: float, name: str, colour: str = "var(--muted)") -> dict:
+    """A dashed line at a value, as long as the series beside it."""
+    return _rule([series.steps[0], series.steps[-1]], [value, value], name, colour)
+
+
+def vertical(x: float, low: float, high: float, name: str, colour: str) -> dict:
+    """A dashed line at a place on the horizontal axis."""
+    return _rule([x, x], [low, high], name, colour)
+
+
+def _rule(x: list[float], y: list[float], name: str, colour: str) -> dict:
+    """A straight dashed line. A trace, not a shape: it scales with logarithmic axes."""
+    dashed = {"color": colour, "width": 1.5, "dash": "dash"}
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": dashed}
+
+
+def log_ticks(low: float, high: float) -> dict:
+    """Ticks for a linear axis that shows exponents of ten, from `low` to `high`.
+
+    For bars, whose widths a logarithmic axis would distort.
+
+    Example:
+        >>> log_ticks(-1.1, 0.4)["ticktext"]
+        ['0.1', '0.2', '0.5', '1', '2']
+    """
+    steps = (1, 2, 5) if high - low <= 2 else (1,)
+    exponents = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [step * 10.0**exponent for exponent in exponents for step in steps]
+    ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+    return {
+        "tickvals": [math.log10(tick) for tick in ticks],
+        "ticktext": [number(tick, 3) for tick in ticks],
+    }

@@ -1,0 +1,93 @@
+"""Which learning rate the task bears: led along its limit, or swept."""
+
+from collections.abc import Mapping
+
+from overparam.report.figures.figure import Figure, capped, series_tables
+from overparam.report.figures.panels import (
+    Panel,
+    horizontal,
+    line,
+    scale,
+    stack,
+    step_axis,
+    vertical,
+)
+from overparam.report.numbers import count, number
+from overparam.report.series import Series, read_traces
+
+
+def edge_figure(document: Mapping) -> Figure | None:
+    """Limit and rate of the short runs whose rate was led up to the limit and along it."""
+    limits = read_traces(document, "edge", "limit")
+    rates = read_traces(document, "edge", "rate")
+    if not limits:
+        return None
+    stable = document["advice"].get("stable_limit")
+    once = [{"showlegend": index == 0} for index in range(max(len(limits), len(rates)))]
+    looks = (
+        ("limit", limits, "var(--violet)", {}),
+        ("rate", rates, "var(--orange)", {"dash": "dot"}),
+    )
+    traces = [
+        line(run, name, colour, line={"width": 1.3, **dash}, mode="lines", **first)
+        for name, runs, colour, dash in looks
+        for run, first in zip(runs, once, strict=False)
+    ]
+    if stable:
+        longest = max(limits, key=lambda run: run.steps[-1])
+        traces.append(horizontal(longest, stable, "stable limit", "var(--red)"))
+    data, layout = stack([Panel("Learning rate", traces, log=True)], step_axis())
+    numbered = {f"limit of run {i}": run for i, run in enumerate(limits, start=1)}
+    numbered |= {f"rate of run {i}": run for i, run in enumerate(rates, start=1)}
+    settled = f"settles at {number(stable, 3)}" if stable else "was not reached"
+    return Figure(
+        "edge",
+        f"Followed along {count(len(limits), 'short run')}, the stable limit {settled}",
+        "Each run trains a copy of the network. Its rate climbs until it meets the limit measured "
+        "along the way and then follows it, at a distance if the optimizer has memory. Where the "
+        "two come to rest is the stable limit; the limit at the first step can be far from it.",
+        data,
+        layout,
+        series_tables(numbered),
+    )
+
+
+def rate_sweep_figure(document: Mapping) -> Figure | None:
+    """Final loss of short runs at several learning rates, with the advised one marked."""
+    sweep = document["series"].get("rate_sweep") or {}
+    pairs = sorted(
+        (rate, loss)
+        for rate, loss in zip(sweep.get("lr") or [], sweep.get("loss") or [], strict=False)
+        if rate is not None and rate > 0 and loss is not None
+    )
+    if not pairs:
+        return None
+    known = {rate for rate, _ in pairs}
+    lost = sorted(
+        rate for rate in sweep["lr"] if rate is not None and rate > 0 and rate not in known
+    )
+    series = Series([rate for rate, _ in pairs], [loss for _, loss in pairs])
+    traces = [line(series, "final loss", "var(--blue)")]
+    if lost:
+        cross = {"symbol": "x", "color": "var(--red)", "size": 9}
+        top = {"x": lost, "y": [series.highest] * len(lost), "mode": "markers", "marker": cross}
+        traces.append({"type": "scatter", "name": "diverged", **top})
+    advised = sweep.get("advised")
+    best = min(pairs, key=lambda pair: pair[1])[0]
+    finding = f"The lowest loss is reached at a learning rate of {number(best, 3)}"
+    if advised:
+        mark = vertical(advised, series.lowest, series.highest, "advised", "var(--green)")
+        traces.append(mark)
+        finding += f"; the advised rate is {number(advised, 3)}"
+    axis = {"title": {"text": "learning rate"}, **scale([*series.steps, *lost])}
+    data, layout = stack([Panel("Final training loss", traces, log=True)], axis)
+    rows = sorted([*pairs, *((rate, None) for rate in lost)], key=lambda row: row[0])
+    return Figure(
+        "rate_sweep",
+        finding,
+        "Each point is a run of its own from the same initial weights. Crosses are runs that "
+        "diverged; their height means nothing.",
+        data,
+        layout,
+        [capped(["learning rate", "final loss"], rows)],
+    )

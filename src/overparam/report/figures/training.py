@@ -1,0 +1,202 @@
+"""The run as its user sees it: loss, spikes, learning rate, norms."""
+
+from collections import Counter
+from collections.abc import Mapping
+from statistics import median
+
+from overparam.report.figures.figure import Figure, plain, series_tables
+from overparam.report.figures.panels import Panel, horizontal, line, stack, step_axis
+from overparam.report.numbers import count, number, percent
+from overparam.report.series import Series, ratio, read_series, smoothed
+
+SPIKES = {
+    "catapult": ("triangle-up", "var(--violet)"),
+    "bad batch": ("square", "var(--orange)"),
+    "divergence": ("x", "var(--red)"),
+    "non-finite": ("star", "var(--red)"),
+    "unexplained": ("circle-open", "var(--muted)"),
+}
+
+
+def loss_figure(document: Mapping) -> Figure | None:
+    """Training loss with its spikes, test loss, test error."""
+    loss, test = read_series(document, "loss"), read_series(document, "test_loss")
+    error = read_series(document, "test_error")
+    if loss is None and test is None and error is None:
+        return None
+    panels, smooth = [], None
+    traces = []
+    if loss is not None:
+        window = min(101, len(loss.steps) // 30 | 1)
+        smooth = smoothed(loss, window) if window > 1 else None
+        faint = {"line": {"width": 1}, "opacity": 0.35} if smooth else {}
+        traces.append(line(loss, "training loss", "var(--blue)", **faint))
+        if smooth:
+            traces.append(line(smooth, f"median of {window}", "var(--blue)"))
+    if test is not None:
+        traces.append(line(test, "test loss", "var(--orange)"))
+    if loss is not None:
+        traces += _spikes(document["events"] or [], loss)
+    if traces:
+        panels.append(Panel("Loss", traces, log=True, weight=1.5))
+    if error is not None:
+        share = [line(error, "test error", "var(--green)", showlegend=not traces)]
+        panels.append(Panel("Test error", share, weight=0.7, axis={"tickformat": ".2~%"}))
+    data, layout = stack(panels, step_axis())
+    caption = "Training loss is that of each batch, before the step that follows. "
+    if smooth:
+        caption += f"The strong line is its median over {window} values around each. "
+    return Figure(
+        "loss",
+        _loss_finding(document, loss, smooth, test, error),
+        caption + "Markers are spikes, by cause. Test values are means over the test samples.",
+        data,
+        layout,
+        series_tables({"training loss": loss, "test loss": test, "test error": error}),
+        wide=True,
+    )
+
+
+def _loss_finding(
+    document: Mapping,
+    loss: Series | None,
+    smooth: Series | None,
+    test: Series | None,
+    error: Series | None,
+) -> str:
+    """How far the loss came, how often it jumped, and where the test error ended."""
+    parts = []
+    if loss is not None:
+        parts.append(f"Training loss {moves(loss.first, (smooth or loss).last)}")
+        if loss.values[-1] is None:
+            parts.append("then it is no longer finite")
+        if document["events"] is not None:
+            kinds = Counter(str(event.get("kind")) for event in document["events"])
+            causes = ", ".join(f"{amount} {kind}" for kind, amount in kinds.most_common())
+            spikes = count(len(document["events"]), "spike")
+            parts.append(f"{spikes} ({causes})" if kinds else "no spikes")
+    elif test is not None:
+        parts.append(f"Test loss {moves(test.first, test.last)}")
+    if error is not None:
+        parts.append(f"{'test' if parts else 'Test'} error ends at {percent(error.last)}")
+    return "; ".join(parts)
+
+
+def moves(first: float, last: float) -> str:
+    """Where a quantity went, in words; a change below one in a hundred is none."""
+    if abs(last - first) <= 0.01 * max(abs(first), abs(last)):
+        return f"stays at {number(last, 3)}"
+    return f"{'falls' if last < first else 'rises'} from {number(first, 3)} to {number(last, 3)}"
+
+
+def _spikes(events: list[Mapping], loss: Series) -> list[dict]:
+    """Markers on the loss curve, one trace for each cause."""
+    by_kind: dict[str, list[Mapping]] = {}
+    for event in events:
+        if isinstance(event.get("step"), int | float):
+            by_kind.setdefault(str(event.get("kind")), []).append(event)
+    traces = []
+    for kind, members in by_kind.items():
+        symbol, colour = SPIKES.get(kind, SPIKES["unexplained"])
+        peaks = [f"peak {number(event.get('peak_ratio'), 3)}× before" for event in members]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(kind),
+                "x": [event["step"] for event in members],
+                "y": [loss.at(event["step"]) or loss.first for event in members],
+                "text": peaks,
+                "marker": {
+                    "symbol": symbol,
+                    "color": colour,
+                    "size": 12,
+                    "line": {"color": "var(--surface)", "width": 1.5},
+                },
+            }
+        )
+    return traces
+
+
+def norms_figure(document: Mapping) -> Figure | None:
+    """Learning rate, gradient norm, relative update, distance from the start."""
+    lr, gradient = read_series(document, "lr"), read_series(document, "grad_norm")
+    update, weight = read_series(document, "update_norm"), read_series(document, "weight_norm")
+    distance = read_series(document, "distance")
+    relative = ratio(update, weight) if update and weight else None
+    labelled = {
+        "Learning rate": (lr, "var(--blue)"),
+        "Gradient norm": (gradient, "var(--violet)"),
+        "Update norm / weight norm": (relative, "var(--green)"),
+        "Distance from the start": (distance, "var(--orange)"),
+    }
+    panels = []
+    for label, (series, colour) in labelled.items():
+        if series is not None:
+            traces = [line(series, label.lower(), colour, showlegend=False)]
+            if series is relative:
+                traces.append(horizontal(series, 1e-3, "0.001", "var(--muted)"))
+                traces[-1]["showlegend"] = False
+            log = series is gradient or series is relative
+            panels.append(Panel(label, traces, log, weight=0.45, axis={"rangemode": "tozero"}))
+    if not panels:
+        return None
+    data, layout = stack(panels, step_axis())
+    return Figure(
+        "norms",
+        _norms_finding(lr, gradient, relative, distance),
+        "Euclidean norms over all trained parameters. The dashed line at 0.001 is a common target "
+        "for the size of an update relative to the weights it changes.",
+        data,
+        layout,
+        series_tables({label.lower(): series for label, (series, _) in labelled.items()}),
+    )
+
+
+def _norms_finding(
+    lr: Series | None, gradient: Series | None, relative: Series | None, distance: Series | None
+) -> str:
+    """The most telling of the norms that were measured."""
+    if relative is not None:
+        middle = percent(median(value for _, value in relative.measured))
+        which = "A typical update" if len(relative.measured) > 1 else "The one update measured"
+        return f"{which} changes the weights by {middle} of their norm"
+    if gradient is not None:
+        return f"Gradient norm {moves(gradient.first, gradient.last)}"
+    if distance is not None:
+        return f"Distance from the start {moves(distance.first, distance.last)}"
+    return f"Learning rate {moves(lr.first, lr.last)}" if lr else ""
+
+
+def split_figure(document: Mapping) -> Figure | None:
+    """The loss in the leading eigenspace of the kernel, and in the rest."""
+    top, rest = read_series(document, "loss_top"), read_series(document, "loss_rest")
+    if top is None or rest is None:
+        return None
+    traces = [
+        line(top, "leading directions", "var(--violet)"),
+        line(rest, "all other directions", "var(--green)"),
+    ]
+    data, layout = stack([Panel("Loss", traces, log=True)], step_axis())
+    shares = [part / whole if whole else None for part, whole in _parts(top, rest)]
+    finding = "The loss splits between the leading directions and the rest"
+    if shares:
+        finding = (
+            f"The leading directions hold {percent(shares[0])} of the loss at first, "
+            f"{percent(shares[-1])} at the end"
+        )
+    return Figure(
+        "split",
+        finding,
+        "Loss on the probe samples, split by projecting the residual on the leading eigenvectors "
+        "of the tangent kernel of the moment, and on their complement.",
+        data,
+        layout,
+        series_tables({"leading": top, "other": rest}),
+    )
+
+
+def _parts(top: Series, rest: Series) -> list[tuple[float, float]]:
+    """Pairs of (leading, whole) at the steps where both parts were measured."""
+    other = dict(rest.measured)
+    return [(value, value + other[step]) for step, value in top.measured if step in other]

@@ -1,0 +1,148 @@
+"""From documents to one HTML page that needs nothing but a browser."""
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from overparam._errors import expect
+from overparam.report.diagnosis import diagnosis_view
+from overparam.report.documents import read_documents
+from overparam.report.figures.legend import legend
+from overparam.report.numbers import MISSING, number
+from overparam.report.study import study_view
+
+VIEWS = {"diagnosis": diagnosis_view, "study": study_view}
+
+
+def render(documents: Sequence[Mapping]) -> str:
+    """One HTML page of the documents, complete in itself.
+
+    The page asks nothing of any host: style, script and the drawing library lie in it, and its
+    content security policy admits no others. Text of the documents is shown, never interpreted.
+
+    Args:
+        documents: Diagnoses and studies, as read from their JSON; ``"kind"`` tells which. `None`
+            stands for what was not measured; sections without numbers are left out.
+
+    Returns:
+        The page, about 5 MB, of which Plotly is all but a little.
+
+    Raises:
+        ValueError: If there is no document, or one is neither a diagnosis nor a study.
+
+    Cost:
+        Under a second, dominated by Plotly's size.
+
+    Example:
+        >>> page = render([{"kind": "study", "title": "2 + 2 = 4 <within 1e-9>"}])
+        >>> "2 + 2 = 4 &lt;within 1e-9&gt;" in page
+        True
+    """
+    expect(documents, "render(documents=...)", "at least one diagnosis or study", "none")
+    checked = [document for source in documents for document in read_documents(source)]
+    return _page([VIEWS[document["kind"]](document) for document in checked])
+
+
+def write_report(sources: Sequence[Path | str | Mapping], path: Path | str) -> Path:
+    """The page of several sources, written to a file whole or not at all.
+
+    Args:
+        sources: Documents, or JSON files that hold one document or a list of them.
+        path: The HTML file. One that exists is replaced, and only once the new page is complete.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: If a source cannot be read or is no diagnosis or study, or the
+            folder does not exist; nothing is written.
+        OSError: If the page cannot be written.
+    """
+    path = Path(path)
+    where = f"write_report(..., {str(path)!r})"
+    expect(path.parent.is_dir(), where, "a file in a folder that exists", path.parent)
+    documents = [document for source in sources for document in read_documents(source)]
+    page = render(documents).encode()
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(page)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _page(views: list[dict[str, Any]]) -> str:
+    """The template, filled in."""
+    drawings = {}
+    for index, view in enumerate(views):
+        view["anchor"] = f"part-{index + 1}"
+        for figure in view["figures"]:
+            drawings[f"{view['anchor']}-{len(drawings) + 1}"] = figure
+        view["drawn"] = {
+            key: figure for key, figure in drawings.items() if key.startswith(f"{view['anchor']}-")
+        }
+    scripts = [get_plotlyjs(), _asset("plots.js")]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            views=views,
+            title=views[0]["title"] if len(views) == 1 else f"{len(views)} results",
+            several=len(views) > 1,
+            level=2 if len(views) > 1 else 1,
+            style=Markup(_asset("style.css")),
+            scripts=[Markup(script) for script in scripts],
+            hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+            drawings={key: {"data": f.data, "layout": f.layout} for key, f in drawings.items()},
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Jinja with escaping everywhere and no silence about a missing name."""
+    environment = Environment(
+        loader=PackageLoader("overparam.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["legend"] = legend
+    environment.globals["missing"] = MISSING
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    """A file of the template folder."""
+    return files("overparam.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _digest(script: str) -> str:
+    """What the security policy admits a script by: no other can run, whatever a string says."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _umask() -> int:
+    """The permissions a new file of the user's does not get; a temporary one is private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

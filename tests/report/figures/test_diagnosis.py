@@ -1,0 +1,202 @@
+"""The figures of a diagnosis: what they find, and that Plotly takes them."""
+
+import copy
+import re
+from importlib.resources import files
+
+import plotly.graph_objects as go
+import pytest
+
+from overparam.report.documents import read_documents
+from overparam.report.figures import diagnosis_figures, study_figures
+from overparam.report.figures.figure import capped
+from overparam.report.figures.legend import legend
+
+STYLE = files("overparam.report").joinpath("templates", "style.css").read_text()
+
+
+def checked(document) -> dict:
+    return read_documents(document)[0]
+
+
+def by_name(document) -> dict:
+    return {figure.name: figure for figure in diagnosis_figures(checked(document))}
+
+
+def coloured(value):
+    """A drawing with a valid colour for each variable, all of which the style must define."""
+    if isinstance(value, dict):
+        return {key: coloured(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [coloured(item) for item in value]
+    if isinstance(value, str) and value.startswith("var("):
+        named = re.search(rf"{re.escape(value[4:-1])}: (#[0-9a-f]{{6}});", STYLE)
+        assert named, f"{value} is not in style.css"
+        return named[1]
+    return value
+
+
+def test_plotly_knows_every_property_drawn(diagnosis, study):
+    figures = diagnosis_figures(checked(diagnosis)) + study_figures(checked(study))
+    assert len(figures) == 16
+    for figure in figures:
+        go.Figure(coloured({"data": figure.data, "layout": figure.layout}))
+    specimen = copy.deepcopy(figures[0].data)
+    specimen[0]["colour"] = "red"
+    with pytest.raises(ValueError, match="colour"):
+        go.Figure({"data": specimen})
+
+
+def test_figures_come_in_the_order_they_are_read(diagnosis):
+    first = "loss sharpness norms split kernel batch_rates spectrum"
+    second = "labels scores inputs edge rate_sweep"
+    assert list(by_name(diagnosis)) == [*first.split(), *second.split()]
+
+
+def test_every_figure_has_a_finding_a_convention_and_its_numbers(diagnosis):
+    for figure in by_name(diagnosis).values():
+        assert re.search(r"\d", figure.title)
+        assert figure.caption.endswith((".", ". "))
+        assert all(table.rows for table in figure.tables)
+        assert figure.tables
+
+
+@pytest.mark.parametrize("left_out", ["loss", "sharpness", "stability_ratio", "armed", "spectrum"])
+def test_a_missing_series_takes_nothing_else_with_it(diagnosis, left_out):
+    alone = {"loss": set(), "spectrum": {"spectrum"}}.get(left_out, set())
+    before = set(by_name(diagnosis))
+    del diagnosis["series"][left_out]
+    assert before - set(by_name(diagnosis)) == alone
+
+
+def test_every_series_can_miss_be_empty_or_hold_no_number(diagnosis):
+    empty = ({}, None, {"step": [], "value": []}, {"step": [1, 2], "value": [None, None]})
+    for name in diagnosis["series"]:
+        for entry in empty:
+            specimen = {**diagnosis, "series": {**diagnosis["series"], name: entry}}
+            figures = diagnosis_figures(checked(specimen))
+            assert len(figures) in (11, 12)
+        only = {**diagnosis, "series": {name: diagnosis["series"][name]}}
+        assert len(diagnosis_figures(checked(only))) <= 1
+
+
+def test_without_series_nothing_is_drawn():
+    assert diagnosis_figures(checked({"kind": "diagnosis"})) == []
+
+
+def title(name, **document) -> str:
+    return by_name({"kind": "diagnosis", **document})[name].title
+
+
+def line(*values) -> dict:
+    return {"step": list(range(len(values))), "value": list(values)}
+
+
+def test_the_loss_finding_counts_spikes_by_cause():
+    series = {"loss": line(2.0, 4.0, 1.0), "test_error": line(0.5, 0.25)}
+    events = [{"step": 1, "kind": "catapult"}, {"step": 1, "kind": "catapult"}]
+    assert title("loss", series=series, events=events) == (
+        "Training loss falls from 2 to 1; 2 spikes (2 catapult); test error ends at 25\xa0%"
+    )
+    assert "no spikes" in title("loss", series=series, events=[])
+    assert "spike" not in title("loss", series=series)
+
+
+def test_the_loss_finding_admits_a_run_that_was_lost():
+    assert "no longer finite" in title("loss", series={"loss": line(1.0, 9.0, None)})
+
+
+def test_spikes_lie_on_the_loss_with_a_mark_for_each_cause():
+    events = [{"step": 1, "kind": "catapult"}, {"step": 2, "kind": "non-finite"}]
+    series = {"loss": line(1.0, 3.0, None)}
+    data = by_name({"kind": "diagnosis", "series": series, "events": events})["loss"].data
+    marks = {trace["name"]: trace for trace in data if trace["mode"] == "markers"}
+    assert (marks["catapult"]["x"], marks["catapult"]["y"]) == ([1], [3.0])
+    assert (marks["non-finite"]["x"], marks["non-finite"]["y"]) == ([2], [3.0])
+    assert len({trace["marker"]["symbol"] for trace in marks.values()}) == 2
+    assert len({trace["marker"]["color"] for trace in marks.values()}) == 2
+
+
+def test_the_sharpness_finding_names_the_side_of_the_limit():
+    below, above = line(0.3, 0.62, 0.5), line(0.3, 1.2, 2.4)
+    assert title("sharpness", series={"stability_ratio": below}) == (
+        "Sharpness stays below the limit at 3 measurements (highest ratio 0.62)"
+    )
+    assert title("sharpness", series={"stability_ratio": above}) == (
+        "Sharpness exceeds the limit, first at step 1 (highest ratio 2.4)"
+    )
+    both = {"sharpness": line(10.0, 5.0), "sharpness_limit": line(20.0, 20.0)}
+    assert "highest ratio 0.5" in title("sharpness", series=both)
+    assert "limit was not measured" in title("sharpness", series={"sharpness": line(3.0, 4.0)})
+
+
+def test_batch_rates_are_compared_with_the_rate_of_their_own_step():
+    series = {"batch_critical_lr": line(0.2, 0.2, 0.2, 0.2), "lr": line(0.1, 0.1, 0.1, 0.3)}
+    assert title("batch_rates", series=series).startswith("25\xa0% of the batches")
+
+
+def test_the_label_finding_says_when_it_abstains():
+    clean = {"noise_rate": line(0.1, 0.02), "armed": line(0, 0)}
+    assert title("labels", series=clean) == (
+        "The stopping signal never armed; estimated noise rate 2\xa0%"
+    )
+    noisy = {**clean, "armed": line(False, True)}
+    assert title("labels", series=noisy).startswith("Signs of wrong labels from step 1 on")
+
+
+def test_suspect_loss_is_divided_by_the_loss_of_guessing():
+    figure = by_name({"data": {"classes": 2}, "advice": {}, "series": {"suspect_loss": line(1.0)}})
+    assert figure["labels"].data[0]["y"] == pytest.approx([1.4426950408889634])
+
+
+def test_scores_are_split_at_a_posterior_of_one_half():
+    scores = {"score": [0.1, 0.2, 0.9, None], "posterior": [0.0, 0.49, 0.5, 1.0]}
+    figure = by_name({"kind": "diagnosis", "series": {"scores": scores}})["scores"]
+    assert figure.title.startswith("1 of 3 samples")
+    assert [sum(trace["y"]) for trace in figure.data] == [2, 1]
+
+
+def test_inputs_are_an_image_only_where_they_have_the_shape_of_one():
+    agop = {"diagonal": [6.0, 1.0, 1.0, 2.0], "image_shape": [2, 2]}
+    image = by_name({"kind": "diagnosis", "series": {"agop": agop}})["inputs"]
+    assert image.title == "1 input of 4 carries 60\xa0% of the squared gradient"
+    assert image.data[0]["z"] == [[0.6, 0.1], [0.1, 0.2]]
+    colour = {"diagonal": [1.0, 2.0, 3.0, 4.0], "image_shape": [2, 1, 2]}
+    image = by_name({"kind": "diagnosis", "series": {"agop": colour}})["inputs"]
+    assert image.data[0]["z"] == [[0.4, 0.6000000000000001]]
+    names = {"diagonal": [1.0, 3.0], "image_shape": [3, 3], "names": ["age", "age"]}
+    bars = by_name({"kind": "diagnosis", "series": {"agop": names}})["inputs"]
+    assert bars.data[0]["x"] == [0.75, 0.25]
+    assert bars.layout["yaxis"]["ticktext"] == ["age", "age"]
+
+
+def test_the_rate_sweep_marks_what_diverged():
+    sweep = {"lr": [0.1, 0.2, 0.4], "loss": [0.3, 0.1, None], "advised": 0.15}
+    figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep}})["rate_sweep"]
+    assert "learning rate of 0.2; the advised rate is 0.15" in figure.title
+    assert next(trace for trace in figure.data if trace["name"] == "diverged")["x"] == [0.4]
+
+
+def test_the_edge_draws_each_run_and_names_where_it_settled():
+    runs = [{"step": [0, 5], "rate": [0.01, 0.1], "limit": [0.4, 0.1]}] * 2
+    document = {"kind": "diagnosis", "series": {"edge": runs}, "advice": {"stable_limit": 0.1}}
+    figure = by_name(document)["edge"]
+    assert figure.title == "Followed along 2 short runs, the stable limit settles at 0.1"
+    assert [entry.name for entry in legend(figure.data)] == ["limit", "rate", "stable limit"]
+    assert "was not reached" in by_name({**document, "advice": {}})["edge"].title
+
+
+def test_long_tables_say_what_they_leave_out():
+    table = capped(["step"], [[step] for step in range(1000)])
+    assert len(table.rows) + table.left_out == 1000
+    assert (table.rows[0], table.rows[-1]) == ([0], [999])
+
+
+def test_the_key_tells_traces_apart_without_colour(diagnosis, study):
+    for figure in diagnosis_figures(checked(diagnosis)) + study_figures(checked(study)):
+        looks = [
+            (entry.dash, entry.mark, entry.hatched, entry.opacity, entry.outlined)
+            for entry in legend(figure.data)
+        ]
+        if figure.name != "split":
+            assert len(set(looks)) == len(looks), figure.name

@@ -1,0 +1,165 @@
+"""The page in a real browser: it opens, draws, asks for nothing, and fits."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from overparam.report import write_report
+from overparam.report.page import _asset
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="needs Chromium or Chrome, and chromedriver"
+)
+SWITCHES = (
+    "headless=new no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run "
+    "disable-background-networking disable-component-update disable-sync"
+)
+DRAWN = """return [...document.querySelectorAll('.plot')].map(plot => {
+  const box = plot.querySelector('.main-svg')?.getBoundingClientRect();
+  return [plot.id, box?.width ?? 0, box?.height ?? 0, plot.clientWidth];
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for switch in SWITCHES.split():
+        options.add_argument(f"--{switch}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, tmp_path, diagnosis, study) -> Path:
+    path = write_report([diagnosis, study], tmp_path / "report.html")
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    return path
+
+
+def show(browser, path: Path, width: int, scheme: str = "light") -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    prefer(browser, scheme)
+    browser.get(path.as_uri())
+
+
+def prefer(browser, scheme: str, media: str = "screen") -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
+
+
+def requests(browser) -> list[str]:
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return [params["request"]["url"] for params in sent]
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_it_draws_fits_and_asks_for_nothing(browser, page, width):
+    show(browser, page, width)
+    drawn = browser.execute_script(DRAWN)
+    assert len(drawn) == 16
+    for name, across, down, room in drawn:
+        assert across > 200, name
+        assert down > 150, name
+        assert across <= room + 1, name
+    overflow = "return document.documentElement.scrollWidth - innerWidth"
+    assert browser.execute_script(overflow) <= 0
+    assert browser.get_log("browser") == []
+    asked = requests(browser)
+    assert page.as_uri() in asked
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_the_watch_for_errors_and_requests_sees_them(browser, tmp_path):
+    path = tmp_path / "leaky.html"
+    path.write_text("<img src='https://example.invalid/x.png'><script>throw Error('x')</script>")
+    show(browser, path, 1280)
+    assert browser.get_log("browser")
+    assert "https://example.invalid/x.png" in requests(browser)
+
+
+def test_hostile_names_run_nothing(browser, tmp_path, diagnosis):
+    evil = "</script><script>window.hit=1</script><img src=x onerror='window.hit=1'>"
+    link = "<a href='javascript:window.hit=1'>"
+    diagnosis["model"]["name"] = diagnosis["suspects"][0]["label"] = evil
+    diagnosis["events"][0]["kind"] = evil
+    diagnosis["series"]["agop"] |= {"image_shape": None, "names": [evil] * 63 + [link]}
+    path = write_report([diagnosis], tmp_path / "report.html")
+    show(browser, path, 1280)
+    assert browser.execute_script("return window.hit === undefined")
+    assert browser.execute_script("return document.querySelectorAll('.plot a').length") == 0
+    assert len(browser.execute_script(DRAWN)) == 12
+    assert browser.execute_script("return document.querySelectorAll('main script').length") == 0
+
+
+INK = """const style = getComputedStyle(document.querySelector('.plot .xtick text'));
+const page = getComputedStyle(document.body);
+return [style.fill, page.backgroundColor]"""
+
+
+def wait_for(browser, colours: list[str]) -> list[str]:
+    """Ink and ground, once they are these: a page hears of a new preference between frames."""
+    seen = []
+    for _ in range(100):
+        seen = browser.execute_script(INK)
+        if seen == colours:
+            break
+        time.sleep(0.05)
+    assert seen == colours
+    return seen
+
+
+def test_plots_follow_light_and_dark_while_the_page_is_open(browser, page):
+    show(browser, page, 1280, "light")
+    light = browser.execute_script(INK)
+    prefer(browser, "dark")
+    dark = wait_for(browser, ["rgb(163, 171, 182)", "rgb(20, 23, 27)"])
+    assert light == ["rgb(91, 100, 112)", "rgb(247, 247, 245)"]
+    show(browser, page, 1280, "dark")
+    assert browser.execute_script(INK) == dark
+    assert "--muted: #a3abb6" in _asset("style.css")
+
+
+def test_print_is_light_whatever_the_screen_prefers(browser, page):
+    show(browser, page, 720, "dark")
+    prefer(browser, "dark", media="print")
+    wait_for(browser, ["rgb(91, 100, 112)", "rgb(255, 255, 255)"])
+
+
+def test_plots_keep_their_place_while_they_are_drawn(browser, page):
+    show(browser, page, 375)
+    shifts = browser.execute_async_script(
+        "const done = arguments[0]; let sum = 0;"
+        "new PerformanceObserver(l => { for (const e of l.getEntries()) sum += e.value })"
+        ".observe({type: 'layout-shift', buffered: true}); setTimeout(() => done(sum), 300)"
+    )
+    assert shifts < 0.01
+
+
+def test_a_value_is_copied_or_selected(browser, page):
+    show(browser, page, 1280)
+    browser.execute_script("document.querySelector('.settings .copy').click()")
+    said = browser.execute_async_script(
+        "setTimeout(() => arguments[0](document.querySelector('.done').textContent), 200)"
+    )
+    assert said in ("copied", "press Ctrl+C")
+
+
+def test_nobody_is_offered_to_send_the_numbers_away(browser, page):
+    show(browser, page, 1280)
+    assert browser.execute_script("return document.querySelectorAll('.modebar-btn').length") == 0
