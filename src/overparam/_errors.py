@@ -10,7 +10,15 @@ class NumericalError(ArithmeticError):
 
 
 class UsageError(Exception):
-    """The command line was used wrongly; its message is one line, its exit status 2."""
+    """The command line was used wrongly; its message is one line, its exit status 2.
+
+    Attributes:
+        details: Lines to show below it, such as the traceback of the user's own code.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def expect(

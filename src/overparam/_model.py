@@ -202,7 +202,7 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
     """Leave the model as it was: mode, gradients, buffers and random numbers.
 
     Inside, fused attention is switched to the plain kernel, which alone has forward-mode and
-    second derivatives, and TF32 is off, since it makes Gram matrices indefinite.
+    second derivatives; TF32 is off, since it makes Gram matrices indefinite, and so is autocast.
 
     Args:
         model: The module that is about to be evaluated.
@@ -219,7 +219,12 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         if evaluation:
             for module, _ in modes:
                 module.training = False
-        with torch.random.fork_rng(devices=cuda), sdpa_kernel([SDPBackend.MATH]):
+        device = next((p.device.type for p in model.parameters()), "cpu")
+        with (
+            torch.random.fork_rng(devices=cuda),
+            torch.autocast(device, enabled=False),
+            sdpa_kernel([SDPBackend.MATH]),
+        ):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32

@@ -1,0 +1,312 @@
+"""How large a step each optimizer may take: its learning rate against its own limit."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+from overparam._errors import expect
+from overparam._model import trainable
+from overparam._types import Inputs, Loss, Params
+from overparam.expansions.curvature import GGNOperator
+from overparam.linalg.lanczos import power_iteration, top_eigenpairs
+from overparam.optim.mass import MaSS
+from overparam.optim.mass_step import mass_coefficients
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Where an optimizer stands relative to the edge of its stability.
+
+    Attributes:
+        ratio: Learning rate over critical learning rate; 1 is the edge. `nan` for an
+            optimizer whose limit is not known.
+        sharpness: The eigenvalue that meets the limit: λ_max of the Gauss–Newton matrix, with
+            weight decay, and preconditioned for an adaptive optimizer.
+        limit: The largest stable sharpness at the present learning rate: 2/lr for plain
+            gradient descent. With several groups, that of the fastest.
+        critical_learning_rate: The learning rate (of the fastest group, the others keeping
+            their proportion) at which `ratio` would be 1.
+        vector: The direction of `sharpness`, flat and of unit length, to start from next time.
+    """
+
+    ratio: float
+    sharpness: float
+    limit: float
+    critical_learning_rate: float
+    vector: Tensor
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """The stability of a group's update on an eigen-direction λ.
+
+    It holds while lr·(λ + coupled)/preconditioner + lr·decoupled·threshold/2 ≤ threshold: at
+    equality the characteristic polynomial of the update has the root −1.
+    """
+
+    threshold: float
+    coupled: float = 0.0
+    decoupled: float = 0.0
+
+
+def _rule(optimizer: Optimizer, group: dict) -> _Rule | None:
+    """The limit of one parameter group, or `None` if it is not known."""
+    if group.get("maximize"):
+        return None
+    decay = float(group.get("weight_decay", 0.0))
+    if type(optimizer) is SGD:
+        beta, damping = group["momentum"], 1 - group["dampening"]
+        if group["nesterov"]:
+            return _Rule((2 + 2 * beta) / (1 + beta * damping + beta), decay)
+        return _Rule((2 + 2 * beta) / (damping if beta else 1.0), decay)
+    if type(optimizer) is MaSS:
+        beta, damping = mass_coefficients(group["alpha"], group["kappa_t"])
+        return _Rule((2 + 2 * beta) / (1 + beta * damping + beta), decay)
+    if type(optimizer) in (Adam, AdamW):
+        beta = float(group["betas"][0])
+        threshold = (2 + 2 * beta) / (1 - beta)
+        if type(optimizer) is AdamW or group.get("decoupled_weight_decay"):
+            return _Rule(threshold, decoupled=decay)
+        return _Rule(threshold, decay)
+    if type(optimizer) is RMSprop:
+        return _Rule(2 + 2 * group["momentum"], decay)
+    if type(optimizer) is Adagrad:
+        return _Rule(2.0, decay)
+    return None
+
+
+def _preconditioner(optimizer: Optimizer, group: dict, p: Tensor, gradient: Tensor) -> Tensor:
+    """What the optimizer divides a gradient by.
+
+    Before its first step it has no statistics: then what the given gradient would leave.
+    """
+    state = optimizer.state.get(p) or {}
+    eps = group["eps"]
+    if isinstance(optimizer, Adam):
+        if "exp_avg_sq" not in state:
+            return gradient.abs() + eps
+        second = state["max_exp_avg_sq"] if group["amsgrad"] else state["exp_avg_sq"]
+        return (second / (1 - group["betas"][1] ** float(state["step"]))).sqrt() + eps
+    if isinstance(optimizer, RMSprop):
+        if "square_avg" not in state:
+            return gradient.abs() * math.sqrt(1 - group["alpha"]) + eps
+        second = state["square_avg"]
+        if group["centered"]:
+            second = (second - state["grad_avg"].square()).clamp(min=0)
+        return second.sqrt() + eps
+    step = float(state["step"]) if "step" in state else 0.0
+    total = state["sum"] if step else gradient.square()
+    return (total.sqrt() + eps) * (1 + max(step - 1, 0) * group["lr_decay"])
+
+
+def stability(
+    model: nn.Module,
+    x: Inputs,
+    y: Tensor,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    v0: Tensor | None = None,
+    products: int | None = None,
+    chunk_size: int | None = None,
+    seed: int = 0,
+) -> Stability:
+    """Learning rate of an optimizer relative to the largest it could take on this batch.
+
+        ratio = λ_max( D^½ (G + wd) D^½ ),    D = lr / (threshold · preconditioner)
+
+    with G the Gauss–Newton matrix of the loss. The threshold is that of the update on a
+    quadratic: lr·λ ≤ 2 for gradient descent, 2+2β for heavy ball, (2+2β)/(1+2β) for Nesterov,
+    and for an exponential average of gradients (Adam) (2+2β₁)/(1−β₁) with λ the eigenvalue of
+    the preconditioned matrix. Several parameter groups, each with its own rate, enter D.
+
+    Args:
+        model: The module the optimizer trains, without active dropout or batch norm.
+        x: Batch of inputs to measure on.
+        y: Targets.
+        loss: `loss(outputs, targets)`, with the reduction the training uses.
+        optimizer: `SGD`, `MaSS`, `Adam`, `AdamW`, `RMSprop` or `Adagrad`, in its present state.
+            For others the limit is not known: one warning, and `nan`.
+        v0: Direction to start from, such as an earlier result's `vector`.
+        products: Products with G to spend; `None` iterates to a relative accuracy of 1e-3.
+            Two suffice from a random start for a dominant eigenvalue, one from a warm one.
+        chunk_size: Examples pushed through at a time; changes memory, never the result.
+        seed: Of the random start.
+
+    Returns:
+        The measurement; `ratio` 0 and `sharpness` 0 where the gradient of every output is 0.
+
+    Raises:
+        ValueError: As `GGNOperator`; or an optimizer that trains none of the model.
+
+    Cost:
+        One product is a forward pass with tangents and a backward pass.
+
+    Example:
+        λ = (2/n)Σ x² = 5 for f = w·x, so the limit is lr = 2/5, and 0.2 is half of it:
+
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> x = torch.tensor([[1.0], [2.0]])
+        >>> sgd = torch.optim.SGD(model.parameters(), lr=0.2)
+        >>> measured = stability(model, x, torch.zeros(2, 1), nn.functional.mse_loss, sgd)
+        >>> round(measured.ratio, 4), round(measured.limit, 4)
+        (0.5, 10.0)
+
+    References:
+        Lewkowycz et al. (2020), arXiv:2003.02218: the limit 2/lr and what happens beyond it.
+        Cohen et al. (2022), arXiv:2207.14484: preconditioned sharpness of adaptive optimizers.
+    """
+    return _measure("stability", model, x, y, loss, optimizer, v0, products, chunk_size, seed)
+
+
+def _measure(
+    where: str,
+    model: nn.Module,
+    x: Inputs,
+    y: Tensor,
+    loss: Loss,
+    optimizer: Optimizer,
+    v0: Tensor | None,
+    products: int | None,
+    chunk_size: int | None,
+    seed: int,
+) -> Stability:
+    names = {p: name for name, p in model.named_parameters() if p.requires_grad}
+    groups = [
+        (group, {names[p]: p for p in group["params"] if p in names})
+        for group in optimizer.param_groups
+    ]
+    groups = [(group, members) for group, members in groups if members]
+    expect(
+        groups,
+        f"{where}(optimizer=...)",
+        "an optimizer that trains parameters of the model",
+        f"{type(optimizer).__name__} over other tensors",
+        hint="build it from model.parameters(), after moving the model to its device.",
+    )
+    order = [name for name in names.values() if any(name in members for _, members in groups)]
+    operator = GGNOperator(model, x, y, loss, params=order, chunk_size=chunk_size, _where=where)
+    rules = [rule for group, _ in groups if (rule := _rule(optimizer, group)) is not None]
+    if len(rules) < len(groups):
+        warnings.warn(
+            f"the stability limit of {type(optimizer).__name__} with these options is not known; "
+            "what depends on it is nan",
+            stacklevel=3,
+        )
+        return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(operator.size))
+
+    # Everything is measured at these rates and scaled back, so that a rate of 0 (a warm-up's
+    # first step) still has a critical rate.
+    rates = [float(group["lr"]) for group, _ in groups]
+    probed = rates if any(rates) else [1.0] * len(rates)
+    scale, shift = _scaling(optimizer, groups, rules, probed, operator, order)
+    root = scale.sqrt()
+
+    def matvec(v: Tensor) -> Tensor:
+        return root * operator.matvec(root * v) + shift * v
+
+    if products is None:
+        pair = top_eigenpairs(
+            matvec, operator.size, 1, dtype=operator.dtype, device=operator.device,
+            v0=v0, tolerance=1e-3, seed=seed,
+        )  # fmt: skip
+        probed_ratio, vector = float(pair.values[0]), pair.vectors[:, 0]
+    else:
+        if v0 is None:
+            generator = torch.Generator().manual_seed(seed)
+            v0 = torch.randn(operator.size, generator=generator).to(root)
+        probed_ratio, vector = power_iteration(matvec, v0, products=products)
+    fastest = max(range(len(probed)), key=probed.__getitem__)
+    threshold, rate = rules[fastest].threshold, probed[fastest]
+    return Stability(
+        ratio=probed_ratio if any(rates) else 0.0,
+        sharpness=probed_ratio * threshold / rate,
+        limit=threshold / rate if any(rates) else math.inf,
+        critical_learning_rate=rate / probed_ratio if probed_ratio > 0 else math.inf,
+        vector=vector,
+    )
+
+
+def _scaling(
+    optimizer: Optimizer,
+    groups: list[tuple[dict, Params]],
+    rules: list[_Rule],
+    rates: list[float],
+    operator: GGNOperator,
+    order: list[str],
+) -> tuple[Tensor, Tensor]:
+    """D and the additive part of every coordinate, flat, in the operator's order."""
+    plain = type(optimizer) in (SGD, MaSS)
+    gradients = {} if plain else operator.at.split(operator.at.gradient())
+    scales, shifts = {}, {}
+    for (group, members), rule, rate in zip(groups, rules, rates, strict=True):
+        for name, p in members.items():
+            divisor = 1.0 if plain else _preconditioner(optimizer, group, p, gradients[name])
+            scale = torch.full_like(p.detach(), rate / rule.threshold) / divisor
+            scales[name] = scale.flatten()
+            shifts[name] = (scale * rule.coupled + rate * rule.decoupled / 2).flatten()
+    return torch.cat([scales[n] for n in order]), torch.cat([shifts[n] for n in order])
+
+
+def critical_learning_rate(
+    model: nn.Module,
+    x: Inputs,
+    y: Tensor,
+    loss: Loss,
+    optimizer: Optimizer | None = None,
+    *,
+    chunk_size: int | None = None,
+    seed: int = 0,
+) -> float:
+    """Largest stable learning rate of an optimizer on this batch, at the present parameters.
+
+        lr* = threshold / λ_max,    2 / λ_max(G) for plain gradient descent
+
+    λ_max is that of the Gauss–Newton matrix of the loss *as called*, so every normalisation is
+    right by construction: for L = ½Σr² it is 2/λ₁(K), for (1/n)Σr² it is n/λ₁(K), for
+    (1/2n)Σr² it is 2n/λ₁(K), K being the tangent kernel. Slightly above it the loss rises,
+    the curvature falls, and training recovers (a catapult); from about twice it, it diverges.
+
+    Args:
+        model: Any module with deterministic layers (dropout, batch norm: evaluation mode).
+        x: Batch of inputs. A mini-batch gives the limit for steps on that mini-batch.
+        y: Targets.
+        loss: `loss(outputs, targets)`, a scalar.
+        optimizer: Its kind, momentum, weight decay and present state set the threshold; see
+            `stability`. `None` means plain gradient descent. With several groups, the rate of
+            the fastest group, the others keeping their proportion.
+        chunk_size: Examples pushed through at a time; changes memory, never the result.
+        seed: Of the iteration's random start.
+
+    Returns:
+        The rate; `inf` where the outputs do not depend on the parameters to first order,
+        `nan` (with a warning) for an optimizer whose limit is not known.
+
+    Raises:
+        ValueError: Bad inputs, as `GGNOperator`.
+
+    Cost:
+        About 10 to 30 products with G, each two forward and one backward pass.
+
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> x, y = torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)
+        >>> round(critical_learning_rate(model, x, y, nn.functional.mse_loss), 4)
+        0.4
+        >>> heavy_ball = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
+        >>> round(critical_learning_rate(model, x, y, nn.functional.mse_loss, heavy_ball), 4)
+        0.6
+
+    References:
+        Zhu, Liu, Radhakrishnan, Belkin (2022), arXiv:2205.11787: the window beyond the rate.
+    """
+    if optimizer is None:
+        everything = trainable(model, None, "critical_learning_rate(model=...)")
+        optimizer = SGD(everything.values(), lr=1.0)
+    return _measure(
+        "critical_learning_rate", model, x, y, loss, optimizer, None, None, chunk_size, seed
+    ).critical_learning_rate

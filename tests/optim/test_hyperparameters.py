@@ -1,0 +1,95 @@
+"""The constants of a quadratic, against their definitions on matrices."""
+
+import math
+
+import pytest
+import torch
+
+from overparam.optim.hyperparameters import (
+    InterpolationConstants,
+    critical_batch_sizes,
+    interpolation_constants,
+    mass_hyperparameters,
+)
+
+
+def features(n: int, d: int, c: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(n + 10 * d + 100 * c)
+    return torch.randn(n, c, d, dtype=torch.float64, generator=generator)
+
+
+def gram_of(phi: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("iap,jbp->iajb", phi, phi)
+
+
+def generalised_top(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Largest c with det(a − c b) = 0, for b positive definite."""
+    root = torch.linalg.cholesky(b)
+    half = torch.linalg.solve_triangular(root, a, upper=False)
+    return float(
+        torch.linalg.eigvalsh(torch.linalg.solve_triangular(root, half.mT, upper=False)).max()
+    )
+
+
+def test_independent_examples_have_the_known_constants() -> None:
+    phi = features(6, 20)
+    found = interpolation_constants(gram_of(phi), torch.ones(6, 1), share=1.0)
+    h = phi[:, 0].T @ phi[:, 0] / 6
+    assert found.largest == pytest.approx(float(torch.linalg.eigvalsh(h).max()), rel=1e-10)
+    assert found.single == pytest.approx(float(phi[:, 0].square().sum(1).max()), rel=1e-10)
+    assert found.kappa_t == pytest.approx(6, rel=1e-10)
+    assert found.directions == 6
+
+
+def test_block_constants_bound_their_definitions() -> None:
+    # With more rows than parameters the definitions are matrix inequalities in d dimensions.
+    phi = features(40, 4, c=2)
+    found = interpolation_constants(gram_of(phi), torch.ones(40, 2), share=1.0)
+    each = torch.einsum("iap,iaq->ipq", phi, phi)
+    h = each.mean(0)
+    single = generalised_top((each @ each).mean(0), h)
+    kappa = generalised_top((each @ torch.linalg.inv(h) @ each).mean(0), h)
+    assert single <= found.single * (1 + 1e-10)
+    assert kappa <= found.kappa_t * (1 + 1e-10)
+    assert found.directions == 4
+
+
+def test_share_keeps_the_directions_that_hold_the_residual() -> None:
+    values = torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=torch.float64)
+    gram = torch.diag(values).reshape(4, 1, 4, 1)
+    residual = torch.tensor([[3.0], [1.0], [0.0], [0.0]])
+    assert interpolation_constants(gram, residual, share=0.9).directions == 1
+    assert interpolation_constants(gram, residual, share=0.95).directions == 2
+    assert interpolation_constants(gram, residual, share=0.9).smallest == 2.0
+
+
+def test_large_batches_make_mass_deterministic_nesterov() -> None:
+    constants = InterpolationConstants(2.0, 50.0, 0.02, 30.0, 5)
+    found = mass_hyperparameters(constants, 10**9)
+    assert found.lr == pytest.approx(0.5, rel=1e-6)
+    assert found.alpha == pytest.approx(math.sqrt(0.02 / 2.0), rel=1e-6)
+    assert found.compensation == pytest.approx(0, abs=1e-6)
+
+
+def test_critical_sizes_are_ordered_either_way() -> None:
+    assert critical_batch_sizes(InterpolationConstants(1.0, 9.0, 0.1, 4.0, 3)) == (4.0, 9.0)
+    assert critical_batch_sizes(InterpolationConstants(1.0, 3.0, 0.1, 4.0, 3)) == (3.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("gram", "residual", "share", "sentence"),
+    [
+        (torch.ones(2, 1, 3, 1), torch.ones(2, 1), 0.9, "expected shape"),
+        (torch.full((2, 1, 2, 1), math.nan), torch.ones(2, 1), 0.9, "a finite Gram matrix"),
+        (torch.zeros(2, 1, 2, 1), torch.ones(2, 1), 0.9, "that is not zero"),
+        (torch.eye(2).reshape(2, 1, 2, 1), torch.ones(2, 1), 0.0, r"a number in \(0, 1\]"),
+    ],
+)
+def test_bad_input(gram, residual, share: float, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        interpolation_constants(gram, residual, share=share)
+
+
+def test_batch_size_zero() -> None:
+    with pytest.raises(ValueError, match="a positive integer, got 0"):
+        mass_hyperparameters(InterpolationConstants(1.0, 1.0, 1.0, 1.0, 1), 0)
