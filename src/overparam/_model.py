@@ -55,7 +55,7 @@ def trainable(model: nn.Module, params: Sequence[str] | None = None, where: str 
         params: Names to keep; `None` means all that require a gradient.
         where: The public call this is for, for the error message.
     """
-    everything = dict(model.named_parameters())
+    everything: Params = dict(model.named_parameters())
     if params is None:
         chosen = {name: p for name, p in everything.items() if p.requires_grad}
         expect(
@@ -99,11 +99,26 @@ def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
     """The map (params, x) ↦ outputs. Parameters not in `params` keep the model's values."""
 
     def function(params: Params, x: Inputs) -> Tensor:
-        if isinstance(x, Mapping):
-            return torch.func.functional_call(model, params, (), dict(x))
-        return torch.func.functional_call(model, params, x)
+        places = _every_place(model, params)
+        args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else (x, None)
+        return torch.func.functional_call(model, places, args, kwargs, tie_weights=False)
 
     return function
+
+
+def _every_place(model: nn.Module, params: Params) -> Params:
+    """`params` under the name of every place that holds the same parameter, each place once.
+
+    functional_call would find tied weights itself, but it visits a module that occurs twice
+    twice, and then leaves the second visit's tensors behind in the model (torch issue 164759).
+    """
+    values = {id(model.get_parameter(name)): value for name, value in params.items()}
+    return {
+        f"{path}.{name}" if path else name: values[id(p)]
+        for path, module in model.named_modules()
+        for name, p in module._parameters.items()
+        if id(p) in values
+    }
 
 
 def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:

@@ -1,0 +1,147 @@
+"""Kernels from factors: matrix products in tiles that stay in cache, one half if symmetric."""
+
+import itertools
+import math
+
+from torch import Tensor
+
+from overparam.tangents._factors import Factors
+
+# Rows of a tile: large enough for a matrix product at full speed, small enough that what is
+# done to the tile afterwards finds it in cache.
+_SMALLEST, _LARGEST = 128, 512
+
+
+def tiling(outputs: int, n: int) -> tuple[list[slice], list[slice]]:
+    """Slices of the outputs and of the examples that a tile takes."""
+    rows = min(_LARGEST, max(_SMALLEST, outputs * n // 8))
+    return _slices(outputs, max(1, rows // max(n, 1))), _slices(n, min(n, rows))
+
+
+def contract(out: Tensor, left: Factors, right: Factors, *, symmetric: bool) -> None:
+    """Add ⟨∂f_c(x_i), ∂f_d(x_j)⟩ to out[c, i, d, j].
+
+    Args:
+        out: (K, n1, K, n2), may be a view.
+        left: Factors of n1 examples.
+        right: Factors of n2 examples.
+        symmetric: Both are the same examples; half is computed and mirrored.
+    """
+    k, n1, _, n2 = out.shape
+    groups, rows = tiling(k, n1)
+    columns = rows if symmetric else tiling(k, n2)[1]
+    for a, i in enumerate(rows):
+        for b, j in enumerate(columns):
+            if symmetric and b < a:
+                continue
+            upper = symmetric and a == b
+            _tile(out[:, i, :, j], left, right, (i, j), groups, upper=upper)
+            if upper:
+                _mirror_within(out[:, i, :, i], groups)
+            elif symmetric:
+                out[:, j, :, i] = out[:, i, :, j].permute(2, 3, 0, 1)
+
+
+def _tile(
+    out: Tensor,
+    left: Factors,
+    right: Factors,
+    at: tuple[slice, slice],
+    groups: list[slice],
+    *,
+    upper: bool,
+) -> None:
+    """All outputs of some examples against others; `upper` leaves out what mirrors."""
+    i, j = at
+    inputs = [
+        _gram_of_inputs(a[1][i], b[1][j]) if _single(a[0]) and _single(b[0]) else None
+        for a, b in zip(left.pairs, right.pairs, strict=True)
+    ]
+    for p in range(len(groups)):
+        for q in range(p if upper else 0, len(groups)):
+            here = out[groups[p], :, groups[q]]
+            for a, b, gram in zip(left.pairs, right.pairs, inputs, strict=True):
+                first, second = a[0][groups[p], i], b[0][groups[q], j]
+                if gram is not None:
+                    _add_single(here, first, second, gram)
+                else:
+                    _add_sequences(here, (first, a[1][i]), (second, b[1][j]))
+            if left.dense is not None and right.dense is not None:
+                _add_dense(here, left.dense[groups[p], i], right.dense[groups[q], j])
+
+
+def _single(left: Tensor) -> bool:
+    """Whether each example has one row."""
+    return left.shape[2] == 1
+
+
+def _gram_of_inputs(a: Tensor, b: Tensor) -> Tensor:
+    """⟨right_it, right_js⟩ as (n1, T1, n2, T2); for indices, whether they are equal."""
+    if not a.is_floating_point():
+        return a[:, :, None, None] == b
+    return (a.flatten(0, 1) @ b.flatten(0, 1).T).view(*a.shape[:2], *b.shape[:2])
+
+
+def _add_single(out: Tensor, a: Tensor, b: Tensor, gram: Tensor) -> None:
+    """Add ⟨left_ci, left_dj⟩ · gram[i, j]."""
+    products = (a.flatten(0, 2) @ b.flatten(0, 2).T).view(out.shape)
+    out.addcmul_(products, gram.view(1, out.shape[1], 1, out.shape[3]).to(out.dtype))
+
+
+def _add_sequences(out: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> None:
+    """Add Σ_ts ⟨left_cit, left_djs⟩ · ⟨right_it, right_js⟩, some outputs and examples at a time."""
+    (first, ids), (second, other) = a, b
+    for c, i in _parts(first):
+        for d, j in _parts(second):
+            x, y = first[c, i], second[d, j]
+            products = x.flatten(0, 2) @ y.flatten(0, 2).T
+            products = products.view(*x.shape[:3], *y.shape[:3])
+            gram = _gram_of_inputs(ids[i], other[j])[None, :, :, None]
+            out[c, i, d, j] += products.mul_(gram).sum((2, 5))
+
+
+def _parts(left: Tensor) -> list[tuple[slice, slice]]:
+    """Outputs and examples that together have about as many rows as a tile."""
+    outputs, examples, length = left.shape[:3]
+    together = _slices(examples, max(1, 2 * _LARGEST // length))
+    several = max(1, 2 * _LARGEST // (length * max(1, math.ceil(examples / len(together)))))
+    return [(c, i) for c in _slices(outputs, several) for i in together]
+
+
+def _add_dense(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add ⟨gradient_ci, gradient_dj⟩."""
+    if len(a) == len(b) == 1:
+        out[0, :, 0].addmm_(a[0], b[0].T)
+    else:
+        out += (a.flatten(0, 1) @ b.flatten(0, 1).T).view(out.shape)
+
+
+def _mirror_within(out: Tensor, groups: list[slice]) -> None:
+    """Fill the outputs' lower half of one tile of examples, and make it exactly symmetric."""
+    for p, first in enumerate(groups):
+        diagonal = out[first, :, first]
+        diagonal.copy_((diagonal + diagonal.permute(2, 3, 0, 1)) / 2)
+        for second in groups[p + 1 :]:
+            out[second, :, first] = out[first, :, second].permute(2, 3, 0, 1)
+
+
+def squared_norms(factors: Factors) -> Tensor:
+    """The diagonal, ‖∂f_c(x_i)‖² as (K, n), without the rest."""
+    total: Tensor | float = 0.0
+    for left, right in factors.pairs:
+        inner = left @ left.transpose(-1, -2)
+        gram = (
+            right @ right.mT if right.is_floating_point() else right[:, :, None] == right[:, None]
+        )
+        total = total + (inner * gram).sum((-1, -2))
+    if factors.dense is not None:
+        total = total + factors.dense.square().sum(-1)
+    assert isinstance(total, Tensor)
+    return total
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    """Slices of nearly equal length, at most `size` long."""
+    parts = max(1, math.ceil(n / max(size, 1)))
+    edges = [round(n * k / parts) for k in range(parts + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]

@@ -1,0 +1,309 @@
+"""What the kernel of a block of examples is contracted from.
+
+Two kinds of factors. A *pair* (left, right) stands for per-example gradients Σ_t left_t ⊗
+right_t that are never formed. *Dense* gradients are formed, all parameters side by side.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from overparam._model import call, chunks, n_examples, take
+from overparam._types import Inputs
+from overparam.tangents._graph import Use
+from overparam.tangents._jacobian import jacobians
+from overparam.tangents._operations import Convolution, Elementwise, Linear, Lookup
+from overparam.tangents._plan import Plan
+
+# An elementwise pass over memory costs about as much as this many multiply-adds a number.
+_PASS = 8
+
+
+@dataclass
+class Factors:
+    """Factors of n examples for K leading outputs; outputs that are summed over lie in O, F."""
+
+    pairs: list[tuple[Tensor, Tensor]]  # left (K, n, T, O); right (n, T, I), or indices (n, T)
+    dense: Tensor | None  # (K, n, F)
+
+    def numel(self) -> int:
+        """Numbers held."""
+        pairs = sum(left.numel() + right.numel() for left, right in self.pairs)
+        return pairs + (0 if self.dense is None else self.dense.numel())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which parameters become pairs (a weight, perhaps with its bias) and which dense."""
+
+    pairs: list[tuple[str, str | None]]
+    dense: dict[str, slice]
+
+    @property
+    def width(self) -> int:
+        """F of one output."""
+        return max((part.stop for part in self.dense.values()), default=0)
+
+
+class Differentiator:
+    """Turns examples into factors, in passes of bounded size.
+
+    Args:
+        model: The network.
+        plan: How each parameter is treated.
+        blocks: Keep the C outputs apart, K = C; otherwise they are contracted over, K = 1.
+        summed: Replace the C outputs by their sum over √C.
+        columns: Examples each example will meet, for the choice of the cheapest contraction.
+        uses: The plan's uses in some graph.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        uses: dict[str, list[Use]],
+        *,
+        blocks: bool,
+        summed: bool = False,
+        columns: int = 1,
+    ) -> None:
+        self.model, self.plan, self.blocks, self.columns = model, plan, blocks, columns
+        self.outputs = 1 if summed else plan.outputs
+        scale = plan.outputs**-0.5
+        self.combine: Callable[[Tensor], Tensor] = (
+            (lambda y: y.sum(-1, keepdim=True) * scale) if summed else (lambda y: y)
+        )
+        self.recipe = self._recipe(uses)
+        self.size = self._numbers(uses)
+
+    @torch.no_grad()
+    def factors(self, x: Inputs, pass_size: int) -> Factors:
+        """The factors of all of x, `pass_size` examples differentiated at a time."""
+        n, c = n_examples(x), self.outputs
+        recipe = self.recipe
+        lefts: list[Tensor] = []
+        rights: list[Tensor] = []
+        dense: Tensor | None = None
+        for part in chunks(n, pass_size):
+            # One example alone may take another path than a batch does.
+            alone = part.stop - part.start == 1
+            batch = take(x, [part.start] * 2) if alone else take(x, part)
+            outputs, uses = self._graph(batch)
+            if part.start == 0:
+                dense = self._empty(n, (), recipe.width) if recipe.dense else None
+            for number, (weight, bias) in enumerate(recipe.pairs):
+                right = _right(self.plan, uses, weight, bias)
+                if part.start == 0:
+                    right_all = right.new_empty(n, *right.shape[1:])
+                    width = _left_width(uses[weight][0])
+                    rights.append(right_all)
+                    lefts.append(self._empty(n, right.shape[1:2], width))
+                rights[number][part] = right[: part.stop - part.start]
+            self._differentiate(outputs, uses, lefts, dense, part)
+            if self.plan.direct and dense is not None:
+                self._direct(batch, dense, part)
+        flat = [left if self.blocks else left.flatten(-2)[None] for left in lefts]
+        if dense is not None and not self.blocks:
+            dense = dense.view(1, n, c * dense.shape[-1])
+        return Factors(list(zip(flat, rights, strict=True)), dense)
+
+    def _empty(self, n: int, middle: tuple[int, ...], last: int) -> Tensor:
+        """Room for all outputs: the outputs' axis first, or last but one if summed over."""
+        c = self.outputs
+        shape = (c, n, *middle, last) if self.blocks else (n, *middle, c, last)
+        return torch.empty(shape, device=_device(self.plan), dtype=self.plan.dtype)
+
+    def _slot(self, room: Tensor, output: int, part: slice) -> Tensor:
+        """The place of one output of some examples."""
+        return room[output, part] if self.blocks else room[part, ..., output, :]
+
+    def _graph(self, batch: Inputs) -> tuple[Tensor, dict[str, list[Use]]]:
+        """Outputs and uses of a batch."""
+        n = n_examples(batch)
+        if not self.plan.routes:
+            return torch.empty(0), {}
+        with torch.enable_grad():
+            outputs = self.combine(call(self.model, batch).reshape(n, -1))
+        uses = self.plan.uses(outputs, n)
+        if uses is None:
+            raise GraphChanged
+        return outputs, uses
+
+    def _recipe(self, uses: dict[str, list[Use]]) -> Recipe:
+        """Chosen once, so that all blocks fit together."""
+        pairs = [
+            (name, _partner(name, uses))
+            for name, found in uses.items()
+            if found and self._pairs_cheaper(found)
+        ]
+        paired = {name for pair in pairs for name in pair}
+        dense, start = {}, 0
+        for name in [*(name for name in uses if name not in paired), *self.plan.direct]:
+            stop = start + self.plan.params[name].numel()
+            dense[name], start = slice(start, stop), stop
+        return Recipe(pairs, dense)
+
+    def _numbers(self, uses: dict[str, list[Use]]) -> int:
+        """Numbers that the factors of one example hold."""
+        total = self.outputs * self.recipe.width
+        for weight, _ in self.recipe.pairs:
+            o, length = (
+                _left_width(uses[weight][0]),
+                sum(_length(u, self.plan) for u in uses[weight]),
+            )
+            wide = isinstance(uses[weight][0].operation, Lookup)
+            i = 2 if wide else uses[weight][0].parameter.numel() // o + 1
+            total += length * (self.outputs * o + i)
+        return total
+
+    def _pairs_cheaper(self, uses: list[Use]) -> bool:
+        """Whether contracting pairs costs less than forming the gradients."""
+        if not _pairable(uses, self.plan):
+            return False
+        t = sum(_length(use, self.plan) for use in uses)
+        operation = uses[0].operation
+        o, size = _left_width(uses[0]), uses[0].parameter.numel()
+        i = 1 if isinstance(operation, Lookup) else size // o
+        c, n = self.outputs, self.columns
+        kept, products = (c, 1) if self.blocks else (1, c)
+        pair = n * t * t * (kept**2 * products * o + i + _PASS * kept**2)
+        forming = 0 if isinstance(operation, Lookup) else t * c * size
+        return pair <= forming + n * kept**2 * products * size + _PASS * c * size
+
+    def _differentiate(
+        self,
+        outputs: Tensor,
+        uses: dict[str, list[Use]],
+        lefts: list[Tensor],
+        dense: Tensor | None,
+        part: slice,
+    ) -> None:
+        """Fill in every output's share, one backward pass each."""
+        every = {use.operation.node: use for found in uses.values() for use in found}
+        if not every:
+            return
+        edges = [use.edge for use in every.values()]
+        one = torch.zeros_like(outputs)
+        for c in range(self.outputs):
+            one.zero_()[:, c] = 1
+            gradients = torch.autograd.grad(
+                outputs, edges, one, retain_graph=True, allow_unused=True
+            )
+            deltas = {
+                node: None if g is None else g.to(self.plan.dtype)
+                for node, g in zip(every, gradients, strict=True)
+            }
+            for number, (weight, _) in enumerate(self.recipe.pairs):
+                self._write_left(self._slot(lefts[number], c, part), uses[weight], deltas)
+            for name, columns in self.recipe.dense.items():
+                if name in uses and dense is not None:
+                    self._write_dense(self._slot(dense, c, part)[:, columns], uses[name], deltas)
+
+    def _write_left(self, slot: Tensor, uses: list[Use], deltas: dict) -> None:
+        """The output gradients of a pair, uses behind one another."""
+        start = 0
+        for use in uses:
+            length, delta = _length(use, self.plan), deltas[use.operation.node]
+            there = slot[:, start : start + length]
+            if delta is None:
+                there.zero_()
+            else:
+                there.copy_(use.operation.left(delta, self.plan.layouts[use.route])[: len(slot)])  # type: ignore[attr-defined]
+            start += length
+
+    def _write_dense(self, slot: Tensor, uses: list[Use], deltas: dict) -> None:
+        """The sum over uses of the gradients of one parameter."""
+        known = [use for use in uses if deltas[use.operation.node] is not None]
+        if not known:
+            slot.zero_()
+        for number, use in enumerate(known):
+            delta = deltas[use.operation.node]
+            gradient = use.gradient(delta, self.plan.layouts[use.route])[: len(slot)].reshape(
+                len(slot), -1
+            )
+            slot.add_(gradient) if number else slot.copy_(gradient)
+
+    def _direct(self, batch: Inputs, dense: Tensor, part: slice) -> None:
+        """Gradients of the parameters no rule covers."""
+        params = {name: self.plan.params[name] for name in self.plan.direct}
+        for name, jacobian in jacobians(self.model, batch, params, self.combine).items():
+            for c in range(self.outputs):
+                slot = self._slot(dense, c, part)
+                slot[:, self.recipe.dense[name]] = jacobian[: len(slot), c].reshape(len(slot), -1)
+
+
+class GraphChanged(Exception):
+    """The model's graph depends on its input, so that rules found on one batch do not hold."""
+
+
+def _device(plan: Plan) -> torch.device:
+    """Where the parameters are."""
+    return next(iter(plan.params.values())).device
+
+
+def _length(use: Use, plan: Plan) -> int:
+    """Rows of one example that meet the parameter."""
+    if isinstance(use.operation, Convolution):
+        return use.operation.places
+    layout = plan.layouts[use.route]
+    return layout.before * layout.after
+
+
+def _left_width(use: Use) -> int:
+    """O: the width of the output's gradient."""
+    operation = use.operation
+    return operation.shape[0] if isinstance(operation, Convolution) else operation.output[-1]
+
+
+def _pairable(uses: list[Use], plan: Plan) -> bool:
+    """Whether all uses have factors that fit behind one another."""
+    kinds = {(type(use.operation), use.transposed, use.prefix is None) for use in uses}
+    if len(kinds) > 1 or not isinstance(uses[0].operation, (Linear, Convolution, Lookup)):
+        return False
+    return all(
+        use.prefix is None
+        and not (isinstance(use.operation, Lookup) and (use.scale != 1 or use.transposed))
+        and not (
+            isinstance(use.operation, Convolution)
+            and (
+                use.operation.groups > 1
+                or use.operation.turned
+                or plan.layouts[use.route] != (1, 1)
+            )
+        )
+        for use in uses
+    )
+
+
+def _partner(weight: str, uses: dict[str, list[Use]]) -> str | None:
+    """The bias used by exactly the operations that use the weight, if there is one."""
+    if isinstance(uses[weight][0].operation, Lookup):
+        return None
+    nodes = [use.operation.node for use in uses[weight]]
+    for name, found in uses.items():
+        if [use.operation.node for use in found] == nodes and all(
+            isinstance(use.operation, Elementwise)
+            and use.prefix is None
+            and not isinstance(use.operation.factor, Tensor)
+            for use in found
+        ):
+            return name
+    return None
+
+
+def _right(plan: Plan, uses: dict[str, list[Use]], weight: str, bias: str | None) -> Tensor:
+    """The inputs of a weight, uses behind one another; a bias is one more input."""
+    parts = []
+    for number, use in enumerate(uses[weight]):
+        right = use.operation.right(plan.layouts[use.route])  # type: ignore[attr-defined]
+        if right.is_floating_point():
+            right = right.to(plan.dtype)
+            right = right if use.scale == 1 else right * use.scale
+        if bias is not None:
+            other = uses[bias][number]
+            constant = other.operation.factor * other.scale  # type: ignore[attr-defined]
+            right = torch.cat([right, torch.full_like(right[..., :1], constant)], -1)
+        parts.append(right)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

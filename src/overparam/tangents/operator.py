@@ -1,0 +1,190 @@
+"""The full tangent kernel as a linear operator, never formed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor, nn
+
+from overparam._errors import expect
+from overparam._model import as_function, call, chunks, n_examples, take, trainable
+from overparam._types import Inputs, Params
+from overparam.linalg.lanczos import Eigenpairs, top_eigenpairs
+from overparam.tangents._contraction import squared_norms
+from overparam.tangents._factors import Differentiator, GraphChanged
+from overparam.tangents._plan import make_plan
+from overparam.tangents._session import checked, detached, opened
+
+# Examples whose factors are held at once for the diagonal.
+_HELD = 64
+
+
+class NTKOperator(LinearOperator):
+    """The tangent kernel of n examples and C outputs, as an operator of order nC.
+
+        K = J Jᵀ,   row i·C + c of J is ∂f_c(x_i)/∂θ,
+
+    so that a vector is read as an (n, C) array, row by row. Nothing is averaged over outputs:
+    the trace is the sum over examples *and* outputs.
+
+    A `scipy.sparse.linalg.LinearOperator`, hence usable with SciPy's solvers; `torch_matvec`
+    stays on the model's device. The model's parameters are read at every product, so that the
+    operator follows training.
+
+    Args:
+        model: A module in evaluation mode; left as it was after every product.
+        x: n examples.
+        params: Names of the parameters that make up θ; `None` means all that require a
+            gradient.
+        chunk_size: Examples differentiated at a time; never changes a product.
+
+    Raises:
+        ValueError: If the examples of a batch influence one another, or an argument is wrong.
+        TypeError: If `x` holds no tensors or `model` returns none.
+
+    Cost:
+        A product takes two passes with derivatives over the n examples, and their memory.
+
+    Example:
+        A linear map of one number to one has K = x xᵀ:
+
+        >>> x = torch.tensor([[1.0], [2.0]])
+        >>> K = NTKOperator(torch.nn.Linear(1, 1, bias=False), x)
+        >>> K.torch_matvec(torch.tensor([1.0, 0.0]))
+        tensor([1., 2.])
+        >>> K.trace()
+        5.0
+
+    References:
+        Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: NTK-vector products.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Inputs,
+        *,
+        params: Sequence[str] | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
+        chosen = checked(model, x, None, params, chunk_size, "NTKOperator", "x")
+        self.model, self.x, self.params = model, detached(x), list(chosen)
+        self.chunk_size = chunk_size
+        with opened(model, chosen):
+            plan, _ = make_plan(model, self.x, chosen, "NTKOperator(model=...)")
+        self.examples, self.outputs = n_examples(x), plan.outputs
+        self.torch_dtype = next(iter(chosen.values())).dtype
+        self.device = next(iter(chosen.values())).device
+        size = self.examples * self.outputs
+        kind = np.dtype("float64" if self.torch_dtype == torch.float64 else "float32")
+        super().__init__(kind, (size, size))
+
+    def torch_matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
+        """K v, on the model's device.
+
+        Args:
+            v: A vector of n C numbers.
+
+        Raises:
+            ValueError: If `v` has another length.
+        """
+        where = "NTKOperator.torch_matvec(v=...)"
+        expect(v.shape == (self.shape[0],), where, f"a vector of {self.shape[0]}", tuple(v.shape))
+        weights = v.detach().to(self.device, self.torch_dtype).view(self.examples, self.outputs)
+        chosen = trainable(self.model, self.params)
+        with opened(self.model, chosen):
+            direction = self._transposed(weights, chosen)
+            products = [
+                self._forward(take(self.x, part), chosen, direction)
+                for part in chunks(self.examples, self.chunk_size)
+            ]
+        return torch.cat(products).reshape(-1)
+
+    def _transposed(self, weights: Float[Tensor, "n c"], params: Params) -> list[Tensor]:
+        """Jᵀ v by parameter, summed over chunks."""
+        total = [torch.zeros_like(p) for p in params.values()]
+        for part in chunks(self.examples, self.chunk_size):
+            outputs = call(self.model, take(self.x, part)).reshape(-1, self.outputs)
+            if not outputs.requires_grad:
+                continue
+            gradients = torch.autograd.grad(
+                outputs, list(params.values()), weights[part], allow_unused=True
+            )
+            for place, gradient in zip(total, gradients, strict=True):
+                if gradient is not None:
+                    place.add_(gradient.to_dense())
+        return total
+
+    def _forward(self, x: Inputs, params: Params, direction: list[Tensor]) -> Tensor:
+        """J u of some examples: forward mode, or backward twice where it is missing."""
+        function = as_function(self.model)
+        values = {name: p.detach() for name, p in params.items()}
+        tangents = dict(zip(params, direction, strict=True))
+        try:
+            with torch.no_grad():
+                return torch.func.jvp(lambda p: function(p, x), (values,), (tangents,))[1].reshape(
+                    -1, self.outputs
+                )
+        except (RuntimeError, NotImplementedError):
+            outputs = call(self.model, x).reshape(-1, self.outputs)
+            dummy = torch.zeros_like(outputs, requires_grad=True)
+            gradients = torch.autograd.grad(
+                outputs, list(params.values()), dummy, create_graph=True, materialize_grads=True
+            )
+            return torch.autograd.grad(gradients, dummy, direction)[0]
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        v = torch.from_numpy(np.ascontiguousarray(x).reshape(-1))
+        return self.torch_matvec(v).cpu().numpy()
+
+    def _adjoint(self) -> "NTKOperator":
+        return self
+
+    def diag(self) -> Float[Tensor, "nc"]:
+        """‖∂f_c(x_i)/∂θ‖² at i·C + c, exact, from the layers' factors.
+
+        Raises:
+            MemoryError: If one chunk's factors do not fit.
+
+        Cost:
+            C backward passes over the examples.
+        """
+        chosen = trainable(self.model, self.params)
+        with opened(self.model, chosen):
+            plan, uses = make_plan(self.model, self.x, chosen, "NTKOperator(model=...)")
+            try:
+                return self._norms(Differentiator(self.model, plan, uses, blocks=True))
+            except GraphChanged:
+                plain = plan.without_rules()
+                return self._norms(Differentiator(self.model, plain, {}, blocks=True))
+
+    def _norms(self, differentiator: Differentiator) -> Float[Tensor, "nc"]:
+        """The diagonal, a chunk of examples at a time."""
+        size = self.chunk_size or _HELD
+        norms = [
+            squared_norms(differentiator.factors(take(self.x, part), size))
+            for part in chunks(self.examples, size)
+        ]
+        return torch.cat(norms, 1).T.reshape(-1)
+
+    def trace(self) -> float:
+        """Σ_i Σ_c ‖∂f_c(x_i)/∂θ‖², exact."""
+        return float(self.diag().double().sum())
+
+    def eigsh(self, k: int = 6, *, tolerance: float = 1e-6, seed: int = 0) -> Eigenpairs:
+        """The k largest eigenvalues and their vectors, by Lanczos.
+
+        Args:
+            k: Number of pairs.
+            tolerance: Of the residuals, relative to the largest eigenvalue.
+            seed: Of the start vector.
+
+        Raises:
+            ValueError: If `k` is not between 1 and n C.
+        """
+        return top_eigenpairs(
+            self.torch_matvec, self.shape[0], k, dtype=self.torch_dtype, device=self.device,
+            tolerance=tolerance, seed=seed,
+        )  # fmt: skip

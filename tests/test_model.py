@@ -1,0 +1,128 @@
+"""A module as a function of its parameters, and as it was afterwards."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from overparam._model import (
+    as_function,
+    call,
+    chunks,
+    expect_deterministic,
+    expect_separate,
+    n_examples,
+    take,
+    trainable,
+    undisturbed,
+)
+
+
+class Twice(nn.Module):
+    """One layer under two names, and a weight tied to another's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.again = self.first
+        self.tied = nn.Linear(3, 3)
+        self.tied.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.tied(self.again(torch.tanh(self.first(x))))
+
+
+def test_shared_parameters_are_replaced_in_every_place_and_put_back() -> None:
+    model, x = Twice().double(), torch.randn(2, 3, dtype=torch.float64)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    own = dict(model.named_parameters())
+    params = {name: value.detach() * 2 for name, value in trainable(model).items()}
+    assert set(params) == {"first.weight", "first.bias", "tied.bias"}
+    w, b, c = params["first.weight"], params["first.bias"], params["tied.bias"]
+    expected = (torch.tanh(x @ w.T + b) @ w.T + b) @ w.T + c
+    torch.testing.assert_close(as_function(model)(params, x), expected)
+    assert all(own[name] is value for name, value in model.named_parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_gradients_of_shared_parameters_add_up() -> None:
+    model, x = Twice().double(), torch.randn(2, 3, dtype=torch.float64)
+    point = {name: p.detach().requires_grad_() for name, p in trainable(model).items()}
+    found = torch.autograd.grad(as_function(model)(point, x).sum(), list(point.values()))
+    expected = torch.autograd.grad(model(x).sum(), list(model.parameters()))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_undisturbed_puts_everything_back_also_after_an_error() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+    model[2].eval()
+    model[0].bias.requires_grad_(False)
+    x = torch.randn(4, 3)
+    model(x).sum().backward()
+    grad, buffers = model[0].weight.grad, [b.clone() for b in model.buffers()]
+    rng = torch.get_rng_state()
+
+    def disturb() -> None:
+        with undisturbed(model, evaluation=True):
+            assert not model.training
+            model.train()(x)
+            torch.randn(1)
+            model[0].weight.grad = None
+            model.requires_grad_(True)
+            raise ZeroDivisionError
+
+    pytest.raises(ZeroDivisionError, disturb)
+    assert [module.training for module in model] == [True, True, False]
+    assert model[0].weight.grad is grad
+    assert not model[0].bias.requires_grad
+    assert torch.equal(rng, torch.get_rng_state())
+    assert all(torch.equal(b, old) for b, old in zip(model.buffers(), buffers, strict=True))
+
+
+def test_batches_of_several_tensors() -> None:
+    class Sum(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return a + b
+
+    a, b = torch.arange(4.0), torch.ones(4)
+    for x in ((a, b), {"a": a, "b": b}):
+        assert n_examples(x) == 4
+        part = take(x, slice(1, 3))
+        torch.testing.assert_close(call(Sum(), part), torch.tensor([2.0, 3.0]))
+        torch.testing.assert_close(as_function(Sum())({}, part), torch.tensor([2.0, 3.0]))
+
+
+def test_chunks_cover_everything_once() -> None:
+    assert [(s.start, s.stop) for s in chunks(5, 2)] == [(0, 2), (2, 4), (4, 5)]
+    assert [(s.start, s.stop) for s in chunks(5, None)] == [(0, 5)]
+    assert chunks(0, 3) == []
+
+
+def test_layers_that_mix_or_draw_are_named() -> None:
+    with pytest.raises(ValueError, match="BatchNorm1d '0' in training mode"):
+        expect_deterministic(nn.Sequential(nn.BatchNorm1d(3)), "f(model=...)")
+    with pytest.raises(ValueError, match="Dropout '0' in training mode"):
+        expect_deterministic(nn.Sequential(nn.Dropout(0.1)), "f(model=...)")
+    expect_deterministic(nn.Sequential(nn.Dropout(0.0), nn.BatchNorm1d(3).eval()), "f")
+
+
+def test_mixing_of_examples_is_found_by_its_effect() -> None:
+    class Centred(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x.mean(0)
+
+    x = torch.randn(4, 3)
+    with pytest.raises(ValueError, match="does not depend on the others"):
+        expect_separate(Centred(), x, Centred()(x), "f(model=...)")
+    expect_separate(nn.Identity(), x, x, "f(model=...)")
+
+
+def test_parameters_on_two_devices_are_refused() -> None:
+    model = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1, device="meta")])
+    with pytest.raises(ValueError, match="parameters on one device, got parameters on cpu, meta"):
+        trainable(model, None, "f(model=...)")
+
+
+def test_unknown_parameter_names_are_told() -> None:
+    with pytest.raises(ValueError, match=r"names from model.named_parameters\(\), got \['bais'\]"):
+        trainable(nn.Linear(1, 1), ["bais"], "f(model=...)")
