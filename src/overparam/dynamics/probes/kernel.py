@@ -1,0 +1,115 @@
+"""The tangent kernel along training: what part of the loss it holds, how far it has moved."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overparam._model import n_examples
+from overparam.dynamics.probes.probe import (
+    Probe,
+    Scene,
+    clone,
+    first_examples,
+    outputs_per_example,
+)
+from overparam.dynamics.spectral_split import spectral_loss_split
+from overparam.tangents.empirical import empirical_ntk
+from overparam.tangents.spectrum import kernel_change
+
+
+class LossSplit(Probe):
+    """The probe batch's loss in the top s eigenvectors of the tangent kernel, and the rest.
+
+    On as many examples of the probe batch as keep the kernel at `size` outputs; a model with
+    more outputs than that per example is not measured.
+
+    Args:
+        s: Number of eigenvectors.
+        size: Most outputs, examples times outputs of each.
+
+    Attributes:
+        quadratic: Whether the loss is a squared error; `None` before the first measurement.
+    """
+
+    name = "loss split"
+    keys = ("loss_top", "loss_rest")
+
+    def __init__(self, s: int = 5, size: int = 512) -> None:
+        self.s, self.size = s, size
+        self.quadratic: bool | None = None
+
+    def measure(self, scene: Scene) -> dict[str, float]:
+        """Both parts."""
+        if scene.probe is None:
+            return {}
+        outputs = outputs_per_example(scene)
+        n = min(n_examples(scene.probe[0]), self.size // outputs)
+        if n < 1:
+            return {}
+        x, y = first_examples(scene.probe, n)
+        s = min(self.s, n * outputs)
+        split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
+        self.quadratic = split.quadratic
+        return {"loss_top": split.top, "loss_rest": split.rest}
+
+    def relative_cost(self, scene: Scene) -> float:
+        """A kernel of all outputs."""
+        return 40.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the loss is a squared error."""
+        return {"quadratic": self.quadratic}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.quadratic = state["quadratic"]
+
+
+class KernelChange(Probe):
+    """How far the tangent kernel has moved from initialisation, ‖K − K₀‖ / ‖K₀‖.
+
+    Small (below about 0.1) in the kernel regime, of order 1 where features are learned. On the
+    first `n` examples of the probe batch; a model with more than `size` outputs per example is
+    not measured. K₀ is that of the initial parameters with the present buffers.
+    """
+
+    name = "kernel change"
+    keys = ("kernel_change",)
+
+    def __init__(self, n: int = 32, size: int = 128) -> None:
+        self.n, self.size = n, size
+        self._start: Tensor | None = None
+
+    def measure(self, scene: Scene) -> dict[str, float]:
+        """The relative change."""
+        if scene.probe is None or outputs_per_example(scene) > self.size:
+            return {}
+        x, _ = first_examples(scene.probe, self.n)
+        if self._start is None:
+            self._start = empirical_ntk(at_start(scene), x)
+        return {"kernel_change": kernel_change(empirical_ntk(scene.model, x), self._start)}
+
+    def relative_cost(self, scene: Scene) -> float:
+        """Two kernels at first."""
+        return 40.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The kernel at initialisation."""
+        return {"start": clone(self._start)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved kernel."""
+        self._start = state["start"]
+
+
+def at_start(scene: Scene) -> torch.nn.Module:
+    """A copy of the model at its initial parameters."""
+    model = copy.deepcopy(scene.model)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.grad = None
+            if name in scene.initial:
+                p.copy_(scene.initial[name])
+    return model

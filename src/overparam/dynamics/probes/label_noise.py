@@ -1,0 +1,129 @@
+"""Label-noise scores from the logits that training passes by."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overparam._errors import expect
+from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.label_noise import LabelNoiseScorer
+
+# Batches are scored in blocks of about this many logits, which costs less per batch.
+_BLOCK = 1 << 16
+
+
+class LabelStream:
+    """Collect logits with their ids and score them in blocks, within half of the budget.
+
+    Args:
+        scorer: Where the scores go.
+        budget: The account of time.
+
+    Attributes:
+        cost: Seconds per batch, as last measured; 0 before.
+        seen: Batches taken.
+        skipped: Batches left out because the budget did not cover them.
+    """
+
+    def __init__(self, scorer: LabelNoiseScorer, budget: OverheadBudget) -> None:
+        self.scorer, self.budget = scorer, budget
+        self.cost = self.spent = 0.0
+        # Until the first fit: about what it takes, in seconds.
+        self.fit_cost = 5e-3 + 2e-6 * scorer.n_samples
+        self.seen = self.skipped = 0
+        self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._size = self._blocks = 0
+
+    @property
+    def credit(self) -> float:
+        """Seconds it may still use: half of what keeping the books leaves of the budget."""
+        budget = self.budget
+        if math.isinf(budget.max_overhead):
+            return math.inf
+        books = budget.own - budget.booked - self.spent
+        return (budget.max_overhead * budget.training - books) / 2 - self.spent
+
+    def affordable(self) -> bool:
+        """Whether the next batch may be taken; if not, it counts as skipped."""
+        if self.credit >= 0:
+            return True
+        self.skipped += 1
+        return False
+
+    def take(
+        self,
+        logits: Tensor,
+        labels: Tensor | Sequence[int] | None,
+        ids: Tensor | Sequence[int] | None,
+    ) -> None:
+        """Keep a batch; score the block when it is full."""
+        expect(
+            labels is not None and ids is not None,
+            "Monitor.step(logits=...)",
+            "the batch and its ids beside the logits",
+            "none",
+        )
+        # A copy: compiled models may write the next batch's logits into the same memory.
+        logits = logits.detach().clone()
+        self._pending.append((logits, torch.as_tensor(labels), torch.as_tensor(ids)))
+        self.seen += 1
+        self.spent += self.cost
+        self._size += logits.numel()
+        # The first blocks are short, to learn what a batch costs once everything is warm.
+        if self._size >= _BLOCK or (self._blocks < 3 and len(self._pending) >= 4):
+            self.flush()
+
+    def flush(self) -> None:
+        """Score what is pending, without the rows that are not finite."""
+        if not self._pending:
+            return
+        pending, self._pending, self._size = self._pending, [], 0
+        start = self.budget.clock()
+        logits = torch.cat([batch[0] for batch in pending])
+        labels = torch.cat([batch[1].to(logits.device) for batch in pending])
+        ids = torch.cat([batch[2].to(logits.device) for batch in pending])
+        finite = torch.isfinite(logits.sum(tuple(range(1, logits.ndim))))
+        self.scorer.update(logits[finite], labels[finite], ids[finite])
+        cost = (self.budget.clock() - start) / len(pending)
+        # What was spent on the first block was not foreseen.
+        self.spent += 0.0 if self._blocks else cost * len(pending)
+        self.cost = min(cost, self.cost) if self._blocks in (1, 2) else cost
+        self._blocks += 1
+
+    def end_epoch(self) -> dict[str, float]:
+        """The stop signal's numbers, if the credit covers finding the suspects.
+
+        If not, this epoch counts towards the next signal.
+        """
+        if not self.seen or self.credit < self.fit_cost:
+            return {}
+        self.flush()
+        start = self.budget.clock()
+        signal = self.scorer.end_epoch()
+        self.fit_cost = self.budget.clock() - start
+        self.spent += self.fit_cost
+        return {
+            "noise_rate": signal.noise_rate,
+            "suspect_loss": signal.suspect_loss,
+            "armed": float(signal.armed),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `load_state_dict` needs."""
+        self.flush()
+        names = ("cost", "spent", "fit_cost", "seen", "skipped", "_blocks")
+        return {
+            "scorer": self.scorer.state_dict(),
+            **{name: getattr(self, name) for name in names},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        state = dict(state)
+        self.scorer.load_state_dict(state.pop("scorer"))
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._pending, self._size = [], 0

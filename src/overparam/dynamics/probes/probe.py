@@ -1,0 +1,119 @@
+"""What a probe is: it looks at a training step and returns numbers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from overparam._model import call, n_examples, take
+from overparam._types import Inputs, Loss, Params
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The step a probe looks at: gradients are computed, the optimizer has not stepped yet.
+
+    Attributes:
+        model: The module as a map from inputs to one tensor of outputs, not compiled.
+        loss: `loss(outputs, targets)`.
+        optimizer: What is about to step.
+        initial: Trainable parameters as they were when the monitor was made.
+        probe: A fixed batch (inputs, targets), if there is one.
+        batch: The batch of this step, if it was passed.
+        grad_scale: What the gradients are multiplied by (mixed precision), else 1.
+        urgent: The loss is rising or has just come back: prefer accuracy to cost.
+        seed: Of anything random.
+    """
+
+    model: nn.Module
+    loss: Loss
+    optimizer: Optimizer
+    initial: Params
+    probe: tuple[Inputs, Tensor] | None = None
+    batch: tuple[Inputs, Tensor] | None = None
+    grad_scale: float = 1.0
+    urgent: bool = False
+    seed: int = 0
+
+    def probe_share(self) -> float:
+        """Size of the probe batch in units of a training batch; 1 if either is not known."""
+        if self.probe is None or self.batch is None:
+            return 1.0
+        return n_examples(self.probe[0]) / max(n_examples(self.batch[0]), 1)
+
+
+class Probe:
+    """A measurement that a `Monitor` repeats along training.
+
+    Subclasses define `name`, `keys` and `measure`. Whatever `measure` evaluates, it runs in
+    evaluation mode, with gradients enabled, and the model's mode, buffers, gradients and random
+    numbers are put back afterwards; it must not write to parameters. A probe that looks at
+    the gradients of the step has to be `passive`.
+
+    Attributes:
+        name: What warnings and costs are kept under.
+        keys: Names of the numbers it returns.
+        share: Its part of the budget relative to the other probes.
+        every: Fewest steps between two measurements.
+        passive: It only reads tensors that exist, so nothing has to be put back.
+        follows_up: `after_step` is wanted one step later.
+
+    Example:
+        >>> class GradientSparsity(Probe):
+        ...     name, keys, passive = "sparsity", ("sparsity",), True
+        ...     def measure(self, scene):
+        ...         grads = [p.grad for p in scene.model.parameters() if p.grad is not None]
+        ...         zeros = sum(int((g == 0).sum()) for g in grads)
+        ...         return {"sparsity": zeros / sum(g.numel() for g in grads)}
+    """
+
+    name: str = "probe"
+    keys: tuple[str, ...] = ()
+    share: float = 1.0
+    every: int = 1
+    passive: bool = False
+    follows_up: bool = False
+
+    def measure(self, scene: Scene) -> dict[str, float]:
+        """Numbers by name; an empty dict where there is nothing to measure on."""
+        raise NotImplementedError(f"{type(self).__name__} must define `measure`")
+
+    def relative_cost(self, scene: Scene) -> float:
+        """Expected cost in training steps, until it has been measured."""
+        return 10.0 * scene.probe_share()
+
+    def after_step(self, scene: Scene) -> dict[str, float]:
+        """Numbers of the last measured step that are known only after it, one step later."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it carries from one measurement to the next."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+def trained(model: nn.Module) -> Params:
+    """The parameters that require a gradient, under their first names."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def clone(tensor: Tensor | None) -> Tensor | None:
+    """A copy to keep, or nothing."""
+    return None if tensor is None else tensor.detach().clone()
+
+
+def first_examples(batch: tuple[Inputs, Tensor], n: int) -> tuple[Inputs, Tensor]:
+    """The first n examples of a batch."""
+    return take(batch[0], slice(0, n)), batch[1][:n]
+
+
+def outputs_per_example(scene: Scene) -> int:
+    """How many numbers the model returns for one example of the probe batch."""
+    assert scene.probe is not None
+    x, _ = first_examples(scene.probe, 1)
+    with torch.no_grad():
+        return call(scene.model, x).numel()

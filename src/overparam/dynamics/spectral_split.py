@@ -1,0 +1,170 @@
+"""How much of the loss lies in the top eigenspace of the tangent kernel."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from overparam._errors import expect
+from overparam._model import call, expect_deterministic, expect_inputs, n_examples, undisturbed
+from overparam._types import Inputs, Loss
+from overparam.linalg.lanczos import top_eigenpairs
+from overparam.tangents.empirical import empirical_ntk_blocks
+
+
+@dataclass(frozen=True)
+class SpectralSplit:
+    """A loss in two parts.
+
+    Attributes:
+        top: Part in the top eigenvectors.
+        rest: Part in the others.
+        quadratic: Whether the loss is a squared error, for which the parts are exact.
+    """
+
+    top: float
+    rest: float
+    quadratic: bool
+
+    @property
+    def total(self) -> float:
+        """The loss."""
+        return self.top + self.rest
+
+    def share_of_rise(self, before: "SpectralSplit") -> float:
+        """Part of the rise of the loss since `before` that lies in the top eigenvectors.
+
+            (top − top₀) / (total − total₀)
+
+        `nan` if the loss has not risen.
+        """
+        rise = self.total - before.total
+        return (self.top - before.top) / rise if rise > 0 else math.nan
+
+
+def spectral_loss_split(
+    model: nn.Module,
+    x: Inputs,
+    y: Tensor,
+    s: int = 5,
+    *,
+    loss: Loss = nn.functional.mse_loss,
+    chunk_size: int | None = None,
+) -> SpectralSplit:
+    """The loss in the top s eigenvectors of the present tangent kernel, and the rest.
+
+        L_top = L · Σ_{j≤s} ⟨p_j, r⟩² / ‖r‖²,     r = ∂L/∂f,   p_j eigenvectors of K = J Jᵀ
+
+    over the n·C outputs of the batch. For a squared error of any normalisation r is
+    proportional to f − y, and this is (1/n) Σ_{j≤s} ⟨p_j, f − y⟩² for L = (1/n)‖f − y‖².
+
+    For any other loss the eigenvectors are those of H^½ K H^½ with H = ∂²L/∂f², the
+    Gauss–Newton matrix seen from the outputs, and the split of L is by the share of the
+    residual, not an identity: the top kernel eigenvectors themselves shift the logits of all
+    classes alike, which cross-entropy does not see.
+
+    Args:
+        model: Any module with deterministic layers.
+        x: Batch of inputs; the eigenvectors are those of its own kernel.
+        y: Targets.
+        s: Number of eigenvectors. Where eigenvalues nearly coincide single vectors are
+            arbitrary; only a subspace means something.
+        loss: `loss(outputs, targets)`.
+        chunk_size: Examples differentiated at a time; changes memory, never the result.
+
+    Returns:
+        The two parts; both 0 if the loss is.
+
+    Raises:
+        ValueError: Bad input as for the tangent kernel; s outside 1 … n·C.
+
+    Cost:
+        The kernel of all outputs, (n·C)² numbers, and a few dozen products with it: meant for
+        probe sets of up to about 500 outputs in all.
+
+    Example:
+        One example is one direction, so all of its loss is in the top:
+
+        >>> model = nn.Linear(2, 1)
+        >>> split = spectral_loss_split(model, torch.ones(1, 2), torch.zeros(1, 1), s=1)
+        >>> split.top > 0, split.rest
+        (True, 0.0)
+
+    References:
+        Zhu, Liu, Radhakrishnan, Belkin (2023), arXiv:2306.04815: the decomposition. The form
+        for other losses is ours.
+    """
+    where = "spectral_loss_split"
+    expect_inputs(x, f"{where}(x=...)")
+    expect_inputs(y, f"{where}(y=...)", n_examples(x))
+    expect_deterministic(model, f"{where}(model=...)")
+    with undisturbed(model), torch.enable_grad():
+        with torch.no_grad():
+            outputs = call(model, x)
+        leaf = outputs.detach().requires_grad_()
+        value = loss(leaf, y)
+        (residual,) = torch.autograd.grad(value, leaf, create_graph=True)
+        expect(1 <= s <= residual.numel(), f"{where}(s=...)", f"1 to {residual.numel()} (n·C)", s)
+        curvature = _Curvature(residual, leaf)
+        squared = float(residual.detach().double().square().sum())
+        total = float(value.detach())
+        if squared == 0:
+            return SpectralSplit(0.0, total, quadratic=False)
+        quadratic = curvature.is_squared_error(total, squared)
+        blocks = empirical_ntk_blocks(model, x, chunk_size=chunk_size)
+        root = None if quadratic else curvature.root()
+    n, c = blocks.shape[0], blocks.shape[2]
+    if root is not None:
+        blocks = torch.einsum("iab,ijbc,jcd->ijad", root, blocks, root)
+    matrix = blocks.permute(0, 2, 1, 3).reshape(n * c, n * c)
+    vectors = _top_eigenvectors(matrix, s)
+    parts = vectors.T @ residual.detach().reshape(-1).to(vectors)
+    share = min(float(parts.double().square().sum()) / squared, 1.0)
+    return SpectralSplit(share * total, (1 - share) * total, quadratic)
+
+
+def _top_eigenvectors(matrix: Tensor, s: int) -> Tensor:
+    """Orthonormal columns that span the top s eigenvectors."""
+    size = len(matrix)
+    if size <= 64 or s > size // 8:
+        return torch.linalg.eigh(matrix.double())[1][:, -s:]
+    return top_eigenpairs(
+        lambda v: matrix @ v, size, s, dtype=matrix.dtype, device=matrix.device, tolerance=1e-4
+    ).vectors
+
+
+class _Curvature:
+    """∂²L/∂f² of a loss that adds up over examples."""
+
+    def __init__(self, slope: Tensor, leaf: Tensor) -> None:
+        self.slope, self.leaf = slope, leaf
+
+    def times(self, direction: Tensor) -> Tensor:
+        if not self.slope.requires_grad:  # a loss linear in the outputs
+            return torch.zeros_like(direction)
+        (product,) = torch.autograd.grad(
+            self.slope, self.leaf, direction, retain_graph=True, materialize_grads=True
+        )
+        return product
+
+    def is_squared_error(self, value: float, squared: float) -> bool:
+        """Whether L = ‖r‖²/(2h) with H r = h r, as for c·‖f − y‖² and nothing else in use."""
+        residual = self.slope.detach()
+        bent = self.times(residual)
+        h = float((residual.double() * bent.double()).sum()) / squared
+        if h <= 0:
+            return False
+        straight = float((bent - h * residual).norm()) <= 1e-3 * h * math.sqrt(squared)
+        return straight and abs(squared / (2 * h) - value) <= 1e-3 * value
+
+    def root(self) -> Tensor:
+        """H^½ of every example, (n, C, C)."""
+        flat = self.leaf.detach().flatten(1)
+        columns = []
+        for k in range(flat.shape[1]):
+            unit = torch.zeros_like(flat)
+            unit[:, k] = 1
+            columns.append(self.times(unit.view_as(self.leaf)).flatten(1))
+        values, vectors = torch.linalg.eigh(torch.stack(columns, dim=2))
+        return (vectors * values.clamp(min=0).sqrt()[:, None]) @ vectors.mT

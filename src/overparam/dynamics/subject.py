@@ -1,0 +1,148 @@
+"""What a monitor watches: a model in training, with its loss, optimizer and probe batch."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from overparam._errors import expect
+from overparam._model import expect_inputs, n_examples, undisturbed
+from overparam._types import Inputs, Loss
+from overparam.dynamics.probes.probe import Scene, trained
+
+Forward = Callable[[nn.Module, Any], Tensor]
+Batch = tuple[Inputs, Tensor]
+
+
+class Scaler(Protocol):
+    """What is needed of a `torch.amp.GradScaler`."""
+
+    def get_scale(self) -> float:
+        """The factor on the loss."""
+        ...
+
+
+class Subject:
+    """A model in training, as probes see it.
+
+    Args:
+        model: The module that is trained; of a compiled one, the module inside.
+        loss: `loss(outputs, targets)`.
+        optimizer: The optimizer.
+        probe_batch: Fixed inputs and targets, or `None` to take the first batch seen.
+        forward: Picks the tensor the loss takes.
+        grad_scale: A number or a scaler.
+        seed: Of anything random.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        optimizer: Optimizer,
+        probe_batch: Batch | None,
+        forward: Forward | None,
+        grad_scale: float | Scaler | None,
+        seed: int,
+    ) -> None:
+        expect(
+            isinstance(model, nn.Module),
+            "Monitor(model=...)",
+            "a torch module",
+            type(model).__name__,
+            error=TypeError,
+        )
+        module = getattr(model, "_orig_mod", model)
+        self.model = module if forward is None else _Adapted(module, forward)
+        params = trained(self.model)
+        expect(params, "Monitor(model=...)", "a model with trainable parameters", "none")
+        members = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        expect(
+            any(id(p) in members for p in params.values()),
+            "Monitor(optimizer=...)",
+            "an optimizer over parameters of the model",
+            f"{type(optimizer).__name__} over others",
+            hint="build it from model.parameters(), after moving the model to its device.",
+        )
+        if probe_batch is not None:
+            expect_inputs(probe_batch[0], "Monitor(probe_batch=...)")
+            expect_inputs(probe_batch[1], "Monitor(probe_batch=...)", n_examples(probe_batch[0]))
+        self.loss, self.optimizer, self.seed = loss, optimizer, seed
+        self.probe_batch, self.grad_scale = probe_batch, grad_scale
+        self.initial = {name: p.detach().clone() for name, p in params.items()}
+        self.device = next(iter(params.values())).device
+
+    def rate(self) -> float:
+        """Largest learning rate of the optimizer's groups."""
+        groups = self.optimizer.param_groups
+        if len(groups) == 1:
+            return float(groups[0]["lr"])
+        return max(float(group["lr"]) for group in groups)
+
+    def scale(self) -> float:
+        """What the gradients are multiplied by now."""
+        scaler = self.grad_scale
+        if scaler is None or isinstance(scaler, (int, float)):
+            return float(scaler or 1.0)
+        # After scaler.unscale_(optimizer) the gradients are the true ones already; the scaler
+        # offers no public way to ask.
+        states = getattr(scaler, "_per_optimizer_states", {})
+        stage = states.get(id(self.optimizer), {}).get("stage")
+        return 1.0 if getattr(stage, "name", "") == "UNSCALED" else float(scaler.get_scale())
+
+    def scene(self, batch: Batch | None, *, urgent: bool = False) -> Scene:
+        """The present step for a probe."""
+        return Scene(
+            self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
+            batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed,
+        )  # fmt: skip
+
+    def keep_probe_batch(self, batch: Batch | None) -> None:
+        """Make a copy of the first batch the probe batch, unless there is one."""
+        if self.probe_batch is None and batch is not None:
+            self.probe_batch = _copied(batch[0]), batch[1].detach().clone()
+
+    @contextmanager
+    def isolated(self) -> Iterator[None]:
+        """Evaluate the model inside without leaving a trace, in full precision.
+
+        Gradients are set aside, since a backward pass would add to them in place.
+        """
+        with (
+            undisturbed(self.model, evaluation=True),
+            torch.enable_grad(),
+            torch.autocast(self.device.type, enabled=False),
+        ):
+            for p in self.model.parameters():
+                p.grad = None
+            yield
+
+    def synchronize(self) -> None:
+        """Wait for the device, so that the clock reads what has been computed."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class _Adapted(nn.Module):
+    """A model seen through a `forward` adaptor."""
+
+    def __init__(self, module: nn.Module, forward: Forward) -> None:
+        super().__init__()
+        self.module, self.adaptor = module, forward
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What the adaptor picks."""
+        x = kwargs or (args[0] if len(args) == 1 else args)
+        return self.adaptor(self.module, x)
+
+
+def _copied(x: Inputs) -> Inputs:
+    """Inputs that stay as they are when their loader reuses the memory."""
+    if isinstance(x, Tensor):
+        return x.detach().clone()
+    if isinstance(x, Mapping):
+        return {name: value.detach().clone() for name, value in x.items()}
+    return tuple(value.detach().clone() for value in x)

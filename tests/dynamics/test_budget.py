@@ -1,0 +1,157 @@
+"""The account of time, on a clock that only moves when it is told to."""
+
+import math
+
+import pytest
+
+from overparam.dynamics.budget import OverheadBudget
+
+
+class Clock:
+    """Seconds under the test's control."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(budget: OverheadBudget, clock: Clock, costs: dict[str, float], steps: int, step=1.0):
+    """Which measurement ran when, if a step takes `step` and measurements their costs."""
+    ran: dict[str, list[int]] = {name: [] for name in costs}
+    worst = 0.0
+    for at in range(steps):
+        budget.enter()
+        while (name := budget.due(at)) is not None:
+            clock.now += costs[name]
+            budget.ran(name, at, costs[name])
+            ran[name].append(at)
+        budget.leave()
+        clock.now += step
+        if budget.training:
+            worst = max(worst, budget.overhead)
+    return ran, worst
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.2])
+def test_own_time_stays_within_the_limit(limit):
+    clock = Clock()
+    budget = OverheadBudget(limit, clock=clock)
+    costs = {"norms": 0.1, "sharpness": 5.0, "kernel": 40.0}
+    for name, cost in costs.items():
+        budget.add(name, cost=cost)
+    ran, worst = run(budget, clock, costs, 20_000)
+    assert worst <= limit + 1e-9
+    assert budget.own > limit * budget.training - 2 * max(costs.values())
+    assert all(len(steps) >= 2 for steps in ran.values())
+
+
+def test_a_cost_that_was_guessed_too_low_is_paid_back():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    budget.add("kernel", cost=0.1)
+    ran, _ = run(budget, clock, {"kernel": 10.0}, 1000)
+    assert ran["kernel"][:3] == [1, 200, 300]  # 100 steps to pay the first, 100 to save up
+
+
+def test_shares_divide_the_time():
+    clock = Clock()
+    budget = OverheadBudget(0.5, clock=clock)
+    budget.add("one", cost=2.0, share=1.0)
+    budget.add("three", cost=1.0, share=3.0)
+    ran, _ = run(budget, clock, {"one": 2.0, "three": 1.0}, 4000)
+    assert 1.0 * len(ran["three"]) / (2.0 * len(ran["one"])) == pytest.approx(3, rel=0.05)
+
+
+def test_cheap_measurements_do_not_starve_a_dear_one():
+    clock = Clock()
+    budget = OverheadBudget(0.05, clock=clock)
+    costs = {"cheap": 0.01, "dear": 30.0}
+    for name, cost in costs.items():
+        budget.add(name, cost=cost)
+    ran, _ = run(budget, clock, costs, 5000)
+    assert len(ran["dear"]) >= 2
+
+
+def test_the_period_is_kept_without_a_limit():
+    clock = Clock()
+    budget = OverheadBudget(math.inf, clock=clock)
+    budget.add("each", cost=1.0)
+    budget.add("tenth", cost=1.0, every=10)
+    ran, _ = run(budget, clock, {"each": 1.0, "tenth": 1.0}, 30)
+    assert ran == {"each": list(range(30)), "tenth": [0, 10, 20]}
+
+
+def test_borrowing_is_bounded_and_paid_back():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    budget.add("split", cost=4.0)
+    budget.add("other", cost=1.0)
+    for _ in range(50):
+        budget.enter()
+        budget.leave()
+        clock.now += 1.0
+    budget.enter()
+    times = 0
+    while budget.may_borrow("split"):
+        clock.now += 4.0
+        budget.ran("split", 50, 4.0)
+        times += 1
+    budget.leave()
+    assert times == 2  # 5 granted, at most 5 more borrowed
+    assert budget.own <= 2 * 0.1 * budget.training
+    ran, _ = run(budget, clock, {"split": 4.0, "other": 1.0}, 100)
+    assert min(ran["split"] + ran["other"]) >= 30
+    assert budget.overhead <= 0.1 + 1e-9
+
+
+def test_an_unknown_measurement_may_not_borrow():
+    assert not OverheadBudget(math.inf).may_borrow("nothing")
+
+
+def test_a_removed_measurement_is_never_due():
+    budget = OverheadBudget(math.inf)
+    budget.add("kernel", cost=1.0)
+    assert budget.due(0) == "kernel"
+    budget.remove("kernel")
+    assert budget.due(1) is None
+
+
+def test_state_goes_on_and_the_pause_is_nobodys():
+    clock = Clock()
+    costs = {"a": 2.0, "b": 5.0}
+
+    def fresh() -> OverheadBudget:
+        budget = OverheadBudget(0.1, clock=clock)
+        for name, cost in costs.items():
+            budget.add(name, cost=cost)
+        return budget
+
+    whole = fresh()
+    expected, _ = run(whole, clock, costs, 400)
+    clock.now = 0.0
+    half = fresh()
+    first, _ = run(half, clock, costs, 200)
+    state = half.state_dict()
+    clock.now += 1e6
+    rest = fresh()
+    rest.load_state_dict(state)
+    rest.training += 1.0  # the step under way when the state was taken
+    second: dict[str, list[int]] = {name: [] for name in costs}
+    for at in range(200, 400):
+        rest.enter()
+        while (name := rest.due(at)) is not None:
+            clock.now += costs[name]
+            rest.ran(name, at, costs[name])
+            second[name].append(at)
+        rest.leave()
+        clock.now += 1.0
+    assert {name: first[name] + second[name] for name in costs} == expected
+    assert rest.overhead == pytest.approx(whole.overhead, rel=0.02)
+
+
+@pytest.mark.parametrize("limit", [0.0, -0.1, math.nan])
+def test_bad_limit(limit):
+    with pytest.raises(ValueError, match=r"OverheadBudget\(max_overhead=...\)"):
+        OverheadBudget(limit)

@@ -1,0 +1,132 @@
+"""The mixture of losses and the gated stop, on losses made up to have a known answer."""
+
+import math
+
+import numpy as np
+import pytest
+
+from overparam.dynamics import CleanPriorityStop, loss_mixture
+
+
+def two_groups(low=400, high=100, gap=2.0, seed=0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return np.concatenate(
+        [
+            0.3 + 0.1 * generator.standard_normal(low),
+            0.3 + gap + 0.3 * generator.standard_normal(high),
+        ]
+    )
+
+
+def test_mixture_finds_the_groups():
+    found = loss_mixture(two_groups())
+    assert found.weight == pytest.approx(0.2, abs=0.01)
+    assert found.means == pytest.approx((0.3, 2.3), abs=0.1)
+    assert found.suspects[:400].sum() == 0
+    assert found.suspects[400:].all()
+
+
+def test_mixture_does_not_depend_on_scale_or_order():
+    losses = two_groups()
+    order = np.random.default_rng(3).permutation(len(losses))
+    first, second = loss_mixture(losses), loss_mixture(1000 * losses[order] + 5)
+    np.testing.assert_allclose(second.posterior, first.posterior[order], atol=1e-6)
+
+
+def test_posterior_never_falls_with_the_loss():
+    losses = np.sort(np.concatenate([two_groups(), [-3.0, 9.0]]))
+    assert (np.diff(loss_mixture(losses).posterior) >= -1e-12).all()
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [np.ones(100), np.full(100, math.nan), np.arange(5.0), np.array([]), np.zeros(100)],
+    ids=["equal", "unknown", "few", "none", "zero"],
+)
+def test_what_does_not_split_is_nan(losses):
+    found = loss_mixture(losses)
+    assert math.isnan(found.weight)
+    assert not found.suspects.any()
+
+
+def test_unknown_losses_stay_unknown():
+    losses = two_groups()
+    losses[::7] = math.nan
+    found = loss_mixture(losses)
+    assert np.isnan(found.posterior[::7]).all()
+    assert not np.isnan(found.posterior[1]).any()
+
+
+def test_mixture_on_more_samples_than_it_fits():
+    found = loss_mixture(np.tile(two_groups(), 50))
+    assert found.weight == pytest.approx(0.2, abs=0.02)
+
+
+def feed(signal: CleanPriorityStop, suspect_losses: list[float], **extra):
+    averaged = two_groups()
+    suspects = averaged > 1
+    return [
+        signal.update(averaged, np.where(suspects, loss, 0.1), **extra) for loss in suspect_losses
+    ]
+
+
+def test_arms_above_chance_and_stops_after_a_fall():
+    chance = math.log(10)
+    signals = feed(
+        CleanPriorityStop(10), [chance, 1.2 * chance, 1.3 * chance, 1.28 * chance, chance]
+    )
+    assert [s.armed for s in signals] == [False, True, True, True, True]
+    assert [s.stop for s in signals] == [False, False, False, False, True]
+    assert signals[0].n_suspects == 100
+    assert signals[0].noise_rate == pytest.approx(0.2)
+
+
+def test_stop_stays():
+    chance = math.log(10)
+    signals = feed(CleanPriorityStop(10), [1.3 * chance, chance, 2 * chance])
+    assert [s.stop for s in signals] == [False, True, True]
+
+
+def test_abstains_below_chance_whatever_the_ratio():
+    signals = feed(CleanPriorityStop(10), [1.0, 2.3, 0.5, 0.1], rho=0.5)
+    assert not any(s.armed or s.stop for s in signals)
+
+
+def test_the_gradient_ratio_stops_earlier():
+    chance = math.log(10)
+    signal = CleanPriorityStop(10)
+    assert not feed(signal, [1.3 * chance], rho=1.2)[0].stop
+    assert feed(signal, [1.3 * chance], rho=0.9)[0].stop
+
+
+def test_without_groups_it_is_not_armed():
+    found = CleanPriorityStop(10).update(np.ones(50), np.full(50, 9.0))
+    assert (found.armed, found.stop) == (False, False)
+    assert math.isnan(found.suspect_loss)
+    assert math.isnan(found.noise_rate)
+
+
+def test_suspects_not_seen_in_the_epoch_change_nothing():
+    signal = CleanPriorityStop(10)
+    feed(signal, [3.0])
+    found = signal.update(two_groups(), np.full(500, math.nan))
+    assert found.armed
+    assert not found.stop
+
+
+def test_state_goes_on():
+    chance = math.log(10)
+    signal, copy = CleanPriorityStop(10), CleanPriorityStop(10)
+    feed(signal, [1.3 * chance])
+    copy.load_state_dict(signal.state_dict())
+    assert feed(copy, [1.1 * chance]) == feed(signal, [1.1 * chance])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [({"num_classes": 1}, "num_classes"), ({"num_classes": 2, "arm": 0.9}, "arm"),
+     ({"num_classes": 2, "fall": 1.0}, "fall")],
+)  # fmt: skip
+def test_bad_arguments(arguments, where):
+    with pytest.raises(ValueError, match=rf"CleanPriorityStop\({where}=...\)"):
+        CleanPriorityStop(**arguments)
