@@ -1,0 +1,8 @@
+"""`python -m overparam`: the command line."""
+
+import sys
+
+from overparam.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""The command line: thin commands, each importing what it needs when it runs."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overparam._errors import NumericalError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+app = typer.Typer(
+    name="overparam",
+    help="Measure, explain and train over-parameterized PyTorch models.",
+    add_completion=False,
+    no_args_is_help=True,
+)
+study_app = typer.Typer(
+    help="Published claims, checked by computing them.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(study_app, name="study")
+
+Names = Annotated[list[str], typer.Argument(help="Studies, as in `study list`.", metavar="NAME…")]
+SomeNames = Annotated[
+    list[str] | None, typer.Argument(help="Studies, as in `study list`.", metavar="NAME…")
+]
+Size = Annotated[str, typer.Option(help="smoke, quick or full.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", help="Write the result here: a file, or a folder for several studies."),
+]
+Jobs = Annotated[int, typer.Option(help="Cells at a time; -1 means one per core.")]
+Seed = Annotated[int, typer.Option(help="Another number repeats it with new randomness.")]
+StoreFile = Annotated[
+    Path | None, typer.Option(help="File of finished cells; by default in the cache folder.")
+]
+
+# The words of this call, for the page to say how to repeat it.
+_words: list[str] = []
+
+
+@app.callback(invoke_without_command=True)
+def overparam(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Measure, explain and train over-parameterized PyTorch models."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"overparam {installed('overparam')}")
+        raise typer.Exit
+
+
+@app.command(no_args_is_help=False)
+def diagnose(
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            help="FILE.py or module:name with model(), and optionally data(), loss, "
+            "optimizer(params). Without it a built-in network is diagnosed."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="A name (digits, mnist, …) or FILE.npz, FILE.csv:TARGET, FILE.parquet."),
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="mse or cross_entropy.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="The rate you use with plain SGD, to have it judged.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Time for everything: 60s, 5m.")] = "60s",
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
+    seed: Annotated[int, typer.Option(help="Of batches, splits and initialisation.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers to this file.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the page to this file.")
+    ] = None,
+) -> None:
+    """Train a task for a minute; say which learning rate holds, what happened, what to do.
+
+    An example of SPEC, which trains nothing of yours but a copy:
+
+    from torch import nn
+
+    def model(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    """
+    for file in (json, html):
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent} to write {file.name} into.")
+    command = shlex.join(["overparam", *_words])
+    from overparam.diagnosis.command import run_diagnosis
+
+    found = run_diagnosis(
+        spec, data, loss, lr, budget=budget, batch_size=batch_size, max_steps=steps, seed=seed,
+        device=device, command=command,
+    )  # fmt: skip
+    print(found.summary())
+    if json is not None:
+        found.to_json(json)
+        print(f"numbers: {json}", file=sys.stderr)
+    if html is not None:
+        found.report(html)
+        print(f"page: {html}", file=sys.stderr)
+
+
+@app.command()
+def report(
+    files: Annotated[
+        list[Path], typer.Argument(help="Written by diagnose or study.", metavar="FILE.json…")
+    ],
+    html: Annotated[Path, typer.Option("--html", help="Where the page goes.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Draw one offline page from stored results."""
+    from overparam.report.page import write_report
+
+    print(f"page: {write_report(files, html)}", file=sys.stderr)
+
+
+@study_app.command("list")
+def study_list() -> None:
+    """All studies, and the claim each checks."""
+    from overparam.studies._catalogue import study_header, study_names
+
+    print_table(["study", "claim"], [[name, study_header(name).title] for name in study_names()])
+
+
+@study_app.command("show")
+def study_show(name: Annotated[str, typer.Argument(help="A study, as in `study list`.")]) -> None:
+    """What a study claims, where that stands, what was changed, and what each size costs."""
+    from overparam.studies._catalogue import load_study, study_header
+
+    header = study_header(name)
+    print(f"{header.title}\n")
+    print_table(
+        ["", ""],
+        [[part, getattr(header, part)] for part in ("reference", "changed", "cost", "failure")],
+    )
+    print()
+    print_table(
+        ["claim", "statement", "paper", "reproduced if"],
+        [
+            [claim.name, claim.statement, claim.paper, f"{claim.passes}: {claim.tolerance}"]
+            for claim in load_study(name).claims
+        ],
+    )
+
+
+@study_app.command("run")
+def study_run(
+    names: Names,
+    size: Size = "quick",
+    json: JsonFile = None,
+    jobs: Jobs = -1,
+    seed: Seed = 0,
+    store: StoreFile = None,
+) -> None:
+    """Compute studies and say what of their claims holds; finished cells are kept."""
+    run_studies(names, size, json, jobs, seed, store)
+
+
+@study_app.command("check")
+def study_check(
+    names: SomeNames = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
+    size: Size = "quick",
+    json: JsonFile = None,
+    jobs: Jobs = -1,
+    seed: Seed = 0,
+    store: StoreFile = None,
+) -> None:
+    """Like run, and exit with status 1 if a claim is "weaker" or "not reproduced".
+
+    "not testable at this size" is no failure: it says that a larger size has to be run.
+    """
+    from overparam.studies._catalogue import study_names
+
+    if bool(names) == everything:
+        raise UsageError("`study check` takes names of studies, or --all for every one.")
+    documents = run_studies(names or study_names(), size, json, jobs, seed, store)
+    claims = [claim for document in documents for claim in document["claims"]]
+    if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
+        raise typer.Exit(1)
+
+
+def run_studies(
+    names: "Sequence[str]", size: str, json: Path | None, jobs: int, seed: int, store: Path | None
+) -> list[dict[str, Any]]:
+    """Run studies one after the other; print each one's claims and write its JSON at once."""
+    from overparam.studies._catalogue import load_study
+    from overparam.studies._document import to_json
+    from overparam.studies._run import CellsFailed, run_study
+
+    files = json_files(json, names)
+    studies = [load_study(name) for name in names]
+    documents = []
+    for study, file in zip(studies, files, strict=True):
+        try:
+            document = run_study(study, size, seed=seed, n_jobs=jobs, store=store)
+        except CellsFailed as error:
+            print(error, file=sys.stderr)
+            continue
+        documents.append(document)
+        if file is not None:
+            file.write_text(to_json(document), encoding="utf-8")
+        print_claims(document)
+    if len(documents) < len(studies):
+        raise typer.Exit(1)
+    return documents
+
+
+def print_claims(document: dict[str, Any]) -> None:
+    """What became of each claim of a study."""
+    print("{study} ({size}, seed {seed}, {seconds:.0f} s)".format(**document))
+    print_table(
+        ["claim", "measured", "reproduced if", "n", "verdict"],
+        [
+            [
+                claim["name"],
+                "—" if claim["measured"] is None else f"{claim['measured']:.4g}",
+                claim["tolerance"].partition(":")[0],
+                claim["n"],
+                claim["verdict"],
+            ]
+            for claim in document["claims"]
+        ],
+    )
+
+
+def json_files(json: Path | None, names: "Sequence[str]") -> list[Path | None]:
+    """Where each study's JSON goes, checked before anything is computed."""
+    if json is None:
+        return [None] * len(names)
+    if json.is_dir():
+        return [json / f"{name}.json" for name in names]
+    if len(names) > 1:
+        raise UsageError(f"--json must be a folder that exists for several studies, not {json}.")
+    if not json.parent.is_dir():
+        raise UsageError(f"--json: there is no folder {json.parent} to write {json.name} into.")
+    return [json]
+
+
+def print_table(columns: "Sequence[str]", rows: "Iterable[Sequence[Any]]") -> None:
+    """A table in a terminal; lines with tabs between the cells anywhere else."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in cells:
+            print("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=any(columns), padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def main(arguments: "Sequence[str] | None" = None) -> int:
+    """Run the command line and return its exit status.
+
+    0 is fine, 1 a claim that failed under `check` or a cell that could not be computed, 2
+    misuse, 130 an interruption. Misuse is one line on stderr; a traceback is a mistake of ours.
+
+    Args:
+        arguments: Words after the program's name; `None` means those of this process.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    _words[:] = words
+    command = typer.main.get_command(app)
+    try:
+        return int(command.main(words, prog_name="overparam", standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has left; Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        message = complaint(error)
+        if message is None:
+            raise
+        print(f"overparam: {message}", file=sys.stderr)
+        if getattr(error, "details", ""):
+            print(error.details, file=sys.stderr)  # pyright: ignore
+        return 2
+
+
+def complaint(error: Exception) -> str | None:
+    """What to tell the user, in a line, or `None` if the error is a mistake of the library."""
+    if isinstance(error, (UsageError, OSError)):
+        return " ".join(str(error).split())
+    if hasattr(error, "format_message"):  # the command line's own: option, argument, command
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "overparam"
+        first = error.format_message().splitlines()[0]  # pyright: ignore
+        return f"{first.rstrip('.')} (see '{path} --help')."
+    # A complaint begins with the call it is about; what torch or Python raise does not.
+    ours = isinstance(error, (ValueError, TypeError, NumericalError)) and str(error)[:1] == "`"
+    return " ".join(str(error).split()) if ours else None

@@ -1,0 +1,144 @@
+"""A claim of a paper, and the one place where its verdict is computed."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from overparam._errors import expect
+from overparam.studies._statistics import select
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZES = ("smoke", "quick", "full")
+VERDICTS = ("reproduced", "weaker", "not reproduced", "not testable at this size")
+
+
+@dataclass(frozen=True)
+class Range:
+    """A closed interval of numbers; NaN is in none.
+
+    Example:
+        >>> Range(-0.6, -0.4), Range(high=0.1)
+        (between -0.6 and -0.4, at most 0.1)
+        >>> -0.5 in Range(-0.6, -0.4)
+        True
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __repr__(self) -> str:
+        if math.isinf(self.low):
+            return f"at most {self.high:g}"
+        if math.isinf(self.high):
+            return f"at least {self.low:g}"
+        return f"between {self.low:g} and {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that a number from the cells' results confirms or refutes.
+
+    There is no field for a verdict: `judge` computes it. A negative control is a claim like
+    any other, which says that the control fails as it must.
+
+    Args:
+        name: Short and unique within the study, in snake_case.
+        statement: The claim as one sentence that could be false.
+        paper: The paper's own value, or what its theorem gives.
+        source: Where in the paper that stands.
+        statistic: Maps the table of finished cells to one number. NaN, which is what NaN or
+            missing cells should lead to, reproduces nothing.
+        passes: Where the number must lie for "reproduced".
+        tolerance: Why `passes` is where it is.
+        weaker: Where it lies when the direction is right but the size is not.
+        where: Selects rows by column: a value, or a list of values.
+        smallest: The smallest size at which the statistic means what the statement says.
+
+    Raises:
+        ValueError: If `weaker` does not contain `passes`, or `smallest` is no size.
+
+    Example:
+        >>> import pandas as pd
+        >>> claim = Claim(
+        ...     "mean_is_one",
+        ...     "The mean is 1.",
+        ...     paper=1.0,
+        ...     source="Table 1",
+        ...     statistic=lambda rows: rows["value"].mean(),
+        ...     passes=Range(0.9, 1.1),
+        ...     tolerance="10 %, the paper's own spread",
+        ... )
+        >>> cells = pd.DataFrame({"seed": [0, 1], "value": [0.5, 0.9]})
+        >>> claim.judge(cells, "quick")["verdict"]
+        'not reproduced'
+    """
+
+    name: str
+    statement: str
+    paper: float | str
+    source: str
+    statistic: "Callable[[pd.DataFrame], float]"
+    passes: Range
+    tolerance: str
+    weaker: Range | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    smallest: str = "quick"
+
+    def __post_init__(self) -> None:
+        where = f"Claim({self.name!r})"
+        expect(self.smallest in SIZES, where, f"smallest out of {', '.join(SIZES)}", self.smallest)
+        expect(
+            self.weaker is None
+            or (self.passes.low in self.weaker and self.passes.high in self.weaker),
+            where,
+            "a `weaker` range that contains `passes`",
+            f"{self.weaker} and {self.passes}",
+        )
+
+    def judge(self, table: "pd.DataFrame", size: str) -> dict[str, Any]:
+        """The claim as the study's JSON states it, verdict and number of seeds included.
+
+        Args:
+            table: One row per cell: its parameters, its `seed`, and its results.
+            size: The size the cells were computed at.
+        """
+        rows = self._select(table)
+        measured = float(self.statistic(rows))
+        return {
+            "name": self.name,
+            "statement": self.statement,
+            "paper": self.paper,
+            "source": self.source,
+            "measured": measured,
+            "tolerance": f"{self.passes}: {self.tolerance}",
+            "passes": [self.passes.low, self.passes.high],
+            "verdict": self._verdict(measured, size),
+            "n": len(set(rows["seed"])),
+        }
+
+    def _select(self, table: "pd.DataFrame") -> "pd.DataFrame":
+        """The rows the claim is about; none at all is a mistake in the study."""
+        rows = select(table, self.where)
+        expect(
+            len(rows),
+            f"Claim({self.name!r}, where=...)",
+            "a selection that some cell meets",
+            dict(self.where),
+        )
+        return rows
+
+    def _verdict(self, measured: float, size: str) -> str:
+        """One of the four; nothing else in the library writes them."""
+        if SIZES.index(size) < SIZES.index(self.smallest):
+            return "not testable at this size"
+        if measured in self.passes:
+            return "reproduced"
+        if self.weaker is not None and measured in self.weaker:
+            return "weaker"
+        return "not reproduced"

@@ -1,0 +1,176 @@
+"""Running a study: cells through joblib into the store, claims and figures out of it."""
+
+import json
+import sys
+import time
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from overparam._errors import expect
+from overparam.studies._catalogue import load_study
+from overparam.studies._document import environment, strict
+from overparam.studies._fingerprint import fingerprint
+from overparam.studies._parallel import outcomes
+from overparam.studies._store import CellStore, Stored
+from overparam.studies._study import Cell, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CellsFailed(RuntimeError):
+    """Cells of a study raised, or their workers died; the others are stored."""
+
+
+def run_study(
+    study: Study | str,
+    size: str = "quick",
+    *,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    store: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """The study's JSON document: every claim with its measured number and computed verdict.
+
+    Cells that the store has are not computed again. Every cell runs on one thread, so the
+    number of jobs and the back end change no bit of the result.
+
+    Args:
+        study: A study, or the name of one.
+        size: "smoke", "quick" or "full".
+        seed: s ≥ 0; another s repeats the study with independent randomness throughout.
+        n_jobs: Cells at a time; `None` means what ``joblib.parallel_config`` says, else one.
+            Its back end is used too, be it loky, threads, Ray or Dask.
+        store: File of finished cells; `None` means the one in the user's cache folder.
+        progress: Whether to draw a bar on stderr, if that is a terminal.
+
+    Returns:
+        ``{"kind": "study", "study", "title", "reference", "size", "seed", "environment",
+        "seconds", "claims", "series"}``, plain data without NaN or infinity.
+
+    Raises:
+        ValueError: If the study or size is unknown, or the store is not a store.
+        CellsFailed: If a cell failed; its parameters are in the message, and all finished
+            cells in the store.
+        KeyboardInterrupt: If interrupted; finished cells are in the store, and a line on
+            stderr says so.
+
+    Cost:
+        In the header of each study.
+    """
+    study = load_study(study) if isinstance(study, str) else study
+    started = time.monotonic()
+    plan = study.plan(size, seed)
+    keys = _keys(study, plan)
+    results = _compute(study, plan, keys, CellStore(store), n_jobs, progress)
+    table = _table(plan, results)
+    seconds = time.monotonic() - started
+    return strict(
+        {
+            "kind": "study",
+            "study": study.name,
+            "title": study.header.title,
+            "reference": study.header.reference,
+            "size": size,
+            "seed": seed,
+            "environment": environment(seconds, sum(cell.seconds for cell in results)),
+            "seconds": seconds,
+            "claims": [claim.judge(table, size) for claim in study.claims],
+            "series": study.figures(table),
+        }
+    )
+
+
+def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:
+    """What identifies each cell in the store: if any of it changes, it is another cell."""
+    shared = {
+        "study": study.name,
+        "code": fingerprint(study.cell),
+        "torch": metadata.version("torch"),
+    }
+    keys = [{**shared, "parameters": cell.parameters, "seed": cell.seed} for cell in plan]
+    distinct = {json.dumps(key, sort_keys=True) for key in keys}
+    expect(
+        len(distinct) == len(keys) > 0,
+        f"study {study.name!r}",
+        "cells that differ in parameters or replicate",
+        f"{len(keys)} cells of which {len(distinct)} differ",
+    )
+    return keys
+
+
+def _compute(
+    study: Study,
+    plan: list[Cell],
+    keys: list[dict[str, Any]],
+    cells: CellStore,
+    n_jobs: int | None,
+    progress: bool,
+) -> list[Stored]:
+    """Results of all cells of the plan; those the store lacks are computed, and stored at once."""
+    done = {i: found for i, key in enumerate(keys) if (found := cells.get(key)) is not None}
+    waiting = {i: cell for i, cell in enumerate(plan) if i not in done}
+    failed: dict[int, str] = {}
+    trouble = ""
+    try:
+        with closing(outcomes(study, waiting, n_jobs, progress, len(plan))) as arriving:
+            for outcome in arriving:
+                if outcome.result is None:
+                    failed[outcome.index] = outcome.error
+                    continue
+                cells.put(keys[outcome.index], outcome.result, outcome.seconds)
+                done[outcome.index] = Stored(json.loads(outcome.result), outcome.seconds)
+    except KeyboardInterrupt:
+        print(
+            f"Interrupted: {len(done)} of {len(plan)} cells of {study.name} are stored in "
+            f"{cells.path}; the same command continues from there.",
+            file=sys.stderr,
+        )
+        raise
+    except RuntimeError as problem:  # the back end's own: a worker was killed, for one
+        trouble = f"{type(problem).__name__}: {problem}"
+    if len(done) < len(plan):
+        lost = [cell for i, cell in enumerate(plan) if i not in done and i not in failed]
+        raise CellsFailed(_complaint(study, plan, failed, lost, trouble))
+    return [done[i] for i in range(len(plan))]
+
+
+def _complaint(
+    study: Study, plan: list[Cell], failed: dict[int, str], lost: list[Cell], trouble: str
+) -> str:
+    """Which cells have no result and why, the first traceback in full."""
+    done = len(plan) - len(failed) - len(lost)
+    lines = [
+        f"{len(failed) + len(lost)} of {len(plan)} cells of {study.name} failed; the other "
+        f"{done} are stored."
+    ]
+    for i, error in failed.items():
+        lines.append(f"  {_described(plan[i])}: {error.splitlines()[-1]}")
+    if lost:
+        lines.append(f"  {len(lost)} not computed, such as {_described(lost[0])}: {trouble}")
+    if failed:
+        lines.append(f"The first in full:\n{next(iter(failed.values()))}")
+    return "\n".join(lines)
+
+
+def _described(cell: Cell) -> str:
+    """The cell as the call that would repeat it."""
+    return ", ".join(f"{name}={value!r}" for name, value in cell.parameters.items()) + (
+        f", seed={cell.seed}"
+    )
+
+
+def _table(plan: list[Cell], results: list[Stored]) -> "pd.DataFrame":
+    """One row per cell: parameters, seed, results."""
+    import pandas as pd
+
+    rows = []
+    for cell, stored in zip(plan, results, strict=True):
+        row = {**cell.parameters, "seed": cell.seed}
+        clash = row.keys() & stored.result.keys()
+        assert not clash, f"a cell returns {clash}, which are names of its parameters"
+        rows.append(row | stored.result)
+    return pd.DataFrame(rows)

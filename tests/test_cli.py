@@ -1,0 +1,271 @@
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from overparam import cli, studies
+from overparam._errors import NumericalError, UsageError, expect
+from overparam.cli import main
+from overparam.studies import CellsFailed, _catalogue, _run
+
+
+def document(*verdicts):
+    """A study's document with claims of these verdicts."""
+    return {
+        "study": "toy",
+        "size": "quick",
+        "seed": 0,
+        "seconds": 1.0,
+        "claims": [
+            {"name": f"c{i}", "measured": None, "tolerance": "at most 1: why", "n": 2, "verdict": v}
+            for i, v in enumerate(verdicts)
+        ],
+    }
+
+
+@pytest.fixture
+def run_gives(monkeypatch):
+    """Let `run_study` return documents, or raise errors, instead of computing."""
+
+    def prepare(**outcomes):
+        asked = []
+
+        def run(name, size, **options):
+            asked.append((name, size, options))
+            outcome = outcomes[name]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(_catalogue, "load_study", lambda name: name)
+        monkeypatch.setattr(_catalogue, "study_names", lambda: sorted(outcomes))
+        monkeypatch.setattr(_run, "run_study", run)
+        return asked
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["study", "--help"], ["study", "run", "--help"], ["study", "list"]]
+)
+def test_help_and_list_answer_without_torch(words):
+    script = (
+        "import sys; from overparam.cli import main; status = main(sys.argv[1:]); "
+        "print('torch' in sys.modules, status)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "False 0"
+
+
+def test_runs_as_a_module_and_knows_its_version():
+    run = subprocess.run(
+        [sys.executable, "-m", "overparam", "--version"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "overparam 0.1.0\n"
+
+
+def test_list_and_show_name_every_study(capsys):
+    assert main(["study", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == studies.study_names()
+    assert main(["study", "show", "liu2020_kernel_constancy"]) == 0
+    shown = capsys.readouterr().out
+    assert "arXiv:2010.01092" in shown
+    for claim in studies.load_study("liu2020_kernel_constancy").claims:
+        assert f"{claim.name}\t{claim.statement}\t" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["study", "run", "liu2020_kernel_constency"], "did you mean 'liu2020_kernel_constancy'?"),
+        (["study", "show", "nonsense"], "expected a study out of"),
+        (["study", "check"], "--all"),
+        (["study", "check", "--all", "liu2020_kernel_constancy"], "--all"),
+        (["study", "run"], "NAME"),
+        (["study", "run", "liu2020_kernel_constancy", "--size", "tiny"], "smoke"),
+        (["study", "run", "liu2020_kernel_constancy", "--seed", "-1"], "--seed"),
+        (["study", "run", "liu2020_kernel_constancy", "--seed", "x"], "--seed"),
+        (["study", "run", "liu2020_kernel_constancy", "--jobs", "0"], "--jobs"),
+        (["study", "run", "liu2020_kernel_constancy", "--json", "no/such/file.json"], "no/such"),
+        (["study", "run", "liu2020_kernel_constancy", "--store", "no/such"], "--store"),
+        (["study", "run", "a", "b", "--json", "both.json"], "folder"),
+        (["study", "run", "liu2020_kernel_constancy", "--fast"], "--fast"),
+        (["stduy"], "No such command"),
+    ],
+)
+def test_misuse_is_one_line_and_status_2(words, named, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OVERPARAM_CACHE", str(tmp_path / "cache"))
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("overparam: ")
+    assert said.count("\n") == 1, said
+    assert named in said
+    assert "Traceback" not in said
+
+
+def test_a_file_that_is_no_store_is_one_line_and_untouched(capsys, tmp_path):
+    path = tmp_path / "thesis.txt"
+    path.write_text("Chapter 1. " * 500)
+    words = ["study", "run", "liu2020_kernel_constancy", "--size", "smoke", "--store", str(path)]
+    assert main(words) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert path.read_text() == "Chapter 1. " * 500
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        (["reproduced", "reproduced"], 0),
+        (["reproduced", "not testable at this size"], 0),
+        (["reproduced", "weaker"], 1),
+        (["not reproduced", "reproduced"], 1),
+    ],
+)
+def test_check_fails_with_a_claim_and_run_does_not(verdicts, status, run_gives, capsys):
+    run_gives(toy=document(*verdicts))
+    assert main(["study", "check", "toy"]) == status
+    assert main(["study", "run", "toy"]) == 0
+    for verdict in verdicts:
+        assert f"\t{verdict}\n" in capsys.readouterr().out or verdict == verdicts[1]
+
+
+def test_options_reach_the_study(run_gives, tmp_path):
+    asked = run_gives(a=document("reproduced"), b=document("reproduced"))
+    words = ["--size", "full", "--jobs", "3", "--seed", "7", "--store", str(tmp_path / "s")]
+    assert main(["study", "check", "--all", *words]) == 0
+    options = {"seed": 7, "n_jobs": 3, "store": tmp_path / "s"}
+    assert asked == [("a", "full", options), ("b", "full", options)]
+
+
+def test_json_goes_to_a_file_or_for_several_to_a_folder(run_gives, tmp_path):
+    run_gives(a=document("reproduced"), b=document("weaker"))
+    assert main(["study", "run", "a", "--json", str(tmp_path / "one.json")]) == 0
+    assert json.loads((tmp_path / "one.json").read_text()) == document("reproduced")
+    assert main(["study", "run", "a", "b", "--json", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "b.json").read_text()) == document("weaker")
+
+
+def test_cells_that_fail_end_with_status_1_after_the_other_studies(run_gives, capsys):
+    run_gives(a=CellsFailed("1 of 4 cells of a failed"), b=document("reproduced"))
+    assert main(["study", "run", "a", "b"]) == 1
+    said = capsys.readouterr()
+    assert "1 of 4 cells of a failed" in said.err
+    assert "c0\t" in said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("Do it otherwise."), 2),
+        (PermissionError(13, "Permission denied", "x.json"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_the_user_can_mend_has_no_traceback(error, status, run_gives, capsys):
+    run_gives(toy=error)
+    assert main(["study", "run", "toy"]) == status
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_numerical_failure_is_a_complaint_too(run_gives, capsys):
+    with pytest.raises(NumericalError) as caught:
+        expect(False, "f(x=...)", "finite numbers", "NaN", error=NumericalError)
+    run_gives(toy=caught.value)
+    assert main(["study", "run", "toy"]) == 2
+    assert capsys.readouterr().err == "overparam: `f(x=...)` expected finite numbers, got NaN.\n"
+
+
+def test_our_own_mistakes_keep_their_traceback(run_gives):
+    run_gives(toy=ValueError("not enough values to unpack"))
+    with pytest.raises(ValueError, match="unpack"):
+        main(["study", "run", "toy"])
+
+
+def test_tables_are_drawn_in_a_terminal_and_plain_elsewhere(capsys, monkeypatch):
+    cli.print_table(["name", "claim"], [["a", "[b] 1"]])
+    assert capsys.readouterr().out == "a\t[b] 1\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    cli.print_table(["name", "claim"], [["a", "[b] 1"]])
+    drawn = capsys.readouterr().out
+    assert "name" in drawn
+    assert "[b] 1" in drawn  # not read as markup
+
+
+def test_diagnose_writes_numbers_and_a_page_from_them(tmp_path, capsys):
+    numbers, page, again = (tmp_path / name for name in ("d.json", "d.html", "again.html"))
+    words = ["diagnose", "--budget", "10m", "--steps", "60", "--seed", "3", "--json", str(numbers)]
+    assert main([*words, "--html", str(page)]) == 0
+    said = capsys.readouterr()
+    stored = json.loads(numbers.read_text())
+    assert (
+        stored["environment"]["command"] == f"overparam {shlex.join([*words, '--html', str(page)])}"
+    )
+    assert stored["data"]["steps_run"] == 60
+    assert all(statement["text"] in said.out for statement in stored["statements"])
+    assert main(["report", str(numbers), "--html", str(again)]) == 0
+    assert again.read_text() == page.read_text()
+
+
+def test_diagnose_takes_a_specification_and_a_table(tmp_path):
+    table, spec, numbers = tmp_path / "t.csv", tmp_path / "spec.py", tmp_path / "d.json"
+    rows = "\n".join(f"{i % 13},{i % 7},{(i % 13) * 0.5 + i % 7}" for i in range(120))
+    table.write_text(f"a,b,price\n{rows}")
+    spec.write_text(
+        "import torch\nfrom torch import nn\n"
+        "def model(examples): return nn.Sequential(nn.Linear(examples.x.shape[1], 32), nn.ReLU(), "
+        "nn.Linear(32, 1))\n"
+        "def optimizer(params): return torch.optim.AdamW(params, lr=1e-3)\n"
+    )
+    words = ["--data", f"{table}:price", "--budget", "10m", "--steps", "60"]
+    assert main(["diagnose", str(spec), *words, "--json", str(numbers)]) == 0
+    stored = json.loads(numbers.read_text())
+    assert stored["advice"]["optimizer"] == "AdamW"
+    assert stored["data"]["feature_names"] == ["a", "b"]
+    assert stored["data"]["loss"] == "MSELoss"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "mnits"], "did you mean"),
+        (["--data", "broken.npz"], "broken.npz"),
+        (["--data", "absent.csv:price"], "absent.csv"),
+        (["absent.py"], "no such file"),
+        (["raises.py"], "got KeyError: 'weights'"),
+        (["--budget", "1s"], "at least 5 s"),
+        (["--budget", "soon"], "a time such as"),
+        (["--lr", "-1"], "a positive number"),
+        (["--batch-size", "0"], "expected a size from 1"),
+        (["--steps", "0"], "a positive number of steps"),
+        (["--loss", "huber"], "'mse', 'cross_entropy'"),
+        (["--json", "absent/d.json"], "there is no folder absent"),
+        (["--rate", "0.1"], "No such option"),
+    ],
+)
+def test_a_diagnosis_asked_for_wrongly_is_one_line(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 cut short")
+    (tmp_path / "raises.py").write_text("raise KeyError('weights')\n")
+    assert main(["diagnose", *words]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert said in err[0]
+    if words == ["raises.py"]:
+        assert "raises.py" in err[1]
+        assert "line 1" in err[1]
+    else:
+        assert len(err) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.npz", "raises.py"]
+
+
+def test_report_of_something_else_is_one_line(tmp_path, capsys):
+    source = tmp_path / "x.json"
+    source.write_text("{}")
+    assert main(["report", str(source), "--html", str(tmp_path / "x.html")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "x.html").exists()
