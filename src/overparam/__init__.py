@@ -1,1 +1,58 @@
-"""Measure, explain and train over-parameterized PyTorch models."""
+"""Measure, explain and train over-parameterized PyTorch models.
+
+The names below are what the README uses; everything else is reached through its package, such
+as `overparam.tangents`. Nothing is loaded before it is used, so that the command line can
+answer without PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from overparam.diagnosis.diagnose import diagnose as diagnose
+    from overparam.diagnosis.result import Diagnosis as Diagnosis
+    from overparam.dynamics.agop import agop as agop
+    from overparam.dynamics.label_noise import LabelNoiseScorer as LabelNoiseScorer
+    from overparam.dynamics.monitor import Monitor as Monitor
+    from overparam.expansions.linearized import linearize as linearize
+    from overparam.optim.stability import critical_learning_rate as critical_learning_rate
+    from overparam.tangents.empirical import empirical_ntk as empirical_ntk
+    from overparam.tangents.operator import NTKOperator as NTKOperator
+
+# Where each name is defined.
+_DEFINED = {
+    # the main job
+    "Diagnosis": "overparam.diagnosis.result",
+    "diagnose": "overparam.diagnosis.diagnose",
+    # in your own training loop
+    "LabelNoiseScorer": "overparam.dynamics.label_noise",
+    "Monitor": "overparam.dynamics.monitor",
+    "agop": "overparam.dynamics.agop",
+    "critical_learning_rate": "overparam.optim.stability",
+    # the tangent kernel
+    "NTKOperator": "overparam.tangents.operator",
+    "empirical_ntk": "overparam.tangents.empirical",
+    "linearize": "overparam.expansions.linearized",
+}
+
+__all__ = [
+    "Diagnosis",
+    "LabelNoiseScorer",
+    "Monitor",
+    "NTKOperator",
+    "agop",
+    "critical_learning_rate",
+    "diagnose",
+    "empirical_ntk",
+    "linearize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DEFINED:
+        return getattr(import_module(_DEFINED[name]), name)
+    raise AttributeError(f"module 'overparam' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,100 @@
+"""A diagnosis as the command line asks for it."""
+
+import sys
+from functools import partial
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from overparam._errors import UsageError, expect
+from overparam.diagnosis.diagnose import diagnose, parse_budget
+from overparam.diagnosis.result import Diagnosis
+from overparam.diagnosis.spec import load_spec
+from overparam.diagnosis.task import as_examples
+
+
+def run_diagnosis(
+    spec: str | None,
+    data: str | None,
+    loss: str | None,
+    lr: float | None,
+    *,
+    budget: str,
+    seed: int,
+    **options: Any,
+) -> Diagnosis:
+    """The diagnosis of a specification and a data source, with progress on the terminal.
+
+    What the command line names wins over what the specification offers.
+
+    Args:
+        spec: A file or ``module:name``; `None` is the built-in network.
+        data: A name or a file; `None` is the specification's, or the bundled digits.
+        loss: ``"mse"`` or ``"cross_entropy"``; `None` is the specification's, or by the data.
+        lr: Rate of plain SGD; `None` is the specification's optimizer, or the advised rate.
+        budget: Time for everything.
+        seed: Of everything random.
+        options: Passed on to `diagnose`.
+
+    Raises:
+        UsageError: The specification cannot be loaded or raises; its traceback is attached.
+        ValueError: As `diagnose`.
+    """
+    parse_budget(budget)  # told before anything is loaded
+    expect(lr is None or lr > 0, "diagnose --lr", "a positive number", lr)
+    torch.manual_seed(seed)
+    optimizer: Any = None
+    source: Any = data
+    chosen: Any = loss
+    model: Any = None
+    if spec is not None:
+        given = load_spec(spec)
+        source = data if data is not None else given.data()
+        optimizer = given.optimizer()
+        chosen = loss if loss is not None else given.loss()
+        examples = as_examples("digits" if source is None else source, seed=seed)
+        model = given.model(examples)
+    else:
+        examples = as_examples("digits" if source is None else source, seed=seed)
+    if lr is not None:
+        if optimizer is not None:
+            raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
+        optimizer = partial(torch.optim.SGD, lr=lr)
+
+    with _Progress() as progress:
+        return diagnose(
+            model, examples, chosen, optimizer, budget=budget, seed=seed, progress=progress,
+            **options,
+        )  # fmt: skip
+
+
+class _Progress:
+    """Stages on a terminal, one bar each; nothing where nobody watches."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage = ""
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __call__(self, stage: str, done: float) -> None:
+        if stage != self._stage:
+            self._close()
+            self._stage = stage
+            self._bar = tqdm(
+                total=100, desc=f"{stage:>24}", leave=True, file=sys.stderr, disable=None,
+                bar_format="{desc} {bar:30} {elapsed}",
+            )  # fmt: skip
+        if self._bar is not None:
+            self._bar.update(max(0, round(100 * done) - self._bar.n))
+
+    def __exit__(self, *exception: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.update(max(0, 100 - self._bar.n))
+            self._bar.close()
+            self._bar = None

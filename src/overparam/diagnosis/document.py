@@ -1,0 +1,325 @@
+"""From what was measured to the plain data a diagnosis is."""
+
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overparam._model import n_examples
+from overparam.diagnosis.edge import EdgeTrace
+from overparam.diagnosis.measure import KernelAtStart
+from overparam.diagnosis.result import Diagnosis
+from overparam.diagnosis.statements import Findings, conclude
+from overparam.diagnosis.task import Task
+from overparam.diagnosis.training import Run
+from overparam.nets.linear import NTKLinear
+from overparam.optim.hyperparameters import mass_hyperparameters
+
+# A curve with more points is thinned, for the sake of the file.
+_STRETCHES = 2000
+_SUSPECTS, _SMOOTH = 24, 24
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything a diagnosis measured, before it is put into words."""
+
+    task: Task
+    run: Run
+    traces: Sequence[EdgeTrace]
+    start: KernelAtStart | None
+    rate: float
+    advised: float
+    limit: float
+    initial_limit: float
+    regimes: tuple[float, float]
+    kernel_change: float
+    linearization_error: float
+    final_spectrum: list[float]
+    sensitivity: Tensor | None
+    seconds: float
+    elapsed: float
+    seed: int
+    command: str | None
+
+
+def as_diagnosis(measured: Measured) -> Diagnosis:
+    """The diagnosis, with its conclusions."""
+    suspects = _suspects(measured)
+    return Diagnosis(
+        environment=_environment(measured),
+        model=_model(measured.task),
+        data=_data(measured),
+        advice=_advice(measured),
+        statements=conclude(_findings(measured, len(suspects))),
+        events=[_event(event.to_dict()) for event in measured.run.monitor.events],
+        suspects=suspects[:_SUSPECTS],
+        series=_series(measured),
+    )
+
+
+def _environment(measured: Measured) -> dict[str, Any]:
+    device = next(measured.task.model.parameters()).device
+    return {
+        "overparam": version("overparam"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "seconds": round(measured.elapsed, 1),
+        "budget_seconds": measured.seconds,
+        "seed": measured.seed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": measured.command
+        or "overparam.diagnose(model, data, loss, optimizer, "
+        f"budget={measured.seconds:g}, seed={measured.seed})",
+    }
+
+
+def _model(task: Task) -> dict[str, Any]:
+    layers = [
+        {
+            "name": name or "(model)",
+            "type": type(module).__name__,
+            "parameters": sum(p.numel() for p in module.parameters(recurse=False)),
+        }
+        for name, module in task.model.named_modules()
+        if not list(module.children()) or list(module.parameters(recurse=False))
+    ]
+    scaled = any(isinstance(module, NTKLinear) for module in task.model.modules())
+    parameters = list(task.model.parameters())
+    return {
+        "name": type(task.model).__name__,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "layers": layers,
+        "parametrisation": "ntk" if scaled else "standard",
+    }
+
+
+def _data(measured: Measured) -> dict[str, Any]:
+    task, examples = measured.task, measured.task.examples
+    shape = list(examples.x.shape[1:]) if isinstance(examples.x, Tensor) else None
+    n = n_examples(examples.x)
+    return {
+        "name": examples.name,
+        "train": n,
+        "test": n_examples(examples.x_test),
+        "input_shape": shape,
+        "classes": task.n_classes,
+        "task": "classification" if not examples.y.is_floating_point() else "regression",
+        "feature_names": list(examples.column_names) or None,
+        "loss": task.loss_name,
+        "batch_size": task.batch_size,
+        "epochs_run": round(measured.run.steps * task.batch_size / n, 2),
+        "steps_run": measured.run.steps,
+        "stopped": measured.run.stopped,
+    }
+
+
+def _advice(measured: Measured) -> dict[str, Any]:
+    task, start = measured.task, measured.start
+    advice: dict[str, Any] = {
+        "learning_rate": measured.advised,
+        "stable_limit": measured.limit,
+        "limit_at_initialisation": measured.initial_limit,
+        "optimizer": type(task.optimizer).__name__,
+        "batch_size": task.batch_size,
+        "critical_batch_sizes": list(measured.regimes),
+        "momentum": math.nan,
+        "mass": None,
+    }
+    if start is not None and start.constants is not None:
+        settings = mass_hyperparameters(start.constants, task.batch_size)
+        # The constants are those of initialisation; the edge says how far λ moves from there.
+        grown = 1.0
+        if math.isfinite(measured.limit) and math.isfinite(measured.initial_limit):
+            grown = max(measured.initial_limit / measured.limit, 1.0)
+        advice["momentum"] = settings.momentum
+        advice["mass"] = {
+            "lr": settings.lr / grown,
+            "alpha": settings.alpha,
+            "kappa_t": settings.kappa_t,
+        }
+    return advice
+
+
+def _findings(measured: Measured, n_suspects: int) -> Findings:
+    task, run = measured.task, measured.run
+    columns = run.monitor.record.series()
+    ratios = columns.get("stability_ratio", {"value": []})["value"]
+    scorer = run.monitor.label_noise
+    signal = None if scorer is None else scorer.signal
+    errors = [error for _, _, error in run.evaluated]
+    by_error = any(math.isfinite(error) for error in errors)
+    weights = measured.sensitivity
+    total = float(weights.sum()) if weights is not None else 0.0
+    examples = task.examples
+    return Findings(
+        optimizer=_optimizer_name(task),
+        rate=measured.rate,
+        rate_given=task.rate_given,
+        advised=measured.advised,
+        limit=measured.limit,
+        initial_limit=measured.initial_limit,
+        batch_size=task.batch_size,
+        batch_regimes=measured.regimes,
+        n_train=n_examples(examples.x),
+        momentum=_advice(measured)["momentum"],
+        ratios=ratios,
+        kernel_change=measured.kernel_change,
+        linearization_error=measured.linearization_error,
+        events=[event.to_dict() for event in run.monitor.events],
+        losses=smoothed(columns.get("loss", {"value": []})["value"], _SMOOTH),
+        train_error=run.train_error,
+        test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
+        test_measure="error" if by_error else "loss",
+        labels=task.n_classes is not None,
+        armed=signal is not None and signal.armed,
+        suspects=n_suspects,
+        stop_epoch=run.stop_epoch,
+        epochs=run.steps * task.batch_size / n_examples(examples.x),
+        input_share=(weights / total).tolist() if weights is not None and total > 0 else (),
+        input_names=examples.column_names,
+        image=examples.image_shape is not None,
+        overhead=run.monitor.overhead,
+    )
+
+
+def _optimizer_name(task: Task) -> str:
+    group = task.optimizer.param_groups[0]
+    momentum = group.get("momentum", 0)
+    extra = f" with momentum {momentum:g}" if momentum else ""
+    return f"{type(task.optimizer).__name__}{extra}"
+
+
+def smoothed(values: Sequence[float], parts: int) -> list[float]:
+    """Means of `parts` equal stretches of a curve.
+
+    Example:
+        >>> smoothed([1.0, 3.0, 5.0, 7.0], 2)
+        [2.0, 6.0]
+    """
+    parts = min(parts, len(values))
+    edges = [round(i * len(values) / parts) for i in range(parts + 1)] if parts else [0]
+    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
+
+
+def _event(event: dict[str, Any]) -> dict[str, Any]:
+    kept = (
+        "step", "kind", "reason", "peak_ratio", "steps_to_recover", "ratio_before", "top_share",
+        "sharpness_before", "sharpness_after", "ids",
+    )  # fmt: skip
+    return {name: event.get(name) for name in kept}
+
+
+def _issues(run: Run) -> Any:
+    """The table of label issues at the stop signal, else at the end; `None` without labels."""
+    scorer = run.monitor.label_noise
+    if run.issues is not None or scorer is None or scorer.epochs == 0:
+        return run.issues
+    return scorer.issues()
+
+
+def _suspects(measured: Measured) -> list[dict[str, Any]]:
+    """Examples whose labels look wrong, the most suspicious first."""
+    table = _issues(measured.run)
+    if table is None:
+        return []
+    examples = measured.task.examples
+    names = examples.class_names
+    wrong = table[table["is_label_issue"] & (table["given_label"] != table["predicted_label"])]
+    wrong = wrong.sort_values("score", ascending=False)
+    return [
+        {
+            "id": int(index),
+            "label": names[int(row["given_label"])],
+            "predicted": names[int(row["predicted_label"])],
+            "score": float(row["score"]),
+            "posterior": 1 - float(row["label_score"]),
+            "image": _picture(examples, int(index)) if rank < _SUSPECTS else None,
+        }
+        for rank, (index, row) in enumerate(wrong.iterrows())
+    ]
+
+
+def _picture(examples: Any, index: int) -> list[list[float]] | None:
+    """An example's image in grey, in [0, 1]; `None` if it has none."""
+    if examples.image_shape is None:
+        return None
+    image = examples.x[index].float().mean(0)
+    low, high = float(image.min()), float(image.max())
+    image = (image - low) / (high - low) if high > low else image * 0
+    return [[round(value, 3) for value in row] for row in image.tolist()]
+
+
+def _series(measured: Measured) -> dict[str, Any]:
+    run, start = measured.run, measured.start
+    series: dict[str, Any] = {
+        name: _thinned(column) for name, column in run.monitor.record.series().items()
+    }
+    steps = [step for step, _, _ in run.evaluated]
+    for name, position in (("test_loss", 1), ("test_error", 2)):
+        values = [entry[position] for entry in run.evaluated]
+        if any(math.isfinite(value) for value in values):
+            series[name] = {"step": steps, "value": values}
+    if start is not None:
+        series["spectrum"] = {
+            "eigenvalues": start.eigenvalues,
+            "label_alignment": start.alignment,
+            "final": measured.final_spectrum,
+        }
+    if measured.sensitivity is not None:
+        examples = measured.task.examples
+        weights = measured.sensitivity
+        shape = examples.image_shape
+        if shape is not None:
+            weights = weights.reshape(shape).sum(0).flatten()
+        series["agop"] = {
+            "diagonal": weights.tolist(),
+            "image_shape": list(shape[1:]) if shape is not None else None,
+            "names": list(examples.column_names) or None,
+        }
+    table = _issues(run)
+    if table is not None:
+        series["scores"] = {
+            "score": table["score"].round(5).tolist(),
+            "posterior": (1 - table["label_score"]).round(4).tolist(),
+        }
+    series["edge"] = [
+        {"step": t.steps, "rate": t.rates, "limit": t.limits} for t in measured.traces
+    ]
+    return series
+
+
+def _thinned(column: dict[str, list]) -> dict[str, list]:
+    """A long curve as the smallest and the largest of each of `_STRETCHES` stretches.
+
+    A spike that is not drawn is a spike that is not believed, and neither may it bias the rest.
+    """
+    steps, values = column["step"], column["value"]
+    if len(steps) <= 2 * _STRETCHES:
+        return column
+    edges = [round(i * len(steps) / _STRETCHES) for i in range(_STRETCHES + 1)]
+    kept = sorted(
+        index
+        for a, b in pairwise(edges)
+        for index in {
+            min(range(a, b), key=lambda i: _ranked(values[i])),
+            max(range(a, b), key=lambda i: _ranked(values[i])),
+        }
+    )
+    return {"step": [steps[i] for i in kept], "value": [values[i] for i in kept]}
+
+
+def _ranked(value: float) -> float:
+    """A value to compare by; what is not finite counts as the largest."""
+    return value if math.isfinite(value) else math.inf

@@ -1,0 +1,141 @@
+"""A user's specification of what to diagnose: a Python file, or a module's attribute."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from overparam._errors import UsageError, expect
+
+
+class Spec:
+    """What a specification offers: `model`, and optionally `data`, `loss`, `optimizer`.
+
+    `model(...)` is called with the examples if it takes an argument, so that its sizes can
+    follow the data. Errors raised by the user's code keep their own, shortened, traceback.
+    """
+
+    def __init__(self, source: str, members: Any) -> None:
+        self.source, self._members = source, members
+        expect(
+            callable(getattr(members, "model", None)),
+            f"diagnose {source}",
+            "a function model() that returns a torch module",
+            f"{', '.join(n for n in dir(members) if not n.startswith('_')) or 'nothing'}",
+            hint="see `overparam diagnose --help` for an example.",
+        )
+
+    def model(self, examples: Any) -> nn.Module:
+        """The module to diagnose."""
+        function = self._members.model
+        wants = [
+            p
+            for p in inspect.signature(function).parameters.values()
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        return self._run(function, *([examples] if wants else []))
+
+    def data(self) -> Any:
+        """The specification's data, or `None`."""
+        function = getattr(self._members, "data", None)
+        return self._run(function) if callable(function) else function
+
+    def loss(self) -> Any:
+        """The loss, or `None`. A class or a function of no argument is called first."""
+        loss = getattr(self._members, "loss", None)
+        if inspect.isclass(loss) or (inspect.isfunction(loss) and not _parameters(loss)):
+            return self._run(loss)
+        return loss
+
+    def optimizer(self) -> Callable | None:
+        """A function of parameters that makes an optimizer, or `None`."""
+        return getattr(self._members, "optimizer", None)
+
+    def _run(self, function: Callable, *args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as problem:
+            raise _told(self.source, problem) from problem
+
+
+def _parameters(function: Callable) -> int:
+    return len(inspect.signature(function).parameters)
+
+
+def load_spec(source: str) -> Spec:
+    """The specification in a Python file, or of ``module:name``.
+
+    A file is run as a module of its own, with its folder importable, as `python FILE` would.
+
+    Raises:
+        UsageError: The file does not exist or raises; its own traceback, shortened, is in
+            the message.
+        ValueError: It offers no `model`.
+    """
+    path = Path(source)
+    if path.suffix == ".py" or path.exists():
+        if not path.is_file():
+            raise UsageError(
+                f"`diagnose {source}` expected a Python file or module:name, got no such file."
+            )
+        return Spec(source, _module_of(path, source))
+    module, _, name = source.partition(":")
+    sys.path.insert(0, "")
+    try:
+        loaded: Any = importlib.import_module(module)
+        for part in filter(None, name.split(".")):
+            loaded = getattr(loaded, part)
+    except ImportError as problem:
+        if problem.name is None or not module.startswith(problem.name):
+            raise _told(source, problem) from problem
+        raise UsageError(
+            f"`diagnose {source}` expected a Python file or module:name, got neither "
+            "(no such file, no such module)."
+        ) from problem
+    except Exception as problem:
+        raise _told(source, problem) from problem
+    finally:
+        sys.path.pop(0)
+    if not hasattr(loaded, "model") and callable(loaded):
+        made = ModuleType(source)
+        made.model = loaded  # type: ignore[attr-defined]
+        return Spec(source, made)
+    return Spec(source, loaded)
+
+
+def _module_of(path: Path, source: str) -> ModuleType:
+    """The module a file makes."""
+    specification = importlib.util.spec_from_file_location(f"spec_{path.stem}", path)
+    if specification is None or specification.loader is None:
+        raise UsageError(f"`diagnose {source}` expected a Python file, got {path.name}.")
+    module = importlib.util.module_from_spec(specification)
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        specification.loader.exec_module(module)
+    except Exception as problem:
+        raise _told(source, problem) from problem
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _told(source: str, problem: Exception) -> UsageError:
+    """The user's own traceback, without the frames that are ours."""
+    here = str(Path(__file__).resolve().parent.parent)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(problem.__traceback__)
+        if not frame.filename.startswith((here, "<frozen"))
+    ][-3:]
+    last = traceback.format_exception_only(problem)[-1].strip()
+    told = "".join(traceback.format_list(frames)).rstrip()
+    if isinstance(problem, SyntaxError):
+        told = "".join(traceback.format_exception_only(problem)[:-1]).rstrip()
+    return UsageError(f"`diagnose {source}` expected code that runs, got {last}", told)

@@ -1,0 +1,387 @@
+"""From numbers to conclusions. Nothing here has seen a tensor."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from overparam.diagnosis.result import Level, Statement
+
+# Below this the kernel of training is the kernel of initialisation for all purposes; from the
+# other on the change is of the order of the kernel itself.
+KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
+# A loss that lost less than this part of itself over the last quarter of a run has stalled,
+# unless it is already below INTERPOLATED times where it began.
+STALLED, INTERPOLATED = 0.01, 1e-2
+# Rates within this factor of the advised one are left alone.
+CLOSE = 3.0
+
+_URGENCY = {"critical": 0, "warning": 1, "info": 2, "good": 3, "unknown": 4}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The numbers a diagnosis concludes from; `nan` or `None` where none was measured.
+
+    Attributes:
+        optimizer: Its name.
+        rate: Learning rate of the monitored run.
+        rate_given: Whether the user chose it.
+        advised: The advised rate.
+        limit: Stable limit along the edge of stability.
+        initial_limit: Stable limit at initialisation.
+        batch_size: Of the run.
+        batch_regimes: (m1*, m2*).
+        n_train: Training examples.
+        momentum: The advised momentum.
+        ratios: Learning rate over critical rate at every measurement of the run.
+        kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
+        linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe, at the end of the run.
+        events: The run's loss spikes, as in the JSON.
+        losses: Training loss, smoothed, at equal distances from start to end.
+        train_error: Share of training examples classified wrongly at the end.
+        test_errors: Test error (or test loss, see `test_measure`) along the run.
+        test_measure: ``"error"`` or ``"loss"``.
+        labels: Whether every example has a class label, so that labels could be judged.
+        armed: Whether suspects' loss rose above chance, the sign of wrong labels.
+        suspects: How many labels look wrong.
+        stop_epoch: Epoch at which training should have stopped, if the sign was seen.
+        epochs: Epochs trained.
+        input_share: Part of the average gradient outer product's trace held by each input.
+        input_names: Their names; empty if they have none.
+        image: Whether inputs are images.
+        overhead: Part of the run's time that the monitor took.
+    """
+
+    optimizer: str
+    rate: float
+    rate_given: bool
+    advised: float
+    limit: float
+    initial_limit: float
+    batch_size: int
+    batch_regimes: tuple[float, float]
+    n_train: int
+    momentum: float = math.nan
+    ratios: Sequence[float] = ()
+    kernel_change: float = math.nan
+    linearization_error: float = math.nan
+    events: Sequence[Mapping[str, Any]] = ()
+    losses: Sequence[float] = ()
+    train_error: float = math.nan
+    test_errors: Sequence[float] = ()
+    test_measure: str = "error"
+    labels: bool = False
+    armed: bool = False
+    suspects: int = 0
+    stop_epoch: int | None = None
+    epochs: float = 0.0
+    input_share: Sequence[float] = field(default=())
+    input_names: Sequence[str] = ()
+    image: bool = False
+    overhead: float = math.nan
+
+
+def conclude(found: Findings) -> list[Statement]:
+    """All statements, the most urgent first."""
+    statements = [
+        learning_rate(found),
+        stability_of_run(found),
+        spikes(found),
+        progress(found),
+        regime(found),
+        labels(found),
+        generalisation(found),
+        batch_size(found),
+        inputs(found),
+    ]
+    return sorted(statements, key=lambda statement: _URGENCY[statement.level])
+
+
+def show(number: float) -> str:
+    """A number as it is read aloud: three significant digits."""
+    return f"{number:.3g}"
+
+
+def learning_rate(found: Findings) -> Statement:
+    """The rate against its limit, and what to use."""
+    name, rate, limit = "learning_rate", found.rate, found.limit
+    if math.isnan(limit):
+        return Statement(
+            name,
+            f"Cannot tell how large a rate {found.optimizer} allows: its limit is not known, or "
+            "a short training did not reach it.",
+            rate, limit, "Sweep the rate in factors of 2 around the one in use.", "unknown",
+        )  # fmt: skip
+    grown = found.initial_limit / limit
+    moved = (
+        f" At initialisation the limit was {show(found.initial_limit)}; "
+        f"training {'lowered' if grown > 1 else 'raised'} it {show(max(grown, 1 / grown))}-fold."
+        if grown > 2 or grown < 0.5
+        else ""
+    )
+    held = f"The largest learning rate that holds for {found.optimizer} is {show(limit)}"
+    if not found.rate_given:
+        return Statement(
+            name, f"{held} at batch size {found.batch_size}.{moved}", found.advised, limit,
+            f"Train at {show(found.advised)}.", "info",
+        )  # fmt: skip
+    if rate > limit:
+        level: Level = "critical" if rate > 2 * limit else "warning"
+        return Statement(
+            name, f"The rate {show(rate)} is {show(rate / limit)} times the limit. {held}.{moved}",
+            rate, limit, f"Lower it to {show(found.advised)}, or expect spikes.", level,
+        )  # fmt: skip
+    if rate < found.advised / CLOSE:
+        return Statement(
+            name,
+            f"The rate {show(rate)} uses {show(100 * rate / limit)} % of what is stable. "
+            f"{held}.{moved}",
+            rate, limit, f"Raise it to {show(found.advised)}: fewer steps, same result.", "warning",
+        )  # fmt: skip
+    return Statement(
+        name, f"The rate {show(rate)} is well chosen. {held}.{moved}", rate, limit, "", "good"
+    )
+
+
+def stability_of_run(found: Findings) -> Statement:
+    """How close to the edge the run was."""
+    known = [ratio for ratio in found.ratios if math.isfinite(ratio)]
+    if not known:
+        return Statement(
+            "stability", "Cannot tell how close the run was to instability: not measured.",
+            math.nan, 1.0, "Give the run a larger budget.", "unknown",
+        )  # fmt: skip
+    beyond = sum(ratio > 1 for ratio in known) / len(known)
+    largest = max(known)
+    measured = f"at {len(known)} measurements"
+    if beyond > 0.5:
+        return Statement(
+            "stability",
+            f"The run lived beyond the edge of stability: the rate exceeded its limit "
+            f"{measured} in {show(100 * beyond)} % of cases, by up to {show(largest)} times.",
+            largest, 1.0, "Lower the rate if the loss is noisy at the end, or decay it.", "warning",
+        )  # fmt: skip
+    if beyond > 0:
+        return Statement(
+            "stability",
+            f"The run trained at the edge of stability: the rate reached {show(largest)} times "
+            f"its limit, above 1 in {show(100 * beyond)} % of {len(known)} measurements.",
+            largest, 1.0, "", "good",
+        )  # fmt: skip
+    return Statement(
+        "stability",
+        f"The run stayed stable: the rate reached {show(largest)} of its limit {measured}.",
+        largest, 1.0,
+        "There is room for a larger rate." if largest < 0.3 else "", "good",
+    )  # fmt: skip
+
+
+_CAUSES = {
+    "catapult": "catapult (the rate exceeded its limit, the curvature fell, training recovered)",
+    "bad batch": "from the data (the batch was unusual, the curvature was not)",
+    "divergence": "divergence (the loss did not return)",
+    "non-finite": "not a number",
+    "unexplained": "unexplained (not measured in time)",
+}
+
+
+def spikes(found: Findings) -> Statement:
+    """What the loss spikes were."""
+    kinds = [str(event["kind"]) for event in found.events]
+    counts = {kind: kinds.count(kind) for kind in _CAUSES if kind in kinds}
+    if not counts:
+        return Statement("spikes", "The loss had no spikes.", 0.0, 0.0, "", "good")
+    told = "; ".join(f"{count} × {_CAUSES[kind]}" for kind, count in counts.items())
+    text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
+    if "non-finite" in counts or "divergence" in counts:
+        return Statement(
+            "spikes", text, len(kinds), 0.0,
+            f"Lower the rate to {show(found.advised)} or below."
+            if math.isfinite(found.advised) else "Lower the rate.", "critical",
+        )  # fmt: skip
+    if "bad batch" in counts:
+        return Statement(
+            "spikes", text, len(kinds), 0.0,
+            "Look at the examples of these batches (events, ids), and at the suspects.", "warning",
+        )  # fmt: skip
+    action = (
+        "Leave them: catapults flatten the loss and often help the test error."
+        if "catapult" in counts
+        else "Give the monitor a larger overhead to learn the cause."
+    )
+    return Statement("spikes", text, len(kinds), 0.0, action, "info")
+
+
+def progress(found: Findings) -> Statement:
+    """Whether training is done, under way or stuck."""
+    losses = [loss for loss in found.losses if math.isfinite(loss)]
+    if len(losses) < 8:
+        return Statement(
+            "progress", "Cannot tell whether training is stuck: the run was too short.",
+            math.nan, STALLED, "Give it a larger budget.", "unknown",
+        )  # fmt: skip
+    left = losses[-1] / losses[0]
+    late = losses[-max(len(losses) // 4, 2) :]
+    fell = 1 - late[-1] / late[0]
+    told = f"The training loss went from {show(losses[0])} to {show(losses[-1])}"
+    if left < INTERPOLATED or found.train_error == 0:
+        return Statement(
+            "progress", f"{told}: the network interpolates its training set.",
+            left, INTERPOLATED, "", "good",
+        )  # fmt: skip
+    if fell < STALLED:
+        used = max((ratio for ratio in found.ratios if math.isfinite(ratio)), default=math.nan)
+        if used < 0.2 and found.advised > found.rate:
+            action = f"Raise the rate to {show(found.advised)}."
+        elif used > 0.8:
+            action = "Decay the rate: at the edge of stability the batches' noise keeps it up."
+        elif math.isfinite(found.momentum):
+            action = "Use momentum or MaSS as advised; if that does not help, widen the network."
+        else:
+            action = "Decay the rate, or widen the network."
+        return Statement(
+            "progress",
+            f"{told} and is stuck: it lost {show(100 * max(fell, 0))} % over the last quarter.",
+            fell, STALLED, action, "warning",
+        )  # fmt: skip
+    return Statement(
+        "progress",
+        f"{told} and was still falling, by {show(100 * fell)} % over the last quarter.",
+        fell, STALLED, "Train longer.", "info",
+    )  # fmt: skip
+
+
+def regime(found: Findings) -> Statement:
+    """Kernel regime, feature learning, or between."""
+    change, error = found.kernel_change, found.linearization_error
+    if not math.isfinite(change):
+        return Statement(
+            "regime", "Cannot tell whether features were learned: the kernel was not measured.",
+            change, FEATURE_REGIME, "", "unknown",
+        )  # fmt: skip
+    also = (
+        f" A linearization at the start misses {show(100 * error)} % of what was learned."
+        if math.isfinite(error)
+        else ""
+    )
+    size = f"{show(100 * change)} % of" if change < 2 else f"{show(change)} times"
+    moved = f"the tangent kernel changed by {size} its norm."
+    if change < KERNEL_REGIME:
+        return Statement(
+            "regime", f"Kernel regime: {moved}{also}", change, KERNEL_REGIME,
+            "A kernel method would do as well; for feature learning raise the rate or narrow "
+            "the network.", "info",
+        )  # fmt: skip
+    if change < FEATURE_REGIME:
+        return Statement(
+            "regime", f"Between kernel and feature learning: {moved}{also}", change,
+            FEATURE_REGIME, "", "info",
+        )  # fmt: skip
+    return Statement(
+        "regime", f"Feature learning: {moved}{also}", change, FEATURE_REGIME, "", "good"
+    )
+
+
+def labels(found: Findings) -> Statement:
+    """Which labels look wrong, and when to stop."""
+    if not found.labels:
+        return Statement(
+            "labels", "Cannot tell which targets are wrong: that needs one class per example.",
+            math.nan, 1.05, "", "unknown",
+        )  # fmt: skip
+    if not found.armed:
+        return Statement(
+            "labels",
+            "No sign of random label noise: the loss of the most suspicious examples never rose "
+            "above chance. (Systematic confusion of two classes gives no such sign.)",
+            0.0, 1.05,
+            "The highest-scored examples are worth a look all the same: hard or wrong."
+            if found.suspects else "", "good",
+        )  # fmt: skip
+    share = found.suspects / found.n_train
+    when = (
+        f"Stop after epoch {found.stop_epoch}: from there the wrong labels are being learned."
+        if found.stop_epoch is not None
+        else "Go on: the wrong labels are not being learned yet."
+    )
+    return Statement(
+        "labels", f"{found.suspects} labels ({show(100 * share)} %) look wrong.", share, 1.05,
+        f"Review the suspects. {when}", "warning",
+    )  # fmt: skip
+
+
+def generalisation(found: Findings) -> Statement:
+    """How the test measure ended against its best."""
+    known = [value for value in found.test_errors if math.isfinite(value)]
+    if not known:
+        return Statement(
+            "test", "No test examples, so nothing is said of generalisation.", math.nan, math.nan,
+            "", "unknown",
+        )  # fmt: skip
+    best, last, what = min(known), known[-1], found.test_measure
+    shown = (lambda v: f"{show(100 * v)} %") if what == "error" else show
+    slack = 0.01 if what == "error" else 0.1 * best
+    if last > best + slack:
+        return Statement(
+            "test", f"The test {what} ended at {shown(last)}, after a best of {shown(best)}.",
+            last, best + slack, "Stop earlier, or regularise.", "info",
+        )  # fmt: skip
+    return Statement(
+        "test", f"The test {what} ended at {shown(last)}, its best being {shown(best)}.",
+        last, best + slack, "", "good",
+    )  # fmt: skip
+
+
+def batch_size(found: Findings) -> Statement:
+    """The batch size against its critical values."""
+    first, second = found.batch_regimes
+    m = found.batch_size
+    if not math.isfinite(first):
+        return Statement(
+            "batch_size", "Cannot tell what batch size pays: the kernel was not measured.",
+            m, first, "", "unknown",
+        )  # fmt: skip
+    upto = f" and saturate from {show(second)}" if math.isfinite(second) else ""
+    bounds = f"Gains per step are linear in the batch size up to {show(first)}{upto}"
+    if m < first:
+        return Statement(
+            "batch_size", f"{bounds}; {m} is in the linear regime.", m, first,
+            f"Up to {show(first)}, a larger batch with a proportionally larger rate costs "
+            "nothing in examples.", "info",
+        )  # fmt: skip
+    if math.isfinite(second) and m > second:
+        return Statement(
+            "batch_size", f"{bounds}; {m} is saturated.", m, second,
+            f"A batch of {show(second)} does as well per step, for less work.", "info",
+        )  # fmt: skip
+    return Statement("batch_size", f"{bounds}; {m} lies between.", m, first, "", "good")
+
+
+def inputs(found: Findings) -> Statement:
+    """Which inputs the trained network looks at."""
+    shares = [share for share in found.input_share if math.isfinite(share)]
+    if not shares or sum(shares) <= 0:
+        return Statement(
+            "inputs", "Cannot tell which inputs matter: the gradients were not measured.",
+            math.nan, math.nan, "", "unknown",
+        )  # fmt: skip
+    order = sorted(range(len(shares)), key=lambda i: -shares[i])
+    total, count = 0.0, 0
+    while total < 0.9 * sum(shares):
+        total += shares[order[count]]
+        count += 1
+    if found.input_names:
+        top = ", ".join(f"{found.input_names[i]} ({show(100 * shares[i])} %)" for i in order[:3])
+        most = f" Most: {top}."
+    else:
+        most = ""
+    kind = "pixels" if found.image else "inputs"
+    return Statement(
+        "inputs",
+        f"{count} of {len(shares)} {kind} hold 90 % of the network's sensitivity; spread "
+        f"evenly it would be {show(0.9 * len(shares))}.{most}",
+        count, 0.9 * len(shares),
+        "Check that these are what the answer should depend on." if found.input_names else "",
+        "info",
+    )  # fmt: skip

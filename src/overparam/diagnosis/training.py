@@ -1,0 +1,134 @@
+"""The monitored training run of a diagnosis, inside a span of time."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from overparam._model import call, chunks, n_examples, take, undisturbed
+from overparam._types import Inputs
+from overparam.diagnosis.edge import batches
+from overparam.diagnosis.task import Task
+from overparam.dynamics.monitor import Monitor
+
+# A run is over when its loss has been this part of where it began for this many epochs, or
+# is exactly where floating point stops: the rest of the budget would measure nothing new.
+_DONE, _DONE_EPOCHS = 1e-3, 3
+_EVALUATED = 2000
+
+
+@dataclass
+class Run:
+    """What a monitored run left behind, besides the trained model in its task.
+
+    Attributes:
+        monitor: What watched it.
+        steps: Optimizer steps taken.
+        stopped: "budget" (of time or steps), "interpolated" or "diverged".
+        evaluated: (step, test loss, test error) along the run.
+        train_error: Share of wrong predictions on the training set at the end.
+        stop_epoch: When the labels' signal said to stop, if it did.
+        issues: The table of label issues at that moment.
+    """
+
+    monitor: Monitor
+    steps: int = 0
+    stopped: str = "budget"
+    evaluated: list[tuple[int, float, float]] = field(default_factory=list)
+    train_error: float = math.nan
+    stop_epoch: int | None = None
+    issues: object = None
+
+
+def evaluate(task: Task, x: Inputs, y: Tensor, limit: int = _EVALUATED) -> tuple[float, float]:
+    """Loss and share of wrong predictions on the first `limit` examples, in evaluation mode.
+
+    The error is `nan` unless the targets are class indices for the last axis of the outputs.
+    """
+    n = min(n_examples(x), limit)
+    if n == 0:
+        return math.nan, math.nan
+    with undisturbed(task.model, evaluation=True), torch.no_grad():
+        parts = [call(task.model, take(x, part)) for part in chunks(n, 256)]
+        outputs, y = torch.cat(parts), y[:n]
+        loss = float(task.loss(outputs, y))
+    if y.is_floating_point() or y.shape != outputs.shape[:-1]:
+        return loss, math.nan
+    return loss, float((outputs.argmax(-1) != y).double().mean())
+
+
+def train_monitored(
+    task: Task,
+    monitor: Monitor,
+    seconds: float,
+    *,
+    max_steps: int | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda done: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Run:
+    """Train the task's model in place until the time is spent or its data are interpolated.
+
+    Args:
+        task: Model, data, loss and optimizer, with the learning rate set.
+        monitor: Watches the run.
+        seconds: Wall-clock limit.
+        max_steps: Limit on the steps, if any.
+        seed: Of the order of the batches.
+        progress: Told the part of the time that is spent.
+        clock: Where the time comes from.
+    """
+    examples, model, optimizer = task.examples, task.model, task.optimizer
+    n, run, started = n_examples(examples.x), Run(monitor), clock()
+    order = batches(n, task.batch_size, torch.Generator().manual_seed(seed))
+    per_epoch = max(n // task.batch_size, 1)
+    spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
+    model.train()
+    while clock() - started < seconds and run.steps != max_steps:
+        if clock() - started - spent_evaluating > 20 * spent_evaluating or not run.evaluated:
+            began = clock()
+            loss, error = evaluate(task, examples.x_test, examples.y_test)
+            if math.isfinite(loss):
+                run.evaluated.append((run.steps, loss, error))
+            spent_evaluating += clock() - began
+            progress((clock() - started) / seconds)
+        index = next(order)
+        x, y = take(examples.x, index), examples.y[index]
+        optimizer.zero_grad()
+        outputs = call(model, x)
+        value = task.loss(outputs, y)
+        value.backward()
+        monitor.step(value, batch=(x, y), ids=index, logits=outputs if task.n_classes else None)
+        optimizer.step()
+        run.steps += 1
+        total += float(value.detach())
+        if not math.isfinite(total):
+            run.stopped = "diverged"
+            break
+        if run.steps % per_epoch == 0:
+            _close_epoch(run, task, run.steps // per_epoch)
+            mean, total = total / per_epoch, 0.0
+            first = mean if math.isnan(first) else first
+            calm = calm + 1 if mean < _DONE * first or mean < 1e-9 else 0
+            if calm >= _DONE_EPOCHS:
+                run.stopped = "interpolated"
+                break
+    loss, error = evaluate(task, examples.x_test, examples.y_test)
+    if math.isfinite(loss):
+        run.evaluated.append((run.steps, loss, error))
+    run.train_error = evaluate(task, examples.x, examples.y)[1]
+    return run
+
+
+def _close_epoch(run: Run, task: Task, epoch: int) -> None:
+    """Let the monitor judge the labels; keep what it says at the moment to stop."""
+    run.monitor.epoch_end()
+    scorer = run.monitor.label_noise
+    if scorer is None or run.stop_epoch is not None:
+        return
+    if scorer.signal is not None and scorer.signal.stop:
+        run.stop_epoch = epoch
+        run.issues = scorer.issues()

@@ -1,0 +1,155 @@
+"""The whole job, on tasks of a few seconds."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from overparam.diagnosis.diagnose import diagnose, parse_budget
+from overparam.diagnosis.document import smoothed
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """One diagnosis of the built-in network, shared by the tests that only read it."""
+    return diagnose(budget="10m", max_steps=900, seed=1)
+
+
+def test_it_is_complete_and_strict_json(digits, tmp_path: Path) -> None:
+    path = tmp_path / "d.json"
+    text = digits.to_json(path)
+    assert path.read_text(encoding="utf-8") == text
+    stored = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
+    assert set(stored) == {
+        "kind", "environment", "model", "data", "advice", "statements", "events", "suspects",
+        "series",
+    }  # fmt: skip
+    assert set(stored["advice"]) >= {
+        "learning_rate", "stable_limit", "optimizer", "batch_size", "critical_batch_sizes",
+        "momentum", "mass",
+    }  # fmt: skip
+    assert set(stored["advice"]["mass"]) == {"lr", "alpha", "kappa_t"}
+    assert stored["data"]["train"] == 1438
+    assert stored["model"]["parameters"] == 64 * 256 + 256 + 256 * 256 + 256 + 2560 + 10
+
+
+def test_the_advice_is_in_the_range_that_trains(digits) -> None:
+    # The edge of this network under cross-entropy lies between 0.1 and 2; at initialisation
+    # its limit is near 4, at which it does not train.
+    assert 0.1 < digits.advice["learning_rate"] < 2
+    assert digits.advice["limit_at_initialisation"] > 2
+    first, second = digits.advice["critical_batch_sizes"]
+    assert 1 <= first <= second
+    assert 0 < digits.advice["momentum"] < 1
+
+
+def test_it_trained(digits) -> None:
+    loss = digits.series["loss"]["value"]
+    assert smoothed(loss, 10)[-1] < 0.2 * smoothed(loss, 10)[0]
+    assert digits.series["test_error"]["value"][-1] < 0.1
+    assert len(digits.series["agop"]["diagonal"]) == 64
+    assert digits.series["agop"]["image_shape"] == [8, 8]
+
+
+def test_summary_says_every_statement(digits) -> None:
+    text = digits.summary()
+    for statement in digits.statements:
+        assert statement.text in text
+
+
+def test_nothing_of_the_users_is_changed() -> None:
+    torch.manual_seed(5)
+    model = nn.Sequential(
+        nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3)
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    x, y = torch.randn(90, 4), torch.arange(90) % 3
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    rng, threads = torch.get_rng_state(), torch.get_num_threads()
+    found = diagnose(model, (x, y), None, optimizer, budget="10m", max_steps=50)
+    assert torch.equal(rng, torch.get_rng_state())
+    assert threads == torch.get_num_threads()
+    assert model.training
+    assert not optimizer.state
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert found.advice["optimizer"] == "Adam"
+
+
+def test_a_regression_without_labels_says_what_it_cannot_tell() -> None:
+    x = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
+    found = diagnose(None, (x, x[:, :1] * x[:, 1:2]), budget="10m", max_steps=50)
+    by_name = {statement.name: statement for statement in found.statements}
+    assert by_name["labels"].level == "unknown"
+    assert by_name["inputs"].level == "info"
+    assert found.suspects == []
+    assert found.data["task"] == "regression"
+
+
+def test_wrong_labels_are_found_and_shown() -> None:
+    from overparam.datasets import load, prepare
+
+    data = prepare(load("digits"))
+    labels = data.y_train.copy()
+    generator = torch.Generator().manual_seed(0)
+    flipped = torch.randperm(len(labels), generator=generator)[:430]
+    for i in flipped.tolist():
+        labels[i] = (labels[i] + 1 + int(torch.randint(9, (1,), generator=generator))) % 10
+    found = diagnose(
+        None, (data.x_train, labels, data.x_test, data.y_test), budget="10m", max_steps=45 * 40
+    )
+    by_name = {statement.name: statement for statement in found.statements}
+    assert by_name["labels"].level == "warning", by_name["labels"].text
+    wrong = {int(i) for i in flipped}
+    hit = sum(suspect["id"] in wrong for suspect in found.suspects)
+    assert hit >= 0.9 * len(found.suspects)
+    assert len(found.suspects[0]["image"]) == 8
+
+
+def test_an_optimizer_without_a_known_limit_is_told_of() -> None:
+    x, y = torch.randn(60, 3), torch.arange(60) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = diagnose(
+            None, (x, y), None, lambda p: torch.optim.Rprop(p), budget="10m", max_steps=50
+        )
+    assert found.advice["learning_rate"] != found.advice["learning_rate"]
+    by_name = {statement.name: statement for statement in found.statements}
+    assert by_name["learning_rate"].level == "unknown"
+    assert json.loads(found.to_json())["advice"]["learning_rate"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("1.5m", 90), (7, 7), ("2h", 7200), (" 10 ", 10)]
+)
+def test_budgets(text: str | float, seconds: float) -> None:
+    assert parse_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-3s", "60 s x", math.nan])
+def test_budgets_that_are_none(text: str | float) -> None:
+    with pytest.raises(ValueError, match=r"budget=...\)` expected a time"):
+        parse_budget(text)
+
+
+def test_a_budget_too_small() -> None:
+    with pytest.raises(ValueError, match="expected at least 5 s, got 1 s"):
+        diagnose(budget="1s")
+
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            import time
+
+            time.sleep(0.2)
+            return self.layer(x)
+
+    with pytest.raises(ValueError, match="60 training steps of"):
+        diagnose(Slow(), (torch.randn(40, 3), torch.arange(40) % 2), budget=5)

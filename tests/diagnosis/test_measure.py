@@ -1,0 +1,94 @@
+"""Constants of a loss at a network, against dense matrices."""
+
+import pytest
+import torch
+from torch import nn
+
+from overparam.diagnosis.measure import change_since, kernel_at_start, smoothness_ratio
+from overparam.diagnosis.task import Examples, Task, build_task
+from overparam.expansions.curvature import GGNOperator
+
+
+def small_task(loss: str) -> Task:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (12,), generator=generator)
+    examples = Examples("small", x, y, x, y, class_names=("a", "b", "c"))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 3)).double()
+    return build_task(model, examples, loss, None, 4)
+
+
+def dense(task: Task, part: slice) -> torch.Tensor:
+    examples = task.examples
+    assert isinstance(examples.x, torch.Tensor)
+    operator = GGNOperator(task.model, examples.x[part], examples.y[part], task.loss)
+    return torch.stack([operator.matvec(e) for e in torch.eye(operator.size).double()])
+
+
+def check_constants(loss: str) -> None:
+    task = small_task(loss)
+    found = kernel_at_start(task, torch.Generator().manual_seed(0))
+    assert found is not None
+    assert found.constants is not None
+    whole = torch.linalg.eigvalsh(dense(task, slice(None))).max()
+    torch.testing.assert_close(found.constants.largest, float(whole), rtol=1e-8, atol=0)
+    singles = max(
+        float(torch.linalg.eigvalsh(dense(task, slice(i, i + 1))).max()) for i in range(12)
+    )
+    torch.testing.assert_close(found.constants.single, singles, rtol=1e-8, atol=0)
+
+
+def test_constants_of_cross_entropy() -> None:
+    check_constants("cross_entropy")
+
+
+def test_constants_of_squared_error() -> None:
+    check_constants("mse")
+
+
+def test_alignment_is_a_share_and_the_spectrum_descends() -> None:
+    found = kernel_at_start(small_task("mse"), torch.Generator().manual_seed(0))
+    assert found is not None
+    assert found.alignment is not None
+    assert sum(found.alignment) == pytest.approx(1, rel=1e-9)
+    assert found.eigenvalues == sorted(found.eigenvalues, reverse=True)
+
+
+def test_change_is_zero_without_training_and_not_after() -> None:
+    task = small_task("cross_entropy")
+    found = kernel_at_start(task, torch.Generator().manual_seed(0))
+    assert found is not None
+    initial = {name: p.detach().clone() for name, p in task.model.named_parameters()}
+    assert change_since(task, found, initial)[0] < 1e-12
+    with torch.no_grad():
+        for p in task.model.parameters():
+            p.add_(0.3)
+    change, missed, _ = change_since(task, found, initial)
+    assert change > 0.05
+    assert 0 < missed < 2
+
+
+def test_smoothness_ratio_without_a_kernel_is_near_the_one_with_it() -> None:
+    task = small_task("cross_entropy")
+    found = kernel_at_start(task, torch.Generator().manual_seed(0))
+    assert found is not None
+    assert found.constants is not None
+    exact = found.constants.single / found.constants.largest
+    x = task.examples.x
+    ratio = smoothness_ratio(task, (x, task.examples.y), torch.Generator().manual_seed(0))
+    assert 1 <= ratio <= exact * 1.3
+
+
+def test_many_outputs_are_measured_by_the_kernel_of_their_sum() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 3, generator=generator)
+    examples = Examples("wide", x, torch.zeros(20, 300), x, torch.zeros(20, 300))
+    task = build_task(nn.Linear(3, 300, bias=False), examples, "mse", None, 4)
+    found = kernel_at_start(task, torch.Generator().manual_seed(0))
+    assert found is not None
+    assert found.alignment is None
+    assert found.constants is None
+    # The sum of independent linear maps, over the root of their number, has the kernel x xᵀ.
+    assert isinstance(found.x, torch.Tensor)
+    torch.testing.assert_close(found.kernel, (found.x @ found.x.T).double(), rtol=1e-4, atol=1e-5)
