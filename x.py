@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Set up the project's environment once, then run a task in it.
 
-    python3 x.py demo            diagnose a network on real digits, write report.html
-    python3 x.py test [ARGS…]    every test (ARGS go to pytest)
-    python3 x.py check           format, lint and types
-    python3 x.py bench [NAME]    benchmarks/bench_NAME.py; without NAME, their list
-    python3 x.py docs            the documentation, into docs/_build
-    python3 x.py run ARGS…       the command line, inside the environment
+    python3 x.py demo [ARGS...]     diagnose a network on real digits, write report.html
+    python3 x.py test [ARGS...]     every test (ARGS go to pytest)
+    python3 x.py check [PATHS...]   format, lint and types
+    python3 x.py bench [NAME]       benchmarks/bench_NAME.py; without NAME, their list
+    python3 x.py docs [ARGS...]     the documentation, into docs/_build (ARGS go to Sphinx)
+    python3 x.py run ARGS...        the command line, inside the environment
 
 Needs Python 3.11 or newer with pip and venv, nothing else. What pip is told by its own
-configuration or by PIP_… variables (an index, a proxy, a folder of wheels) is obeyed.
+configuration or by PIP_ variables (an index, a proxy, a folder of wheels) is obeyed.
 """
 
 import hashlib
@@ -25,19 +25,25 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def fingerprint() -> str:
-    """What the environment depends on: the interpreter and the two requirement files."""
+    """What the environment depends on: the interpreter, this folder, two requirement files."""
     digest = hashlib.sha256(sys.version.encode())
-    digest.update(os.path.realpath(sys.executable).encode())
+    # The prefix is the same inside .venv, the executable is not on every system. The folder
+    # counts because an environment that was copied or moved still imports from its old place.
+    digest.update(os.path.realpath(sys.base_prefix).encode())
+    digest.update(str(HERE).encode())
     for name in ("pyproject.toml", "constraints.txt"):
         digest.update((HERE / name).read_bytes())
     return digest.hexdigest()
 
 
 def set_up() -> None:
-    """Create .venv and install into it. The stamp is written last, so an interrupted
-    set-up starts again, and a finished one is recognised without asking pip."""
+    """Create .venv and install into it.
+
+    The stamp is written last, so an interrupted set-up starts again, and a finished one is
+    recognised without asking pip.
+    """
     wanted = fingerprint()
-    if STAMP.exists() and STAMP.read_text() == wanted:
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
         return
     try:
         import ensurepip  # noqa: F401  (absent where a system splits venv off)
@@ -53,13 +59,19 @@ def set_up() -> None:
         file=sys.stderr,
         flush=True,
     )
-    venv.EnvBuilder(clear=True, with_pip=True).create(VENV)
+    try:
+        venv.EnvBuilder(clear=True, with_pip=True).create(VENV)
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(
+            f"x.py: cannot make {VENV} ({error}).\n"
+            "Hint: it needs a folder one may write to and no other program running from it."
+        )
     install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # torch alone and first: a companion that asks for "torch" then finds it there and
     # cannot pull in another build.
     torch = next(
         line.split("#")[0].strip()
-        for line in (HERE / "constraints.txt").read_text().splitlines()
+        for line in (HERE / "constraints.txt").read_text("utf-8").splitlines()
         if line.startswith("torch==")
     )
     for packages in ([torch], ["-e", f"{HERE}[dev]"]):
@@ -67,7 +79,8 @@ def set_up() -> None:
             sys.exit(
                 f"x.py: pip could not install {' '.join(packages)} (its message is above).\n"
                 "Hint: check the connection or pip's configuration (PIP_INDEX_URL, PIP_PROXY, "
-                "PIP_FIND_LINKS), then run x.py again; it starts over."
+                "PIP_FIND_LINKS), then run x.py again; it starts over. Where pip finds no "
+                "matching version, try another Python: 3.11 is the one this is tested with."
             )
     STAMP.write_text(wanted)
 
@@ -80,9 +93,9 @@ def run(*command: str) -> int:
         return 130
 
 
-def demo() -> int:
+def demo(*args: str) -> int:
     """Diagnose the built-in network on the bundled digits."""
-    return run("-m", "overparam", "diagnose", "--html", str(HERE / "report.html"))
+    return run("-m", "overparam", "diagnose", "--html", str(HERE / "report.html"), *args)
 
 
 def test(*args: str) -> int:
@@ -90,12 +103,12 @@ def test(*args: str) -> int:
     return run("-m", "pytest", *args)
 
 
-def check() -> int:
+def check(*paths: str) -> int:
     """Format, lint and types; all three run, whatever the first finds."""
     return max(
-        run("-m", "ruff", "format", "--check", "."),
-        run("-m", "ruff", "check", "."),
-        run("-m", "pyright"),
+        run("-m", "ruff", "format", "--check", *paths),
+        run("-m", "ruff", "check", *paths),
+        run("-m", "pyright", *paths),
     )
 
 
@@ -111,11 +124,10 @@ def bench(*args: str) -> int:
     return run(str(found[args[0]]), *args[1:])
 
 
-def docs() -> int:
+def docs(*args: str) -> int:
     """Build the documentation; a warning is an error."""
-    return run(
-        "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html"
-    )  # fmt: skip
+    sphinx = ("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html")
+    return run(*sphinx, *args, "docs", "docs/_build/html")
 
 
 def command_line(*args: str) -> int:
@@ -126,17 +138,33 @@ def command_line(*args: str) -> int:
         return 130
 
 
-TASKS = {"demo": demo, "test": test, "check": check, "bench": bench, "docs": docs, "run": command_line}
+TASKS = {
+    "demo": demo,
+    "test": test,
+    "check": check,
+    "bench": bench,
+    "docs": docs,
+    "run": command_line,
+}
 
 
 def main(argv) -> int:
     """Check the interpreter and the task's name before anything is downloaded."""
     if sys.version_info < (3, 11):
         sys.exit("x.py: expected Python 3.11 or newer, got %d.%d." % sys.version_info[:2])
+    if argv and argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if not argv or argv[0] not in TASKS:
         print(__doc__)
-        return 0 if argv and argv[0] in ("-h", "--help") else 2
-    set_up()
+        got = repr(argv[0]) if argv else "nothing"
+        print("x.py: expected one of %s, got %s." % (", ".join(TASKS), got), file=sys.stderr)
+        return 2
+    try:
+        set_up()
+    except KeyboardInterrupt:
+        print("\nx.py: interrupted; the set-up starts over next time.", file=sys.stderr)
+        return 130
     return TASKS[argv[0]](*argv[1:])
 
 

@@ -1,0 +1,292 @@
+"""The shape of the source tree: who may import whom, and what a file may be called."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import overparam
+
+SOURCE = Path(overparam.__file__).parent
+
+# A module imports from strictly lower ranks or from its own folder.
+ORDER = (
+    ("_errors", "_types"),
+    ("_model", "datasets"),
+    ("linalg", "nets"),
+    ("tangents",),
+    ("expansions",),
+    ("optim",),
+    ("dynamics",),
+    ("diagnosis",),
+    ("report", "studies"),
+    ("cli",),
+    ("", "__main__"),
+)
+RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
+# These stand beside each other on linalg; only studies and the command line know them.
+SIDE = ("battery", "clustering", "federated", "kernels", "search", "transport")
+RANK |= dict.fromkeys(SIDE, RANK["tangents"])
+KNOW_SIDE = ("studies", "cli", "", "__main__")
+# Allowed all the same, each for a reason.
+EXCEPTIONS = {
+    ("diagnosis", "report"): "Diagnosis.report(path) hands its plain data to the page it ends in",
+}
+# The page is drawn from stored data: it knows how to complain, and nothing else of ours.
+REPORT_KNOWS = ("_errors", "report")
+
+FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
+LONGEST = 400
+
+
+def modules(source: Path) -> dict[str, Path]:
+    """Every module of the package by its dotted name; the package's own is overparam."""
+    found = {}
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).with_suffix("").parts
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        found[".".join(("overparam", *parts))] = path
+    return found
+
+
+def part(module: str) -> str:
+    """The package or top-level file a module belongs to."""
+    return [*module.split("."), ""][1]
+
+
+def imports(source: Path) -> Iterator[tuple[str, str, str]]:
+    """Triples of a module, a module it imports, and the name taken from it ('' for itself)."""
+    known = modules(source)
+    for module, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((module, alias.name, "") for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                origin = "." * node.level + (node.module or "")
+                for alias in node.names:
+                    inner = f"{origin}.{alias.name}"
+                    yield (module, inner, "") if inner in known else (module, origin, alias.name)
+
+
+def wrong_directions(source: Path) -> Iterator[str]:
+    for module, origin, _ in imports(source):
+        if origin.startswith("."):
+            yield f"{module}: relative import of {origin}"
+        if origin.split(".")[0] != "overparam":
+            continue
+        here, there = part(module), part(origin)
+        if here not in RANK or there not in RANK:
+            yield f"{module}: {here if here not in RANK else there} has no rank"
+        elif here != there and RANK[there] >= RANK[here] and (here, there) not in EXCEPTIONS:
+            yield f"{module} imports {origin}, which is not below it"
+        elif there in SIDE and here != there and here not in KNOW_SIDE:
+            yield f"{module} imports {origin}, which only studies and the command line know"
+
+
+def report_beyond_data(source: Path) -> Iterator[str]:
+    for module, origin, _ in imports(source):
+        if part(module) == "report":
+            ours = origin.split(".")[0] == "overparam" and part(origin) not in REPORT_KNOWS
+            if ours or origin.split(".")[0] == "torch":
+                yield f"{module} imports {origin}"
+
+
+def studies_of_studies(source: Path) -> Iterator[str]:
+    def is_study(module: str) -> bool:
+        name = module.removeprefix("overparam.studies.")
+        return name != module and any(word[-4:].isdigit() for word in name.split("_")[:1])
+
+    for module, origin, _ in imports(source):
+        own = origin == module or origin.startswith(f"{module}.") or module.startswith(f"{origin}.")
+        if is_study(module) and is_study(origin) and not own:
+            yield f"{module} imports {origin}"
+
+
+def cycles(source: Path) -> Iterator[str]:
+    known = modules(source)
+    below: dict[str, set[str]] = {module: set() for module in known}
+    for module, origin, _ in imports(source):
+        if origin in known and origin != module:
+            below[module].add(origin)
+    finished: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> Iterator[str]:
+        if module in path:
+            yield " → ".join((*path[path.index(module) :], module))
+        elif module not in finished:
+            for origin in sorted(below[module]):
+                yield from visit(origin, (*path, module))
+            finished.add(module)
+
+    for module in known:
+        yield from visit(module, ())
+
+
+def through_facades(source: Path) -> Iterator[str]:
+    known = modules(source)
+    for module, origin, name in imports(source):
+        path = known.get(origin)
+        if path is None or path.name != "__init__.py":
+            continue
+        defined = set()
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined.add(node.name)
+            elif isinstance(node, ast.Assign):
+                defined.update(ast.unparse(target) for target in node.targets)
+        if name not in defined:
+            yield f"{module} imports {name or 'the package'} from {origin}, not from its file"
+
+
+def nameless_files(source: Path) -> Iterator[str]:
+    for path in sorted(source.rglob("*")):
+        if path.stem.strip("_") in FORBIDDEN:
+            yield f"{path.relative_to(source)}: a noun is missing"
+
+
+def long_files(source: Path) -> Iterator[str]:
+    for path in sorted(source.rglob("*.py")):
+        lines = len(path.read_text("utf-8").splitlines())
+        if lines > LONGEST:
+            yield f"{path.relative_to(source)} has {lines} lines"
+
+
+def loose_folders(source: Path) -> Iterator[str]:
+    for folder in sorted({path.parent for path in source.rglob("*.py")}):
+        if not (folder / "__init__.py").exists():
+            yield f"{folder.relative_to(source)} has no __init__.py"
+
+
+def public_names(source: Path) -> Iterator[str]:
+    for path in sorted(source.rglob("__init__.py")):
+        here = path.relative_to(source)
+        tree = ast.parse(path.read_text("utf-8"))
+        lists = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        if not lists:
+            yield f"{here} has no __all__"
+            continue
+        # As ruff sorts them: constants, classes, functions.
+        ordered = sorted(lists[0], key=lambda name: (not name.isupper(), name[0].islower(), name))
+        if lists[0] != ordered:
+            yield f"{here}: __all__ is not sorted"
+
+
+CHECKS: list[Callable[[Path], Iterator[str]]] = [
+    wrong_directions,
+    report_beyond_data,
+    studies_of_studies,
+    cycles,
+    through_facades,
+    nameless_files,
+    long_files,
+    loose_folders,
+    public_names,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_source_tree_keeps(check):
+    assert list(check(SOURCE)) == []
+
+
+SOUND = {
+    "__init__.py": "__all__ = []\n",
+    "_errors.py": "",
+    "linalg/__init__.py": "from overparam.linalg.lanczos import Pairs, top\n"
+    "__all__ = ['Pairs', 'top']",
+    "linalg/lanczos.py": "from overparam._errors import expect\n",
+    "optim/__init__.py": "__all__ = []",
+    "optim/rates.py": "import torch\nfrom overparam.linalg.lanczos import top\n",
+    "report/__init__.py": "__all__ = []",
+    "report/page.py": "from overparam._errors import expect\n",
+    "studies/__init__.py": "__all__ = []",
+    "studies/liu2020_constancy.py": "from overparam.kernels.rfm import RFM\n",
+    "kernels/__init__.py": "__all__ = []",
+    "kernels/rfm.py": "from overparam.linalg import lanczos\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def write(**changes):
+        for name, text in {**SOUND, **changes}.items():
+            path = tmp_path / "overparam" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return tmp_path / "overparam"
+
+    return write
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_sound_specimen_is_accepted(check, tree):
+    assert list(check(tree())) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "broken"),
+    [
+        (wrong_directions, {"linalg/lanczos.py": "from overparam.optim.rates import rate"}),
+        (wrong_directions, {"linalg/lanczos.py": "def f():\n    import overparam.optim.rates"}),
+        (wrong_directions, {"optim/rates.py": "from .advice import rate"}),
+        (wrong_directions, {"optim/rates.py": "from overparam.dynamics.monitor import Monitor"}),
+        (wrong_directions, {"studies/liu2020_constancy.py": "import overparam.report.page"}),
+        (wrong_directions, {"optim/rates.py": "from overparam.kernels.rfm import RFM"}),
+        (wrong_directions, {"kernels/rfm.py": "from overparam.transport.maps import Map"}),
+        (wrong_directions, {"report/page.py": "from overparam.studies.engine import run"}),
+        (wrong_directions, {"extras/new.py": "from overparam.linalg.lanczos import top"}),
+        (report_beyond_data, {"report/page.py": "import torch"}),
+        (report_beyond_data, {"report/page.py": "from torch.nn import Module"}),
+        (report_beyond_data, {"report/page.py": "from overparam.dynamics.monitor import Monitor"}),
+        (
+            studies_of_studies,
+            {
+                "studies/liu2020_constancy.py": "from overparam.studies.zhu2022_dag import net",
+                "studies/zhu2022_dag.py": "",
+            },
+        ),
+        (
+            cycles,
+            {
+                "linalg/lanczos.py": "from overparam.linalg.traces import trace",
+                "linalg/traces.py": "def f():\n    from overparam.linalg import lanczos",
+            },
+        ),
+        (through_facades, {"optim/rates.py": "from overparam.linalg import top"}),
+        (through_facades, {"optim/rates.py": "from overparam import linalg, top"}),
+        (through_facades, {"optim/rates.py": "import overparam"}),
+        (nameless_files, {"optim/utils.py": ""}),
+        (nameless_files, {"core/rates.py": ""}),
+        (nameless_files, {"optim/_helpers.py": ""}),
+        (long_files, {"optim/rates.py": "x = 1\n" * 401}),
+        (loose_folders, {"optim/adaptive/adam.py": ""}),
+        (public_names, {"linalg/__init__.py": "__all__ = ['top', 'Pairs']"}),
+        (public_names, {"linalg/__init__.py": ""}),
+    ],
+)
+def test_a_broken_specimen_is_rejected(check, broken, tree):
+    assert list(check(tree(**broken)))
+
+
+@pytest.mark.parametrize(
+    "module", [name for name, path in modules(SOURCE).items() if path.name == "__init__.py"]
+)
+def test_every_public_name_exists(module):
+    package = importlib.import_module(module)
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
+
+
+@pytest.mark.parametrize("module", ["overparam", "overparam.cli", "overparam.report"])
+def test_asking_for_help_does_not_wait_for_torch(module):
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

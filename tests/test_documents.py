@@ -1,0 +1,109 @@
+"""The documents: commands that exist, links that lead somewhere, code that runs."""
+
+import doctest
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+COMMANDS = ("python3 x.py demo", "python3 x.py test")
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def blocks(text: str) -> Iterator[str]:
+    """The Python blocks of a page."""
+    for language, code in _FENCE.findall(text):
+        if language in ("python", "pycon"):
+            yield code
+
+
+def dead_code(text: str) -> Iterator[str]:
+    """Blocks that no test would run: neither an example with prompts nor a named file.
+
+    A block that begins with a comment such as ``# my_spec.py`` is the text of a file; it must
+    at least run.
+    """
+    for code in blocks(text):
+        if re.match(r"# \w+\.py\n", code):
+            try:
+                exec(compile(code, "<page>", "exec"), {"__name__": "page"})
+            except Exception as error:
+                yield f"{code.splitlines()[0]}: {error!r}"
+        elif not doctest.DocTestParser().get_examples(code):
+            yield code
+        elif not code.endswith("\n\n"):
+            # The closing fence would be taken for output of the last line.
+            yield f"no empty line at the end of: {code}"
+
+
+def dead_links(text: str, folder: Path) -> Iterator[str]:
+    """Relative links to files that are not there."""
+    for link in _LINK.findall(_FENCE.sub("", text)):
+        path = link.split("#")[0]
+        if path and "://" not in path and not (folder / path).exists():
+            yield link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_python_runs(page):
+    assert list(dead_code(page.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page):
+    assert list(dead_links(page.read_text("utf-8"), page.parent)) == []
+
+
+def test_the_readme_begins_with_its_two_commands():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [command for command in COMMANDS if command not in text] == []
+    assert len(list(blocks(text))) > 0
+
+
+def test_every_task_a_page_names_exists():
+    tasks = re.findall(r'"(\w+)": \w+', (ROOT / "x.py").read_text("utf-8").split("TASKS =")[1])
+    named = {task for page in PAGES for task in re.findall(r"x\.py (\w+)", page.read_text("utf-8"))}
+    assert named - set(tasks) == set()
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    listed = re.findall(r"```\{toctree\}(.*?)```", index, re.DOTALL)
+    assert listed
+    pages = {line.strip() for block in listed for line in block.splitlines()}
+    assert {page.stem for page in ROOT.glob("docs/*.md")} - pages == {"index"}
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert citation["title"].startswith(project["name"])
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("```python\nx = 1\n```\n", dead_code),
+        ("```pycon\n>>> x = 1\n```\n", dead_code),
+        ("```python\n# my_spec.py\nimport nothing_of_that_name\n```\n", dead_code),
+        ("see [this](docs/nowhere.md#part)", lambda text: dead_links(text, ROOT)),
+    ],
+    ids=["no prompt", "fence as output", "a file that fails", "dead link"],
+)
+def test_a_broken_page_is_rejected(text, check):
+    assert list(check(text))
+
+
+def test_a_sound_page_is_accepted():
+    text = "```pycon\n>>> 1 + 1\n2\n\n```\n[code](x.py) [site](https://example.org)\n"
+    assert list(dead_code(text)) == []
+    assert list(dead_links(text, ROOT)) == []

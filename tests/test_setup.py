@@ -1,0 +1,201 @@
+"""The set-up script, without installing anything."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[1] / "x.py"
+
+
+@pytest.fixture
+def x(tmp_path, monkeypatch):
+    """The script, set in a folder of its own, with pip and venv replaced by a record."""
+    spec = importlib.util.spec_from_file_location("x", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    home = tmp_path / "a folder"
+    home.mkdir()
+    (home / "pyproject.toml").write_text("[project]")
+    (home / "constraints.txt").write_text("numpy==1\ntorch==2  # the build\n")
+    for name, path in (("HERE", ""), ("VENV", ".venv"), ("STAMP", ".venv/set-up-finished")):
+        monkeypatch.setattr(module, name, home / path)
+    monkeypatch.setattr(module, "PYTHON", home / ".venv" / "python")
+    module.calls, module.made, module.failing = [], [], ()
+
+    def call(command, **options):
+        module.calls.append(command[1:])
+        return 1 if any(word in command for word in module.failing) else 0
+
+    class EnvBuilder:
+        def __init__(self, *, clear, with_pip):
+            assert clear
+            assert with_pip
+
+        def create(self, folder):
+            module.made.append(folder)
+            folder.mkdir(exist_ok=True)
+            (folder / "set-up-finished").unlink(missing_ok=True)
+            (folder / "python").touch()
+
+    monkeypatch.setattr("subprocess.call", call)
+    monkeypatch.setattr("venv.EnvBuilder", EnvBuilder)
+    return module
+
+
+def pip_calls(x):
+    return [call for call in x.calls if call[:2] == ["-m", "pip"]]
+
+
+def test_the_first_set_up_installs_torch_alone_and_first(x, capsys):
+    x.set_up()
+    assert [call[-1] for call in pip_calls(x)] == ["torch==2", f"{x.HERE}[dev]"]
+    assert all("-c" in call for call in pip_calls(x))
+    assert "1 GB" in capsys.readouterr().err
+
+
+def test_a_finished_set_up_calls_nothing(x):
+    x.set_up()
+    x.calls.clear()
+    x.set_up()
+    assert x.calls == []
+    assert len(x.made) == 1
+
+
+@pytest.mark.parametrize("step", ["torch==2", "-e"])
+def test_a_failing_pip_is_named_and_leaves_the_set_up_unfinished(x, step):
+    x.failing = (step,)
+    with pytest.raises(SystemExit, match=r"x.py: pip could not install .*\nHint: ") as caught:
+        x.set_up()
+    assert step in str(caught.value)
+    assert not x.STAMP.exists()
+    x.failing = ()
+    x.set_up()
+    assert len(x.made) == 2
+    assert x.STAMP.exists()
+
+
+def test_an_interrupted_set_up_starts_again(x, monkeypatch, capsys):
+    def interrupted(command, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.call", interrupted)
+        assert x.main(["docs"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not x.STAMP.exists()
+    assert x.main(["docs"]) == 0
+    assert len(x.made) == 2
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", "constraints.txt"])
+def test_changed_requirements_set_up_again(x, file):
+    x.set_up()
+    with (x.HERE / file).open("a") as requirements:
+        requirements.write("# new\n")
+    x.set_up()
+    assert len(x.made) == 2
+
+
+def test_a_moved_folder_or_another_python_sets_up_again(x, monkeypatch):
+    before = x.fingerprint()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "base_prefix", "/another/python")
+        assert x.fingerprint() != before
+    moved = x.HERE.rename(x.HERE.parent / "moved")
+    monkeypatch.setattr(x, "HERE", moved)
+    assert x.fingerprint() != before
+
+
+def test_an_environment_without_its_python_is_made_anew(x):
+    x.set_up()
+    x.PYTHON.unlink()
+    x.set_up()
+    assert len(x.made) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(x, monkeypatch):
+    def refuse(self, folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("venv.EnvBuilder.create", refuse)
+    with pytest.raises(SystemExit, match=r"cannot make .*Permission denied"):
+        x.set_up()
+
+
+def test_a_python_without_venv_is_told_what_to_install(x, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        x.set_up()
+
+
+def test_an_old_python_is_told_so_before_anything_happens(x, monkeypatch):
+    monkeypatch.setattr(x, "sys", SimpleNamespace(version_info=(3, 10, 13), exit=sys.exit))
+    with pytest.raises(SystemExit, match=r"expected Python 3.11 or newer, got 3.10\."):
+        x.main(["test"])
+    assert x.made == []
+
+
+@pytest.mark.parametrize("argv", [["tset"], []])
+def test_an_unknown_task_exits_with_2_and_names_the_tasks(x, capsys, argv):
+    assert x.main(argv) == 2
+    assert "one of demo, test, check, bench, docs, run, got" in capsys.readouterr().err
+    assert x.made == []
+
+
+def test_help_sets_nothing_up(x, capsys):
+    assert x.main(["--help"]) == 0
+    assert "python3 x.py test" in capsys.readouterr().out
+    assert x.made == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["test", "-k", "one"], ["-m", "pytest", "-k", "one"]),
+        (["run", "study", "list"], ["-m", "overparam", "study", "list"]),
+        (["demo", "--seed", "1"], ["-m", "overparam", "diagnose", "--html", "--seed", "1"]),
+        (["docs"], ["-m", "sphinx", "-W", "docs", "docs/_build/html"]),
+        (["check", "x.py"], ["-m", "pyright", "x.py"]),
+    ],
+)
+def test_a_task_hands_its_arguments_on(x, argv, command):
+    assert x.main(argv) == 0
+    assert [word for word in x.calls[-1] if word in command] == command
+
+
+def test_the_exit_status_is_the_task_s(x):
+    x.set_up()
+    x.failing = ("pytest",)
+    assert x.main(["test"]) == 1
+
+
+def test_check_reports_a_failure_of_any_tool_and_runs_them_all(x):
+    x.set_up()
+    x.calls.clear()
+    x.failing = ("--check",)
+    assert x.main(["check"]) == 1
+    assert len(x.calls) == 3
+
+
+def test_benchmarks_are_found_by_their_file(x, capsys):
+    (x.HERE / "benchmarks").mkdir()
+    (x.HERE / "benchmarks" / "bench_ntk.py").touch()
+    assert x.main(["bench"]) == 0
+    assert "benchmarks: ntk" in capsys.readouterr().out
+    assert x.main(["bench", "ntk", "--large"]) == 0
+    assert x.calls[-1][-1] == "--large"
+    assert x.main(["bench", "nkt"]) == 2
+
+
+def test_the_script_runs_from_another_folder(tmp_path):
+    asked = subprocess.run(
+        [sys.executable, str(SCRIPT), "--help"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert asked.returncode == 0
+    assert asked.stdout.isascii()
