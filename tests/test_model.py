@@ -71,7 +71,8 @@ def test_undisturbed_puts_everything_back_also_after_an_error() -> None:
             model.requires_grad_(True)
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, disturb)
+    with pytest.raises(ZeroDivisionError):
+        disturb()
     assert [module.training for module in model] == [True, True, False]
     assert model[0].weight.grad is grad
     assert not model[0].bias.requires_grad

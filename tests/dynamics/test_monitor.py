@@ -444,3 +444,15 @@ def test_wrong_kinds_of_arguments():
         p.requires_grad_(False)
     with pytest.raises(ValueError, match="trainable parameters"):
         Monitor(model, MSE, optimizer)
+
+
+def test_reading_the_record_includes_steps_not_yet_looked_at():
+    # A clock that stands still between steps lets the monitor put off its look.
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    monitor = Monitor(model, MSE, optimizer)
+    for steps in (1, 7, 13):
+        before = len(monitor.history)
+        train(model, x, y, optimizer, monitor, steps)
+        assert len(monitor.history) == before + steps
+        assert monitor.history["loss"].notna().all()

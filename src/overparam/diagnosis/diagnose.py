@@ -295,10 +295,11 @@ def _train(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
             n_classes=task.n_classes, n_samples=n if task.n_classes else None, seed=seed,
         )  # fmt: skip
-        return train_monitored(
-            task, monitor, seconds, max_steps=max_steps, seed=seed,
-            progress=lambda done: progress("training", done),
-        )  # fmt: skip
+        with monitor:
+            return train_monitored(
+                task, monitor, seconds, max_steps=max_steps, seed=seed,
+                progress=lambda done: progress("training", done),
+            )  # fmt: skip
 
 
 def _sensitivity(task: Task, generator: torch.Generator) -> Tensor | None:

@@ -192,12 +192,14 @@ class Monitor:
     @property
     def events(self) -> list[Event]:
         """Spikes of the loss with their causes, in order; the last may still be under way."""
+        self._observe(wait=True)
         pending = self._watch.pending()
         return [*self._watch.events, *([] if pending is None else [pending])]
 
     @property
     def history(self) -> pd.DataFrame:
         """One row per step; `nan` where a column was not measured."""
+        self._observe(wait=True)
         return self.record.table()
 
     @property
