@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from overparam.dynamics.label_noise import LabelNoiseScorer as LabelNoiseScorer
     from overparam.dynamics.monitor import Monitor as Monitor
     from overparam.expansions.linearized import linearize as linearize
+    from overparam.optim.mass import MaSS as MaSS
     from overparam.optim.stability import critical_learning_rate as critical_learning_rate
     from overparam.tangents.empirical import empirical_ntk as empirical_ntk
     from overparam.tangents.operator import NTKOperator as NTKOperator
@@ -26,6 +27,7 @@ _DEFINED = {
     "diagnose": "overparam.diagnosis.diagnose",
     # in your own training loop
     "LabelNoiseScorer": "overparam.dynamics.label_noise",
+    "MaSS": "overparam.optim.mass",
     "Monitor": "overparam.dynamics.monitor",
     "agop": "overparam.dynamics.agop",
     "critical_learning_rate": "overparam.optim.stability",
@@ -38,6 +40,7 @@ _DEFINED = {
 __all__ = [
     "Diagnosis",
     "LabelNoiseScorer",
+    "MaSS",
     "Monitor",
     "NTKOperator",
     "agop",

@@ -1,14 +1,17 @@
 """The constants of a quadratic, against their definitions on matrices."""
 
+import itertools
 import math
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from overparam.optim.hyperparameters import (
     InterpolationConstants,
     critical_batch_sizes,
     interpolation_constants,
+    mass_constants,
     mass_hyperparameters,
 )
 
@@ -91,5 +94,85 @@ def test_bad_input(gram, residual, share: float, sentence: str) -> None:
 
 
 def test_batch_size_zero() -> None:
-    with pytest.raises(ValueError, match="a positive integer, got 0"):
+    with pytest.raises(ValueError, match="a positive number, got 0"):
         mass_hyperparameters(InterpolationConstants(1.0, 1.0, 1.0, 1.0, 1), 0)
+
+
+def smallest_bound(matrix: torch.Tensor, h: torch.Tensor) -> float:
+    """Smallest c with matrix ⪯ c·h on the range of h, by the generalized eigenvalues."""
+    values, vectors = torch.linalg.eigh(h)
+    kept = values > 1e-10 * values[-1]
+    half = vectors[:, kept] / values[kept].sqrt()
+    return float(torch.linalg.eigvalsh(half.T @ matrix @ half)[-1])
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (30, 4), (6, 6)])
+def test_constants_of_features(generator, shape):
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    n = len(x)
+    h = x.T @ x / n
+    pinv = torch.linalg.pinv(h, rtol=1e-10)
+    found = mass_constants(x)
+    norms, leverages = x.square().sum(1), torch.einsum("ni,ij,nj->n", x, pinv, x)
+    assert found.single == pytest.approx(smallest_bound(x.T @ (norms[:, None] * x) / n, h))
+    assert found.kappa_t == pytest.approx(smallest_bound(x.T @ (leverages[:, None] * x) / n, h))
+    values = torch.linalg.eigvalsh(h)
+    assert found.largest == pytest.approx(float(values[-1]))
+    assert found.smallest == pytest.approx(float(values[values > 1e-10][0]))
+    if shape[0] <= shape[1]:  # independent examples
+        assert found.kappa_t == pytest.approx(n)
+        assert found.single == pytest.approx(float(norms.max()))
+
+
+def test_both_ways_to_the_constants_agree_on_independent_examples(generator):
+    x = torch.randn(6, 9, generator=generator, dtype=torch.float64)
+    gram = (x @ x.T)[:, None, :, None]
+    other = interpolation_constants(gram, torch.ones(6, 1), share=1.0)
+    found = mass_constants(x)
+    for name in ("largest", "single", "smallest", "kappa_t", "directions"):
+        assert getattr(found, name) == pytest.approx(getattr(other, name), rel=1e-9)
+
+
+def test_the_settings_are_the_papers():
+    constants = InterpolationConstants(2.0, 12.0, 0.5, 20.0, 3)
+    for m in (1, 4, 100):
+        found = mass_hyperparameters(constants, m)
+        smooth, kappa_t = 12 / m + (m - 1) * 2 / m, 20 / m + (m - 1) / m
+        root = math.sqrt(smooth / 0.5 * kappa_t)
+        assert found.lr == pytest.approx(1 / smooth)
+        assert found.alpha == pytest.approx(1 / root)
+        assert found.momentum == pytest.approx((root - 1) / (root + 1))
+        assert found.compensation == pytest.approx(
+            1 / smooth * root / (root + 1) * (1 - 1 / kappa_t)
+        )
+
+
+def test_batches_without_replacement(generator):
+    """E[H̃²] over all subsets of five examples is that of the weights used, exactly."""
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    outer = x[:, :, None] * x[:, None, :]
+    h, single = outer.mean(0), (outer @ outer).mean(0)
+    for m in range(1, 6):
+        means = torch.stack([outer[list(s)].mean(0) for s in itertools.combinations(range(5), m)])
+        weight = (5 - m) / (m * 4)
+        assert_close((means @ means).mean(0), weight * single + (1 - weight) * h @ h)
+        found = mass_hyperparameters(InterpolationConstants(2.0, 12.0, 0.5, 20.0, 3), m, examples=5)
+        assert found.lr == pytest.approx(1 / (weight * 12 + (1 - weight) * 2))
+        assert found.kappa_t == pytest.approx(weight * 20 + 1 - weight)
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (lambda c: mass_hyperparameters(c, 0), "batch_size"),
+        (lambda c: mass_hyperparameters(c, math.nan), "batch_size"),
+        (lambda c: mass_hyperparameters(c, 6, examples=5), "batch_size"),
+        (lambda c: mass_constants(torch.zeros(3, 2)), "features"),
+        (lambda c: mass_constants(torch.ones(3)), "features"),
+        (lambda c: mass_constants(torch.full((3, 2), math.nan)), "features"),
+        (lambda c: mass_constants(torch.ones(0, 2)), "features"),
+    ],
+)
+def test_bad_arguments(call, where):
+    with pytest.raises(ValueError, match=rf"\({where}=...\)` expected"):
+        call(InterpolationConstants(2.0, 8.0, 0.5, 10.0, 3))

@@ -110,6 +110,58 @@ def interpolation_constants(
     )
 
 
+def mass_constants(features: Float[Tensor, "n d"]) -> InterpolationConstants:
+    """The constants of linear least squares, from its inputs.
+
+        H = (1/n)Σ xᵢxᵢᵀ = UΛUᵀ,    zᵢ = Λ^(−½)Uᵀxᵢ on the range of H,
+        L1 = λ_max((1/n)Σ ‖xᵢ‖² zᵢzᵢᵀ),    κ̃ = λ_max((1/n)Σ ‖zᵢ‖² zᵢzᵢᵀ)
+
+    Exact, for L(w) = (1/2n)Σ(xᵢᵀw − yᵢ)². With n linearly independent inputs L1 is the largest
+    ‖xᵢ‖² and κ̃ is n. Directions without data never move and do not count.
+
+    Args:
+        features: The inputs, one per row.
+
+    Raises:
+        ValueError: Empty, zero, not a matrix, or with NaN or infinity.
+
+    Cost:
+        One singular value decomposition, in float64.
+
+    Example:
+        >>> found = mass_constants(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+        >>> round(found.largest, 6), round(found.single, 6), round(found.kappa_t, 6)
+        (2.0, 4.0, 2.0)
+
+    References:
+        Liu, Belkin (2020), arXiv:1810.13395: the definitions.
+    """
+    where = "mass_constants(features=...)"
+    expect(features.ndim == 2 and features.numel(), where, "a matrix", tuple(features.shape))
+    x = features.detach().double()
+    expect(
+        bool(torch.isfinite(x).all()) and bool(x.any()),
+        where,
+        "finite numbers, not all zero",
+        "others",
+    )
+    left, singular, _ = torch.linalg.svd(x, full_matrices=False)
+    kept = singular > max(x.shape) * torch.finfo(torch.float64).eps * singular[0]
+    n, values = len(x), singular[kept].square() / len(x)
+    z = left[:, kept] * math.sqrt(n)
+
+    def bound(weights: Tensor) -> float:
+        return float(torch.linalg.eigvalsh(z.T @ (weights[:, None] * z) / n)[-1])
+
+    return InterpolationConstants(
+        largest=float(values[0]),
+        single=bound(x.square().sum(1)),
+        smallest=float(values[-1]),
+        kappa_t=bound(z.square().sum(1)),
+        directions=len(values),
+    )
+
+
 def critical_batch_sizes(constants: InterpolationConstants) -> tuple[float, float]:
     """Batch sizes (m1*, m2*) at which the gain from a larger batch changes.
 
@@ -149,19 +201,23 @@ class MassHyperparameters:
     compensation: float
 
 
-def mass_hyperparameters(constants: InterpolationConstants, batch_size: int) -> MassHyperparameters:
+def mass_hyperparameters(
+    constants: InterpolationConstants, batch_size: float, *, examples: int | None = None
+) -> MassHyperparameters:
     """The settings with the fastest guaranteed rate, 1 − α per step.
 
         L_m = L1/m + (1−1/m)L,   κ̃_m = κ̃/m + 1 − 1/m,   η₁ = 1/L_m,   α = 1/√((L_m/μ) κ̃_m)
 
-    Sampling is with replacement. Too small a κ̃ can diverge; too large a one is only slower.
+    for batches drawn with replacement. Without it, from n examples, the weight 1/m is
+    (n−m)/(m(n−1)). Too small a κ̃ can diverge; too large a one is only slower.
 
     Args:
         constants: Of the loss that is trained, in its normalisation.
         batch_size: m, at least 1.
+        examples: n, if each batch is drawn without replacement from n examples.
 
     Raises:
-        ValueError: `batch_size` below 1.
+        ValueError: `batch_size` below 1, or above `examples`.
 
     Example:
         >>> found = mass_hyperparameters(InterpolationConstants(1.0, 1.0, 0.25, 1.0, 2), 1)
@@ -171,12 +227,14 @@ def mass_hyperparameters(constants: InterpolationConstants, batch_size: int) -> 
     References:
         Liu, Belkin (2020), arXiv:1810.13395.
     """
-    expect(
-        batch_size >= 1, "mass_hyperparameters(batch_size=...)", "a positive integer", batch_size
-    )
-    rest = 1 - 1 / batch_size
-    smoothness = constants.single / batch_size + rest * constants.largest
-    kappa_t = constants.kappa_t / batch_size + rest
+    where = "mass_hyperparameters(batch_size=...)"
+    expect(1 <= batch_size < math.inf, where, "a positive number", batch_size)
+    one = 1 / batch_size
+    if examples is not None:
+        expect(batch_size <= examples, where, f"at most {examples}, all examples", batch_size)
+        one *= (examples - batch_size) / max(examples - 1, 1)
+    smoothness = constants.single * one + constants.largest * (1 - one)
+    kappa_t = constants.kappa_t * one + 1 - one
     alpha = min(1.0, 1 / math.sqrt(smoothness / constants.smallest * kappa_t))
     lr = 1 / smoothness
     return MassHyperparameters(

@@ -1,0 +1,84 @@
+"""Optimizers, and their settings from the spectrum of a model."""
+
+from overparam.optim.accelerated_solve import accelerated_solve
+from overparam.optim.acceleration import (
+    chebyshev_weights,
+    heavy_ball_parameters,
+    nesterov_momentum,
+    rho_for_budget,
+    spectral_error,
+    spectral_rate,
+)
+from overparam.optim.aiming import (
+    AimingMonitor,
+    aiming_constant,
+    iterations_bound,
+    sgd_step_size,
+)
+from overparam.optim.hyperparameters import (
+    InterpolationConstants,
+    MassHyperparameters,
+    critical_batch_sizes,
+    interpolation_constants,
+    mass_constants,
+    mass_hyperparameters,
+)
+from overparam.optim.interpolation import (
+    Projection,
+    SquareLossConstants,
+    flat_outputs,
+    project_to_interpolation,
+    square_loss_constants,
+)
+from overparam.optim.mass import MaSS
+from overparam.optim.mass_step import mass_coefficients, mass_step
+from overparam.optim.model_constants import (
+    loader_constants,
+    model_constants,
+    probed_hyperparameters,
+)
+from overparam.optim.second_moment import (
+    SampledQuadratic,
+    decoupled_quadratic,
+    gaussian_quadratic,
+    second_moment_rate,
+)
+from overparam.optim.stability import Stability, critical_learning_rate, stability
+
+__all__ = [
+    "AimingMonitor",
+    "InterpolationConstants",
+    "MaSS",
+    "MassHyperparameters",
+    "Projection",
+    "SampledQuadratic",
+    "SquareLossConstants",
+    "Stability",
+    "accelerated_solve",
+    "aiming_constant",
+    "chebyshev_weights",
+    "critical_batch_sizes",
+    "critical_learning_rate",
+    "decoupled_quadratic",
+    "flat_outputs",
+    "gaussian_quadratic",
+    "heavy_ball_parameters",
+    "interpolation_constants",
+    "iterations_bound",
+    "loader_constants",
+    "mass_coefficients",
+    "mass_constants",
+    "mass_hyperparameters",
+    "mass_step",
+    "model_constants",
+    "nesterov_momentum",
+    "probed_hyperparameters",
+    "project_to_interpolation",
+    "rho_for_budget",
+    "second_moment_rate",
+    "sgd_step_size",
+    "spectral_error",
+    "spectral_rate",
+    "square_loss_constants",
+    "stability",
+]

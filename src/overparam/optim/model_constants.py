@@ -1,0 +1,236 @@
+"""The constants of a network's loss, from its tangent kernel and curvature."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import islice
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from overparam._errors import expect
+from overparam._model import call, n_examples, take, undisturbed
+from overparam._types import Inputs, Loss
+from overparam.expansions.curvature import GGNOperator
+from overparam.optim.hyperparameters import (
+    InterpolationConstants,
+    MassHyperparameters,
+    interpolation_constants,
+    mass_hyperparameters,
+)
+from overparam.tangents.empirical import empirical_ntk_blocks
+
+Batches: TypeAlias = Iterable[tuple[Inputs, Tensor]]
+"""Mini-batches of inputs and targets that can be gone through again, such as a `DataLoader`."""
+
+# Order up to which a Gram matrix is decomposed, and examples for the largest eigenvalue.
+_ROWS, _EXAMPLES, _CHUNK = 640, 512, 128
+# Steps after which a probing run looks at the constants again, as shares of its length.
+_LOOKS = (0.1, 0.3, 1.0)
+
+
+def model_constants(
+    model: nn.Module, x: Inputs, y: Tensor, loss: Loss, *, share: float = 0.9
+) -> InterpolationConstants:
+    """L, L1, μ and κ̃ of a network's loss at its present parameters, with G in place of H.
+
+        G = (1/n)Σ JᵢᵀAᵢJᵢ, the Gauss–Newton matrix, Aᵢ the loss's curvature at example i
+
+    by the tangent kernel between outputs, on the examples given. The smallest eigenvalue of an
+    over-parameterized model is numerical dust, so μ is where `share` of the residual is spent.
+
+    Args:
+        model: A module; evaluated in evaluation mode and left as it was.
+        x: A sample of inputs: 64 examples of ten classes take a second.
+        y: Their targets.
+        loss: A mean over examples of what each contributes by itself.
+        share: Part of the squared residual that counts as to be learned, in (0, 1].
+
+    Raises:
+        ValueError: As `GGNOperator`.
+
+    Cost:
+        The kernel between outputs, and an eigendecomposition of order nC.
+
+    Example:
+        For f = w·x and the half mean of squares, H is the mean of x², here 2.5:
+
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> x = torch.tensor([[1.0], [2.0]])
+        >>> half_mean = lambda f, y: (f - y).square().mean() / 2
+        >>> found = model_constants(model, x, torch.zeros(2, 1), half_mean)
+        >>> found.largest, found.single
+        (2.5, 4.0)
+
+    References:
+        Liu, Belkin (2020), arXiv:1810.13395, for linear least squares; the rest is by analogy.
+    """
+    with undisturbed(model, evaluation=True):
+        at = GGNOperator(model, x, y, loss, _where="model_constants").at
+        blocks = empirical_ntk_blocks(model, x).double()
+    outputs = at.outputs.reshape(len(at.outputs), -1)
+    roots, residual = _curvature(at.outputs, y, loss)
+    expect(
+        blocks.shape[-1] == outputs.shape[1],
+        "model_constants(model=...)",
+        "one output vector for each example",
+        f"outputs of shape {tuple(at.outputs.shape)}",
+    )
+    gram = torch.einsum("iap,ijpq,jqb->iajb", roots, blocks, roots)
+    return interpolation_constants(gram, residual, share=share)
+
+
+def _curvature(
+    outputs: Tensor, y: Tensor, loss: Loss
+) -> tuple[Float[Tensor, "n c c"], Float[Tensor, "n c"]]:
+    """Root of each example's curvature, and its gradient in the coordinates of that root."""
+    n = len(outputs)
+    values = outputs.detach().double().requires_grad_()
+    targets = y.double() if y.is_floating_point() else y
+    (slope,) = torch.autograd.grad(loss(values, targets), values, create_graph=True)
+    flat = slope.reshape(n, -1)
+    # Each example's curvature is its own, so column a of all of them is one derivative. Times
+    # n, a mean over examples counts each once.
+    columns = [
+        torch.autograd.grad(flat[:, a].sum(), values, retain_graph=True, materialize_grads=True)[
+            0
+        ].reshape(n, -1)
+        for a in range(flat.shape[1])
+    ]
+    curvature = torch.stack(columns, 2) * n
+    weights, axes = torch.linalg.eigh((curvature + curvature.mT) / 2)
+    weights = weights.clamp(min=0)
+    kept = weights > 1e-12 * weights.amax()
+    inverse = torch.where(kept, weights.clamp(min=1e-300).rsqrt(), 0.0)
+    roots = axes @ (weights.sqrt().unsqueeze(-1) * axes.mT)
+    gradient = axes.mT @ (flat.detach() * n).unsqueeze(-1)
+    return roots, (axes @ (inverse.unsqueeze(-1) * gradient)).squeeze(-1)
+
+
+def loader_constants(
+    model: nn.Module, batches: Batches, loss: Loss, *, share: float = 0.9, examples: int = 64
+) -> InterpolationConstants:
+    """The constants from mini-batches: L by Lanczos on many examples, the rest on a few.
+
+    L is the largest eigenvalue of the Gauss–Newton matrix of up to 512 examples, from products
+    with vectors. L1, κ̃ and μ are those of `model_constants` on the first of them: L1 by the
+    largest curvature of a single example, an upper bound for these; κ̃ at most their number.
+
+    Args:
+        model: A module; evaluated in evaluation mode and left as it was.
+        batches: Mini-batches; only as many as needed are drawn.
+        loss: A mean over examples.
+        share: As for `model_constants`.
+        examples: How many examples the Gram matrix is made of, fewer where outputs are many.
+
+    Raises:
+        ValueError: No batch, or as `GGNOperator`.
+
+    Cost:
+        Some ten products with the Gauss–Newton matrix, and `model_constants`.
+    """
+    with _own_random_numbers(model):  # a loader that shuffles draws from the global generator
+        x, y = _gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
+    with undisturbed(model, evaluation=True), torch.no_grad():
+        outputs = call(model, take(x, slice(0, 1))).numel()
+    few = slice(0, max(min(examples, _ROWS // outputs), 4))
+    found = model_constants(model, take(x, few), y[few], loss, share=share)
+    with undisturbed(model, evaluation=True):
+        operator = GGNOperator(model, x, y, loss, chunk_size=_CHUNK, _where="loader_constants")
+        largest = float(operator.top_eigenpairs(1, tolerance=1e-2).values[0])
+    return replace(
+        found,
+        largest=largest,
+        single=max(found.single, largest),
+        smallest=min(found.smallest, largest),
+    )
+
+
+def _gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]:
+    """The first examples of the batches, as one batch of up to `count`."""
+    parts: list[tuple[Inputs, Tensor]] = []
+    total = 0
+    for x, y in batches:
+        parts.append((x, y))
+        total += len(y)
+        if total >= count:
+            break
+    expect(total > 0, where, "at least one batch of examples", "none")
+    first = parts[0][0]
+    if isinstance(first, Tensor):
+        x = torch.cat([part for part, _ in parts])  # pyright: ignore[reportArgumentType]
+    elif isinstance(first, tuple):
+        x = tuple(torch.cat(columns) for columns in zip(*(p for p, _ in parts), strict=True))
+    else:
+        x = {name: torch.cat([part[name] for part, _ in parts]) for name in first}  # pyright: ignore
+    return take(x, slice(0, count)), torch.cat([y for _, y in parts])[:count]
+
+
+def probed_hyperparameters(
+    model: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    *,
+    batch_size: int | None = None,
+    share: float = 0.9,
+    steps: int = 100,
+) -> MassHyperparameters:
+    """Settings of MaSS for a network, from its constants after a short run of SGD on a copy.
+
+    At initialisation the curvature of cross-entropy is far below what training meets a hundred
+    steps later, and so is the rate it calls for far above. The copy is trained with half the
+    rate the constants so far allow; L and L1 are the largest seen, μ and κ̃ the last.
+
+    Args:
+        model: The network to be trained; it is not changed.
+        batches: Mini-batches; gone through as often as needed.
+        loss: A mean over examples.
+        batch_size: m; by default the length of the first batch.
+        share: As for `model_constants`.
+        steps: Length of the run; 0 takes the constants as they are now.
+
+    Raises:
+        ValueError: As `loader_constants`.
+
+    Cost:
+        The run, and four times `loader_constants`.
+    """
+    trial = copy.deepcopy(model)
+    with _own_random_numbers(model):
+        if batch_size is None:
+            first = next(iter(batches), None)
+            where = "probed_hyperparameters(batches=...)"
+            expect(first is not None, where, "at least one batch of examples", "none")
+            batch_size = n_examples(first[0]) if first else 0
+        found = loader_constants(trial, batches, loss, share=share)
+        endless, done = _repeated(batches), 0
+        for look in _LOOKS if steps else ():
+            rate = mass_hyperparameters(found, batch_size).lr / 2
+            _descend(trial, islice(endless, max(int(look * steps) - done, 1)), loss, rate)
+            done = int(look * steps)
+            now = loader_constants(trial, batches, loss, share=share)
+            largest, single = max(now.largest, found.largest), max(now.single, found.single)
+            found = replace(now, largest=largest, single=single)
+    return mass_hyperparameters(found, batch_size)
+
+
+def _descend(model: nn.Module, batches: Batches, loss: Loss, rate: float) -> None:
+    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=rate)
+    for x, y in batches:
+        optimizer.zero_grad()
+        loss(call(model, x), y).backward()
+        optimizer.step()
+
+
+def _own_random_numbers(model: nn.Module) -> AbstractContextManager[None]:
+    """Leave the global generators as they are."""
+    devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
+    return torch.random.fork_rng(devices=devices)
+
+
+def _repeated(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:
+    while True:
+        yield from batches

@@ -1,0 +1,121 @@
+"""The constants of a network, against features and dense curvature."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from overparam.optim.hyperparameters import mass_constants
+from overparam.optim.mass import MaSS
+from overparam.optim.model_constants import (
+    loader_constants,
+    model_constants,
+    probed_hyperparameters,
+)
+
+NAMES = ("largest", "single", "smallest", "kappa_t")
+
+
+def half_mean(f: Tensor, y: Tensor) -> Tensor:
+    return (f - y).square().sum(-1).mean() / 2
+
+
+def linear_problem(n: int = 6, d: int = 9):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(n, d, generator=draw, dtype=torch.float64)
+    return nn.Linear(d, 1, bias=False).double(), x, torch.randn(n, 1, generator=draw).double()
+
+
+def classifier() -> tuple[nn.Module, Tensor, Tensor]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+    return model, torch.randn(8, 5, dtype=torch.float64), torch.randint(3, (8,))
+
+
+def test_a_linear_model_has_the_constants_of_its_inputs():
+    model, x, y = linear_problem()
+    found, expected = model_constants(model, x, y, half_mean, share=1.0), mass_constants(x)
+    for name in NAMES:
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-8)
+
+
+def test_the_normalisation_of_the_loss_counts():
+    model, x, y = linear_problem()
+    half = model_constants(model, x, y, half_mean, share=1.0)
+    whole = model_constants(model, x, y, nn.MSELoss(), share=1.0)
+    assert whole.largest == pytest.approx(2 * half.largest)
+    assert whole.single == pytest.approx(2 * half.single)
+    assert whole.kappa_t == pytest.approx(half.kappa_t)
+
+
+def test_cross_entropy_by_its_dense_gauss_newton_matrix():
+    model, x, y = classifier()
+    params = tuple(model.parameters())
+    names = [name for name, _ in model.named_parameters()]
+
+    def outputs(*values: Tensor) -> Tensor:
+        return torch.func.functional_call(model, dict(zip(names, values, strict=True)), (x,))
+
+    parts = torch.autograd.functional.jacobian(outputs, params)
+    jacobian = torch.cat([part.flatten(2) for part in parts], 2)
+    p = torch.softmax(model(x).detach(), 1)
+    curvature = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    each = torch.einsum("ncp,ncd,ndq->npq", jacobian, curvature, jacobian)
+    found = model_constants(model, x, y, nn.CrossEntropyLoss())
+    assert found.largest == pytest.approx(float(torch.linalg.eigvalsh(each.mean(0))[-1]))
+    largest = max(float(torch.linalg.eigvalsh(g)[-1]) for g in each)
+    assert found.single == pytest.approx(largest)
+
+
+def test_batches_give_what_all_of_them_give():
+    model, x, y = classifier()
+    batches = list(zip(x.split(3), y.split(3), strict=True))
+    together = model_constants(model, x, y, nn.CrossEntropyLoss())
+    found = loader_constants(model, batches, nn.CrossEntropyLoss())
+    for name in NAMES:
+        assert getattr(found, name) == pytest.approx(getattr(together, name), rel=1e-2)
+
+
+def snapshot(model: nn.Module) -> tuple:
+    values = {name: value.clone() for name, value in model.state_dict().items()}
+    return values, [p.grad for p in model.parameters()], [m.training for m in model.modules()]
+
+
+def test_nothing_is_changed():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+    data = TensorDataset(torch.randn(20, 5), torch.randint(3, (20,)))
+    loader = DataLoader(data, batch_size=5, shuffle=True)
+    before, random = snapshot(model), torch.get_rng_state()
+    probed_hyperparameters(model, loader, nn.CrossEntropyLoss(), steps=6)
+    after = snapshot(model)
+    assert all(torch.equal(before[0][name], value) for name, value in after[0].items())
+    assert before[1:] == after[1:]
+    assert torch.equal(random, torch.get_rng_state())
+
+
+def test_an_optimizer_for_a_model_trains_it():
+    model, x, y = classifier()
+    batches = list(zip(x.split(4), y.split(4), strict=True))
+    start = float(nn.functional.cross_entropy(model(x), y).detach())
+    optimizer = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, weight_decay=1e-4)
+    assert optimizer.param_groups[0]["weight_decay"] == 1e-4
+    for _ in range(30):
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), targets).backward()
+            optimizer.step()
+    assert float(nn.functional.cross_entropy(model(x), y).detach()) < start / 5
+
+
+@pytest.mark.parametrize("call", [loader_constants, probed_hyperparameters])
+def test_no_batches(call):
+    model, _, _ = classifier()
+    with pytest.raises(ValueError, match="expected at least one batch"):
+        call(model, [], nn.CrossEntropyLoss())
+
+
+def test_bad_data_names_the_call():
+    model, x, y = classifier()
+    with pytest.raises(ValueError, match=r"`model_constants\(x=...\)` expected finite"):
+        model_constants(model, x * float("nan"), y, nn.CrossEntropyLoss())
