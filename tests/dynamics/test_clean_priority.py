@@ -81,10 +81,16 @@ def test_arms_above_chance_and_stops_after_a_fall():
     assert signals[0].noise_rate == pytest.approx(0.2)
 
 
+def test_the_first_epoch_and_a_few_hard_samples_do_not_arm():
+    first, second = feed(CleanPriorityStop(10), [3.0, 3.0])
+    assert (first.armed, second.armed) == (False, True)
+    assert not feed(CleanPriorityStop(10, least=0.25), [3.0, 3.0])[1].armed
+
+
 def test_stop_stays():
     chance = math.log(10)
-    signals = feed(CleanPriorityStop(10), [1.3 * chance, chance, 2 * chance])
-    assert [s.stop for s in signals] == [False, True, True]
+    signals = feed(CleanPriorityStop(10), [1.0, 1.3 * chance, chance, 2 * chance])
+    assert [s.stop for s in signals] == [False, False, True, True]
 
 
 def test_abstains_below_chance_whatever_the_ratio():
@@ -95,7 +101,7 @@ def test_abstains_below_chance_whatever_the_ratio():
 def test_the_gradient_ratio_stops_earlier():
     chance = math.log(10)
     signal = CleanPriorityStop(10)
-    assert not feed(signal, [1.3 * chance], rho=1.2)[0].stop
+    assert not feed(signal, [1.0, 1.3 * chance], rho=1.2)[1].stop
     assert feed(signal, [1.3 * chance], rho=0.9)[0].stop
 
 
@@ -108,7 +114,7 @@ def test_without_groups_it_is_not_armed():
 
 def test_suspects_not_seen_in_the_epoch_change_nothing():
     signal = CleanPriorityStop(10)
-    feed(signal, [3.0])
+    feed(signal, [1.0, 3.0])
     found = signal.update(two_groups(), np.full(500, math.nan))
     assert found.armed
     assert not found.stop
@@ -117,7 +123,7 @@ def test_suspects_not_seen_in_the_epoch_change_nothing():
 def test_state_goes_on():
     chance = math.log(10)
     signal, copy = CleanPriorityStop(10), CleanPriorityStop(10)
-    feed(signal, [1.3 * chance])
+    feed(signal, [1.0, 1.3 * chance])
     copy.load_state_dict(signal.state_dict())
     assert feed(copy, [1.1 * chance]) == feed(signal, [1.1 * chance])
 

@@ -225,3 +225,14 @@ def test_rule_on_spikes_of_known_cause(cause, kind, seed):
         assert spike.top_share > 0.98
     elif kind == "bad batch":
         assert spike.ratio_before < 0.6
+
+
+def test_one_hard_batch_is_taken_back_and_a_lasting_rise_is_not():
+    generator = torch.Generator().manual_seed(0)
+    calm = (0.1 + 0.01 * torch.rand(30, generator=generator)).tolist()
+    counter = CatapultCounter(noise=4)
+    assert phases(counter, [1.0, *calm, 0.4, 0.1])[-2:] == ["opened", "dismissed"]
+    assert counter.count == 0
+    assert phases(counter, [*calm, 0.4, 0.5, 0.4, 0.3, 0.1])[-1] == "closed"
+    assert phases(counter, [*calm, 0.9, 0.1])[-1] == "closed"
+    assert counter.count == 2

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from overparam._model import call, n_examples, take, undisturbed
-from overparam._types import Inputs, Loss, Params
+from overparam._types import Inputs, Params
 from overparam.diagnosis.task import Task
 from overparam.expansions.curvature import GGNOperator
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
-from overparam.optim.hyperparameters import InterpolationConstants, interpolation_constants
+from overparam.optim.hyperparameters import InterpolationConstants
+from overparam.optim.model_constants import model_constants
 from overparam.tangents.alignment import eigen_alignment
 from overparam.tangents.empirical import (
     empirical_ntk,
-    empirical_ntk_blocks,
     sum_of_logits_ntk,
 )
 from overparam.tangents.spectrum import kernel_change
@@ -88,13 +88,13 @@ def kernel_at_start(task: Task, generator: torch.Generator) -> KernelAtStart | N
     index = torch.randperm(n, generator=generator)[:size]
     x, y = take(examples.x, index), examples.y[index]
     with undisturbed(task.model, evaluation=True):
-        at = GGNOperator(task.model, x, y, task.loss).at
-        if not each:
-            kernel = sum_of_logits_ntk(task.model, x).double()
-            return KernelAtStart(x, at.outputs, kernel, _spectrum(kernel), None, None)
-        blocks = empirical_ntk_blocks(task.model, x).double()
-        constants = _constants(blocks, at.outputs, y, task.loss)
-    kernel = blocks.diagonal(dim1=2, dim2=3).mean(-1)
+        with torch.no_grad():
+            outputs = call(task.model, x)
+        measure = empirical_ntk if each else sum_of_logits_ntk
+        kernel = measure(task.model, x).double()
+    if not each:
+        return KernelAtStart(x, outputs, kernel, _spectrum(kernel), None, None)
+    constants = model_constants(task.model, x, y, task.loss)
     wanted = (
         nn.functional.one_hot(y, len(examples.class_names)).double()
         if task.n_classes
@@ -102,11 +102,11 @@ def kernel_at_start(task: Task, generator: torch.Generator) -> KernelAtStart | N
     )
     wanted = wanted - wanted.mean(0)
     if not float(wanted.abs().max()):  # constant targets lie along nothing
-        return KernelAtStart(x, at.outputs, kernel, _spectrum(kernel), [], constants)
+        return KernelAtStart(x, outputs, kernel, _spectrum(kernel), [], constants)
     found = eigen_alignment(kernel, wanted)
     share = found.projections / wanted.square().sum(0).mean()
     return KernelAtStart(
-        x, at.outputs, kernel, (found.eigenvalues / size).tolist(), share.tolist(), constants
+        x, outputs, kernel, (found.eigenvalues / size).tolist(), share.tolist(), constants
     )
 
 
@@ -114,31 +114,6 @@ def _spectrum(kernel: Tensor) -> list[float]:
     """Eigenvalues of a kernel over n, descending, without rounding below zero."""
     values = torch.linalg.eigvalsh((kernel + kernel.T) / 2).flip(0)
     return (values.clamp(min=0) / len(kernel)).tolist()
-
-
-def _constants(blocks: Tensor, outputs: Tensor, y: Tensor, loss: Loss) -> InterpolationConstants:
-    """The constants of the loss at these outputs, whatever its curvature and reduction."""
-    n = len(outputs)
-    values = outputs.detach().double().requires_grad_()
-    targets = y.double() if y.is_floating_point() else y
-    (slope,) = torch.autograd.grad(loss(values, targets), values, create_graph=True)
-    flat_slope, c = slope.reshape(n, -1), blocks.shape[-1]
-    # A loss of each example on its own has a block-diagonal curvature: column a of all its
-    # blocks comes from one derivative. Times n, a mean over examples counts each once.
-    columns = [
-        torch.autograd.grad(flat_slope[:, a].sum(), values, retain_graph=True,
-                            materialize_grads=True)[0].reshape(n, c)
-        for a in range(c)
-    ]  # fmt: skip
-    curvature = torch.stack(columns, 2) * n
-    weights, axes = torch.linalg.eigh((curvature + curvature.mT) / 2)
-    weights = weights.clamp(min=0)
-    roots = axes @ (weights.sqrt().unsqueeze(-1) * axes.mT)
-    small = 1e-12 * weights.amax()
-    inverse = torch.where(weights > small, weights.clamp(min=1e-300).rsqrt(), 0.0)
-    residual = axes @ (inverse.unsqueeze(-1) * (axes.mT @ (flat_slope.detach() * n).unsqueeze(-1)))
-    gram = torch.einsum("iap,ijpq,jqb->iajb", roots, blocks, roots)
-    return interpolation_constants(gram, residual.squeeze(-1))
 
 
 def smoothness_ratio(task: Task, probe: tuple[Inputs, Tensor], generator: torch.Generator) -> float:

@@ -125,6 +125,7 @@ class CleanPriorityStop:
     """Early stopping on noisy labels that needs no clean ones and abstains without noise.
 
         arm:   L_S > arm · ln C  and  |S| ≥ least · n,    L_S = mean present loss of suspects S
+               (not in the first epoch, whose losses are those of a network that guesses)
         stop:  armed and ( L_S < (1 − fall) · max L_S  or  ρ < 1 )
 
     S is the high component of a mixture fitted to the losses averaged over the epochs so far.
@@ -145,9 +146,10 @@ class CleanPriorityStop:
     Example:
         >>> signal = CleanPriorityStop(num_classes=2)
         >>> averaged = np.array([0.1] * 60 + [2.0] * 20)
-        >>> for wrong in (1.0, 1.1, 0.9):
+        >>> for wrong in (0.9, 1.0, 1.1, 0.9):
         ...     now = signal.update(averaged, np.where(averaged > 1, wrong, 0.1))
         ...     print(now.armed, now.stop)
+        False False
         True False
         True False
         True True
@@ -167,6 +169,7 @@ class CleanPriorityStop:
         expect(0 <= least < 1, f"{where}(least=...)", "a share in [0, 1)", least)
         self.num_classes, self.arm, self.fall, self.least = num_classes, arm, fall, least
         self.armed = self.stopped = False
+        self.epochs = 0
         self.peak = -math.inf
 
     def update(
@@ -188,7 +191,8 @@ class CleanPriorityStop:
         present = present[np.isfinite(present)]
         suspect_loss = float(present.mean()) if len(present) else math.nan
         count, seen = int(mixture.suspects.sum()), int(np.isfinite(mean_losses).sum())
-        many = count >= self.least * seen
+        many = count >= self.least * seen and self.epochs > 0
+        self.epochs += 1
         if many and suspect_loss > self.arm * math.log(self.num_classes):
             self.armed = True
         if self.armed and not math.isnan(suspect_loss):
@@ -200,8 +204,10 @@ class CleanPriorityStop:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs."""
-        return {"armed": self.armed, "stopped": self.stopped, "peak": self.peak}
+        names = ("armed", "stopped", "peak", "epochs")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.armed, self.stopped, self.peak = state["armed"], state["stopped"], state["peak"]
+        for name, value in state.items():
+            setattr(self, name, value)

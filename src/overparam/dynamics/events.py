@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from overparam._errors import expect
 
-Phase = Literal["quiet", "opened", "open", "closed", "lost"]
+Phase = Literal["quiet", "opened", "open", "closed", "lost", "dismissed"]
 Kind = Literal["catapult", "bad batch", "divergence", "non-finite", "unexplained"]
 
 
@@ -22,7 +22,8 @@ class CatapultCounter:
     Feed it the loss on a fixed set: a mini-batch loss also rises because one batch is harder
     than another. `noise` guards against that: the window's median then takes the place of its
     minimum, and a rise must also stand that many standard deviations (estimated by the median
-    absolute deviation) above it.
+    absolute deviation) above it. A rise of one or two steps that stays below half of the first
+    loss is then one hard batch, and is taken back.
 
     Args:
         window: Steps the minimum is taken over.
@@ -94,6 +95,9 @@ class CatapultCounter:
             self.peak = max(self.peak, loss)
             if loss < self.close * self.level:
                 self.recent.append(loss)
+                if self.noise and self.length <= 2 and self.peak < self.first / 2:
+                    self.count -= 1
+                    return self._end("dismissed")
                 return self._end("closed")
             if self.length >= self.patience or loss > self.divergence * self.first:
                 return self._end("lost")

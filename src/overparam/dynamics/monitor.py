@@ -134,7 +134,9 @@ class Monitor:
         self.budget = OverheadBudget(max_overhead, clock=clock)
         self.record = Record()
         self._losses = LossStream()
-        self._watch = SpikeWatch(SpikeClassifier(), CatapultCounter(window, floor=0.05, noise=4.0))
+        self._watch = SpikeWatch(
+            SpikeClassifier(), CatapultCounter(window, close=2.0, floor=0.05, noise=4.0)
+        )
         self._labels: LabelStream | None = None
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)

@@ -73,8 +73,6 @@ class SpikeWatch:
                 found.append(self._add(spike))
             return found
         self._finite = True
-        if math.isnan(self.counter.first):
-            self.counter.floor = max(self.counter.floor, 1e-3 * abs(loss))
         phase = self.counter.update(loss)
         if phase == "opened":
             found += self._finish()  # a new rise: the last one waits no longer
@@ -86,6 +84,9 @@ class SpikeWatch:
             # the loss has grown well beyond what was measured.
             if self.counter.length == 1 or loss > 1.5 * rise.measured_at:
                 self.wanted.add("loss split")
+        elif phase == "dismissed":
+            self._rise = None
+            self.wanted = set()
         elif phase in ("closed", "lost") and self._rise is not None:
             found += self._close(step, lost=phase == "lost")
         elif self._rise and self._rise.ended is not None and step - self._rise.ended > _WAIT:
