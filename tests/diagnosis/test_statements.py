@@ -66,7 +66,7 @@ def test_stability(ratios: list[float], level: str, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("kinds", "level"),
-    [([], "good"), (["catapult"], "info"), (["catapult", "bad batch"], "warning"),
+    [([], "good"), (["catapult"], "info"), (["catapult", "bad batch"], "info"),
      (["divergence"], "critical"), (["non-finite", "catapult"], "critical"),
      (["unexplained"], "info")],
 )  # fmt: skip

@@ -203,7 +203,7 @@ def spikes(found: Findings) -> Statement:
     if "bad batch" in counts:
         return Statement(
             "spikes", text, len(kinds), 0.0,
-            "Look at the examples of these batches (events, ids), and at the suspects.", "warning",
+            "Look at the examples of these batches (events, ids), and at the suspects.", "info",
         )  # fmt: skip
     action = (
         "Leave them: catapults flatten the loss and often help the test error."

@@ -83,7 +83,7 @@ class SpikeWatch:
             # Once more on the step after the opening, which has felt a bad batch, and whenever
             # the loss has grown well beyond what was measured.
             if self.counter.length == 1 or loss > 1.5 * rise.measured_at:
-                self.wanted.add("loss split")
+                self._want_split()
         elif phase == "dismissed":
             self._rise = None
             self.wanted = set()
@@ -136,7 +136,7 @@ class SpikeWatch:
             ids=self._ids(),
         )
         self._rise = _Rise(spike, before, worst=loss)
-        self.wanted = {"loss split"}
+        self._want_split()
 
     def _close(self, step: int, *, lost: bool) -> list[Event]:
         assert self._rise is not None
@@ -148,8 +148,15 @@ class SpikeWatch:
         )
         if lost:
             return self._finish()
-        self.wanted = {"sharpness"} | ({"loss split"} if self.counter.length <= 1 else set())
+        self.wanted = {"sharpness"}
+        if self.counter.length <= 1:
+            self._want_split()
         return []
+
+    def _want_split(self) -> None:
+        """Ask where the loss lies, unless the answer would not decide: it costs a kernel."""
+        if self.quadratic:
+            self.wanted.add("loss split")
 
     def _finish(self) -> list[Event]:
         """Classify the spike that is over, with what was measured."""
