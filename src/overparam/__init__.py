@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from overparam.optim.mass import MaSS as MaSS
     from overparam.optim.stability import critical_learning_rate as critical_learning_rate
     from overparam.tangents.empirical import empirical_ntk as empirical_ntk
+    from overparam.tangents.infinite import infinite_ntk as infinite_ntk
     from overparam.tangents.operator import NTKOperator as NTKOperator
 
 # Where each name is defined.
@@ -34,6 +35,7 @@ _DEFINED = {
     # the tangent kernel
     "NTKOperator": "overparam.tangents.operator",
     "empirical_ntk": "overparam.tangents.empirical",
+    "infinite_ntk": "overparam.tangents.infinite",
     "linearize": "overparam.expansions.linearized",
 }
 
@@ -47,6 +49,7 @@ __all__ = [
     "critical_learning_rate",
     "diagnose",
     "empirical_ntk",
+    "infinite_ntk",
     "linearize",
 ]
 
