@@ -216,8 +216,9 @@ def expect_separate(model: nn.Module, x: Inputs, outputs: Tensor, where: str) ->
 def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]:
     """Leave the model as it was: mode, gradients, buffers and random numbers.
 
-    Inside, fused attention is switched to the plain kernel, which alone has forward-mode and
-    second derivatives; TF32 is off, since it makes Gram matrices indefinite, and so is autocast.
+    Inside, fused attention and the fused Transformer layer are switched to the plain kernels,
+    which alone have forward-mode and second derivatives; TF32 is off, since it makes Gram
+    matrices indefinite, and so is autocast.
 
     Args:
         model: The module that is about to be evaluated.
@@ -229,7 +230,9 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
     buffers = [(b, b.detach().clone()) for b in model.buffers()]
     cuda = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    fused = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         if evaluation:
             for module, _ in modes:
@@ -242,6 +245,7 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         ):
             yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, mode in modes:
             module.training = mode

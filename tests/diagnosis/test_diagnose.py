@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import warnings
 from pathlib import Path
 
@@ -153,3 +154,28 @@ def test_a_budget_too_small() -> None:
 
     with pytest.raises(ValueError, match="60 training steps of"):
         diagnose(Slow(), (torch.randn(40, 3), torch.arange(40) % 2), budget=5)
+
+
+def test_a_measurement_that_fails_costs_a_warning_and_no_more(monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no derivative of this layer")
+
+    # The package's attribute of this name is the function, not its module.
+    monkeypatch.setattr(sys.modules["overparam.diagnosis.diagnose"], "change_since", fails)
+    x, y = torch.randn(60, 3), torch.arange(60) % 2
+    with pytest.warns(RuntimeWarning, match="the kernel's change: RuntimeError: no derivative"):
+        found = diagnose(None, (x, y), budget="10m", max_steps=20)
+    by_name = {statement.name: statement for statement in found.statements}
+    assert by_name["regime"].level == "unknown"
+
+
+def test_the_transformer_example_predicts_every_position(shared_data: Path) -> None:
+    from overparam.diagnosis.command import run_diagnosis
+
+    spec = Path(__file__).resolve().parents[2] / "examples" / "shakespeare_transformer.py"
+    found = run_diagnosis(str(spec), None, None, None, budget="20s", seed=0, max_steps=20)
+    by_name = {statement.name: statement for statement in found.statements}
+    assert by_name["regime"].level != "unknown"
+    assert by_name["labels"].level == "unknown"
+    assert found.advice["optimizer"] == "AdamW"
+    assert found.series["test_error"]["value"]

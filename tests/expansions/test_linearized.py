@@ -228,3 +228,21 @@ def test_wrong_inputs_and_diverged_weights():
         model[0].weight.fill_(math.inf)
     with pytest.raises(NumericalError, match="finite outputs"):
         linearization_error(model, start, inputs(4, 3))
+
+
+def test_a_transformer_in_evaluation_mode_is_linearised_without_its_fused_layer():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    model = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False).double().eval()
+    x = torch.randn(3, 5, 4, dtype=torch.float64)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    moves = {name: 1e-3 * torch.randn_like(p) for name, p in start.items()}
+    errors = []
+    for size in (1.0, 0.5):
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.copy_(start[name] + size * moves[name])
+        errors.append(linearization_error(model, start, x))
+    # What a tangent misses is of second order: half the way, a quarter of the error.
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.05)
+    assert torch.backends.mha.get_fastpath_enabled()

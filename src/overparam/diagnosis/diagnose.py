@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ _SENSITIVITY = 512
 _OVERHEAD, _MOST_OVERHEAD, _EPOCHS = 0.2, 4.0, 40
 
 Progress = Callable[[str, float], None]
+T = TypeVar("T")
 
 
 def diagnose(
@@ -177,7 +178,7 @@ def _diagnose(
     # 120 products are what three short traces need.
     probe = probe_batch(task, 0.5 * _SEARCH * seconds / 120, generator)
     before_kernel = time.perf_counter()
-    start = kernel_at_start(task, generator)
+    start = _attempt("the kernel", lambda: kernel_at_start(task, generator), None)
     # The kernel is measured once more after the run.
     after = max(_AFTER * seconds, 1.5 * (time.perf_counter() - before_kernel))
     initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
@@ -217,11 +218,15 @@ def _diagnose(
         if constants is not None
         else (smoothness_ratio(task, probe, generator), math.nan)
     )
-    change, missed, final = (
-        (math.nan, math.nan, []) if start is None or run.stopped == "diverged"
-        else change_since(task, start, initial)
-    )  # fmt: skip
-    sensitivity = _sensitivity(task, generator)
+    change, missed, final = math.nan, math.nan, []
+    if start is not None and run.stopped != "diverged":
+        known = start
+        change, missed, final = _attempt(
+            "the kernel's change",
+            lambda: change_since(task, known, initial),
+            (math.nan, math.nan, []),
+        )
+    sensitivity = _attempt("the inputs", lambda: _sensitivity(task, generator), None)
     measured = Measured(
         task, run, traces, start,
         rate=rate, advised=advised, limit=limit, initial_limit=initial_limit,
@@ -265,6 +270,19 @@ def _time_of_step(task: Task) -> float:
         copied.optimizer.step()
         times.append(time.perf_counter() - began)
     return median(times[1:])
+
+
+def _attempt(what: str, measure: Callable[[], T], otherwise: T) -> T:
+    """A measurement, or a warning: one that a model does not allow must not cost the others."""
+    try:
+        return measure()
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
+        warnings.warn(
+            f"diagnose could not measure {what}: {type(problem).__name__}: {problem}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return otherwise
 
 
 def _set_rate(task: Task, rate: float) -> None:
