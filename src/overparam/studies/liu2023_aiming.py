@@ -239,12 +239,14 @@ CLAIMS = [
     ),
     Claim(
         "shortfall_exponent",
-        "2 - θ at the final iterate falls with width at least as m^(-1/2), from 128 on.",
+        "2 - θ at the final iterate falls with width as m^(-1/2), from 128 on.",
         paper="at most order 1/√m",
         source="theorem on wide networks: the Hessian is of order 1/√m",
         statistic=lambda rows: slope(rows.loc[rows["width"] >= 128], "width", "shortfall_final"),
-        passes=Range(high=-0.35),
-        tolerance="one-sided, since the theorem bounds 2 - θ; the spread over seeds is 0.15",
+        passes=Range(low=-0.65, high=-0.35),
+        weaker=Range(high=-0.35),
+        tolerance="the bound's order, ±0.15; below it 2 - θ falls faster than the theorem says, "
+        "which bounds it from above only",
         where=PATH,
     ),
     *(
