@@ -5,13 +5,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from overparam.expansions.curvature import GGNOperator
 from overparam.optim.hyperparameters import mass_constants
 from overparam.optim.mass import MaSS
 from overparam.optim.model_constants import (
     loader_constants,
     model_constants,
+    operator_constants,
     probed_hyperparameters,
 )
+from overparam.tangents.operator import NTKOperator
 
 NAMES = ("largest", "single", "smallest", "kappa_t")
 
@@ -74,6 +77,39 @@ def test_batches_give_what_all_of_them_give():
     found = loader_constants(model, batches, nn.CrossEntropyLoss())
     for name in NAMES:
         assert getattr(found, name) == pytest.approx(getattr(together, name), rel=1e-2)
+
+
+def test_a_kernel_and_a_gauss_newton_matrix_give_the_same():
+    model, x, y = linear_problem()
+    kernel = operator_constants(NTKOperator(model, x), y, share=1.0)
+    curvature = operator_constants(GGNOperator(model, x, y, half_mean), share=1.0)
+    expected = mass_constants(x)
+    for name in NAMES:
+        assert getattr(kernel, name) == pytest.approx(getattr(expected, name), rel=1e-2)
+        assert getattr(curvature, name) == pytest.approx(getattr(kernel, name), rel=1e-2)
+
+
+def test_an_operator_of_some_parameters_counts_only_those():
+    model, x, y = classifier()
+    names = ["2.weight"]
+    loss = nn.CrossEntropyLoss()
+    part = operator_constants(GGNOperator(model, x, y, loss, params=names))
+    expected = model_constants(model, x, y, loss, params=names)
+    assert part.single == pytest.approx(expected.single)
+    assert part.single < model_constants(model, x, y, loss).single
+
+
+def test_an_operator_and_its_targets():
+    model, x, y = linear_problem()
+    kernel = NTKOperator(model, x)
+    with pytest.raises(ValueError, match="expected the targets of the kernel's examples"):
+        operator_constants(kernel)
+    with pytest.raises(ValueError, match="expected 6 targets"):
+        operator_constants(kernel, y[:2])
+    with pytest.raises(ValueError, match="expected no targets beside a GGNOperator"):
+        operator_constants(GGNOperator(model, x, y, half_mean), y)
+    with pytest.raises(TypeError, match="a GGNOperator or an NTKOperator"):
+        operator_constants(torch.eye(3))  # pyright: ignore[reportArgumentType]
 
 
 def snapshot(model: nn.Module) -> tuple:

@@ -35,6 +35,7 @@ from overparam.optim.mass_step import mass_coefficients, mass_step
 from overparam.optim.model_constants import (
     loader_constants,
     model_constants,
+    operator_constants,
     probed_hyperparameters,
 )
 from overparam.optim.second_moment import (
@@ -72,6 +73,7 @@ __all__ = [
     "mass_step",
     "model_constants",
     "nesterov_momentum",
+    "operator_constants",
     "probed_hyperparameters",
     "project_to_interpolation",
     "rho_for_budget",

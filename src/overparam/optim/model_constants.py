@@ -1,7 +1,7 @@
 """The constants of a network's loss, from its tangent kernel and curvature."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -22,6 +22,7 @@ from overparam.optim.hyperparameters import (
     mass_hyperparameters,
 )
 from overparam.tangents.empirical import empirical_ntk_blocks
+from overparam.tangents.operator import NTKOperator
 
 Batches: TypeAlias = Iterable[tuple[Inputs, Tensor]]
 """Mini-batches of inputs and targets that can be gone through again, such as a `DataLoader`."""
@@ -33,7 +34,13 @@ _LOOKS = (0.1, 0.3, 1.0)
 
 
 def model_constants(
-    model: nn.Module, x: Inputs, y: Tensor, loss: Loss, *, share: float = 0.9
+    model: nn.Module,
+    x: Inputs,
+    y: Tensor,
+    loss: Loss,
+    *,
+    share: float = 0.9,
+    params: Sequence[str] | None = None,
 ) -> InterpolationConstants:
     """L, L1, μ and κ̃ of a network's loss at its present parameters, with G in place of H.
 
@@ -48,6 +55,7 @@ def model_constants(
         y: Their targets.
         loss: A mean over examples of what each contributes by itself.
         share: Part of the squared residual that counts as to be learned, in (0, 1].
+        params: Names of the parameters that are trained; `None` means all that can be.
 
     Raises:
         ValueError: As `GGNOperator`.
@@ -69,8 +77,8 @@ def model_constants(
         Liu, Belkin (2020), arXiv:1810.13395, for linear least squares; the rest is by analogy.
     """
     with undisturbed(model, evaluation=True):
-        at = GGNOperator(model, x, y, loss, _where="model_constants").at
-        blocks = empirical_ntk_blocks(model, x).double()
+        at = GGNOperator(model, x, y, loss, params=params, _where="model_constants").at
+        blocks = empirical_ntk_blocks(model, x, params=params).double()
     outputs = at.outputs.reshape(len(at.outputs), -1)
     roots, residual = _curvature(at.outputs, y, loss)
     expect(
@@ -134,19 +142,90 @@ def loader_constants(
     """
     with _own_random_numbers(model):  # a loader that shuffles draws from the global generator
         x, y = _gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
+    with undisturbed(model, evaluation=True):
+        operator = GGNOperator(model, x, y, loss, chunk_size=_CHUNK, _where="loader_constants")
+    return operator_constants(operator, share=share, examples=examples)
+
+
+def operator_constants(
+    operator: GGNOperator | NTKOperator,
+    y: Tensor | None = None,
+    *,
+    share: float = 0.9,
+    examples: int = 64,
+) -> InterpolationConstants:
+    """The constants at the point of an operator: L by Lanczos, the rest on its first examples.
+
+    Of a Gauss–Newton matrix the loss is its own. Of a tangent kernel it is the half mean of
+    squares, L = (1/2n)Σ‖f − y‖², whose Gauss–Newton matrix has the eigenvalues of K/n.
+
+    L comes from products with all examples. L1, κ̃ and μ are those of `model_constants` on the
+    first of them, which no product with a vector gives: L1 is the largest curvature of a single
+    example, an upper bound for these; κ̃ is at most their number; μ is where `share` of their
+    residual is spent.
+
+    Args:
+        operator: A `GGNOperator` or `NTKOperator` of a model.
+        y: Targets in the shape of the outputs; for a tangent kernel, and only then.
+        share: As for `model_constants`.
+        examples: How many examples the Gram matrix is made of, fewer where outputs are many.
+
+    Raises:
+        ValueError: Targets missing or given twice, or as `GGNOperator`.
+
+    Cost:
+        Some ten products with the operator, and `model_constants`.
+
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> kernel = NTKOperator(model, torch.tensor([[1.0], [2.0]]))
+        >>> found = operator_constants(kernel, torch.zeros(2, 1))
+        >>> found.largest, found.single
+        (2.5, 4.0)
+    """
+    where = "operator_constants"
+    if isinstance(operator, NTKOperator):
+        expect(
+            y is not None, f"{where}(y=...)", "the targets of the kernel's examples", None,
+            hint="a tangent kernel knows no targets; pass them.",
+        )  # fmt: skip
+        assert y is not None
+        model, x, params = operator.model, operator.x, operator.params
+        n = operator.examples
+        expect(len(y) == n, f"{where}(y=...)", f"{n} targets, one for each example", len(y))
+        loss, largest = _half_mean_of_squares, float(operator.eigsh(1, tolerance=1e-2).values[0])
+        largest /= n
+    else:
+        known = isinstance(operator, GGNOperator)
+        expect(
+            known, f"{where}(operator=...)", "a GGNOperator or an NTKOperator",
+            type(operator).__name__, error=TypeError,
+        )  # fmt: skip
+        at = operator.at
+        expect(
+            y is None,
+            f"{where}(y=...)",
+            "no targets beside a GGNOperator, which has its own",
+            "targets",
+        )
+        model, x, y, loss, params = at.model, at.x, at.y, at.loss, list(at.params)
+        with undisturbed(model, evaluation=True):
+            largest = float(operator.top_eigenpairs(1, tolerance=1e-2).values[0])
     with undisturbed(model, evaluation=True), torch.no_grad():
         outputs = call(model, take(x, slice(0, 1))).numel()
     few = slice(0, max(min(examples, _ROWS // outputs), 4))
-    found = model_constants(model, take(x, few), y[few], loss, share=share)
-    with undisturbed(model, evaluation=True):
-        operator = GGNOperator(model, x, y, loss, chunk_size=_CHUNK, _where="loader_constants")
-        largest = float(operator.top_eigenpairs(1, tolerance=1e-2).values[0])
+    found = model_constants(model, take(x, few), y[few], loss, share=share, params=params)
     return replace(
         found,
         largest=largest,
         single=max(found.single, largest),
         smallest=min(found.smallest, largest),
     )
+
+
+def _half_mean_of_squares(outputs: Tensor, y: Tensor) -> Tensor:
+    """(1/2n)Σ‖f − y‖² over n examples."""
+    return (outputs - y).square().sum() / (2 * len(y))
 
 
 def _gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]:
