@@ -157,7 +157,7 @@ def task_model(kind: str, size: int, seed: int) -> nn.Module:
 def optimizer_for(name: str, model: nn.Module, x: Tensor, y: Tensor, options: dict) -> Optimizer:
     if name == "MaSS.for_model":
         batches = list(zip(x.split(BATCH), y.split(BATCH), strict=True))
-        return MaSS.for_model(model, cross_entropy, batches)
+        return MaSS.for_model(model, cross_entropy, batches, steps=EPOCHS * len(batches))
     if name == "Nesterov":
         return SGD(model.parameters(), nesterov=True, **options)
     kinds = {"SGD": SGD, "MaSS": MaSS, "AdamW": AdamW, "schedule-free SGD": ScheduleFreeSGD}

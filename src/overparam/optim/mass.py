@@ -12,6 +12,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from overparam._errors import expect
 from overparam._types import Loss
+from overparam.optim.acceleration import rho_for_budget
 from overparam.optim.mass_step import mass_coefficients, mass_step
 from overparam.optim.model_constants import Batches, probed_hyperparameters
 
@@ -168,6 +169,7 @@ class MaSS(Optimizer):
         loss: Loss,
         data: Batches,
         *,
+        steps: int | None = None,
         share: float = 0.9,
         probe_steps: int = 100,
         **options: Any,
@@ -181,6 +183,9 @@ class MaSS(Optimizer):
             model: The network to be trained; it is not changed.
             loss: `loss(outputs, targets)`, a mean over examples.
             data: Mini-batches of the size that training will use, such as a `DataLoader`.
+            steps: t, for how many steps training is planned, if known. α is then at least
+                2√(10)/t: a smaller one counts on directions that so few steps cannot reach, and
+                its momentum outlives the training.
             share: Part of the squared residual that the slowest direction still counts for:
                 the larger, the more momentum.
             probe_steps: Steps of SGD on a copy before measuring.
@@ -199,7 +204,10 @@ class MaSS(Optimizer):
             1.0
         """
         found = probed_hyperparameters(model, data, loss, share=share, steps=probe_steps)
-        settings = {"lr": found.lr, "alpha": min(found.alpha, _FASTEST), "kappa_t": found.kappa_t}
+        # The squared error falls as (1 − α)ᵗ, the error of `rho_for_budget` as (1 − √ρ)ᵗ: hence 2.
+        slowest = 0.0 if steps is None else 2 * math.sqrt(rho_for_budget(steps))
+        alpha = min(max(found.alpha, slowest), _FASTEST)
+        settings = {"lr": found.lr, "alpha": alpha, "kappa_t": found.kappa_t}
         settings["kappa_t"] = min(settings["kappa_t"], 1 / settings["alpha"])
         return cls((p for p in model.parameters() if p.requires_grad), **{**settings, **options})
 
