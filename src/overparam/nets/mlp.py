@@ -1,22 +1,15 @@
 """Fully connected networks in NTK parametrisation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import nn
 
-from overparam._errors import expect, unknown
+from overparam._errors import expect
+from overparam.nets.activations import activation_class
 from overparam.nets.linear import NTKLinear
 from overparam.nets.seeding import generator
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "swish": nn.SiLU,
-    "gelu": nn.GELU,
-    "identity": nn.Identity,
-}
 
 
 def ntk_mlp(
@@ -72,8 +65,8 @@ def ntk_mlp(
         list(widths),
     )
     draw = generator(seed)
-    hidden = _activation("activation", activation)
-    last = _activation("output_activation", output_activation)
+    hidden = activation_class("ntk_mlp(activation=...)", activation)
+    last = activation_class("ntk_mlp(output_activation=...)", output_activation)
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
         layers += [
@@ -90,10 +83,3 @@ def ntk_mlp(
     # An identity at the end would be a layer that does nothing.
     layers[-1:] = [] if output_activation == "identity" else [last()]
     return nn.Sequential(*layers)
-
-
-def _activation(argument: str, name: str) -> Callable[[], nn.Module]:
-    """The module class of that name, or an error that lists them."""
-    if name not in ACTIVATIONS:
-        unknown(f"ntk_mlp({argument}=...)", "an activation", name, ACTIVATIONS)
-    return ACTIVATIONS[name]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from overparam._errors import expect, unknown
 from overparam.linalg.spectra import condition_number
-from overparam.nets.mlp import ACTIVATIONS, ntk_mlp
+from overparam.nets.activations import ACTIVATIONS
+from overparam.nets.mlp import ntk_mlp
 from overparam.tangents.angles import input_angles
 from overparam.tangents.dual_activations import unit_gain
 from overparam.tangents.empirical import empirical_ntk

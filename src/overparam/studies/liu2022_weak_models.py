@@ -1,0 +1,259 @@
+"""The Hessian norm of k weak models added up falls as k^(-1/2), unless one of them dominates.
+
+Reference:
+    Liu, Zhu, Belkin (2022), "Transition to linearity of wide neural networks is an emerging
+    property of assembling weak models", arXiv:2203.05104, ICLR 2022: a wide network is an
+    assembly of many weak submodels, linearity emerges from their number, and a dominant one
+    prevents it.
+Changed:
+    The paper's own experiments could not be established, so the setting is ours: submodels with
+    one hidden layer of 8 tanh units in NTK parametrisation, weights ±1, at one standard normal
+    input in R^5, in float64. The control gives one submodel the weight √k. The paper's recursion,
+    from submodels with parameters of their own to the neurons of a layer, which share those
+    below, rests on gradients of neurons being nearly orthogonal; that is measured on 64 neurons
+    of the second layer. The share of the largest submodel in the gradient is added, since it is
+    what tells the control from the rest without second derivatives.
+Cost:
+    Processor time: smoke 2 s, quick 40 s. full about 10 minutes and up to 2 GB per job,
+    extrapolated from single cells.
+Failure:
+    If the slope of equal weights were flat, averaging would not be what makes wide networks
+    nearly linear. If the control fell as well, number alone would do it and dominance, hence a
+    bottleneck, would be harmless.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from overparam.expansions.hessian import hessian_norm
+from overparam.nets.assembly import AssemblyModel, dominance
+from overparam.nets.mlp import ntk_mlp
+from overparam.studies._claims import Claim, Range
+from overparam.studies._figures import figure, line_of_means
+from overparam.studies._statistics import mean_at, select, slope
+from overparam.studies._study import Study
+from overparam.tangents.empirical import empirical_ntk, empirical_ntk_blocks
+
+SIZES = {
+    "smoke": {"numbers": (4, 16), "widths": (16, 64), "replicates": 2},
+    "quick": {
+        "numbers": (4, 16, 64, 256, 1024),
+        "widths": (32, 128, 512, 2048),
+        "replicates": 20,
+    },
+    "full": {
+        "numbers": (4, 16, 64, 256, 1024, 4096, 16384),
+        "widths": (32, 128, 512, 2048, 8192, 32768),
+        "replicates": 20,
+    },
+}
+INPUTS, UNITS = 5, 8  # of a submodel
+NEURONS = 64  # of the second layer, compared pairwise
+
+
+def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Assemblies with either kind of weights at every number, and the neurons at every width."""
+    plan = [("assembly", kind, k) for kind in ("equal", "dominated") for k in config["numbers"]]
+    plan += [("neurons", "shared layer", width) for width in config["widths"]]
+    return [
+        {"measure": measure, "model": model, "number": number, "replicate": replicate}
+        for measure, model, number in sorted(plan, key=lambda one: -one[2])
+        for replicate in range(config["replicates"])
+    ]
+
+
+def cell(measure: str, model: str, number: int, seed: int) -> dict[str, Any]:
+    """One assembly of `number` submodels, or one layer of as many units below the neurons."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(1, INPUTS, generator=draw, dtype=torch.float64)
+    if measure == "neurons":
+        return {"cosine": mean_cosine(number, x, draw)}
+    # Submodels before signs: the first, which may dominate, is then the same at every number.
+    widths = [INPUTS, UNITS, 1]
+    submodels = [ntk_mlp(widths, seed=draw, dtype=torch.float64) for _ in range(number)]
+    weights = (2 * torch.randint(0, 2, (number,), generator=draw) - 1).double()
+    if model == "dominated":
+        weights[0] *= number**0.5
+    whole = AssemblyModel(submodels, weights)
+    # A looser iteration takes the second largest block where it is nearer than 1 in 1000.
+    norm = hessian_norm(whole, x, tolerance=1e-4)
+    largest = float((weights.abs() * exact_hessian_norms(whole, x)).max()) / number**0.5
+    return {
+        "hessian_norm": norm,
+        "gradient_norm": empirical_ntk(whole, x).item() ** 0.5,
+        "identity_error": abs(norm / largest - 1),
+        "dominance": dominance(whole, x).item(),
+    }
+
+
+def exact_hessian_norms(whole: AssemblyModel, x: Tensor) -> Tensor:
+    """‖∇²g_i‖ of every submodel, from its matrix of second derivatives."""
+    one = whole.submodel(0)
+    shapes = {name: p.shape for name, p in one.named_parameters()}
+    sizes = [shape.numel() for shape in shapes.values()]
+
+    def value(flat: Tensor) -> Tensor:
+        parts = zip(shapes.items(), flat.split(sizes), strict=True)
+        params = {name: part.view(shape) for (name, shape), part in parts}
+        return torch.func.functional_call(one, params, (x,)).squeeze()
+
+    points = torch.cat([p.detach().flatten(1) for p in whole.submodels.parameters()], 1)
+    matrices = torch.vmap(torch.func.hessian(value), chunk_size=1024)(points)
+    return torch.linalg.eigvalsh(matrices).abs().amax(1)
+
+
+def mean_cosine(width: int, x: Tensor, draw: torch.Generator) -> float:
+    """Mean |cos| between gradients of pairs of neurons above a shared layer of `width` units."""
+    net = ntk_mlp([INPUTS, width, NEURONS], seed=draw, dtype=torch.float64)
+    gram = empirical_ntk_blocks(net, x)[0, 0]
+    lengths = gram.diagonal().sqrt()
+    cosines = gram / (lengths[:, None] * lengths)
+    upper = torch.triu_indices(NEURONS, NEURONS, 1)
+    return float(cosines[upper[0], upper[1]].abs().mean())
+
+
+EQUAL = {"measure": "assembly", "model": "equal"}
+DOMINATED = {"measure": "assembly", "model": "dominated"}
+BOTH = {"measure": "assembly"}
+NEURON_ROWS = {"measure": "neurons"}
+BLOCKS = "the Hessian of an assembly is block-diagonal: ‖∇²f‖ = max |v_i| ‖∇²g_i‖ / √k"
+
+
+def over_equal(rows: pd.DataFrame) -> float:
+    """Hessian norm of the control over that of equal weights, at the largest k."""
+    control = mean_at(select(rows, DOMINATED), "number", "hessian_norm")
+    return control / mean_at(select(rows, EQUAL), "number", "hessian_norm")
+
+
+CLAIMS = [
+    Claim(
+        "hessian_norm_slope",
+        "Under equal weights the Hessian norm falls as k^(-1/2).",
+        paper=-0.5,
+        source=BLOCKS,
+        statistic=lambda rows: slope(rows, "number", "hessian_norm"),
+        passes=Range(-0.55, -0.35),
+        weaker=Range(-1, -0.25),
+        tolerance="flatter than -1/2, since the largest of k draws grows as a root of log k",
+        where=EQUAL,
+    ),
+    Claim(
+        "gradient_norm_slope",
+        "Under equal weights the gradient norm does not depend on k.",
+        paper=0.0,
+        source="the squared gradient norm is a mean over submodels, Θ(1)",
+        statistic=lambda rows: slope(rows, "number", "gradient_norm"),
+        passes=Range(-0.1, 0.1),
+        tolerance="a fifth of the Hessian's slope, so that the two cannot be confused",
+        where=EQUAL,
+    ),
+    Claim(
+        "dominance_slope",
+        "Under equal weights the largest submodel's share of the gradient falls as k^(-1/2).",
+        paper="no submodel dominates",
+        source="1/√k for submodels of the same gradient norm",
+        statistic=lambda rows: slope(rows, "number", "dominance"),
+        passes=Range(-0.55, -0.35),
+        weaker=Range(-1, -0.25),
+        tolerance="as for the Hessian, also a largest of k draws",
+        where=EQUAL,
+    ),
+    Claim(
+        "hessian_norm_slope_dominated",
+        "With one weight of √k the Hessian norm does not fall with k.",
+        paper="Ω(1) at any k",
+        source="discussion of bottlenecks and of dominating submodels",
+        statistic=lambda rows: slope(rows, "number", "hessian_norm"),
+        passes=Range(-0.1, 0.1),
+        tolerance="a fifth of the exponent under equal weights",
+        where=DOMINATED,
+    ),
+    Claim(
+        "dominated_over_equal",
+        "At the largest k one weight of √k makes the Hessian norm 10 times as large.",
+        paper="Ω(1) against 1/√k",
+        source="discussion of bottlenecks and of dominating submodels",
+        statistic=over_equal,
+        passes=Range(low=10),
+        weaker=Range(low=3),
+        tolerance="a third of √k at k = 1024: the dominant submodel is one draw, not the largest",
+        where=BOTH,
+    ),
+    Claim(
+        "dominance_dominated",
+        "With one weight of √k that submodel is half of the gradient or more at the largest k.",
+        paper="1/√2 for submodels of the same gradient norm",
+        source="its share is √k/√(2k - 1)",
+        statistic=lambda rows: mean_at(rows, "number", "dominance"),
+        passes=Range(low=0.5),
+        tolerance="submodels differ in their gradient norms",
+        where=DOMINATED,
+    ),
+    Claim(
+        "block_identity",
+        "The Hessian norm is the largest weighted one of a submodel over √k, to 1 part in 1000.",
+        paper="exact",
+        source=BLOCKS,
+        statistic=lambda rows: float(np.max(rows["identity_error"].to_numpy(float))),
+        passes=Range(high=1e-3),
+        tolerance="ten times what the iteration for the Hessian norm is asked for",
+        where=BOTH,
+        smallest="smoke",
+    ),
+    Claim(
+        "cosine_slope",
+        "Gradients of two neurons of a layer have a mean |cos| that falls as width^(-1/2).",
+        paper=-0.5,
+        source="near orthogonality of neurons' gradients, Õ(1/√m)",
+        statistic=lambda rows: slope(rows, "number", "cosine"),
+        passes=Range(-0.6, -0.4),
+        weaker=Range(-1, -0.25),
+        tolerance="±0.1, for the logarithm in Õ",
+        where=NEURON_ROWS,
+    ),
+]
+
+
+def figures(table: pd.DataFrame) -> dict[str, Any]:
+    """Hessian norm and dominance against k for both kinds of weights; cosines against width."""
+    chosen = {"weights ±1": select(table, EQUAL), "one weight √k": select(table, DOMINATED)}
+    neurons = select(table, NEURON_ROWS)
+    drawn = {}
+    for column, label in (
+        ("hessian_norm", "‖∇²f‖"),
+        ("dominance", "largest share of the gradient"),
+    ):
+        exponents = [
+            f"{slope(rows, 'number', column):.2f} ({name})" for name, rows in chosen.items()
+        ]
+        what = column.replace("_", " ").capitalize()
+        drawn[column] = figure(
+            "line",
+            f"{what} goes as k^p, p = {', '.join(exponents)}",
+            [line_of_means(name, rows, "number", column) for name, rows in chosen.items()],
+            x="number of submodels k",
+            y=label,
+            caption="Mean over seeds; exponents by least squares through the logarithms of means.",
+            x_scale="log",
+            y_scale="log",
+        )
+    drawn["cosine"] = figure(
+        "line",
+        f"The mean |cos| of two neurons' gradients goes as width^p, "
+        f"p = {slope(neurons, 'number', 'cosine'):.2f}",
+        [line_of_means("second layer", neurons, "number", "cosine")],
+        x="units in the layer below",
+        y="mean |cos|",
+        caption=f"Mean over all pairs of {NEURONS} pre-activations of the second layer and over "
+        "seeds; gradients by all weights below, shared and own.",
+        x_scale="log",
+        y_scale="log",
+    )
+    return drawn
+
+
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures)
