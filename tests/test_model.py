@@ -118,6 +118,21 @@ def test_mixing_of_examples_is_found_by_its_effect() -> None:
     expect_separate(nn.Identity(), x, x, "f(model=...)")
 
 
+def test_outputs_that_cancel_are_not_taken_for_mixed_ones() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 64, bias=False), nn.Tanh(), nn.Linear(64, 1, bias=False))
+        x = torch.randn(3, 4)
+    with torch.no_grad():
+        model[0].weight[32:] = model[0].weight[:32]
+        model[2].weight[:, 32:] = -model[2].weight[:, :32]
+    # Zero but for rounding, which a batch and a single example do in another order.
+    outputs = model(x).detach() + 1e-8
+    expect_separate(model, x, outputs, "f(model=...)")
+    with pytest.raises(ValueError, match="does not depend on the others"):
+        expect_separate(model, x, outputs + 0.01, "f(model=...)")
+
+
 def test_parameters_on_two_devices_are_refused() -> None:
     model = nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1, device="meta")])
     with pytest.raises(ValueError, match="parameters on one device, got parameters on cpu, meta"):
