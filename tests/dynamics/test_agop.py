@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from overparam.dynamics import agop, agop_alignment, agop_diagonal
+from overparam.dynamics import agop, agop_alignment, agop_blocks, agop_diagonal
 
 
 @pytest.fixture
@@ -42,6 +42,25 @@ def test_agop_of_a_convolution_with_spatial_outputs():
 
 def test_diagonal_is_that_of_the_matrix(model, x):
     torch.testing.assert_close(agop_diagonal(model, x), agop(model, x).diagonal())
+
+
+@pytest.mark.parametrize("outputs", ["all", "random"])
+def test_blocks_are_those_of_the_matrix(model, x, outputs):
+    whole = agop(model, x, outputs=outputs, seed=2)
+    blocks = agop_blocks(model, x, 2, outputs=outputs, seed=2, chunk_size=3)
+    assert blocks.shape == (3, 2, 2)
+    for k, block in enumerate(blocks):
+        torch.testing.assert_close(block, whole[2 * k : 2 * k + 2, 2 * k : 2 * k + 2])
+    torch.testing.assert_close(agop_blocks(model, x, 6)[0], agop(model, x))
+    torch.testing.assert_close(agop_blocks(model, x, 1).flatten(), agop_diagonal(model, x))
+
+
+@pytest.mark.parametrize("block_size", [0, 4, 7])
+def test_blocks_must_cover_the_input(model, x, block_size):
+    with pytest.raises(ValueError, match=r"agop_blocks\(block_size=...\).* divisor of the 6"):
+        agop_blocks(model, x, block_size)
+    with pytest.raises(ValueError, match=r"agop_blocks\(x=...\)"):
+        agop_blocks(model, x[:0], 2)
 
 
 @pytest.mark.parametrize("outputs", ["all", "random"])

@@ -57,7 +57,7 @@ def agop(
 
     Cost:
         One forward pass and K backward passes (or `n_vectors`), and 2 n K d² flops. Memory:
-        d² numbers; for large d see `agop_diagonal`.
+        d² numbers; for large d see `agop_blocks` and `agop_diagonal`.
 
     Example:
         A linear map responds along its rows, whatever the inputs:
@@ -116,6 +116,69 @@ def agop_diagonal(
     total = None
     for gradients in _input_gradients(where, model, x, chunk_size, outputs, n_vectors, seed):
         part = gradients.square().sum(0)
+        total = part if total is None else total + part
+    assert total is not None
+    return total / len(x)
+
+
+def agop_blocks(
+    model: nn.Module,
+    x: Float[Tensor, "n *input"],
+    block_size: int,
+    *,
+    chunk_size: int | None = None,
+    outputs: Outputs = "all",
+    n_vectors: int = 1,
+    seed: int = 0,
+) -> Float[Tensor, "blocks b b"]:
+    """Blocks of `block_size` on the diagonal of the average gradient outer product.
+
+        G_k = (1/n) Σᵢ J_k(xᵢ)ᵀ J_k(xᵢ),     J_k = ∂f/∂(inputs kb … (k+1)b − 1)
+
+    Between `agop` (one block) and `agop_diagonal` (blocks of one), for inputs too large for
+    the d × d matrix: a channel of an image, or a row of it, is a run of `x.flatten(1)`.
+
+    Args:
+        model: As for `agop`.
+        x: Floating-point inputs.
+        block_size: b, which must divide d.
+        chunk_size: As for `agop`, like the rest.
+        outputs: ``"all"`` or ``"random"``.
+        n_vectors: Random combinations per example.
+        seed: Of the random combinations.
+
+    Returns:
+        d/b symmetric positive semi-definite matrices, in the order of `x.flatten(1)`.
+
+    Raises:
+        ValueError: As for `agop`, or if `block_size` does not divide d.
+
+    Cost:
+        The backward passes of `agop`, 2 n K d b flops, d b numbers.
+
+    Example:
+        >>> model = nn.Linear(4, 1)
+        >>> with torch.no_grad():
+        ...     _ = model.weight.copy_(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+        >>> agop_blocks(model, torch.randn(5, 4), 2)
+        tensor([[[ 1.,  2.],
+                 [ 2.,  4.]],
+        <BLANKLINE>
+                [[ 9., 12.],
+                 [12., 16.]]])
+    """
+    where = "agop_blocks"
+    d = x[:1].numel() if isinstance(x, Tensor) and len(x) else 0
+    expect(
+        not d or (block_size >= 1 and d % block_size == 0),
+        f"{where}(block_size=...)",
+        f"a divisor of the {d} numbers of an input",
+        block_size,
+    )
+    total = None
+    for gradients in _input_gradients(where, model, x, chunk_size, outputs, n_vectors, seed):
+        rows = gradients.unflatten(1, (-1, block_size)).movedim(1, 0)
+        part = rows.mT @ rows
         total = part if total is None else total + part
     assert total is not None
     return total / len(x)

@@ -1,13 +1,10 @@
 """A network as its first Taylor polynomial in the parameters."""
 
-import copy
 import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from overparam._errors import NumericalError, expect
 from overparam._model import (
@@ -16,13 +13,14 @@ from overparam._model import (
     expect_inputs,
     expect_outputs,
     n_examples,
-    trainable,
     undisturbed,
 )
-from overparam._types import Inputs, Params
+from overparam._types import Inputs
+from overparam.expansions.directional import first_directional
+from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
 
 
-class LinearizedModel(nn.Module):
+class LinearizedModel(DisplacedModel):
     """What `linearize` returns; its trainable parameters are the displacement δ = w − w0.
 
     Attributes:
@@ -30,37 +28,11 @@ class LinearizedModel(nn.Module):
         displacement: δ, one tensor per trainable parameter of the model, in its order.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        names = list(trainable(model, where="linearize(model=...)"))
-        self.reference = copy.deepcopy(model).requires_grad_(False)
-        start = dict(self.reference.named_parameters())
-        self._names = names
-        self.displacement = nn.ParameterList(torch.zeros_like(start[name]) for name in names)
-
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
         """f(w0; x) + ∇f(w0; x)·δ, differentiable by δ and by x."""
-        x = kwargs if kwargs else args[0] if len(args) == 1 else args
-        point = self._point()
-        tangent = dict(zip(self._names, self.displacement, strict=True))
-        value, change = _value_and_change(self.reference, point, tangent, x)
+        x = called_with(args, kwargs)
+        value, change = first_directional(self.reference, self._point(), self._direction(), x)
         return value + change
-
-    def train(self, mode: bool = True) -> "LinearizedModel":
-        """Set this module's own mode; the frozen model keeps the one it was linearised in."""
-        # A reference whose dropout or batch statistics came alive would be another function.
-        self.training = mode
-        return self
-
-    def displaced(self) -> Params:
-        """Parameters w0 + δ by name, as a state to load into the model that was linearised."""
-        shifts = zip(self._point().items(), self.displacement, strict=True)
-        return {name: start + shift.detach() for (name, start), shift in shifts}
-
-    def _point(self) -> Params:
-        """The parameters w0 that may move, by name."""
-        start = dict(self.reference.named_parameters())
-        return {name: start[name] for name in self._names}
 
 
 def linearize(model: nn.Module) -> LinearizedModel:
@@ -107,7 +79,7 @@ def linearize(model: nn.Module) -> LinearizedModel:
         arXiv:1902.06720: training the linearised network.
     """
     expect_deterministic(model, "linearize(model=...)")
-    return LinearizedModel(model)
+    return LinearizedModel(model, "linearize(model=...)")
 
 
 def linearization_error(
@@ -157,13 +129,13 @@ def linearization_error(
     """
     expect_inputs(x, "linearization_error(x=...)")
     expect_deterministic(model, "linearization_error(model=...)")
-    start = _reference(model, reference_params)
+    start = earlier_params("linearization_error(reference_params=...)", model, reference_params)
     now = {name: p.detach() for name, p in model.named_parameters() if name in start}
     with undisturbed(model), torch.no_grad():
         outputs = as_function(model)(now, x)
         outputs = expect_outputs(outputs, n_examples(x), "linearization_error(model=...)")
         moved = {name: now[name] - start[name] for name in start}
-        value, change = _value_and_change(model, start, moved, x)
+        value, change = first_directional(model, start, moved, x)
     error = float(torch.linalg.vector_norm((outputs - value - change).double()))
     expect(
         math.isfinite(error),
@@ -174,32 +146,3 @@ def linearization_error(
         error=NumericalError,
     )
     return error / math.sqrt(n_examples(x))
-
-
-def _value_and_change(
-    model: nn.Module, point: Params, tangent: Params, x: Inputs
-) -> tuple[Float[Tensor, "n *c"], Float[Tensor, "n *c"]]:
-    """Outputs and their directional derivative at `point`, in one forward pass."""
-    function = as_function(model)
-    # Fused attention has no forward-mode derivative; the plain kernel has.
-    with sdpa_kernel([SDPBackend.MATH]):
-        value, change, *_ = torch.func.jvp(lambda p: function(p, x), (point,), (tangent,))
-    return value, change
-
-
-def _reference(model: nn.Module, given: Mapping[str, Tensor]) -> Params:
-    """The parameters among `given`, checked against the model's."""
-    where = "linearization_error(reference_params=...)"
-    own = dict(model.named_parameters())
-    strangers = set(given) - set(own) - set(model.state_dict())
-    expect(not strangers, where, "names of the model's parameters", sorted(strangers))
-    start = {name: given[name].detach() for name in own if name in given}
-    expect(start, where, "at least one of the model's parameters", sorted(given) or "nothing")
-    for name, value in start.items():
-        expect(
-            value.shape == own[name].shape,
-            where,
-            f"{name!r} of shape {tuple(own[name].shape)}",
-            tuple(value.shape),
-        )
-    return {name: value.to(own[name]) for name, value in start.items()}

@@ -79,6 +79,19 @@ def _rule(optimizer: Optimizer, group: dict) -> _Rule | None:
     return None
 
 
+def has_stability_limit(optimizer: Optimizer) -> bool:
+    """Whether the largest stable step of an optimizer, with its options, is known.
+
+    Example:
+        >>> weights = [torch.zeros(1, requires_grad=True)]
+        >>> has_stability_limit(SGD(weights, lr=0.1, momentum=0.9))
+        True
+        >>> has_stability_limit(torch.optim.Rprop(weights))
+        False
+    """
+    return all(_rule(optimizer, group) is not None for group in optimizer.param_groups)
+
+
 def _preconditioner(optimizer: Optimizer, group: dict, p: Tensor, gradient: Tensor) -> Tensor:
     """What the optimizer divides a gradient by.
 

@@ -1,0 +1,241 @@
+"""A learning-rate schedule that provokes catapults, one after another."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from overparam._errors import NumericalError, expect
+from overparam.optim.stability import has_stability_limit
+
+# Part of the first loss below which a loss is not told from rounding.
+_ROUNDING = 1e-6
+
+Phase = Literal["warm up", "catapult", "cool down", "finished"]
+
+
+class CatapultScheduler(LRScheduler):
+    """Raise the learning rate above its critical value, wait for the catapult, and again.
+
+        warm up:   lr = rest · lr*                         for `warmup` steps
+        catapult:  lr = mult · lr*(now)                    until L > peak · L₀ and then L < L₀
+        cool down: lr = min(lr, rest · lr*(now))           for `cooldown` steps, and repeat
+
+    with lr* the critical learning rate, measured where a line says "now", and L₀ the loss before
+    the rate was raised (at least 10⁻⁶ of the first: below lies rounding). Every catapult leaves
+    a flatter model; for low-rank targets it also brings the features closer to the target's, and
+    lowers the test error.
+
+    Call ``step(loss)`` once per optimizer step, after it, with the loss on **all** of the data or
+    on a fixed part of it: the loss of a changing mini-batch rises and falls by itself. If the
+    loss has not risen within `patience` steps, lr* is measured again and the rate raised to it.
+
+    Args:
+        optimizer: Of a kind whose critical rate is known: see `has_stability_limit`. With
+            several groups, the fastest is set and the others keep their proportion.
+        critical_lr: Called without arguments; gives lr* at the present weights, for example
+            ``lambda: critical_learning_rate(model, x, y, loss, optimizer)``.
+        n_catapults: How many; then the rate stays where the last cool-down left it.
+        mult: How far above the critical rate. Between 1.2 and 1.35 events are controlled;
+            at 1.6 the second one can diverge, and from 2 on nothing returns.
+        rest: Part of the critical rate to warm up and cool down at.
+        warmup: Steps before the first event.
+        cooldown: Steps after each.
+        peak: Factor over L₀ that the loss must have passed for a rise to count.
+        patience: Steps to wait for a rise, and for its end.
+
+    Attributes:
+        phase: "warm up", "catapult", "cool down" or "finished".
+        n_done: Catapults that are over.
+        peaks: Largest loss over L₀ of each.
+
+    Raises:
+        ValueError: If the critical rate of the optimizer is not known, a number is out of range,
+            or every group has the rate 0. From `step`: if `critical_lr` gives no positive number.
+        TypeError: If `critical_lr` cannot be called.
+        NumericalError: From `step`: if the loss is not finite, or 10⁶ times the first.
+
+    Cost:
+        Two calls of `critical_lr` per catapult and one at the start; nothing else.
+
+    Example:
+        One weight on one input is linear, and never comes back by itself; two weights do:
+
+        >>> import torch
+        >>> from overparam.optim import critical_learning_rate
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(
+        ...     torch.nn.Linear(2, 64, bias=False), torch.nn.Linear(64, 1, bias=False)
+        ... )
+        >>> x, y, loss = torch.eye(2), torch.tensor([[1.0], [0.0]]), torch.nn.functional.mse_loss
+        >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> schedule = CatapultScheduler(
+        ...     sgd, lambda: critical_learning_rate(model, x, y, loss, sgd), n_catapults=2
+        ... )
+        >>> while schedule.phase != "finished":
+        ...     sgd.zero_grad()
+        ...     value = loss(model(x), y)
+        ...     value.backward()
+        ...     sgd.step()
+        ...     schedule.step(value.item())
+        >>> schedule.n_done
+        2
+
+    References:
+        Zhu, Liu, Radhakrishnan, Belkin (2023), arXiv:2306.04815: several catapults, and what
+        each does to features and test error. The protocol, its factors and its stopping rule
+        are ours.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        critical_lr: Callable[[], float],
+        *,
+        n_catapults: int = 4,
+        mult: float = 1.2,
+        rest: float = 0.5,
+        warmup: int = 20,
+        cooldown: int = 20,
+        peak: float = 1.5,
+        patience: int = 500,
+    ) -> None:
+        where = "CatapultScheduler"
+        expect(
+            isinstance(optimizer, Optimizer),
+            f"{where}(optimizer=...)",
+            "a torch optimizer",
+            type(optimizer).__name__,
+            error=TypeError,
+        )
+        expect(
+            has_stability_limit(optimizer),
+            f"{where}(optimizer=...)",
+            "an optimizer whose critical learning rate is known",
+            type(optimizer).__name__,
+            hint="use SGD, MaSS, Adam, AdamW, RMSprop or Adagrad, without maximize.",
+        )
+        expect(
+            callable(critical_lr),
+            f"{where}(critical_lr=...)",
+            "a function without arguments that measures the critical learning rate",
+            type(critical_lr).__name__,
+            hint="lambda: critical_learning_rate(model, x, y, loss, optimizer).",
+            error=TypeError,
+        )
+        expect(n_catapults >= 1, f"{where}(n_catapults=...)", "at least one", n_catapults)
+        expect(1 < mult < 2, f"{where}(mult=...)", "a factor between 1 and 2", mult)
+        expect(0 < rest < 1, f"{where}(rest=...)", "a part of the critical rate, in (0, 1)", rest)
+        expect(warmup >= 0, f"{where}(warmup=...)", "a number of steps ≥ 0", warmup)
+        expect(cooldown >= 0, f"{where}(cooldown=...)", "a number of steps ≥ 0", cooldown)
+        expect(peak > 1, f"{where}(peak=...)", "a factor above 1", peak)
+        expect(patience >= 1, f"{where}(patience=...)", "at least one step", patience)
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        expect(
+            all(math.isfinite(rate) and rate >= 0 for rate in rates) and max(rates) > 0,
+            f"{where}(optimizer=...)",
+            "finite learning rates, at least one of them positive",
+            rates,
+            hint="their proportion is what the schedule keeps; any scale will do.",
+        )
+        # The base class would take a step at once, and compute rates from an epoch number.
+        self.optimizer, self.critical_lr = optimizer, critical_lr
+        self.n_catapults, self.mult, self.rest = n_catapults, mult, rest
+        self.warmup, self.cooldown, self.peak, self.patience = warmup, cooldown, peak, patience
+        self.proportions = [rate / max(rates) for rate in rates]
+        self.phase: Phase = "warm up"
+        self.n_done, self.peaks = 0, list[float]()
+        self.last_epoch = self.waited = 0
+        self.first = self.level = self.highest = math.nan
+        self._set(self.rest * self._critical())
+
+    def step(self, loss: float) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take the loss after a step of the optimizer, and set the rate of the next.
+
+        Args:
+            loss: On all of the data, or on a fixed part of it.
+        """
+        value = float(loss)
+        expect(
+            math.isfinite(value) and not value > 1e6 * self.first,
+            "CatapultScheduler.step(loss=...)",
+            "a finite loss, below 10⁶ times the first",
+            value,
+            hint="the run diverged: start again with a smaller mult.",
+            error=NumericalError,
+        )
+        if math.isnan(self.first):
+            self.first = value
+        self.last_epoch += 1
+        self.waited += 1
+        if self.phase == "catapult":
+            self._follow(value)
+        elif self.phase != "finished" and self.waited >= self._pause():
+            self._raise(value)
+
+    def _raise(self, value: float) -> None:
+        """Begin an event at the present loss."""
+        self.highest, self.level = value, max(value, _ROUNDING * self.first)
+        self._enter("catapult", self.mult * self._critical())
+
+    def _follow(self, value: float) -> None:
+        """A step of an event: is it over, or has it not begun?"""
+        self.highest = max(self.highest, value)
+        risen = self.highest > self.peak * self.level
+        if risen and value < self.level:
+            self.n_done += 1
+            self.peaks.append(self.highest / self.level)
+            phase = "finished" if self.n_done == self.n_catapults else "cool down"
+            self._enter(phase, min(max(self._last_lr), self.rest * self._critical()))
+        elif self.waited >= self.patience:
+            # Too mild to be seen, or stuck above the level: from here, at today's critical rate.
+            self._raise(value)
+
+    def _pause(self) -> int:
+        return self.warmup if self.phase == "warm up" else self.cooldown
+
+    def _enter(self, phase: Phase, lr: float) -> None:
+        self.phase, self.waited = phase, 0
+        self._set(lr)
+
+    def _critical(self) -> float:
+        """The critical rate now, checked."""
+        value = float(self.critical_lr())
+        expect(
+            math.isfinite(value) and value > 0,
+            "CatapultScheduler(critical_lr=...)",
+            "a function that gives a positive number",
+            value,
+            hint="inf means that no output depends on the parameters, nan that the optimizer's "
+            "limit is not known.",
+        )
+        return value
+
+    def _set(self, lr: float) -> None:
+        for group, part in zip(self.optimizer.param_groups, self.proportions, strict=True):
+            group["lr"] = lr * part
+        self._last_lr: list[float] = [group["lr"] for group in self.optimizer.param_groups]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def get_lr(self) -> list[float | Any]:
+        """The rates of the groups, as they are."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `load_state_dict` needs, without the optimizer and `critical_lr`."""
+        left_out = ("optimizer", "critical_lr")
+        state = {key: value for key, value in self.__dict__.items() if key not in left_out}
+        return state | {"peaks": list(self.peaks)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved state; the optimizer's own holds the learning rates."""
+        expect(
+            len(state_dict["proportions"]) == len(self.optimizer.param_groups),
+            "CatapultScheduler.load_state_dict(...)",
+            f"a state for {len(self.optimizer.param_groups)} parameter groups",
+            len(state_dict["proportions"]),
+        )
+        self.__dict__.update(state_dict)
+        self.peaks = list(state_dict["peaks"])
+        self._set(max(state_dict["_last_lr"]))

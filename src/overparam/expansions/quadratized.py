@@ -1,0 +1,150 @@
+"""A network as its second Taylor polynomial in the parameters."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from overparam._errors import NumericalError, expect
+from overparam._model import (
+    as_function,
+    expect_deterministic,
+    expect_inputs,
+    expect_outputs,
+    n_examples,
+    undisturbed,
+)
+from overparam._types import Inputs
+from overparam.expansions.directional import second_directional
+from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
+
+
+class QuadratizedModel(DisplacedModel):
+    """What `quadratize` returns; its trainable parameters are the displacement δ = w − w0.
+
+    Attributes:
+        reference: A frozen copy of the model at w0.
+        displacement: δ, one tensor per trainable parameter of the model, in its order.
+    """
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        """f(w0; x) + ∇f(w0; x)·δ + ½ δᵀ∇²f(w0; x) δ, differentiable by δ and by x."""
+        x = called_with(args, kwargs)
+        along = second_directional(
+            "quadratize(model=...)", self.reference, self._point(), self._direction(), x
+        )
+        return along.value + along.first + along.second / 2
+
+
+def quadratize(model: nn.Module) -> QuadratizedModel:
+    """The second Taylor polynomial of a model around its present weights, as a module to train.
+
+        f_quad(w0 + δ; x) = f(w0; x) + ∇f(w0; x)·δ + ½ δᵀ∇²f(w0; x) δ,   δ = 0 at the start.
+
+    The Hessian is that of the **outputs**, one per example and output, not of a loss; it is
+    never formed. Everything else is as for `linearize`: w0 is a copy, only δ requires a
+    gradient, any optimizer trains it, and **weight decay pulls w to w0**. Where an activation
+    has a kink (ReLU) its second derivative is 0, as on either side of it; for a two-layer ReLU
+    network `freeze_gates` is the same polynomial at the cost of the network itself.
+
+    Args:
+        model: Any module, in the mode (evaluation, if it has dropout or batch norm) in which
+            it is to be expanded.
+
+    Returns:
+        A module called like the model, with the same outputs until δ moves.
+
+    Raises:
+        ValueError: If the model has no trainable parameter, or a layer in training mode that
+            mixes examples or draws random numbers. When it is called: if PyTorch cannot
+            differentiate a layer twice in forward mode.
+
+    Cost:
+        Twice the memory of the parameters; about four forward passes per call (a jvp of a
+        jvp), and a backward pass over these per backward.
+
+    Example:
+        w³ at w = 1 becomes 1 + 3 δ + 3 δ²:
+
+        >>> class Cube(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.w = torch.nn.Parameter(torch.tensor(1.0))
+        ...
+        ...     def forward(self, x):
+        ...         return self.w**3 * x
+        >>> quadratic = quadratize(Cube())
+        >>> _ = torch.nn.init.constant_(quadratic.displacement[0], 2.0)
+        >>> quadratic(torch.ones(1)).item()
+        19.0
+
+    References:
+        Zhu, Liu, Radhakrishnan, Belkin (2022), arXiv:2205.11787: this polynomial has the
+        catapults of a wide network, which its linearisation lacks.
+    """
+    expect_deterministic(model, "quadratize(model=...)")
+    return QuadratizedModel(model, "quadratize(model=...)")
+
+
+def quadratization_error(
+    model: nn.Module, reference_params: Mapping[str, Tensor], x: Inputs
+) -> float:
+    """How far the model's outputs are from its second Taylor polynomial at earlier parameters.
+
+        ‖f(w) − f_quad(w)‖₂ / √n,     f_quad expanded at w0,
+
+    over all outputs of all n examples; **outputs are summed, examples averaged**, as in
+    `linearization_error`. For a smooth model it is of third order in ‖w − w0‖: half the way,
+    an eighth of the error.
+
+    Args:
+        model: The model at w.
+        reference_params: w0 by name, as for `linearization_error`.
+        x: A batch of n examples.
+
+    Returns:
+        The error, ≥ 0, in the units of the outputs.
+
+    Raises:
+        ValueError: If `reference_params` names no parameter, one the model lacks, or one of
+            another shape; if `x` is empty or not finite.
+        NumericalError: If the outputs are not finite.
+
+    Cost:
+        About five forward passes; memory of two copies of the parameters.
+
+    Example:
+        From w = 1 to w = 3, w³ reaches 27 and its second polynomial 19:
+
+        >>> class Cube(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.w = torch.nn.Parameter(torch.tensor(3.0))
+        ...
+        ...     def forward(self, x):
+        ...         return self.w**3 * x
+        >>> quadratization_error(Cube(), {"w": torch.tensor(1.0)}, torch.ones(1))
+        8.0
+    """
+    where = "quadratization_error"
+    expect_inputs(x, f"{where}(x=...)")
+    expect_deterministic(model, f"{where}(model=...)")
+    start = earlier_params(f"{where}(reference_params=...)", model, reference_params)
+    now = {name: p.detach() for name, p in model.named_parameters() if name in start}
+    with undisturbed(model), torch.no_grad():
+        outputs = as_function(model)(now, x)
+        outputs = expect_outputs(outputs, n_examples(x), f"{where}(model=...)")
+        moved = {name: now[name] - start[name] for name in start}
+        along = second_directional(f"{where}(model=...)", model, start, moved, x)
+        gap = outputs - along.value - along.first - along.second / 2
+    error = float(torch.linalg.vector_norm(gap.double()))
+    expect(
+        math.isfinite(error),
+        f"{where}(model=...)",
+        "finite outputs at both points",
+        error,
+        hint="the training run that led here may have diverged.",
+        error=NumericalError,
+    )
+    return error / math.sqrt(n_examples(x))

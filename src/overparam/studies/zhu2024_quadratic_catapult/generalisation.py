@@ -1,0 +1,91 @@
+"""Best test loss of a network and of its Taylor polynomials, by learning rate."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from overparam.datasets.named import load
+from overparam.expansions.gate_frozen import freeze_gates
+from overparam.nets.mlp import ntk_mlp
+from overparam.tangents.empirical import empirical_ntk
+
+PAIRS = {"digits": (3, 8), "mnist": (3, 8), "cifar10": (0, 2)}  # the last: airplane and bird
+EVERY = 10  # steps between two looks at the test loss
+
+
+def two_classes(
+    data: str, n_train: int, n_test: int, draw: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Two classes as ±1, rows centred and scaled to norm √d; a random draw of the set."""
+    source = load(data)
+    x = np.concatenate([source.x_train, source.x_test]).reshape(
+        len(source.x_train) + len(source.x_test), -1
+    )
+    y = np.concatenate([source.y_train, source.y_test])
+    low, high = PAIRS[data]
+    kept = torch.as_tensor(np.flatnonzero((y == low) | (y == high)))
+    chosen = kept[torch.randperm(len(kept), generator=draw)[: n_train + n_test]].numpy()
+    rows = torch.as_tensor(x[chosen], dtype=torch.float32)
+    rows = rows - rows.mean(1, keepdim=True)
+    rows = math.sqrt(rows.shape[1]) * rows / rows.norm(dim=1, keepdim=True)
+    signs = torch.as_tensor(np.where(y[chosen] == low, -1.0, 1.0), dtype=torch.float32)[:, None]
+    return rows[:n_train], signs[:n_train], rows[n_train:], signs[n_train:]
+
+
+def best_test_losses(
+    data: str,
+    width: int,
+    n_train: int,
+    n_test: int,
+    steps: int,
+    factor: float,
+    draw: torch.Generator,
+) -> dict[str, Any]:
+    """Least test loss along gradient descent at `factor` times the critical rate, by model."""
+    x, y, x_test, y_test = two_classes(data, n_train, n_test, draw)
+    start = ntk_mlp([x.shape[1], width, 1], "relu", seed=draw)
+    lr = factor * n_train / float(torch.linalg.eigvalsh(empirical_ntk(start, x).double())[-1])
+    found: dict[str, Any] = {}
+    for name in ("linear", "quadratic", "network"):
+        frozen = freeze_gates(start)
+        function: Callable[[Tensor, Tensor], Tensor] = {
+            "linear": frozen.linear,
+            "quadratic": frozen,
+            "network": lambda inputs, gates, frozen=frozen: frozen.network(inputs),
+        }[name]
+        best, diverged = descend(function, frozen, (x, y), (x_test, y_test), lr, steps)
+        found |= {f"{name}_best": best, f"{name}_diverged": diverged}
+    return found
+
+
+def descend(
+    function: Callable[[Tensor, Tensor], Tensor],
+    frozen: nn.Module,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    lr: float,
+    steps: int,
+) -> tuple[float, bool]:
+    """Gradient descent on the mean square; best test loss, and whether it diverged."""
+    gates, test_gates = (frozen.gates(part[0]).float() for part in (train, test))  # pyright: ignore
+    optimizer = torch.optim.SGD([p for p in frozen.parameters() if p.requires_grad], lr=lr)
+    best = first = math.inf
+    for step in range(steps + 1):
+        loss = nn.functional.mse_loss(function(train[0], gates), train[1])
+        value = loss.item()
+        first = value if step == 0 else first
+        if not value <= 1e6 * first:
+            return best, True
+        if step % EVERY == 0:
+            with torch.no_grad():
+                best = min(
+                    best, float(nn.functional.mse_loss(function(test[0], test_gates), test[1]))
+                )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return best, False
