@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from overparam.dynamics import CleanPriorityStop, loss_mixture
 
@@ -84,7 +85,62 @@ def test_arms_above_chance_and_stops_after_a_fall():
 def test_the_first_epoch_and_a_few_hard_samples_do_not_arm():
     first, second = feed(CleanPriorityStop(10), [3.0, 3.0])
     assert (first.armed, second.armed) == (False, True)
-    assert not feed(CleanPriorityStop(10, least=0.25), [3.0, 3.0])[1].armed
+    assert not feed(CleanPriorityStop(10, least_suspects=0.25), [3.0, 3.0])[1].armed
+
+
+def test_with_a_random_share_it_decides():
+    # Suspects' losses far above chance, as on clean MNIST, do not arm without random labels.
+    hard = feed(CleanPriorityStop(10), [3.0] * 4, random_share=0.004)
+    assert not any(s.armed for s in hard)
+    assert hard[-1].noise_rate == pytest.approx(0.004)
+
+    # Nor do suspects of which few look random: 100 of 500 here, against 5 %.
+    assert not any(s.armed for s in feed(CleanPriorityStop(10), [3.0] * 4, random_share=0.05))
+
+    # The share stops it, not the losses, and the estimate is the largest since arming.
+    signal, seen = CleanPriorityStop(10), []
+    # It starts anew in the third epoch, where the loss still rises.
+    for loss, share in ((2.3, 0.9), (2.9, 0.3), (3.0, 0.2), (2.7, 0.21), (2.6, 0.19), (2.6, 0.17)):
+        seen += feed(signal, [loss], random_share=share)
+    assert [s.armed for s in seen] == [False, *[True] * 5]
+    assert [s.stop for s in seen] == [*[False] * 5, True]
+    assert seen[-1].noise_rate == pytest.approx(0.3)
+
+
+def test_a_regression_is_never_armed():
+    assert not any(s.armed for s in feed(CleanPriorityStop(None), [3.0, 1e6, 1.0]))
+
+
+def test_step_averages_over_the_epochs_in_which_a_sample_was_seen():
+    by_step, by_update = CleanPriorityStop(2), CleanPriorityStop(2)
+    epochs = np.random.default_rng(0).gamma(1.0, size=(5, 200))
+    epochs[1, ::3] = epochs[2, 1::5] = math.nan
+    epochs[:, 7] = math.nan
+    for t in range(5):
+        seen = epochs[: t + 1]
+        counts = np.isfinite(seen).sum(0)
+        means = np.where(counts > 0, np.nansum(seen, 0) / np.maximum(counts, 1), math.nan)
+        assert by_step.step(epochs[t]) == by_update.update(means, epochs[t])
+
+
+def test_step_refuses_another_number_of_samples():
+    signal = CleanPriorityStop(2)
+    signal.step(np.ones(5))
+    with pytest.raises(ValueError, match=r"CleanPriorityStop.step\(losses=...\)"):
+        signal.step(np.ones(6))
+
+
+def test_a_step_goes_on_from_a_file(tmp_path):
+    chance, noisy = math.log(2), two_groups() > 1
+    signal, copy = CleanPriorityStop(2), CleanPriorityStop(2)
+    for factor in (1.0, 1.5):
+        signal.step(np.where(noisy, factor * chance, 0.1))
+    torch.save(signal.state_dict(), tmp_path / "stop.pt")
+    copy.load_state_dict(torch.load(tmp_path / "stop.pt", weights_only=True))
+    losses = np.where(noisy, 1.2 * chance, 0.1)
+    found = copy.step(losses)
+    assert found == signal.step(losses)
+    assert found.stop
 
 
 def test_stop_stays():
@@ -131,7 +187,10 @@ def test_state_goes_on():
 @pytest.mark.parametrize(
     ("arguments", "where"),
     [({"num_classes": 1}, "num_classes"), ({"num_classes": 2, "arm": 0.9}, "arm"),
-     ({"num_classes": 2, "fall": 1.0}, "fall")],
+     ({"num_classes": 2, "fall": 1.0}, "fall"),
+     ({"num_classes": 2, "loss_fall": 0.0}, "loss_fall"),
+     ({"num_classes": 2, "least": 1.0}, "least"),
+     ({"num_classes": 2, "least_suspects": -0.1}, "least_suspects")],
 )  # fmt: skip
 def test_bad_arguments(arguments, where):
     with pytest.raises(ValueError, match=rf"CleanPriorityStop\({where}=...\)"):

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -97,7 +98,7 @@ def test_one_class_alone_is_no_error():
     scorer.update(logits, torch.zeros(30, dtype=torch.int64), torch.arange(30))
     signal = scorer.end_epoch()
     assert not signal.armed
-    assert math.isnan(scorer.noise_rate)
+    assert scorer.noise_rate == 0
     assert scorer.issues()["label_score"].isna().all()
 
 
@@ -152,6 +153,89 @@ def test_bad_batches_are_refused_and_leave_nothing(change, where):
     assert scorer.issues().equals(before)
 
 
+def test_soft_labels_ask_for_the_hard_ones():
+    logits, _, ids = batch()
+    with pytest.raises(ValueError, match="hard label each sample came with"):
+        LabelNoiseScorer(6, 4).update(logits, logits.softmax(1), ids)
+
+
+def test_a_regression_has_losses_only():
+    scorer = LabelNoiseScorer(60, None)
+    losses = torch.cat([torch.linspace(0.1, 0.2, 50), torch.linspace(5, 6, 10)])
+    for part in torch.randperm(60, generator=torch.Generator().manual_seed(0)).split(7):
+        scorer.update_losses(losses[part], part)
+    signal = scorer.end_epoch()
+    assert not signal.armed
+    assert signal.noise_rate == pytest.approx(1 / 6)
+    np.testing.assert_allclose(scorer.scores(), losses)
+    issues = scorer.issues()
+    assert issues["is_label_issue"].sum() == issues["is_label_issue"][50:].sum() == 10
+    assert (issues[["given_label", "predicted_label"]] == -1).all(axis=None)
+    with pytest.raises(ValueError, match="'mean_loss' without classes"):
+        scorer.scores("aum")
+    with pytest.raises(ValueError, match="call `update_losses`"):
+        scorer.update(torch.zeros(2, 1), torch.zeros(2), [0, 1])
+
+
+def test_alignment_is_averaged_and_turned_round():
+    scorer = LabelNoiseScorer(3, 2)
+    scorer.update_alignment(torch.tensor([1.0, -2.0]), [0, 1])
+    scorer.update_alignment(torch.tensor([3.0]), [0])
+    np.testing.assert_array_equal(scorer.scores("alignment"), [-2.0, 2.0, math.nan])
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (lambda: LabelNoiseScorer(3, 2).update_losses(torch.ones(1), [0]), "num_classes=None"),
+        (lambda: LabelNoiseScorer(3, None).update_losses(torch.ones(2, 1), [0, 1]), "losses=..."),
+        (lambda: LabelNoiseScorer(3, None).update_losses(torch.ones(1), [3]), r"ids=...\)"),
+        (lambda: LabelNoiseScorer(3, None).update_losses(torch.ones(2), [0]), r"ids=...\)"),
+        (lambda: LabelNoiseScorer(3, 2).update_alignment(torch.full((1,), math.nan), [2]), "NaN"),
+    ],
+)
+def test_bad_values_are_refused(call, where):
+    with pytest.raises(ValueError, match=where):
+        call()
+
+
+def test_ids_missing_in_an_epoch_keep_their_means():
+    scorer = LabelNoiseScorer(60, 4)
+    logits, labels, ids = batch(60)
+    scorer.update(logits, labels, ids)
+    before = scorer.scores()
+    scorer.end_epoch()
+    scorer.update(logits[:30], labels[:30], ids[:30])
+    np.testing.assert_allclose(scorer.scores(), before, rtol=1e-6)
+    assert np.isnan(scorer.epoch_losses()[30:]).all()
+    scorer.end_epoch()
+
+
+def test_issues_are_only_where_the_network_believes_another_label():
+    # Losses in two groups, but the given label is the first guess in both: no issue.
+    logits = torch.zeros(60, 3)
+    logits[:, 0] = torch.cat([torch.full((40,), 6.0), torch.full((20,), 0.1)])
+    scorer = LabelNoiseScorer(60, 3)
+    scorer.update(logits, torch.zeros(60, dtype=torch.int64), torch.arange(60))
+    assert (scorer.issues()["label_score"][40:] < 0.5).all()
+    assert not scorer.issues()["is_label_issue"].any()
+
+
+def test_the_table_is_cleanlabs():
+    # Names, types and order of Datalab(...).get_issues("label") in cleanlab 2.9.0.
+    scorer = LabelNoiseScorer(60, 4)
+    scorer.update(*batch(60))
+    table = scorer.issues()
+    assert table.dtypes.astype(str).to_dict() == {
+        "is_label_issue": "bool",
+        "label_score": "float64",
+        "given_label": "int64",
+        "predicted_label": "int64",
+        "score": "float64",
+    }
+    assert table.index.equals(pd.RangeIndex(60))
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"LabelNoiseScorer\(num_classes=...\)"):
         LabelNoiseScorer(10, 1)
@@ -196,6 +280,8 @@ def test_finds_wrong_labels_among_digits():
     issues = scorer.issues()
     assert wrong[issues["is_label_issue"]].mean() > 0.7
     assert issues["is_label_issue"][wrong].mean() > 0.9
+    # Random flips are counted better than suspects, some of which are merely hard.
+    assert signals[-1].noise_rate == pytest.approx(wrong.mean(), abs=0.03)
 
 
 def test_never_arms_on_right_labels():

@@ -17,8 +17,9 @@ from overparam.dynamics.clean_priority import (
     StopSignal,
     loss_mixture,
 )
+from overparam.dynamics.random_labels import random_label_share
 
-Method = Literal["mean_loss", "aum", "el2n"]
+Method = Literal["mean_loss", "aum", "el2n", "alignment"]
 _COLUMNS = ("count", "loss", "margin", "distance", "epoch_count", "epoch_loss")
 
 
@@ -28,20 +29,23 @@ class LabelNoiseScorer:
         mean_loss   (1/T) Σ_t −log p_t(given label)
         aum         −(1/T) Σ_t ( z_t[given] − max over the other labels of z_t )
         el2n        (1/T) Σ_t ‖ p_t − onehot(given) ‖₂
+        alignment   −(1/T) Σ_t ⟨∇ℓ_t, mean gradient⟩, from what `update_alignment` was given
 
     with z the logits and p their softmax, averaged over the T times a sample was seen. All
-    three are larger for a more suspicious label; the second is minus the area under the
-    margin. Samples never seen have `nan`.
+    are larger for a more suspicious label; the second is minus the area under the margin, of
+    logits and not of probabilities. Samples never seen have `nan`.
 
     Give `update` the logits of each batch as training produces them, or of a pass over the
-    training set in evaluation mode (better with strong augmentation or dropout), and call
-    `end_epoch` after each epoch. Stop updating where training should stop: a network that has
-    memorised its labels no longer tells which are wrong.
+    training set in evaluation mode (better with strong augmentation, dropout or batch norm),
+    and call `end_epoch` after each epoch. Stop updating where training should stop: a network
+    that has memorised its labels no longer tells which are wrong. With smoothed or mixed
+    targets, give the hard label that the sample came with.
 
     Args:
         n_samples: Size of the training set; ids run from 0 to n_samples − 1.
         num_classes: Number of classes, at least 2. With 2, a single logit per sample (of the
-            second class) is understood as well.
+            second class) is understood as well. `None` for a regression, or where only losses
+            are known: use `update_losses`; no margins, and no signal to stop.
         ignore_index: A label that marks samples to skip.
 
     Cost:
@@ -59,16 +63,24 @@ class LabelNoiseScorer:
         Dziugaite (2021), arXiv:2107.07075: EL2N. Column names of `issues` follow cleanlab.
     """
 
-    def __init__(self, n_samples: int, num_classes: int, *, ignore_index: int = -100) -> None:
+    def __init__(
+        self, n_samples: int, num_classes: int | None, *, ignore_index: int = -100
+    ) -> None:
         where = "LabelNoiseScorer"
         expect(n_samples >= 1, f"{where}(n_samples=...)", "at least one sample", n_samples)
-        expect(num_classes >= 2, f"{where}(num_classes=...)", "at least 2 classes", num_classes)
+        expect(
+            num_classes is None or num_classes >= 2,
+            f"{where}(num_classes=...)",
+            "at least 2 classes, or None for a regression",
+            num_classes,
+        )
+        self._stop = CleanPriorityStop(num_classes)
         self.n_samples, self.num_classes, self.ignore_index = n_samples, num_classes, ignore_index
         # One table, so that a batch is added to all sums at once.
         self._sums = torch.zeros(n_samples, len(_COLUMNS), dtype=torch.float64)
+        self._aligned = torch.zeros(n_samples, 2, dtype=torch.float64)
         self._given = torch.full((n_samples,), -1, dtype=torch.int64)
-        self._probabilities = torch.zeros(n_samples, num_classes)
-        self._stop = CleanPriorityStop(num_classes)
+        self._probabilities = torch.zeros(n_samples, num_classes or 0)
         self.signal: StopSignal | None = None
         self.epochs = 0
 
@@ -83,6 +95,7 @@ class LabelNoiseScorer:
         Args:
             logits: Outputs before the softmax.
             labels: Given labels, 0 … C−1 or `ignore_index`. The label of an id may not change.
+                Hard ones: where training mixes or smooths them, what it started from.
             ids: Positions in the training set.
 
         Raises:
@@ -110,14 +123,53 @@ class LabelNoiseScorer:
         self._probabilities.index_add_(0, ids, p)
         self._given[ids] = labels
 
+    def update_losses(self, losses: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
+        """Take the losses of a batch, where there are no logits: in a regression.
+
+        Args:
+            losses: One per sample, before any mean over the batch.
+            ids: Positions in the training set.
+
+        Raises:
+            ValueError: Shapes that do not fit, ids out of range, losses that are not finite,
+                or a scorer of classes, which needs logits. Nothing is recorded.
+        """
+        where = "LabelNoiseScorer.update_losses"
+        expect(
+            self.num_classes is None,
+            f"{where}(...)",
+            "a scorer with num_classes=None",
+            f"one of {self.num_classes} classes",
+            hint="give `update` the logits: margins and probabilities come from them.",
+        )
+        losses, ids = self._checked_values(where, "losses", losses, ids)
+        zero, one = torch.zeros_like(losses), torch.ones_like(losses)
+        rows = torch.stack([one, losses, zero, zero, one, losses], dim=1)
+        self._sums.index_add_(0, ids, rows)
+
+    def update_alignment(self, alignment: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
+        """Take what `gradient_alignment` measured, for the score "alignment".
+
+        Args:
+            alignment: Inner product of each sample's gradient with the mean one.
+            ids: Positions in the training set.
+
+        Raises:
+            ValueError: Shapes that do not fit, ids out of range, or numbers not finite.
+        """
+        where = "LabelNoiseScorer.update_alignment"
+        values, ids = self._checked_values(where, "alignment", alignment, ids)
+        self._aligned.index_add_(0, ids, torch.stack([values, torch.ones_like(values)], dim=1))
+
     def end_epoch(self, *, rho: float = math.nan) -> StopSignal:
         """Close an epoch: say whether to stop, and start averaging the next epoch's losses.
 
         Args:
             rho: ‖gradient of the others‖ / ‖gradient of the suspects‖, if it was measured.
         """
-        means, present = self.scores("mean_loss"), self.epoch_losses()
-        self.signal = self._stop.update(means, present, rho=rho)
+        self.signal = self._stop.update(
+            self.scores("mean_loss"), self.epoch_losses(), random_share=self.random_share, rho=rho
+        )
         self._sums[:, 4:] = 0
         self.epochs += 1
         return self.signal
@@ -127,22 +179,53 @@ class LabelNoiseScorer:
         return self._mean("epoch_loss", "epoch_count")
 
     def scores(self, method: Method = "mean_loss") -> Float[np.ndarray, " n"]:
-        """One number per sample, larger for a more suspicious label; `nan` if never seen."""
+        """One number per sample, larger for a more suspicious label; `nan` if never seen.
+
+        Args:
+            method: The mean loss is as good as any until training should stop; the margin is
+                as good then and lasts longer; alignment is for the first epochs.
+
+        Raises:
+            ValueError: Another name, or one that needs logits without classes.
+        """
+        methods = ["mean_loss", "aum", "el2n", "alignment"]
+        if method not in methods:
+            unknown(f"scores(method={method!r})", "a method", str(method), methods)
+        expect(
+            self.num_classes is not None or method in ("mean_loss", "alignment"),
+            f"scores(method={method!r})",
+            "'mean_loss' without classes",
+            method,
+        )
         if method == "mean_loss":
             return self._mean("loss")
         if method == "aum":
             return -self._mean("margin")
         if method == "el2n":
             return self._mean("distance")
-        unknown(f"scores(method={method!r})", "a method", str(method), ["mean_loss", "aum", "el2n"])
+        return (-self._aligned[:, 0] / self._aligned[:, 1]).numpy()
 
     def mixture(self, method: Method = "mean_loss") -> LossMixture:
         """The two groups the scores fall into, with each sample's posterior."""
         return loss_mixture(self.scores(method))
 
     @property
+    def random_share(self) -> float:
+        """Share of labels that look drawn at random by the mean predictions so far.
+
+        See `random_label_share`; `nan` with two classes, or before the first `update`.
+        """
+        return random_label_share(self._probabilities, self._given)
+
+    @property
     def noise_rate(self) -> float:
-        """Estimated share of wrong labels, `nan` if the scores do not split in two."""
+        """Estimated share of wrong labels.
+
+        What the last `end_epoch` said; before any, the share of samples that are suspects;
+        `nan` if the scores do not split in two. Plausible wrong labels are not in it.
+        """
+        if self.signal is not None:
+            return self.signal.noise_rate
         mixture = self.mixture()
         seen = int((self._sums[:, 0] > 0).sum())
         return math.nan if math.isnan(mixture.weight) else float(mixture.suspects.sum()) / seen
@@ -150,20 +233,27 @@ class LabelNoiseScorer:
     def issues(self, method: Method = "mean_loss") -> pd.DataFrame:
         """One row per sample, with cleanlab's column names.
 
+        It stands where cleanlab's own table of label issues does, as in
+        ``CleanLearning(...).fit(x, labels, label_issues=scorer.issues())``.
+
         Returns:
-            ``is_label_issue``, ``label_score`` (1 minus the posterior of the suspicious
-            component, in [0, 1], lower is worse; `nan` if unknown), ``given_label``,
-            ``predicted_label`` (that of the mean prediction; −1 if never seen), and our
-            ``score``. The index is the id.
+            ``is_label_issue`` (the sample is in the suspicious component, and the network,
+            averaged over its epochs, believes another label), ``label_score`` (1 minus the
+            posterior of that component, in [0, 1], lower is worse; `nan` if unknown),
+            ``given_label``, ``predicted_label`` (that of the mean prediction; −1 if never
+            seen), and our ``score``. The index is the id. Without classes both labels are −1.
         """
         mixture = self.mixture(method)
-        predicted = self._probabilities.argmax(1)
-        predicted[self._sums[:, 0] == 0] = -1
+        unseen = self._given < 0
+        predicted = torch.full_like(self._given, -1)
+        if self.num_classes is not None:
+            predicted = torch.where(unseen, -1, self._probabilities.argmax(1))
+        disagree = (predicted != self._given).numpy() | (self.num_classes is None)
         return pd.DataFrame(
             {
-                "is_label_issue": mixture.suspects,
+                "is_label_issue": mixture.suspects & disagree,
                 "label_score": 1 - mixture.posterior,
-                "given_label": self._given.numpy(),
+                "given_label": self._given.numpy().copy(),
                 "predicted_label": predicted.numpy(),
                 "score": self.scores(method),
             },
@@ -174,6 +264,7 @@ class LabelNoiseScorer:
         """Everything `load_state_dict` needs to go on exactly."""
         return {
             "sums": self._sums.clone(),
+            "aligned": self._aligned.clone(),
             "given": self._given.clone(),
             "probabilities": self._probabilities.clone(),
             "stop": self._stop.state_dict(),
@@ -187,12 +278,12 @@ class LabelNoiseScorer:
             ValueError: If it was saved for another number of samples or classes.
         """
         expect(
-            tuple(state["probabilities"].shape) == (self.n_samples, self.num_classes),
+            state["probabilities"].shape == self._probabilities.shape,
             "LabelNoiseScorer.load_state_dict(state)",
             f"a state of {self.n_samples} samples and {self.num_classes} classes",
             f"one of shape {tuple(state['probabilities'].shape)}",
         )
-        self._sums = state["sums"].clone()
+        self._sums, self._aligned = state["sums"].clone(), state["aligned"].clone()
         self._given = state["given"].clone()
         self._probabilities = state["probabilities"].clone()
         self._stop.load_state_dict(state["stop"])
@@ -201,6 +292,14 @@ class LabelNoiseScorer:
     def _checked(self, logits: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
         """The batch without ignored samples, or an error."""
         where = "LabelNoiseScorer.update"
+        expect(
+            self.num_classes is not None,
+            f"{where}(...)",
+            "a scorer of classes",
+            "one with num_classes=None",
+            hint="without classes there are only losses: call `update_losses`.",
+        )
+        assert self.num_classes is not None
         if self.num_classes == 2 and (logits.ndim == 1 or logits.shape[1:] == (1,)):
             second = logits.reshape(-1)
             logits = torch.stack([torch.zeros_like(second), second], dim=1)
@@ -211,7 +310,13 @@ class LabelNoiseScorer:
             tuple(logits.shape),
         )
         n = len(logits)
-        expect(labels.shape == (n,), f"{where}(labels=...)", f"shape ({n},)", tuple(labels.shape))
+        expect(
+            labels.shape == (n,),
+            f"{where}(labels=...)",
+            f"one class per sample, shape ({n},)",
+            f"shape {tuple(labels.shape)}",
+            hint="of soft or mixed targets give the hard label each sample came with.",
+        )
         expect(ids.shape == (n,), f"{where}(ids=...)", f"shape ({n},)", tuple(ids.shape))
         kept = labels != self.ignore_index
         if not bool(kept.all()):
@@ -250,6 +355,31 @@ class LabelNoiseScorer:
                 hint="ids must name the sample, not its place in the batch.",
             )
         return logits, labels, ids
+
+    def _checked_values(
+        self, where: str, name: str, values: Tensor, ids: Tensor | Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """One finite number per id, or an error."""
+        values = torch.as_tensor(values).detach().double().cpu()
+        ids = torch.as_tensor(ids).detach().cpu().long()
+        expect(values.ndim == 1, f"{where}({name}=...)", "one per sample", tuple(values.shape))
+        n = len(values)
+        expect(ids.shape == (n,), f"{where}(ids=...)", f"shape ({n},)", tuple(ids.shape))
+        inside = (ids >= 0) & (ids < self.n_samples)
+        expect(
+            inside.all(),
+            f"{where}(ids=...)",
+            f"positions from 0 to {self.n_samples - 1}",
+            ids[~inside].tolist()[:8],
+        )
+        finite = torch.isfinite(values)
+        expect(
+            finite.all(),
+            f"{where}({name}=...)",
+            "finite numbers",
+            f"NaN or inf for ids {ids[~finite].tolist()[:8]}",
+        )
+        return values, ids
 
     def _mean(self, column: str, count: str = "count") -> np.ndarray:
         """A column's total over the count, `nan` where that is 0."""

@@ -25,7 +25,6 @@ class LabelStream:
     Attributes:
         cost: Seconds per batch, as last measured; 0 before.
         seen: Batches taken.
-        skipped: Batches left out because the budget did not cover them.
     """
 
     def __init__(self, scorer: LabelNoiseScorer, budget: OverheadBudget) -> None:
@@ -33,7 +32,7 @@ class LabelStream:
         self.cost = self.spent = 0.0
         # Until the first fit: about what it takes, in seconds.
         self.fit_cost = 5e-3 + 2e-6 * scorer.n_samples
-        self.seen = self.skipped = 0
+        self.seen = 0
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
         self._size = self._blocks = 0
 
@@ -46,12 +45,14 @@ class LabelStream:
         books = budget.own - budget.booked - self.spent
         return (budget.max_overhead * budget.training - books) / 2 - self.spent
 
-    def affordable(self) -> bool:
-        """Whether the next batch may be taken; if not, it counts as skipped."""
-        if self.credit >= 0:
-            return True
-        self.skipped += 1
-        return False
+    def quota(self, steps: int) -> int:
+        """How many of the next `steps` batches may be taken."""
+        credit = self.credit
+        if credit < 0:
+            return 0
+        # Four make the first block, from which the cost is learnt.
+        covered = credit / self.cost if self.cost else 4.0
+        return int(min(covered + 1, steps))
 
     def take(
         self,
@@ -114,7 +115,7 @@ class LabelStream:
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs."""
         self.flush()
-        names = ("cost", "spent", "fit_cost", "seen", "skipped", "_blocks")
+        names = ("cost", "spent", "fit_cost", "seen", "_blocks")
         return {
             "scorer": self.scorer.state_dict(),
             **{name: getattr(self, name) for name in names},

@@ -8,7 +8,9 @@ Reference:
 Changed:
     Orderings are tested, since the paper's tables could not be established. The main setting is
     the target x₁x₂ of 30 normal inputs, 256 examples, a two-layer ReLU network of width 1024 in
-    NTK parametrisation, the mean of squares, trained until it is 10⁻³ (10⁻² on images); learning
+    NTK parametrisation, the mean of squares, trained until it is 10⁻³ (10⁻² on images). Seeds
+    draw networks and batches; the examples are one set, since with a new set for each seed the
+    gain of batches of 4 was 0.18 to 0.26 and that of four catapults 26 to 42 %. Learning
     rates are 0.7 of the full batch's critical rate for every batch size. A catapult is counted
     when the full loss passes twice its minimum over 25 steps. Optimizers are compared at width
     512 on x₁x₂, x₁x₂ + x₂x₃ and x₁x₂ + x₃x₄. On scikit-learn's digits the AGOP's alignment with a
