@@ -21,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 STAMP = VENV / "set-up-finished"
+ADDED = VENV / "integrations-installed"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -66,7 +67,6 @@ def set_up() -> None:
             f"x.py: cannot make {VENV} ({error}).\n"
             "Hint: it needs a folder one may write to and no other program running from it."
         )
-    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # torch alone and first: a companion that asks for "torch" then finds it there and
     # cannot pull in another build.
     torch = next(
@@ -75,7 +75,7 @@ def set_up() -> None:
         if line.startswith("torch==")
     )
     for packages in ([torch], ["-e", f"{HERE}[dev]"]):
-        if subprocess.call([*install, "-c", str(HERE / "constraints.txt"), *packages]):
+        if install(*packages):
             sys.exit(
                 f"x.py: pip could not install {' '.join(packages)} (its message is above).\n"
                 "Hint: check the connection or pip's configuration (PIP_INDEX_URL, PIP_PROXY, "
@@ -83,6 +83,23 @@ def set_up() -> None:
                 "matching version, try another Python: 3.11 is the one this is tested with."
             )
     STAMP.write_text(wanted)
+
+
+def install(*packages: str) -> int:
+    """Install into the environment what constraints.txt allows; pip's exit status."""
+    command = (str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    return subprocess.call([*command, "-c", str(HERE / "constraints.txt"), *packages])
+
+
+def add_integrations() -> None:
+    """The tools that a monitor reports to, once; without them their tests are skipped."""
+    if ADDED.exists():
+        return
+    print("x.py: adding the tools to test with (about 250 MB).", file=sys.stderr, flush=True)
+    if install("-e", f"{HERE}[dev,integrations]"):
+        print("x.py: without them their tests are skipped.", file=sys.stderr, flush=True)
+    else:
+        ADDED.touch()
 
 
 def run(*command: str) -> int:
@@ -100,6 +117,7 @@ def demo(*args: str) -> int:
 
 def test(*args: str) -> int:
     """Run every test."""
+    add_integrations()
     return run("-m", "pytest", *args)
 
 

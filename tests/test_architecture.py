@@ -15,15 +15,16 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("_errors", "_types"),
+    ("_errors", "_json", "_progress", "_types"),
     ("_model", "datasets"),
     ("linalg", "nets"),
     ("tangents",),
     ("expansions",),
     ("optim",),
     ("dynamics",),
-    ("diagnosis",),
+    ("diagnosis", "fitting", "integrations"),
     ("report", "studies"),
+    ("watch",),
     ("cli",),
     ("", "__main__"),
 )
@@ -31,10 +32,11 @@ RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 # These stand beside each other on linalg; only studies and the command line know them.
 SIDE = ("battery", "clustering", "federated", "kernels", "search", "transport")
 RANK |= dict.fromkeys(SIDE, RANK["tangents"])
-KNOW_SIDE = ("studies", "cli", "", "__main__")
+KNOW_SIDE = ("fitting", "studies", "cli", "", "__main__")
 # Allowed all the same, each for a reason.
 EXCEPTIONS = {
     ("diagnosis", "report"): "Diagnosis.report(path) hands its plain data to the page it ends in",
+    ("fitting", "report"): "TableFit.report(path), likewise",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
 REPORT_KNOWS = ("_errors", "report")

@@ -23,7 +23,8 @@ def x(tmp_path, monkeypatch):
     home.mkdir()
     (home / "pyproject.toml").write_text("[project]")
     (home / "constraints.txt").write_text("numpy==1\ntorch==2  # the build\n")
-    for name, path in (("HERE", ""), ("VENV", ".venv"), ("STAMP", ".venv/set-up-finished")):
+    places = {"HERE": "", "VENV": ".venv", "STAMP": ".venv/finished", "ADDED": ".venv/added"}
+    for name, path in places.items():
         monkeypatch.setattr(module, name, home / path)
     monkeypatch.setattr(module, "PYTHON", home / ".venv" / "python")
     module.calls, module.made, module.failing = [], [], ()
@@ -40,7 +41,8 @@ def x(tmp_path, monkeypatch):
         def create(self, folder):
             module.made.append(folder)
             folder.mkdir(exist_ok=True)
-            (folder / "set-up-finished").unlink(missing_ok=True)
+            for stamp in ("finished", "added"):
+                (folder / stamp).unlink(missing_ok=True)
             (folder / "python").touch()
 
     monkeypatch.setattr("subprocess.call", call)
@@ -173,6 +175,33 @@ def test_the_exit_status_is_the_task_s(x):
     x.set_up()
     x.failing = ("pytest",)
     assert x.main(["test"]) == 1
+
+
+def test_only_the_tests_need_the_tools_a_monitor_reports_to(x, capsys):
+    x.main(["demo"])
+    assert not any("integrations" in call[-1] for call in pip_calls(x))
+    x.main(["test"])
+    x.main(["test"])
+    added = [call for call in pip_calls(x) if "integrations" in call[-1]]
+    assert [call[-1] for call in added] == [f"{x.HERE}[dev,integrations]"]
+    assert "-c" in added[0]
+    assert "250 MB" in capsys.readouterr().err
+
+
+def test_without_those_tools_the_tests_run_all_the_same(x, capsys):
+    x.set_up()
+    x.failing = (f"{x.HERE}[dev,integrations]",)
+    assert x.main(["test"]) == 0
+    assert x.calls[-1][:2] == ["-m", "pytest"]
+    assert "tests are skipped" in capsys.readouterr().err
+    assert not x.ADDED.exists()
+
+
+def test_a_new_environment_needs_them_again(x):
+    x.main(["test"])
+    x.PYTHON.unlink()
+    x.main(["test"])
+    assert sum("integrations" in call[-1] for call in pip_calls(x)) == 2
 
 
 def test_check_reports_a_failure_of_any_tool_and_runs_them_all(x):

@@ -92,9 +92,7 @@ def diagnose(
 
     def model(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     """
-    for file in (json, html):
-        if file is not None and not file.parent.is_dir():
-            raise UsageError(f"there is no folder {file.parent} to write {file.name} into.")
+    expect_folders(json, html)
     command = shlex.join(["overparam", *_words])
     from overparam.diagnosis.command import run_diagnosis
 
@@ -111,10 +109,93 @@ def diagnose(
         print(f"page: {html}", file=sys.stderr)
 
 
+@app.command(no_args_is_help=True)
+def fit(
+    file: Annotated[
+        str, typer.Argument(help="FILE.csv, FILE.parquet or FILE.npz, or a name such as diabetes.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option(help="The column to predict; by default one called target, label, class, y."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression, if not as the target looks.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="rfm, or irkm for a few columns among many.")] = "rfm",
+    folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
+    baselines: Annotated[bool, typer.Option(help="Cross-validate the usual models too.")] = True,
+    seed: Annotated[int, typer.Option(help="Of folds and models.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Folds at a time; -1 means one per core.")] = 1,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the model into this folder, for `predict`.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers to this file.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write the page to this file.")
+    ] = None,
+) -> None:
+    """Cross-validate a model of a table's column, and say which columns it uses."""
+    expect_folders(json, html, save)
+    if task not in (None, "classification", "regression"):
+        raise UsageError(f"--task must be classification or regression, not {task}.")
+    from overparam._progress import Stages
+    from overparam.fitting.fit import fit as fit_table
+
+    with Stages() as progress:
+        found = fit_table(
+            file, target, task=task, model=model, number_of_folds=folds,  # pyright: ignore
+            compare_with_baselines=baselines, seed=seed, jobs=jobs, progress=progress,
+            command=shlex.join(["overparam", *_words]),
+        )  # fmt: skip
+    print(found.summary())
+    print()
+    print_table(
+        ["model", found.document["model"]["metric"], "seconds"],
+        [
+            [score["name"], f"{score['mean']:.4f}", f"{score['seconds']:.1f}"]
+            for score in sorted(found.document["scores"], key=lambda score: -score["mean"])
+        ],
+    )
+    if save is not None:
+        print(f"model: {found.model.save(save)}", file=sys.stderr)
+    if json is not None:
+        found.to_json(json)
+        print(f"numbers: {json}", file=sys.stderr)
+    if html is not None:
+        found.report(html)
+        print(f"page: {html}", file=sys.stderr)
+
+
+@app.command(no_args_is_help=True)
+def predict(
+    model: Annotated[Path, typer.Argument(help="The folder that `fit --save` wrote.")],
+    file: Annotated[Path, typer.Argument(help="FILE.csv or FILE.parquet with the same columns.")],
+    output: Annotated[
+        Path | None, typer.Option(help="FILE.csv to write; by default the terminal.")
+    ] = None,
+) -> None:
+    """Predict the rows of a table by a saved model; a column for the target is appended."""
+    expect_folders(output)
+    from overparam.datasets.tables import read_frame
+    from overparam.fitting.saved_model import load_model
+
+    saved = load_model(model)
+    frame = read_frame(file)
+    name = f"predicted {saved.target}"
+    predicted = frame.assign(**{name: saved.predict(frame)})
+    for index, known in enumerate(saved.class_names):
+        predicted[f"P({known})"] = saved.predict_proba(frame)[:, index]
+    predicted.to_csv(sys.stdout if output is None else output, index=False)
+    if output is not None:
+        print(f"predictions: {output}", file=sys.stderr)
+
+
 @app.command()
 def report(
     files: Annotated[
-        list[Path], typer.Argument(help="Written by diagnose or study.", metavar="FILE.json…")
+        list[Path], typer.Argument(help="Written by diagnose, fit or study.", metavar="FILE.json…")
     ],
     html: Annotated[Path, typer.Option("--html", help="Where the page goes.")] = Path(
         "report.html"
@@ -124,6 +205,26 @@ def report(
     from overparam.report.page import write_report
 
     print(f"page: {write_report(files, html)}", file=sys.stderr)
+
+
+@app.command(no_args_is_help=True)
+def watch(
+    run: Annotated[
+        Path, typer.Argument(help="What Monitor(file=...) writes; it may not exist yet.")
+    ],
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8321,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let other machines see the page.")
+    ] = False,
+) -> None:
+    """Follow a training run in the browser, while it goes on or afterwards."""
+    from overparam.watch.server import watch as serve
+
+    serve(
+        run, host=host, port=port, allow_remote=allow_remote,
+        announce=lambda url: print(f"{run}: {url} (Ctrl+C ends)", file=sys.stderr, flush=True),
+    )  # fmt: skip
 
 
 @study_app.command("list")
@@ -196,8 +297,8 @@ def run_studies(
     names: "Sequence[str]", size: str, json: Path | None, jobs: int, seed: int, store: Path | None
 ) -> list[dict[str, Any]]:
     """Run studies one after the other; print each one's claims and write its JSON at once."""
+    from overparam._json import to_json
     from overparam.studies._catalogue import load_study
-    from overparam.studies._document import to_json
     from overparam.studies._run import CellsFailed, run_study
 
     files = json_files(json, names)
@@ -234,6 +335,13 @@ def print_claims(document: dict[str, Any]) -> None:
             for claim in document["claims"]
         ],
     )
+
+
+def expect_folders(*files: Path | None) -> None:
+    """Raise for a file whose folder does not exist, before anything is computed."""
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent} to write {file.name} into.")
 
 
 def json_files(json: Path | None, names: "Sequence[str]") -> list[Path | None]:

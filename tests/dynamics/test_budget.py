@@ -155,3 +155,28 @@ def test_state_goes_on_and_the_pause_is_nobodys():
 def test_bad_limit(limit):
     with pytest.raises(ValueError, match=r"OverheadBudget\(max_overhead=...\)"):
         OverheadBudget(limit)
+
+
+def test_what_is_kept_back_is_not_spent():
+    clock = Clock()
+    budget = OverheadBudget(0.2, clock=clock, reserve=0.25)
+    budget.add("norms", cost=1.0)
+    _, worst = run(budget, clock, {"norms": 1.0}, 2000)
+    assert 0.13 < worst <= 0.15 + 1e-9
+
+
+def test_own_time_that_nobody_clocked_is_taken_off_training():
+    clock = Clock()
+    budget = OverheadBudget(0.5, clock=clock)
+    budget.enter()
+    budget.leave()
+    clock.now += 10.0
+    budget.enter(aside=1.0)
+    budget.leave()
+    assert (budget.training, budget.own) == (9.0, 1.0)
+
+
+@pytest.mark.parametrize("reserve", [-0.1, 1.0, math.nan])
+def test_a_reserve_is_a_part(reserve):
+    with pytest.raises(ValueError, match=r"OverheadBudget\(reserve=...\)"):
+        OverheadBudget(0.1, reserve=reserve)

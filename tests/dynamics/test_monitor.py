@@ -70,6 +70,7 @@ def test_history_has_a_row_per_step_and_every_number():
         "loss", "lr", "grad_norm", "weight_norm", "distance", "update_norm", "sharpness",
         "sharpness_limit", "stability_ratio", "batch_critical_lr", "loss_top", "loss_rest",
         "kernel_change", "agop_trace", "agop_alignment", "overhead",
+        *(f"eigenvalue_{j}" for j in range(1, 6)),
     }  # fmt: skip
     assert set(table.columns) == expected
     assert table.drop(columns=["update_norm", "overhead"]).notna().all().all()
@@ -227,7 +228,7 @@ def test_label_noise_is_scored_along_the_way():
     true = torch.randint(0, 4, (256,), generator=generator)
     x = centres[true] + torch.randn(256, 12, generator=generator)
     given = true.clone()
-    given[:40] = (true[:40] + 1) % 4
+    given[:40] = (true[:40] + torch.randint(1, 4, (40,), generator=generator)) % 4
     torch.manual_seed(0)
     model = nn.Linear(12, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -440,10 +441,26 @@ def test_wrong_kinds_of_arguments():
         monitor.step("0.1")
     with pytest.raises(ValueError, match=r"Monitor.step\(loss_value=...\)"):
         monitor.step(torch.zeros(3))
+    for batch in ({"x": 1}, (torch.zeros(2, 6),), ("a", "b")):
+        with pytest.raises(TypeError, match=r"Monitor.step\(batch=...\)"):
+            Monitor(model, MSE, optimizer).step(0.1, batch=batch)
+    with pytest.raises(TypeError, match=r"Monitor\(model=...\)"):
+        Monitor(lambda x: x, MSE, optimizer)
     for p in model.parameters():
         p.requires_grad_(False)
     with pytest.raises(ValueError, match="trainable parameters"):
         Monitor(model, MSE, optimizer)
+
+
+@pytest.mark.parametrize("spoil", [math.nan, math.inf, None], ids=["nan", "inf", "empty"])
+def test_a_bad_first_batch_is_not_what_everything_is_measured_on(spoil):
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    monitor = Monitor(model, MSE, optimizer, max_overhead=math.inf, probes=[Sharpness()])
+    bad = x[:0] if spoil is None else x * spoil
+    monitor.step(math.nan, batch=(bad, y[: len(bad)]))
+    train(model, x, y, optimizer, monitor, 3)
+    assert monitor.history["sharpness"].notna().tolist() == [False, True, True, True]
 
 
 def test_reading_the_record_includes_steps_not_yet_looked_at():

@@ -24,6 +24,22 @@ def read_table(
     return from_frame(frame, path.stem, where, target=target, task=task, seed=seed)
 
 
+def read_frame(path: Path) -> pd.DataFrame:
+    """The rows of a `.csv` or `.parquet` file as they stand, without a target.
+
+    Raises:
+        ValueError: If it cannot be read, or has another suffix.
+        FileNotFoundError: If there is no such file.
+    """
+    where = f"read_frame({str(path)!r})"
+    readers = {".csv": _read_csv, ".parquet": _read_parquet}
+    reader = readers.get(path.suffix.lower())
+    expect(reader is not None, where, "a file ending in .csv or .parquet", path.suffix or "none")
+    expect(path.is_file(), where, "a file", "none", error=FileNotFoundError)
+    assert reader is not None
+    return reader(path, where).rename(columns=str)
+
+
 def from_frame(
     frame: pd.DataFrame, name: str, where: str, *, target: str | None, task: Task | None, seed: int
 ) -> Dataset:

@@ -1,13 +1,12 @@
 """A diagnosis as the command line asks for it."""
 
-import sys
 from functools import partial
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from overparam._errors import UsageError, expect
+from overparam._progress import Stages
 from overparam.diagnosis.diagnose import diagnose, parse_budget
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.spec import load_spec
@@ -62,39 +61,8 @@ def run_diagnosis(
             raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
         optimizer = partial(torch.optim.SGD, lr=lr)
 
-    with _Progress() as progress:
+    with Stages() as progress:
         return diagnose(
             model, examples, chosen, optimizer, budget=budget, seed=seed, progress=progress,
             **options,
         )  # fmt: skip
-
-
-class _Progress:
-    """Stages on a terminal, one bar each; nothing where nobody watches."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-        self._stage = ""
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __call__(self, stage: str, done: float) -> None:
-        if stage != self._stage:
-            self._close()
-            self._stage = stage
-            self._bar = tqdm(
-                total=100, desc=f"{stage:>24}", leave=True, file=sys.stderr, disable=None,
-                bar_format="{desc} {bar:30} {elapsed}",
-            )  # fmt: skip
-        if self._bar is not None:
-            self._bar.update(max(0, round(100 * done) - self._bar.n))
-
-    def __exit__(self, *exception: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.update(max(0, 100 - self._bar.n))
-            self._bar.close()
-            self._bar = None

@@ -1,11 +1,12 @@
 """What a diagnosis is: plain data, in the form of the JSON it is stored as."""
 
 import json
-import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from overparam._json import strict
 
 Level = Literal["good", "info", "warning", "critical", "unknown"]
 
@@ -66,7 +67,7 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it: a number that is not finite becomes `None`."""
-        return _strict({"kind": "diagnosis", **asdict(self)})
+        return strict({"kind": "diagnosis", **asdict(self)})
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Everything as JSON text, also written to `path` if one is given."""
@@ -82,16 +83,3 @@ class Diagnosis:
         from overparam.report.page import write_report
 
         return write_report([self.to_dict()], Path(path))
-
-
-def _strict(value: Any) -> Any:
-    """A value without the numbers JSON has no word for."""
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _strict(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

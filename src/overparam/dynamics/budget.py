@@ -36,8 +36,10 @@ class OverheadBudget:
     Args:
         max_overhead: Own time allowed, as a fraction of training time; `math.inf` for no limit.
         clock: Seconds, monotone.
+        reserve: Part of the limit that is kept back, for costs that no clock sees.
 
     Attributes:
+        max_overhead: What is left of the limit.
         training: Seconds of training so far.
         own: Seconds of measuring so far.
         booked: Seconds of it that were booked by name; the rest went into keeping the books.
@@ -65,7 +67,11 @@ class OverheadBudget:
     """
 
     def __init__(
-        self, max_overhead: float, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        max_overhead: float,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        reserve: float = 0.0,
     ) -> None:
         expect(
             max_overhead > 0,
@@ -74,18 +80,26 @@ class OverheadBudget:
             max_overhead,
             hint="0.05 allows 5 %; math.inf sets no limit.",
         )
-        self.max_overhead, self.clock = max_overhead, clock
+        expect(0 <= reserve < 1, "OverheadBudget(reserve=...)", "a part in [0, 1)", reserve)
+        self.max_overhead, self.clock = max_overhead * (1 - reserve), clock
         self.training = self.own = self.booked = 0.0
         self._jobs: dict[str, _Job] = {}
         self._next: str | None = None
         self._entered = 0.0
         self._left: float | None = None
 
-    def enter(self) -> None:
-        """Training stops here."""
+    def enter(self, aside: float = 0.0) -> None:
+        """Training stops here; `aside` seconds of it were own time that nobody clocked."""
         self._entered = now = self.clock()
         if self._left is not None:
-            self.training += now - self._left
+            passed = now - self._left
+            self.own += min(aside, passed)
+            self.training += max(passed - aside, 0.0)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since `enter`."""
+        return self.clock() - self._entered
 
     def leave(self) -> None:
         """Training goes on from here."""
@@ -97,7 +111,7 @@ class OverheadBudget:
         """Seconds that may be spent now, the time since `enter` already taken off."""
         if math.isinf(self.max_overhead):
             return math.inf
-        return self.max_overhead * self.training - self.own - (self.clock() - self._entered)
+        return self.max_overhead * self.training - self.own - self.spent
 
     @property
     def overhead(self) -> float:

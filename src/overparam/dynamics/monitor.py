@@ -2,11 +2,12 @@
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -14,21 +15,26 @@ from overparam._errors import expect
 from overparam._types import Loss
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.events import CatapultCounter, Event, SpikeClassifier
+from overparam.dynamics.instruments import Instruments
 from overparam.dynamics.label_noise import LabelNoiseScorer
+from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import LossStream
+from overparam.dynamics.pace import Pace
 from overparam.dynamics.probes.input_gradients import InputGradients
 from overparam.dynamics.probes.kernel import KernelChange, LossSplit
 from overparam.dynamics.probes.label_noise import LabelStream
 from overparam.dynamics.probes.norms import Norms
-from overparam.dynamics.probes.probe import Probe, Scene
+from overparam.dynamics.probes.probe import Probe
 from overparam.dynamics.probes.sharpness import BatchCriticalRate, Sharpness
 from overparam.dynamics.record import Record
+from overparam.dynamics.record_file import RecordFile
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spike_watch import SpikeWatch
 from overparam.dynamics.subject import Batch, Forward, Scaler, Subject
 
-# Seconds that taking stock costs; it may take a fifth of the budget.
-_LOOK = 1e-5
+# Part of the budget for what measuring costs training afterwards, whose data it has driven out
+# of the caches: an eighth to a quarter of the time it takes itself, on small networks.
+_UNSEEN = 1 / 6
 
 
 class Monitor:
@@ -37,17 +43,24 @@ class Monitor:
     Call `step` after `backward` and before `optimizer.step()`, in any loop. Weights, gradients,
     buffers, random numbers and modes are left bit for bit as they are without it. Measurements
     run when the time they cost is covered by the share of the training time they are allowed,
-    so their intervals stretch by themselves; the loss and learning rate are kept at every step.
+    so their intervals stretch by themselves. Loss and learning rate are kept at every step,
+    unless steps are so short that even this takes more than half of the budget; then at every
+    third, fifth, … one.
+
+    In a distributed run only rank 0 measures, on the module inside `DistributedDataParallel`,
+    and never communicates; on other ranks a monitor does nothing.
 
     Names in `history`: ``loss``, ``lr`` (the largest of the groups); ``grad_norm``,
     ``weight_norm``, ``distance`` (from the parameters at construction), ``update_norm``;
     ``sharpness``, ``sharpness_limit``, ``stability_ratio`` (1 is the edge of stability of this
-    optimizer); ``batch_critical_lr``; ``loss_top``, ``loss_rest``; ``kernel_change``;
+    optimizer); ``batch_critical_lr``; ``loss_top``, ``loss_rest``, ``eigenvalue_1`` …;
+    ``kernel_change``;
     ``agop_trace``, ``agop_alignment``; ``noise_rate``, ``suspect_loss``, ``rho``, ``armed``;
     ``overhead``.
 
     Args:
-        model: The module that is trained; a compiled one is measured uncompiled.
+        model: The module that is trained; a compiled one is measured uncompiled, a
+            distributed one by the module inside.
         loss: `loss(outputs, targets)`, as training uses it.
         optimizer: The optimizer, over parameters of `model`.
         probes: What to measure; `None` means everything above.
@@ -57,6 +70,7 @@ class Monitor:
             every step. While the loss rises it may be exceeded, at most twofold.
         sink: Called as ``sink(numbers, step)`` with a flat dict of floats where something was
             measured; or an object with ``add_scalar(name, value, step)``.
+        file: Where to append the record as it grows, for `overparam watch` or another reader.
         n_classes: Number of classes and
         n_samples: size of the training set: given both, `step` needs `logits` and `ids`, and
             labels are scored (see `LabelNoiseScorer`).
@@ -70,15 +84,15 @@ class Monitor:
     Attributes:
         budget: The account of time.
         label_noise: The scorer, or `None`.
-        probes: The probes still in use; one that raises is dropped, with one warning.
 
     Raises:
         ValueError: An empty or non-finite probe batch, an optimizer over other parameters,
             a model without trainable ones, one of `n_classes` and `n_samples` without the
-            other.
+            other, a file in a folder that does not exist.
 
     Cost:
-        A few microseconds per step, plus the budget. Memory: one copy of the parameters for
+        The budget, which includes about 2 µs a step for keeping the loss. What it does not
+        include is what any call costs the caches. Memory: one copy of the parameters for
         ``distance`` and, between a measured step and the next, another.
 
     Example:
@@ -113,6 +127,7 @@ class Monitor:
         probe_batch: Batch | None = None,
         max_overhead: float = 0.05,
         sink: Sink | None = None,
+        file: Path | str | None = None,
         n_classes: int | None = None,
         n_samples: int | None = None,
         forward: Forward | None = None,
@@ -128,20 +143,24 @@ class Monitor:
             "both or neither",
             f"n_classes={n_classes}, n_samples={n_samples}",
         )
-        self._sink = None if sink is None else as_function(sink)
+        self._inert = _rank() > 0
+        self.budget = OverheadBudget(max_overhead, clock=clock, reserve=_UNSEEN)
         chosen = default_probes() if probes is None else probes
-        self.probes: dict[str, Probe] = {probe.name: probe for probe in chosen}
-        self.budget = OverheadBudget(max_overhead, clock=clock)
-        self.record = Record()
+        self._instruments = Instruments(chosen, self._subject, self.budget)
+        self._ledger = Ledger(
+            None if sink is None else as_function(sink),
+            None if file is None else RecordFile(file, self._subject.facts()),
+        )
         self._losses = LossStream()
+        self._pace = Pace(self.budget)
         self._watch = SpikeWatch(
             SpikeClassifier(), CatapultCounter(window, close=2.0, floor=0.05, noise=4.0)
         )
         self._labels: LabelStream | None = None
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)
-        self._step = self._next_look = 0
-        self._enlisted = False
+        self._batches = 1  # to score labels of, until the next look
+        self._step = 0
         self._awaiting: tuple[int, str] | None = None
 
     def step(
@@ -162,34 +181,50 @@ class Monitor:
             ids: Positions of the batch's examples in the training set; named in events.
             logits: Outputs of the batch, for label noise; they are copied.
         """
-        self.budget.enter()
+        if self._inert:
+            return
+        step, pace = self._step, self._pace
+        self._step = step + 1
+        if step < pace.until and not (logits is not None and self._batches) and not self._awaiting:
+            pace.light += 1
+            if step % pace.every == 0:
+                self._losses.push(step, loss_value, self._subject.rate(), ids)
+            return
+        pace.enter()
         try:
-            step = self._step
             self._losses.push(step, loss_value, self._subject.rate(), ids)
-            self._step = step + 1
+            pace.pushed(self.budget.spent)
             if self._awaiting is not None:
                 self._follow_up(batch)
             labels = self._labels
-            if labels is not None and logits is not None and labels.affordable():
+            if labels is not None and logits is not None and self._batches > 0:
+                self._batches -= 1
                 given = None if batch is None else batch[1]
-                self._guarded("label noise", lambda: labels.take(logits, given, ids))
-            if step >= self._next_look:
+                self._score(lambda: labels.take(logits, given, ids))
+            if step >= pace.until:
                 self._look(step, batch)
         finally:
             self.budget.leave()
 
     def epoch_end(self) -> None:
         """Close an epoch: update the label-noise signal."""
-        self.budget.enter()
+        labels = self._labels
+        if self._inert or labels is None:
+            return
+        self._pace.enter()
         try:
-            self._observe(wait=True)
-            labels = self._labels
-            if labels is not None:
-                self._publish(
-                    max(self._step - 1, 0), self._guarded("label noise", labels.end_epoch)
-                )
+            values = self._score(labels.end_epoch)
+            if values:
+                self._observe(wait=True)
+                self._publish(max(self._step - 1, 0), values)
         finally:
             self.budget.leave()
+
+    def close(self) -> None:
+        """Complete the record, and mark the run in the file as finished."""
+        if not self._inert:
+            self._observe(wait=True)
+            self._ledger.end(self._step)
 
     @property
     def events(self) -> list[Event]:
@@ -205,9 +240,19 @@ class Monitor:
         return self.record.table()
 
     @property
+    def record(self) -> Record:
+        """The same by column, as far as it has been looked at."""
+        return self._ledger.record
+
+    @property
     def overhead(self) -> float:
         """Own time as a fraction of training time, so far."""
         return self.budget.overhead
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        """The probes still in use, by name; one that raises is dropped, with one warning."""
+        return self._instruments.probes
 
     @property
     def label_noise(self) -> LabelNoiseScorer | None:
@@ -221,7 +266,7 @@ class Monitor:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._observe(wait=True)
+        self.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to go on exactly, in tensors and plain data."""
@@ -234,10 +279,10 @@ class Monitor:
             "budget": self.budget.state_dict(),
             "watch": self._watch.state_dict(),
             "labels": None if self._labels is None else self._labels.state_dict(),
-            "probes": {name: probe.state_dict() for name, probe in self.probes.items()},
-            "enlisted": self._enlisted,
+            "instruments": self._instruments.state_dict(),
             "awaiting": self._awaiting,
-            "next_look": self._next_look,
+            "pace": [self._pace.every, self._pace.until],
+            "batches": self._batches,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -257,75 +302,62 @@ class Monitor:
         self._subject.initial = {name: w.to(own[name]).clone() for name, w in saved.items()}
         self._subject.probe_batch = state["probe_batch"]
         self.record.load_state_dict(state["record"])
-        self.probes = {name: p for name, p in self.probes.items() if name in state["probes"]}
-        for name, probe in self.probes.items():
-            probe.load_state_dict(state["probes"][name])
-        self._enlisted = False
-        if state["enlisted"]:
-            self._enlist(1.0)
+        self._ledger.resume(self._step)
+        self._instruments.load_state_dict(state["instruments"])
         self.budget.load_state_dict(state["budget"])
         self._watch.load_state_dict(state["watch"])
         if self._labels is not None and state["labels"] is not None:
             self._labels.load_state_dict(state["labels"])
-        self._awaiting, self._next_look = state["awaiting"], state["next_look"]
+        self._awaiting, self._batches = state["awaiting"], state["batches"]
+        self._pace.every, self._pace.until = state["pace"]
 
     def _observe(self, *, wait: bool = False) -> None:
         """Take the losses that have arrived."""
         moments = self._losses.ready(wait=wait)
-        if not moments:
-            return
-        steps = [moment.step for moment in moments]
-        self.record.extend("loss", steps, [moment.loss for moment in moments])
-        self.record.extend("lr", steps, [moment.rate for moment in moments])
-        if not self._watch.calm(moments):
-            for moment in moments:
-                self._announce(self._watch.observe(moment))
+        if moments:
+            self._ledger.losses(moments)
+            if not self._watch.calm(moments):
+                for moment in moments:
+                    self._ledger.events(self._watch.observe(moment))
+                self._ledger.rising(self._watch.pending())
+        if wait:
+            self._ledger.flush()
 
     def _look(self, step: int, batch: Batch | None) -> None:
         """Take stock, and run the probes that are wanted or due, and covered."""
+        start, booked = self.budget.spent, self.budget.booked
         self._observe()
-        if not self._enlisted:
-            self._subject.keep_probe_batch(batch)
+        self._subject.keep_probe_batch(batch)
+        if not self._instruments.enlisted:
             if self.budget.training == 0 and not math.isinf(self.budget.max_overhead):
                 return  # nothing is known yet about how long a step takes
-            self._enlist(self.budget.training / max(step, 1), batch)
+            self._instruments.enlist(self.budget.training / max(step, 1), batch)
         if math.isfinite(self.record.last("loss")):
             for name in sorted(self._watch.wanted & self.probes.keys()):
                 if self.budget.may_borrow(name):
                     self._measure(name, step, batch, urgent=True)
             while (name := self.budget.due(step)) is not None:
                 self._measure(name, step, batch, urgent=False)
-        self._next_look = step + (1 if self._watch.rising else self._stride(step))
-
-    def _stride(self, step: int) -> int:
-        """Steps until the next look: very short ones leave no time to look at each."""
-        if math.isinf(self.budget.max_overhead):
-            return 1
-        granted = self.budget.max_overhead * self.budget.training / (step + 1)
-        return max(1, min(16, math.ceil(5 * _LOOK / granted))) if granted > 0 else 16
-
-    def _enlist(self, step_seconds: float, batch: Batch | None = None) -> None:
-        """Enter the probes in the budget, at costs guessed from the time of a step."""
-        scene = self._subject.scene(batch)
-        for name, probe in self.probes.items():
-            cost = probe.relative_cost(scene) * step_seconds
-            self.budget.add(name, cost=cost, share=probe.share, every=probe.every)
-        self._enlisted = True
+        labels, budget = self._labels, self.budget
+        took = budget.spent - start - (budget.booked - booked)
+        books = budget.own - booked - (0.0 if labels is None else labels.spent)
+        self._pace.looked(step, took, books, hurry=self._watch.rising)
+        if labels is not None:
+            self._batches = labels.quota(self._pace.until - step)
 
     def _measure(self, name: str, step: int, batch: Batch | None, *, urgent: bool) -> None:
         """Run one probe, record and publish its numbers, and book its time."""
         self._subject.synchronize()
-        start = self.budget.clock()
-        probe, scene = self.probes[name], self._subject.scene(batch, urgent=urgent)
-        values = self._guarded(name, lambda: self._isolated(probe, scene))
+        start, probe = self.budget.clock(), self.probes[name]
+        values = self._instruments.measure(name, batch, urgent=urgent)
         self._watch.wanted.discard(name)
         if values:
             self._awaiting = (step, name) if probe.follows_up else self._awaiting
             if isinstance(probe, LossSplit) and probe.quadratic is not None:
                 self._watch.quadratic = probe.quadratic
             self._publish(step, values)
-            context = {"lr": self.record.last("lr"), "loss": self.record.last("loss")}
-            self._announce(self._watch.note({**values, **context}))
+            self._ledger.events(self._watch.note({**values, **self._ledger.now()}))
+            self._ledger.rising(self._watch.pending())
         self._subject.synchronize()
         if name in self.probes:
             self.budget.ran(name, step, self.budget.clock() - start)
@@ -335,60 +367,25 @@ class Monitor:
         assert self._awaiting is not None
         step, name = self._awaiting
         self._awaiting = None
-        if name in self.probes:
-            scene = self._subject.scene(batch)
-            self._publish(step, self._guarded(name, lambda: self.probes[name].after_step(scene)))
+        self._publish(step, self._instruments.after_step(name, batch))
 
-    def _isolated(self, probe: Probe, scene: Scene) -> dict[str, float]:
-        """A measurement that leaves no trace."""
-        if probe.passive:
-            return probe.measure(scene)
-        with self._subject.isolated():
-            return probe.measure(scene)
-
-    def _guarded(
-        self, name: str, measure: Callable[[], Mapping[str, float] | None]
-    ) -> Mapping[str, float]:
-        """Numbers, or none and one warning, and what failed is not used again."""
-        try:
-            return measure() or {}
-        except Exception as problem:
-            self.probes.pop(name, None)
-            self.budget.remove(name)
-            if name == "label noise":
-                self._labels = None
-            elif name == "sink":
-                self._sink = None
-            warnings.warn(
-                f"the monitor's {name!r} is switched off after {type(problem).__name__}: {problem}",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-            return {}
+    def _score(self, score: Callable[[], Mapping[str, float] | None]) -> Mapping[str, float]:
+        """Do something about labels; if it fails, do no more."""
+        values = self._instruments.guarded("label noise", score)
+        if values is None:
+            self._labels = None
+        return values or {}
 
     def _publish(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers and hand them on."""
-        if not values:
-            return
-        values = {name: float(value) for name, value in values.items()}
-        self.record.add(step, values)
-        self.record.put("overhead", step, self.budget.overhead)
-        both = {"loss": self.record.last("loss"), "lr": self.record.last("lr")}
-        self._send({**both, **values}, step)
+        if values:
+            self._ledger.numbers(step, values, self.budget.overhead)
 
-    def _announce(self, events: list[Event]) -> None:
-        for event in events:
-            self._send({f"spike/{event.kind}": event.spike.peak_ratio}, event.step)
 
-    def _send(self, numbers: dict[str, float], step: int) -> None:
-        """Hand numbers to the sink, if there is one."""
-        sink = self._sink
-        if sink is not None:
-
-            def send() -> None:
-                sink(numbers, step)
-
-            self._guarded("sink", send)
+def _rank() -> int:
+    """Of this process in a distributed run; 0 elsewhere."""
+    group = torch.distributed
+    return group.get_rank() if group.is_available() and group.is_initialized() else 0
 
 
 def default_probes() -> list[Probe]:

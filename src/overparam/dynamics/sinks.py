@@ -46,3 +46,13 @@ def as_function(sink: Sink) -> SinkFunction:
         error=TypeError,
     )
     return sink  # pyright: ignore[reportReturnType]
+
+
+def finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    """The numbers that are neither NaN nor infinite: many tools fail on others.
+
+    Example:
+        >>> finite({"sharpness": 3.0, "sharpness_limit": math.inf})
+        {'sharpness': 3.0}
+    """
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -21,11 +21,14 @@ class SpectralSplit:
         top: Part in the top eigenvectors.
         rest: Part in the others.
         quadratic: Whether the loss is a squared error, for which the parts are exact.
+        eigenvalues: Of the top eigenvectors, the largest first: of K for a squared error, of
+            H^½ K H^½ for another loss. Empty where the loss does not depend on the outputs.
     """
 
     top: float
     rest: float
     quadratic: bool
+    eigenvalues: tuple[float, ...] = ()
 
     @property
     def total(self) -> float:
@@ -118,20 +121,22 @@ def spectral_loss_split(
     if root is not None:
         blocks = torch.einsum("iab,ijbc,jcd->ijad", root, blocks, root)
     matrix = blocks.permute(0, 2, 1, 3).reshape(n * c, n * c)
-    vectors = _top_eigenvectors(matrix, s)
+    values, vectors = _top_eigenvectors(matrix, s)
     parts = vectors.T @ residual.detach().reshape(-1).to(vectors)
     share = min(float(parts.double().square().sum()) / squared, 1.0)
-    return SpectralSplit(share * total, (1 - share) * total, quadratic)
+    return SpectralSplit(share * total, (1 - share) * total, quadratic, tuple(values.tolist()))
 
 
-def _top_eigenvectors(matrix: Tensor, s: int) -> Tensor:
-    """Orthonormal columns that span the top s eigenvectors."""
+def _top_eigenvectors(matrix: Tensor, s: int) -> tuple[Tensor, Tensor]:
+    """The s largest eigenvalues in descending order, and orthonormal columns to them."""
     size = len(matrix)
     if size <= 64 or s > size // 8:
-        return torch.linalg.eigh(matrix.double())[1][:, -s:]
-    return top_eigenpairs(
+        values, vectors = torch.linalg.eigh(matrix.double())
+        return values[-s:].flip(0), vectors[:, -s:].flip(1)
+    pairs = top_eigenpairs(
         lambda v: matrix @ v, size, s, dtype=matrix.dtype, device=matrix.device, tolerance=1e-4
-    ).vectors
+    )
+    return pairs.values, pairs.vectors
 
 
 class _Curvature:

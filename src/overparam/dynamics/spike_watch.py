@@ -142,7 +142,7 @@ class SpikeWatch:
         assert self._rise is not None
         rise = self._rise
         rise.ended = step
-        recovered = None if lost else self.counter.length
+        recovered = None if lost else step - rise.spike.step
         rise.spike = replace(
             rise.spike, peak_ratio=self._peak_ratio(), steps_to_recover=recovered, diverged=lost
         )

@@ -1,7 +1,8 @@
 """What a monitor watches: a model in training, with its loss, optimizer and probe batch."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -55,9 +56,12 @@ class Subject:
             type(model).__name__,
             error=TypeError,
         )
-        module = getattr(model, "_orig_mod", model)
+        module = bare(model)
         self.model = module if forward is None else _Adapted(module, forward)
         params = trained(self.model)
+        # By name, since importing what defines them takes a while.
+        kinds = {type(part).__name__ for part in (*params.values(), *module.modules())}
+        self.sharded = not kinds.isdisjoint(("DTensor", "FullyShardedDataParallel"))
         expect(params, "Monitor(model=...)", "a model with trainable parameters", "none")
         members = {id(p) for group in optimizer.param_groups for p in group["params"]}
         expect(
@@ -72,8 +76,18 @@ class Subject:
             expect_inputs(probe_batch[1], "Monitor(probe_batch=...)", n_examples(probe_batch[0]))
         self.loss, self.optimizer, self.seed = loss, optimizer, seed
         self.probe_batch, self.grad_scale = probe_batch, grad_scale
-        self.initial = {name: p.detach().clone() for name, p in params.items()}
+        kept = {} if self.sharded else params
+        self.initial = {name: p.detach().clone() for name, p in kept.items()}
         self.device = next(iter(params.values())).device
+
+    def facts(self) -> dict[str, Any]:
+        """What is trained, for the head of a record."""
+        module = self.model.module if isinstance(self.model, _Adapted) else self.model
+        return {
+            "model": type(module).__name__,
+            "parameters": sum(p.numel() for p in trained(module).values()),
+            "optimizer": type(self.optimizer).__name__,
+        }
 
     def rate(self) -> float:
         """Largest learning rate of the optimizer's groups."""
@@ -101,9 +115,18 @@ class Subject:
         )  # fmt: skip
 
     def keep_probe_batch(self, batch: Batch | None) -> None:
-        """Make a copy of the first batch the probe batch, unless there is one."""
-        if self.probe_batch is None and batch is not None:
-            self.probe_batch = _copied(batch[0]), batch[1].detach().clone()
+        """Make a copy of the first finite batch the probe batch, unless there is one."""
+        if self.probe_batch is not None or batch is None:
+            return
+        where = "Monitor.step(batch=...)"
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        expect(pair, where, "a pair (inputs, targets)", type(batch).__name__, error=TypeError)
+        try:
+            expect_inputs(batch[0], where)
+            expect_inputs(batch[1], where, n_examples(batch[0]))
+        except ValueError:
+            return  # training may get over a bad batch, and the next will do
+        self.probe_batch = _copied(batch[0]), batch[1].detach().clone()
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
@@ -115,6 +138,7 @@ class Subject:
             undisturbed(self.model, evaluation=True),
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
+            _uncompiled(),
         ):
             for p in self.model.parameters():
                 p.grad = None
@@ -124,6 +148,23 @@ class Subject:
         """Wait for the device, so that the clock reads what has been computed."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The user's module inside those that compile it or spread it over processes."""
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod  # pyright: ignore[reportAssignmentType]
+        elif type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
+            model = model.module  # pyright: ignore[reportAssignmentType]
+        else:
+            return model
+
+
+def _uncompiled() -> AbstractContextManager:
+    """Run compiled modules and functions as they were written: forward mode needs that."""
+    loaded = "torch._dynamo" in sys.modules  # if not, nothing has been compiled
+    return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
 
 
 class _Adapted(nn.Module):

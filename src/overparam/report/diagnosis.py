@@ -1,6 +1,5 @@
 """What a diagnosis's part of the page shows, as plain data for its template."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,29 +8,23 @@ from overparam.report.events import event_table
 from overparam.report.figures.diagnosis import diagnosis_figures
 from overparam.report.figures.figure import Table, leading
 from overparam.report.images import grey_image
-from overparam.report.numbers import count, duration, number, percent
+from overparam.report.numbers import duration, number, percent
 from overparam.report.series import read_series
+from overparam.report.statements import outcome, statement_rows
 
-LEVELS = {
-    "critical": ("Critical", "critical"),
-    "warning": ("Warning", "warnings"),
-    "unknown": ("Cannot tell", "cannot tell"),
-    "info": ("Note", "notes"),
-    "good": ("Good", "good"),
-}
 LONGEST_LIST = 50
 
 
 def diagnosis_view(document: Mapping) -> dict[str, Any]:
     """Everything the template of a diagnosis fills in."""
-    statements = _statements(document["statements"] or [])
+    statements = statement_rows(document["statements"] or [])
     return {
         "template": "diagnosis.html.j2",
         "kind": "Diagnosis",
         "title": _title(document),
         "facts": _facts(document),
         "statements": statements,
-        "outcome": _outcome(statements),
+        "outcome": outcome(statements),
         "settings": settings(document["advice"]),
         "figures": diagnosis_figures(document),
         "events": event_table(document["events"]),
@@ -75,31 +68,6 @@ def _facts(document: Mapping) -> list[str]:
 
 
 _PARTS = (("train", "training"), ("test", "test"))
-
-
-def _statements(statements: list[Mapping]) -> list[dict]:
-    """The statements by severity, each with its level in words."""
-    order = list(LEVELS)
-    rows = []
-    for statement in statements:
-        level = str(statement.get("level"))
-        level = level if level in LEVELS else "info"
-        name = str(statement.get("name") or "").replace("_", " ").capitalize()
-        shown = {"name": name, "level": level, "word": LEVELS[level][0]}
-        rows.append(
-            {**dict.fromkeys(("text", "value", "threshold", "action")), **statement, **shown}
-        )
-    return sorted(rows, key=lambda row: order.index(row["level"]))
-
-
-def _outcome(statements: list[dict]) -> list[tuple[str, str]]:
-    """How many statements there are of each level, worst first, as (level, words)."""
-    amounts = Counter(statement["level"] for statement in statements)
-    return [
-        (level, count(amounts[level], one.lower(), several))
-        for level, (one, several) in LEVELS.items()
-        if amounts[level]
-    ]
 
 
 def _suspects(suspects: list[Mapping] | None) -> dict[str, Any] | None:

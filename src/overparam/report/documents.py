@@ -8,7 +8,7 @@ from typing import Any
 
 from overparam._errors import expect, unknown
 
-KINDS = ("diagnosis", "study")
+KINDS = ("diagnosis", "fit", "study")
 _SECTIONS = {
     "diagnosis": {
         "environment": Mapping,
@@ -19,6 +19,14 @@ _SECTIONS = {
         "statements": list,
         "events": list,
         "suspects": list,
+    },
+    "fit": {
+        "environment": Mapping,
+        "model": Mapping,
+        "data": Mapping,
+        "series": Mapping,
+        "scores": list,
+        "statements": list,
     },
     "study": {"environment": Mapping, "series": Mapping, "claims": list},
 }
@@ -31,13 +39,13 @@ def read_documents(source: Path | str | Mapping) -> list[dict]:
     how the documents spell "not measured".
 
     Raises:
-        ValueError: If a file cannot be read, is not JSON, or holds something that is neither a
-            diagnosis nor a study. The message names the file.
+        ValueError: If a file cannot be read, is not JSON, or holds something that is no
+            diagnosis, fit or study. The message names the file.
     """
     if isinstance(source, Mapping):
         return [_document(source, "render(documents=...)")]
     where = f"write_report({str(source)!r}, ...)"
-    expected = "a JSON file written by `overparam diagnose` or `overparam study run`"
+    expected = "a JSON file written by `overparam diagnose`, `fit` or `study run`"
     try:
         content = json.loads(Path(source).read_text(encoding="utf-8"))
     except OSError as error:
@@ -95,7 +103,8 @@ def _check_columns(name: str, entry: Mapping, where: str) -> None:
 
 def _evident_kind(content: Mapping) -> str:
     """The kind of a document that leaves it out, by the key only that kind has."""
-    return "study" if "study" in content else "diagnosis" if "advice" in content else "missing"
+    only = {"study": "study", "advice": "diagnosis", "scores": "fit"}
+    return next((kind for key, kind in only.items() if key in content), "missing")
 
 
 def _what(value: Any) -> str:

@@ -18,10 +18,11 @@ from overparam._errors import expect
 from overparam.report.diagnosis import diagnosis_view
 from overparam.report.documents import read_documents
 from overparam.report.figures.legend import legend
+from overparam.report.fit import fit_view
 from overparam.report.numbers import MISSING, number
 from overparam.report.study import study_view
 
-VIEWS = {"diagnosis": diagnosis_view, "study": study_view}
+VIEWS = {"diagnosis": diagnosis_view, "fit": fit_view, "study": study_view}
 
 
 def render(documents: Sequence[Mapping]) -> str:
@@ -31,14 +32,14 @@ def render(documents: Sequence[Mapping]) -> str:
     content security policy admits no others. Text of the documents is shown, never interpreted.
 
     Args:
-        documents: Diagnoses and studies, as read from their JSON; ``"kind"`` tells which. `None`
+        documents: Diagnoses, fits and studies, read from their JSON; ``"kind"`` tells which. `None`
             stands for what was not measured; sections without numbers are left out.
 
     Returns:
         The page, about 5 MB, of which Plotly is all but a little.
 
     Raises:
-        ValueError: If there is no document, or one is neither a diagnosis nor a study.
+        ValueError: If there is no document, or one is none of these.
 
     Cost:
         Under a second, dominated by Plotly's size.
@@ -48,7 +49,7 @@ def render(documents: Sequence[Mapping]) -> str:
         >>> "2 + 2 = 4 &lt;within 1e-9&gt;" in page
         True
     """
-    expect(documents, "render(documents=...)", "at least one diagnosis or study", "none")
+    expect(documents, "render(documents=...)", "at least one diagnosis, fit or study", "none")
     checked = [document for source in documents for document in read_documents(source)]
     return _page([VIEWS[document["kind"]](document) for document in checked])
 
@@ -64,7 +65,7 @@ def write_report(sources: Sequence[Path | str | Mapping], path: Path | str) -> P
         `path`.
 
     Raises:
-        ValueError: If a source cannot be read or is no diagnosis or study, or the
+        ValueError: If a source cannot be read or is no diagnosis, fit or study, or the
             folder does not exist; nothing is written.
         OSError: If the page cannot be written.
     """

@@ -1,8 +1,8 @@
 """Published claims, one file per paper, each checked by computing it."""
 
+from overparam._json import to_json
 from overparam.studies._catalogue import load_study, study_header, study_names
 from overparam.studies._claims import SIZES, VERDICTS, Claim, Range
-from overparam.studies._document import to_json
 from overparam.studies._figures import figure, line_of_means
 from overparam.studies._headers import Header
 from overparam.studies._run import CellsFailed, run_study

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect
+from overparam._json import strict
 from overparam.studies._catalogue import load_study
-from overparam.studies._document import environment, strict
+from overparam.studies._document import environment
 from overparam.studies._fingerprint import fingerprint
 from overparam.studies._parallel import outcomes
 from overparam.studies._store import CellStore, Stored

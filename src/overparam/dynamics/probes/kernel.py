@@ -22,6 +22,7 @@ from overparam.tangents.spectrum import kernel_change
 class LossSplit(Probe):
     """The probe batch's loss in the top s eigenvectors of the tangent kernel, and the rest.
 
+    `eigenvalue_1`, … are the eigenvalues of those, as `spectral_loss_split` defines them.
     On as many examples of the probe batch as keep the kernel at `size` outputs; a model with
     more outputs than that per example is not measured.
 
@@ -52,7 +53,8 @@ class LossSplit(Probe):
         s = min(self.s, n * outputs)
         split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
         self.quadratic = split.quadratic
-        return {"loss_top": split.top, "loss_rest": split.rest}
+        leading = {f"eigenvalue_{j}": v for j, v in enumerate(split.eigenvalues, start=1)}
+        return {"loss_top": split.top, "loss_rest": split.rest, **leading}
 
     def relative_cost(self, scene: Scene) -> float:
         """A kernel of all outputs."""

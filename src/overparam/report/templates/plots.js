@@ -47,6 +47,12 @@
     }
   };
 
+  // A page that follows a run hands over new drawings as they come.
+  window.redraw = (fresh) => {
+    Object.assign(drawings, fresh);
+    draw();
+  };
+
   draw();
   for (const query of ["(prefers-color-scheme: dark)", "print"]) {
     window.matchMedia(query).addEventListener("change", draw);

@@ -1,0 +1,100 @@
+"""The probes of a monitor: run without leaving a trace, and dropped when they fail."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.probes.probe import Probe, Scene
+from overparam.dynamics.subject import Batch, Subject
+
+
+class Instruments:
+    """Probes by name, each entered in the account of time.
+
+    Args:
+        probes: What to measure with.
+        subject: What is measured.
+        budget: The account of time.
+
+    Attributes:
+        probes: Those still in use.
+        enlisted: Whether the account knows them.
+    """
+
+    def __init__(self, probes: Sequence[Probe], subject: Subject, budget: OverheadBudget) -> None:
+        self.subject, self.budget = subject, budget
+        self.probes = {probe.name: probe for probe in probes}
+        self.enlisted = False
+        if subject.sharded and self.probes:
+            self.probes = {}
+            warnings.warn(
+                "the monitor keeps only loss and learning rate of a model whose parameters are "
+                "sharded over processes",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def enlist(self, step_seconds: float, batch: Batch | None = None) -> None:
+        """Enter the probes in the account, at costs guessed from the time of a step."""
+        scene = self.subject.scene(batch)
+        for name, probe in self.probes.items():
+            cost = probe.relative_cost(scene) * step_seconds
+            self.budget.add(name, cost=cost, share=probe.share, every=probe.every)
+        self.enlisted = True
+
+    def measure(
+        self,
+        name: str,
+        batch: Batch | None,
+        *,
+        urgent: bool,
+    ) -> Mapping[str, float]:
+        """A probe's numbers; none, and one warning, where it fails."""
+        probe, scene = self.probes[name], self.subject.scene(batch, urgent=urgent)
+        return self.guarded(name, lambda: self._isolated(probe, scene)) or {}
+
+    def after_step(self, name: str, batch: Batch | None) -> Mapping[str, float]:
+        """What a probe can only say one step later."""
+        if name not in self.probes:
+            return {}
+        scene = self.subject.scene(batch)
+        return self.guarded(name, lambda: self.probes[name].after_step(scene)) or {}
+
+    def guarded(
+        self, name: str, measure: Callable[[], Mapping[str, float] | None]
+    ) -> Mapping[str, float] | None:
+        """Numbers, perhaps none; `None` and one warning where it fails, for the last time."""
+        try:
+            return measure() or {}
+        except Exception as problem:
+            self.probes.pop(name, None)
+            self.budget.remove(name)
+            warnings.warn(
+                f"the monitor's {name!r} is switched off after {type(problem).__name__}: {problem}",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+            return None
+
+    def _isolated(self, probe: Probe, scene: Scene) -> dict[str, float]:
+        """A measurement that leaves no trace."""
+        if probe.passive:
+            return probe.measure(scene)
+        with self.subject.isolated():
+            return probe.measure(scene)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the probes carry along."""
+        states = {name: probe.state_dict() for name, probe in self.probes.items()}
+        return {"probes": states, "enlisted": self.enlisted}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state; probes that had failed by then stay out."""
+        saved = state["probes"]
+        self.probes = {name: probe for name, probe in self.probes.items() if name in saved}
+        for name, probe in self.probes.items():
+            probe.load_state_dict(saved[name])
+        self.enlisted = False
+        if state["enlisted"]:
+            self.enlist(1.0)

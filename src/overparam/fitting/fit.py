@@ -1,0 +1,253 @@
+"""A table to a cross-validated model, and everything its page is drawn from."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from overparam._errors import expect, unknown
+from overparam._json import strict, to_json
+from overparam.datasets.dataset import Task
+from overparam.fitting.dependence import dependence
+from overparam.fitting.saved_model import SavedModel, from_estimator
+from overparam.fitting.scores import METRICS, baselines, compare, folds
+from overparam.fitting.statements import statements
+from overparam.fitting.table import read
+from overparam.kernels.irkm import IRKMClassifier, IRKMRegressor
+from overparam.kernels.rfm import RFMClassifier, RFMRegressor
+
+MODELS = {
+    "irkm": (IRKMRegressor, IRKMClassifier, "iteratively reweighted kernel machine"),
+    "rfm": (RFMRegressor, RFMClassifier, "recursive feature machine"),
+}
+MOST_DRAWN = 40
+
+
+@dataclass(frozen=True, eq=False)
+class TableFit:
+    """The outcome of `fit`.
+
+    Attributes:
+        model: The model, fitted to all rows.
+        document: Scores, importances, feature matrix and statements, as plain data.
+    """
+
+    model: SavedModel
+    document: dict[str, Any]
+
+    def summary(self) -> str:
+        """The statements as lines of text."""
+        lines = []
+        for statement in self.document["statements"]:
+            lines.append(f"[{statement['level']}] {statement['text']}")
+            if statement["action"]:
+                lines.append(f"    → {statement['action']}")
+        return "\n".join(lines)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The document as JSON text, also written to `path` if one is given."""
+        text = to_json(self.document)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """One offline HTML page, drawn from `document`; returns its path."""
+        # The page is above this layer and knows only JSON; see `Diagnosis.report`.
+        from overparam.report.page import write_report
+
+        return write_report([self.document], Path(path))
+
+
+def fit(
+    source: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    task: Task | None = None,
+    model: str = "rfm",
+    number_of_folds: int = 5,
+    compare_with_baselines: bool = True,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[str, float], None] | None = None,
+    command: str | None = None,
+) -> TableFit:
+    """A model of one column of a table, cross-validated beside the usual baselines.
+
+    Numbers are standardised and a missing one becomes the training rows' median; a column of
+    text is a category, missing being a level of its own. Nothing is tuned on the folds that
+    score it.
+
+    Args:
+        source: A `.csv`, `.parquet` or `.npz` file, or a named data set.
+        target: The column to predict; `None` means one called target, label, class or y.
+        task: "classification" or "regression"; `None` is what the target suggests.
+        model: "rfm", which learns directions in the space of columns, or "irkm", which weighs
+            single columns and is for tables with many of them.
+        number_of_folds: Of the cross-validation, at least 2.
+        compare_with_baselines: Whether boosting, a random forest, a linear model and a guess
+            are cross-validated too.
+        seed: Of folds and models.
+        jobs: Folds at a time; -1 means one per core.
+        progress: Told the stage and the share of it that is done.
+        command: What the page says to repeat.
+
+    Raises:
+        ValueError: If the table cannot be learned from; the message says why.
+        FileNotFoundError: If there is no such file.
+
+    Cost:
+        One fit per model and fold, and one to all rows; see `RFMRegressor`.
+
+    Example:
+        >>> found = fit("iris", compare_with_baselines=False)
+        >>> found.document["scores"][0]["mean"] > 0.9
+        True
+        >>> [row["name"] for row in found.document["statements"]]
+        ['score', 'columns']
+    """
+    start = time.perf_counter()
+    if model not in MODELS:
+        unknown("fit(model=...)", "a model", model, MODELS)
+    table = read(source, target, task=task)
+    smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
+    expect(
+        2 <= number_of_folds <= smallest,
+        "fit(number_of_folds=...)",
+        f"a number from 2 to {smallest}"
+        + (", the rows of the rarest class" if table.class_names else ", the number of rows"),
+        number_of_folds,
+    )
+    regressor, classifier, name = MODELS[model]
+    kind = classifier if table.task == "classification" else regressor
+    ours = pipeline(table.x, kind(random_state=seed))
+    models: dict[str, BaseEstimator] = {name: ours}
+    if compare_with_baselines:
+        models |= baselines(table.task, seed)
+    scores = compare(
+        table, models, name, folds(table, number_of_folds, seed), jobs=jobs, progress=progress
+    )
+    if progress is not None:
+        progress("fitting to all rows", 0.0)
+    ours.fit(table.x, table.y)
+    machine: Any = ours[-1]
+    medians = _medians(ours)
+    saved = from_estimator(machine, medians, table.target, table.class_names)
+    importances = machine.feature_importances_
+    low, high = machine.importance_interval(seed=seed)
+    curves, followed = dependence(saved, saved.coordinates(table.x), machine.agop_, seed=seed)
+    if progress is not None:
+        progress("fitting to all rows", 1.0)
+    metric = METRICS[table.task]
+    predicted = f"P({table.class_names[followed]})" if table.class_names else table.target
+    columns = list(machine.feature_names_in_)
+    document = {
+        "kind": "fit",
+        "environment": {**_environment(time.perf_counter() - start), "seed": seed}
+        | ({"command": command} if command else {}),
+        "data": {
+            "name": table.name,
+            "target": table.target,
+            "predicted": predicted,
+            "task": table.task,
+            "rows": len(table.y),
+            "columns": len(columns),
+            "classes": len(table.class_names) or None,
+            "missing": int(table.x.isna().sum().sum()),
+            "left_out": list(table.left_out),
+        },
+        "model": {"name": name, "metric": metric, "settings": _settings(machine)},
+        "scores": [
+            {
+                "name": score.name,
+                "ours": score.ours,
+                "mean": score.mean,
+                "folds": list(score.folds),
+                "seconds": score.seconds,
+            }
+            for score in scores
+        ],
+        "statements": statements(
+            table, scores, _in_order(importances, columns, list(table.x.columns)), metric
+        ),
+        "series": {
+            "importances": {"names": columns, "value": importances, "low": low, "high": high},
+            "feature_matrix": _feature_matrix(machine),
+            "dependence": [vars(curve) for curve in curves],
+        },
+    }
+    return TableFit(saved, strict(document))
+
+
+def pipeline(x: pd.DataFrame, machine: BaseEstimator) -> Pipeline:
+    """Medians in place of missing numbers, then the machine; categories pass as they are."""
+    numbers = [name for name in x.columns if not isinstance(x[name].dtype, pd.CategoricalDtype)]
+    imputer = make_column_transformer(
+        (SimpleImputer(strategy="median", keep_empty_features=True), numbers),
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    )
+    return make_pipeline(imputer.set_output(transform="pandas"), machine)
+
+
+def _in_order(values: np.ndarray, names: list[str], wanted: list[str]) -> np.ndarray:
+    """Values by name, in another order."""
+    return np.array([values[names.index(name)] for name in wanted])
+
+
+def _medians(fitted: Pipeline) -> dict[str, float]:
+    """What the pipeline replaces a missing number by, by column."""
+    transformer: Any = fitted[0]
+    imputer = transformer.named_transformers_.get("simpleimputer")
+    if imputer is None:
+        return {}
+    return dict(zip(imputer.feature_names_in_, map(float, imputer.statistics_), strict=True))
+
+
+def _settings(machine: Any) -> dict[str, Any]:
+    """What the model was fitted with, chosen values included."""
+    kernel = machine.kernel_
+    found = {"kernel": type(kernel).__name__}
+    found |= {key: value for key, value in vars(kernel).items() if not key.startswith("_")}
+    return found | {
+        "ridge": float(machine.alpha_),
+        "rounds kept": int(machine.best_iter_),
+        "feature matrix": machine.feature_matrix,
+    }
+
+
+def _feature_matrix(machine: Any) -> dict[str, Any] | None:
+    """The AGOP of the heaviest coordinates, the heaviest first; nothing if only a diagonal."""
+    agop = machine.agop_
+    if agop.ndim == 1:
+        return None
+    order = np.argsort(-np.diag(agop))
+    shown = order[:MOST_DRAWN]
+    return {
+        "names": [str(machine.encoded_names_[i]) for i in shown],
+        "values": agop[np.ix_(shown, shown)],
+        "left_out": len(order) - len(shown),
+    }
+
+
+def _environment(seconds: float) -> dict[str, Any]:
+    """Versions and platform that the numbers belong to."""
+    packages = ("overparam", "torch", "numpy", "scikit-learn")
+    return {
+        **{name: metadata.version(name) for name in packages},
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "seconds": seconds,
+    }

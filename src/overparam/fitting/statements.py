@@ -1,0 +1,130 @@
+"""What a comparison and a feature matrix say, in sentences."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from overparam.fitting.scores import Score
+from overparam.fitting.table import Table
+
+LEAK_SHARE, LEAK_SCORE = 0.9, 0.99
+
+
+def statements(
+    table: Table, scores: Sequence[Score], importances: np.ndarray, metric: str
+) -> list[dict[str, Any]]:
+    """Conclusions, each with the number and the threshold it came from.
+
+    Args:
+        table: The data.
+        scores: Ours and the baselines'.
+        importances: Shares of the columns.
+        metric: What the scores are.
+    """
+    ours = next(score for score in scores if score.ours)
+    found = [_worth(table, ours, scores, metric)]
+    others = [score for score in scores if not score.ours]
+    if others:
+        found.append(_standing(ours, max(others, key=lambda score: score.mean), metric))
+    found += _columns(table, importances, ours)
+    if table.left_out:
+        names = ", ".join(f"{name} ({why})" for name, why in table.left_out.items())
+        found.append(_statement("left_out", f"Left out: {names}.", len(table.left_out)))
+    return found
+
+
+def _worth(table: Table, ours: Score, scores: Sequence[Score], metric: str) -> dict[str, Any]:
+    """Whether the columns say anything about the target."""
+    guess = next(
+        (s for s in scores if s.name in ("most frequent class", "mean of the target")), None
+    )
+    floor = guess.mean if guess else 0.0
+    spread = 2 * float(np.std(ours.folds)) / math.sqrt(len(ours.folds))
+    text = (
+        f"{metric.capitalize()} {ours.mean:.3g} on rows the model had not seen, over "
+        f"{len(ours.folds)} folds (a guess: {floor:.3g})."
+    )
+    if ours.mean > floor + spread:
+        return _statement("score", text, ours.mean, floor, level="good")
+    return _statement(
+        "score",
+        text + f" The columns say little or nothing about {table.target}.",
+        ours.mean,
+        floor,
+        "Look for columns that could tell, or for a mistake in the target.",
+        "critical",
+    )
+
+
+def _standing(ours: Score, best: Score, metric: str) -> dict[str, Any]:
+    """Ours against the best baseline, fold by fold."""
+    gaps = np.array(ours.folds) - np.array(best.folds)
+    error = float(np.std(gaps, ddof=1) / math.sqrt(len(gaps)))
+    gap = float(gaps.mean())
+    text = f"{ours.name} {ours.mean:.3g}, {best.name} {best.mean:.3g}"
+    if gap > 2 * error:
+        return _statement("comparison", f"Ahead of every baseline: {text}.", gap, 0.0, level="good")
+    if gap >= -2 * error:
+        return _statement(
+            "comparison", f"On a par with the best baseline: {text}, within the folds' spread.",
+            gap, 0.0, level="info",
+        )  # fmt: skip
+    return _statement(
+        "comparison",
+        f"{best.name[:1].upper()}{best.name[1:]} is better here: {text} ({metric}).",
+        gap,
+        0.0,
+        f"If only {metric} counts, use {best.name}; this model still says what matters.",
+        "warning",
+    )
+
+
+def _columns(table: Table, importances: np.ndarray, ours: Score) -> list[dict[str, Any]]:
+    """How few columns matter, and whether one of them gives the answer away."""
+    names = list(table.x.columns)
+    order = np.argsort(-importances)
+    if not importances.sum() > 0:
+        return []
+    needed = int(np.searchsorted(importances[order].cumsum(), 0.8)) + 1
+    first = [names[i] for i in order[: min(needed, 5)]]
+    rest = f" and {needed - 5} more" if needed > 5 else ""
+    share = float(importances[order[:needed]].sum())
+    few = "column carries" if needed == 1 else "columns carry"
+    found = [
+        _statement(
+            "columns",
+            f"{needed} of {len(names)} {few} {share:.0%} of the model's response: "
+            f"{', '.join(first)}{rest}.",
+            share,
+            0.8,
+        )
+    ]
+    largest = float(importances[order[0]])
+    if largest > LEAK_SHARE and ours.mean > LEAK_SCORE and len(names) > 1:
+        found.append(
+            _statement(
+                "leak",
+                f"{names[order[0]]} alone gives nearly the whole answer.",
+                largest,
+                LEAK_SHARE,
+                f"Check that {names[order[0]]} is known before {table.target} is.",
+                "warning",
+            )
+        )
+    return found
+
+
+def _statement(
+    name: str,
+    text: str,
+    value: float,
+    threshold: float | None = None,
+    action: str = "",
+    level: str = "info",
+) -> dict[str, Any]:
+    return {
+        "name": name, "text": text, "value": value, "threshold": threshold, "action": action,
+        "level": level,
+    }  # fmt: skip

@@ -1,0 +1,39 @@
+"""Statements as a page lists them: by severity, each with its level in words."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from overparam.report.numbers import count
+
+LEVELS = {
+    "critical": ("Critical", "critical"),
+    "warning": ("Warning", "warnings"),
+    "unknown": ("Cannot tell", "cannot tell"),
+    "info": ("Note", "notes"),
+    "good": ("Good", "good"),
+}
+
+
+def statement_rows(statements: Sequence[Mapping]) -> list[dict]:
+    """The statements by severity, each with its level in words."""
+    order = list(LEVELS)
+    rows = []
+    for statement in statements:
+        level = str(statement.get("level"))
+        level = level if level in LEVELS else "info"
+        name = str(statement.get("name") or "").replace("_", " ").capitalize()
+        shown = {"name": name, "level": level, "word": LEVELS[level][0]}
+        rows.append(
+            {**dict.fromkeys(("text", "value", "threshold", "action")), **statement, **shown}
+        )
+    return sorted(rows, key=lambda row: order.index(row["level"]))
+
+
+def outcome(statements: list[dict]) -> list[tuple[str, str]]:
+    """How many statements there are of each level, worst first, as (level, words)."""
+    amounts = Counter(statement["level"] for statement in statements)
+    return [
+        (level, count(amounts[level], one.lower(), several))
+        for level, (one, several) in LEVELS.items()
+        if amounts[level]
+    ]

@@ -1,0 +1,233 @@
+"""A table to a model: what is read, what is scored, what is said, and what is refused."""
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from overparam.cli import main
+from overparam.fitting import fit, load_model, read
+
+
+def table(n: int = 120, seed: int = 0) -> pd.DataFrame:
+    """y depends on a·b and on a category; c is noise, with gaps."""
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(draw.normal(size=(n, 3)), columns=["a", "b", "c"])
+    frame["kind"] = draw.choice(["red", "green"], size=n)
+    frame["y"] = frame["a"] * frame["b"] + 2.0 * (frame["kind"] == "red")
+    frame.loc[::10, "c"] = np.nan
+    return frame
+
+
+@pytest.fixture
+def csv(tmp_path):
+    file = tmp_path / "table.csv"
+    table().to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    file = tmp_path_factory.mktemp("fit") / "table.csv"
+    table(200).to_csv(file, index=False)
+    return fit(file, "y", number_of_folds=3, seed=1)
+
+
+def test_the_columns_that_matter_are_found(found):
+    shares = dict(
+        zip(*(found.document["series"]["importances"][k] for k in ("names", "value")), strict=True)
+    )
+    assert shares["c"] < 0.05
+    assert sum(shares.values()) == pytest.approx(1)
+    assert found.document["scores"][0]["mean"] > 0.7
+
+
+def test_intervals_hold_their_estimates(found):
+    entry = found.document["series"]["importances"]
+    for low, value, high in zip(entry["low"], entry["value"], entry["high"], strict=True):
+        assert low <= value <= high
+
+
+def test_every_model_sees_every_fold_and_a_guess_is_worth_nothing(found):
+    scores = {score["name"]: score for score in found.document["scores"]}
+    assert {len(score["folds"]) for score in scores.values()} == {3}
+    assert abs(scores["mean of the target"]["mean"]) < 0.2
+    assert sum(score["ours"] for score in scores.values()) == 1
+
+
+def test_scores_are_of_rows_not_seen(csv):
+    """Random targets: a model scored on what it was fitted to would look perfect."""
+    frame = pd.read_csv(csv)
+    frame["y"] = np.random.default_rng(1).normal(size=len(frame))
+    frame.to_csv(csv, index=False)
+    found = fit(csv, "y", compare_with_baselines=False)
+    assert found.document["scores"][0]["mean"] < 0.1
+    assert found.document["statements"][0]["level"] == "critical"
+
+
+def test_a_saved_model_predicts_the_same(found, tmp_path):
+    frame = table(50, seed=5)
+    folder = found.model.save(tmp_path / "model")
+    again = load_model(folder)
+    np.testing.assert_array_equal(again.predict(frame), found.model.predict(frame))
+    assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.safetensors"]
+    # A column's place does not matter, nor one too many.
+    shuffled = frame[["kind", "c", "y", "b", "a"]]
+    np.testing.assert_array_equal(again.predict(shuffled), found.model.predict(frame))
+
+
+def test_a_model_is_what_its_estimator_is():
+    """The saved form against the estimator, by scikit-learn's own pipeline."""
+    from overparam.fitting.fit import pipeline
+    from overparam.fitting.saved_model import from_estimator
+    from overparam.kernels import RFMClassifier
+
+    frame = table()
+    x, y = frame[["a", "b", "c", "kind"]].astype({"kind": "category"}), frame["y"] > 1
+    fitted = pipeline(x, RFMClassifier(random_state=0)).fit(x, y.astype(int))
+    medians = {name: float(x[name].median()) for name in "abc"}
+    saved = from_estimator(fitted[-1], medians, "y", ("no", "yes"))
+    np.testing.assert_allclose(saved.predict_proba(x), fitted.predict_proba(x), atol=1e-12)
+    expected = np.where(fitted.predict(x) == 1, "yes", "no")
+    assert saved.predict(x).tolist() == expected.tolist()
+
+
+def test_an_unknown_level_and_a_gap_are_predicted_all_the_same(found):
+    frame = table(4)
+    frame["kind"] = ["blue", None, "red", "green"]
+    frame.loc[0, "a"] = np.nan
+    assert np.isfinite(found.model.predict(frame)).all()
+
+
+def test_classes_have_names_and_probabilities(csv):
+    frame = pd.read_csv(csv)
+    frame["y"] = np.where(frame["y"] > 1, "high", "low")
+    frame.to_csv(csv, index=False)
+    found = fit(csv, "y", model="irkm", compare_with_baselines=False)
+    assert set(found.model.predict(frame)) == {"high", "low"}
+    np.testing.assert_allclose(found.model.predict_proba(frame).sum(1), 1)
+    assert found.document["data"]["predicted"] in ("P(high)", "P(low)")
+    assert found.document["series"]["feature_matrix"] is None  # IRKM has a diagonal only
+
+
+def test_the_same_seed_gives_the_same_numbers(csv):
+    one, other = (fit(csv, "y", compare_with_baselines=False, seed=3).document for _ in range(2))
+    for document in (one, other):
+        document["environment"] = document["scores"] = None
+    assert one == other
+
+
+def test_dependence_of_a_linear_target_is_a_line(tmp_path):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(150, 2)), columns=["a", "b"])
+    frame["y"] = 3 * frame["a"] + 0.0 * frame["b"]
+    frame.to_parquet(tmp_path / "line.parquet")
+    curve = fit(tmp_path / "line.parquet", "y", compare_with_baselines=False).document["series"][
+        "dependence"
+    ][0]
+    assert curve["name"].endswith(" a")
+    assert curve["share"] > 0.98
+    slope, middle = np.polyfit(curve["x"], curve["y"], 1)
+    assert slope == pytest.approx(3 * frame["a"].std(ddof=0), rel=0.1)
+    assert np.abs(np.polyval([slope, middle], curve["x"]) - curve["y"]).max() < 0.3
+
+
+def test_constant_and_empty_columns_are_left_out_and_named(csv):
+    frame = pd.read_csv(csv).assign(same=1.0, empty=np.nan)
+    frame.to_csv(csv, index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read(csv, "y")
+    assert set(found.left_out) == {"same", "empty"}
+    assert list(found.x) == ["a", "b", "c", "kind"]
+
+
+BAD = {
+    "no such target": ({}, "z", "a target column out of"),
+    "constant target": ({"y": 1.0}, "y", "at least two different values"),
+    "missing targets": ({"y": [np.nan, 1.0] * 120}, "y", "a target for every row"),
+    "infinite numbers": ({"a": [np.inf] + [0.0] * 239}, "y", "finite numbers or empty fields"),
+    "mixed types": ({"a": ["1.5"] * 239 + ["two"]}, "y", "numbers or names in column 'a'"),
+    "too many classes": ({"y": [f"c{i % 60:02}" for i in range(240)]}, "y", "at most 50 classes"),
+    "no telling column": ({"a": 1, "b": 1, "c": 1, "kind": 1}, "y", "that tells rows apart"),
+}
+
+
+@pytest.mark.parametrize(("changes", "target", "message"), BAD.values(), ids=BAD)
+def test_what_cannot_be_learned_from(csv, changes, target, message):
+    frame = pd.concat([pd.read_csv(csv)] * 2)
+    frame.assign(**changes).to_csv(csv, index=False)
+    with pytest.raises(ValueError, match=message):
+        fit(csv, target)
+
+
+def test_too_few_rows_and_too_many_folds(csv):
+    frame = pd.read_csv(csv)
+    frame[:12].to_csv(csv, index=False)
+    with pytest.raises(ValueError, match="at least 20 rows"):
+        fit(csv, "y")
+    frame.assign(y=["a"] * 117 + ["b"] * 3).to_csv(csv, index=False)
+    with pytest.raises(ValueError, match="from 2 to 3, the rows of the rarest class"):
+        fit(csv, "y")
+
+
+def test_images_are_no_table():
+    with pytest.raises(ValueError, match="expected a table, got images"):
+        fit("digits")
+
+
+def test_a_damaged_model_is_refused(found, tmp_path):
+    folder = found.model.save(tmp_path / "model")
+    (folder / "model.json").write_text("{}")
+    with pytest.raises(ValueError, match="files that are damaged"):
+        load_model(folder)
+    found.model.save(folder)  # a model's own folder may be written again
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="files that are damaged"):
+        load_model(folder)
+
+
+def test_a_folder_with_other_files_is_left_alone(found, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match=r"one that holds thesis\.tex"):
+        found.model.save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_missing_columns_and_words_are_told(found):
+    with pytest.raises(ValueError, match="a table without a, b, c, kind"):
+        found.model.predict(pd.DataFrame({"x": [1.0]}))
+    with pytest.raises(ValueError, match="finite numbers or empty fields in 'a', got 'one'"):
+        found.model.predict(table(3).astype({"a": object}).assign(a=["one", 2, 3]))
+
+
+def test_the_command_line(csv, tmp_path, capsys):
+    files = {name: tmp_path / f"found.{name}" for name in ("json", "html")}
+    words = ["fit", str(csv), "--target", "y", "--folds", "2", "--save", str(tmp_path / "model")]
+    assert main([*words, "--json", str(files["json"]), "--html", str(files["html"])]) == 0
+    assert "random forest" in capsys.readouterr().out
+    assert json.loads(files["json"].read_text())["kind"] == "fit"
+    assert "Average gradient outer product" in files["html"].read_text()
+    assert main(["predict", str(tmp_path / "model"), str(csv), "--output", f"{csv}.out.csv"]) == 0
+    predicted = pd.read_csv(f"{csv}.out.csv")
+    assert len(predicted) == 120
+    assert np.corrcoef(predicted["predicted y"], predicted["y"])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "no.csv"], "there is none"),
+        (["fit", "iris", "--model", "svm"], "a model out of irkm, rfm"),
+        (["fit", "iris", "--task", "guess"], "must be classification or regression"),
+        (["fit", "iris", "--html", "nowhere/page.html"], "there is no folder nowhere"),
+        (["predict", "nowhere", "no.csv"], "none"),
+    ],
+)
+def test_misuse_is_one_line_and_status_2(words, message, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1

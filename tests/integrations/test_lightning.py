@@ -1,0 +1,88 @@
+"""A monitor in a run of Lightning."""
+
+import math
+import warnings
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
+from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+
+from overparam.integrations.lightning import LightningMonitor  # noqa: E402
+
+MSE = nn.functional.mse_loss
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Module(lightning.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, 1))
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, index):
+        value = MSE(self(batch[0]), batch[1])
+        self.log("train_loss", value)
+        return value
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(folder, callbacks, *, epochs=2, accumulate=2, checkpoint=None):
+    lightning.seed_everything(0, verbose=False)
+    data = torch.utils.data.TensorDataset(torch.randn(32, 6), torch.randn(32, 1))
+    module = Module()
+    trainer = lightning.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=CSVLogger(folder), callbacks=callbacks,
+        accumulate_grad_batches=accumulate, log_every_n_steps=1, enable_progress_bar=False,
+        enable_model_summary=False, gradient_clip_val=0.5,
+    )  # fmt: skip
+    loader = torch.utils.data.DataLoader(data, batch_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(module, loader, ckpt_path=checkpoint)
+    return module, trainer
+
+
+def test_numbers_are_in_the_logger_s_file_and_nothing_else_changes(tmp_path):
+    callback = LightningMonitor(MSE, max_overhead=math.inf)
+    plain, _ = fit(tmp_path / "plain", [])
+    watched, trainer = fit(tmp_path / "watched", [callback])
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[name]), name
+    written = pd.read_csv(f"{trainer.logger.log_dir}/metrics.csv")
+    rows = written.dropna(subset="dyn/sharpness")
+    history = callback.monitor.history
+    assert len(history) == 8  # two epochs of eight batches, two of them a step
+    assert rows["step"].tolist() == list(range(8))
+    assert rows["dyn/sharpness"].tolist() == pytest.approx(history["sharpness"].tolist())
+    assert "train_loss" in written
+
+
+def test_the_loss_of_accumulated_batches_is_their_mean(tmp_path):
+    callback = LightningMonitor(MSE, max_overhead=math.inf)
+    fit(tmp_path, [callback], epochs=1, accumulate=8)
+    lightning.seed_everything(0, verbose=False)
+    x, y = torch.randn(32, 6), torch.randn(32, 1)
+    fresh = Module().train()
+    losses = [MSE(fresh(a), b) for a, b in zip(x.split(4), y.split(4), strict=True)]
+    assert callback.monitor.history["loss"][0] == pytest.approx(
+        float(torch.stack(losses).mean()),
+        rel=0.2,  # dropout draws differently
+    )
+
+
+def test_a_checkpoint_carries_the_history_on(tmp_path):
+    first = LightningMonitor(MSE, max_overhead=math.inf)
+    _, trainer = fit(tmp_path / "first", [first], epochs=1)
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    second = LightningMonitor(MSE, max_overhead=math.inf)
+    fit(tmp_path / "second", [second], epochs=2, checkpoint=tmp_path / "run.ckpt")
+    assert len(second.monitor.history) == 8
+    assert second.monitor.history["sharpness"].notna().all()
