@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from overparam.dynamics.label_noise import LabelNoiseScorer as LabelNoiseScorer
     from overparam.dynamics.monitor import Monitor as Monitor
     from overparam.expansions.linearized import linearize as linearize
+    from overparam.expansions.quadratized import quadratize as quadratize
+    from overparam.kernels.irkm import IRKMRegressor as IRKMRegressor
+    from overparam.kernels.rfm import RFMClassifier as RFMClassifier
+    from overparam.kernels.rfm import RFMRegressor as RFMRegressor
     from overparam.optim.mass import MaSS as MaSS
     from overparam.optim.stability import critical_learning_rate as critical_learning_rate
     from overparam.tangents.empirical import empirical_ntk as empirical_ntk
@@ -32,25 +36,34 @@ _DEFINED = {
     "Monitor": "overparam.dynamics.monitor",
     "agop": "overparam.dynamics.agop",
     "critical_learning_rate": "overparam.optim.stability",
+    # a table
+    "IRKMRegressor": "overparam.kernels.irkm",
+    "RFMClassifier": "overparam.kernels.rfm",
+    "RFMRegressor": "overparam.kernels.rfm",
     # the tangent kernel
     "NTKOperator": "overparam.tangents.operator",
     "empirical_ntk": "overparam.tangents.empirical",
     "infinite_ntk": "overparam.tangents.infinite",
     "linearize": "overparam.expansions.linearized",
+    "quadratize": "overparam.expansions.quadratized",
 }
 
 __all__ = [
     "Diagnosis",
+    "IRKMRegressor",
     "LabelNoiseScorer",
     "MaSS",
     "Monitor",
     "NTKOperator",
+    "RFMClassifier",
+    "RFMRegressor",
     "agop",
     "critical_learning_rate",
     "diagnose",
     "empirical_ntk",
     "infinite_ntk",
     "linearize",
+    "quadratize",
 ]
 
 

@@ -44,7 +44,12 @@ from overparam.optim.second_moment import (
     gaussian_quadratic,
     second_moment_rate,
 )
-from overparam.optim.stability import Stability, critical_learning_rate, stability
+from overparam.optim.stability import (
+    Stability,
+    critical_learning_rate,
+    has_stability_limit,
+    stability,
+)
 
 __all__ = [
     "AimingMonitor",
@@ -63,6 +68,7 @@ __all__ = [
     "decoupled_quadratic",
     "flat_outputs",
     "gaussian_quadratic",
+    "has_stability_limit",
     "heavy_ball_parameters",
     "interpolation_constants",
     "iterations_bound",

@@ -1,0 +1,54 @@
+"""Class codes that decode to the prior where a predictor has learned nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+SMALLEST = 1e-3
+
+
+@dataclass(frozen=True)
+class ClassCodes:
+    """Regression targets for K classes, and probabilities from what was regressed.
+
+        code(k) = Q_k − Qᵀπ,     p(f) = π + Q f,     clipped to [10⁻³, 1 − 10⁻³], normalised
+
+    The columns of Q (K × (K−1)) are an orthonormal basis of the vectors that sum to 0, so codes
+    average to 0 under the priors π, and an output of 0 decodes to them.
+
+    Attributes:
+        basis: Q.
+        priors: π.
+
+    Example:
+        >>> codes = ClassCodes.of(np.array([0, 0, 0, 1]))
+        >>> codes.probabilities(np.zeros((1, 1)))
+        array([[0.75, 0.25]])
+    """
+
+    basis: Float[np.ndarray, "K K-1"]
+    priors: Float[np.ndarray, " K"]
+
+    @classmethod
+    def of(cls, labels: Int[np.ndarray, " n"], weights: np.ndarray | None = None) -> "ClassCodes":
+        """Codes for labels 0…K-1, of which each occurs."""
+        counts = np.bincount(labels, weights)
+        number = len(counts)
+        spanning = np.eye(number)[:, :-1] - np.eye(number)[:, [-1]]
+        basis, triangle = np.linalg.qr(spanning)
+        # The sign that makes the first class's own coordinate positive, on any LAPACK.
+        return cls(basis * np.sign(np.diag(triangle)), counts / counts.sum())
+
+    def targets(self, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n K-1"]:
+        """The code of each label."""
+        return (self.basis - self.priors @ self.basis)[labels]
+
+    def decoded(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
+        """π + Q f: sums to 1, but may leave [0, 1]."""
+        return self.priors + outputs @ self.basis.T
+
+    def probabilities(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
+        """The same, clipped and normalised."""
+        clipped = self.decoded(outputs).clip(SMALLEST, 1 - SMALLEST)
+        return clipped / clipped.sum(1, keepdims=True)

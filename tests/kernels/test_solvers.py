@@ -1,0 +1,249 @@
+"""Ridge solvers against dense algebra, EigenPro against the solution it approaches."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import overparam.kernels.ridge as ridge_module
+from overparam._errors import NumericalError
+from overparam.kernels import (
+    ClassCodes,
+    DotExponential,
+    EigenProSolver,
+    Gaussian,
+    Laplace,
+    Quadratic,
+    bootstrap_interval,
+    feature_recursion,
+    fit_eigenpro,
+    fit_ridge,
+    leave_one_out_ridge,
+)
+from overparam.kernels.preconditioned import conjugate_gradients
+
+
+@pytest.fixture
+def problem(generator):
+    x = torch.randn(150, 6, generator=generator, dtype=torch.float64)
+    y = torch.stack([x[:, 0] * x[:, 1], x[:, 2].sin()], 1)
+    return x, y + 0.1 * torch.randn(150, 2, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "lstsq"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ridge_solves_its_system(solver, weighted, problem, generator):
+    x, y = problem
+    weights = None
+    shift = torch.full((150,), 0.1, dtype=torch.float64)
+    if weighted:
+        weights = torch.rand(150, generator=generator, dtype=torch.float64) + 0.1
+        shift = 0.1 / weights
+    dual = fit_ridge(Laplace(3.0), x, y, ridge=0.1, weights=weights, solver=solver)
+    matrix = torch.exp(-(x[:, None] - x).norm(dim=-1) / 3)
+    torch.testing.assert_close(matrix @ dual + shift[:, None] * dual, y, rtol=1e-9, atol=1e-9)
+
+
+def test_conjugate_gradients_solve_the_same_system(problem, generator):
+    x, y = problem
+    matrix = Laplace(3.0).matrix(x)
+    shift = 0.1 + torch.rand(150, generator=generator, dtype=torch.float64)
+    y = torch.cat([y, torch.zeros(150, 1, dtype=torch.float64)], 1)
+    before = matrix.clone()
+    dual, error = conjugate_gradients(matrix, y, shift, tolerance=1e-10)
+    assert error <= 1e-10
+    assert torch.equal(matrix, before)
+    expected = torch.linalg.solve(matrix + torch.diag(shift), y)
+    torch.testing.assert_close(dual, expected, rtol=1e-7, atol=1e-8)
+    _, given_up = conjugate_gradients(matrix, y, shift, tolerance=1e-10, max_iterations=2)
+    assert given_up > 1e-10
+
+
+def test_iterations_that_do_not_arrive_end_in_a_factorisation(problem, monkeypatch):
+    x, y = problem
+    monkeypatch.setattr(
+        ridge_module, "conjugate_gradients", lambda matrix, y, shift: (torch.zeros_like(y), 1.0)
+    )
+    dual = fit_ridge(Laplace(3.0), x, y, ridge=0.1, solver="cg")
+    torch.testing.assert_close(dual, fit_ridge(Laplace(3.0), x, y, ridge=0.1, solver="cholesky"))
+
+
+def test_a_ridge_too_small_for_single_precision_is_solved_in_double(problem):
+    """Smooth kernel, no ridge to speak of: single precision alone cannot even factorise."""
+    x, y = problem
+    kernel = Gaussian(8.0)
+    single = fit_ridge(kernel, x.float(), y.float(), ridge=1e-9, solver="cholesky")
+    matrix = kernel.matrix(x.float().double())
+    residual = (matrix @ single.double() + 1e-9 * single.double() - y.float()).norm() / y.norm()
+    assert torch.isfinite(single).all()
+    assert residual < 0.3  # rounding the coefficients alone leaves that much
+
+
+def test_without_a_ridge_duplicates_warn_and_get_the_least_norm(problem):
+    x, y = problem
+    doubled, targets = torch.cat([x, x]), torch.cat([y, y])
+    with pytest.warns(RuntimeWarning, match="not positive definite") as caught:
+        dual = fit_ridge(Quadratic(), doubled, targets, ridge=0.0)
+    assert 1 <= len(caught) <= 2
+    # Rank 21 at most: the fit is the projection of the targets.
+    features = torch.einsum("ni,nj->nij", doubled, doubled).flatten(1)
+    projected = features @ torch.linalg.pinv(features, rtol=1e-10) @ targets
+    fitted = Quadratic().matrix(doubled) @ dual
+    torch.testing.assert_close(fitted, projected, rtol=1e-4, atol=1e-4)
+
+
+def test_leave_one_out_is_leaving_one_out(problem, generator):
+    x, y = problem[0][:30], problem[1][:30]
+    weights = torch.rand(30, generator=generator, dtype=torch.float64) + 0.5
+    kernel, ridges = Laplace(3.0), (1e-3, 1e-1, 1.0)
+    for given in (None, weights):
+        share = torch.ones(30, dtype=torch.float64) if given is None else given
+        errors = []
+        for ridge in ridges:
+            error = 0.0
+            for i in range(30):
+                kept = [j for j in range(30) if j != i]
+                part = None if given is None else given[kept]
+                dual = fit_ridge(kernel, x[kept], y[kept], ridge=ridge, weights=part)
+                miss = kernel.matrix(x[i : i + 1], x[kept]) @ dual - y[i]
+                error += float(share[i] * miss.square().sum())
+            errors.append(error)
+        best = ridges[int(np.argmin(errors))]
+        assert leave_one_out_ridge(kernel, x, y, ridges=ridges, weights=given) == best
+
+
+def test_eigenpro_approaches_the_exact_solution(problem):
+    x, y = problem
+    exact = fit_ridge(Laplace(3.0), x, y, ridge=0.5)
+    solver = EigenProSolver(Laplace(3.0), ridge=0.5, n_subsamples=100)
+    solver.fit(x, y, epochs=150)
+    matrix = Laplace(3.0).matrix(x)
+    gap = (matrix @ (solver.dual - exact)).norm() / (matrix @ exact).norm()
+    assert gap < 1e-3
+    assert solver.history[-1] < solver.history[0]
+    torch.testing.assert_close(solver.predict(x), matrix @ solver.dual)
+
+
+def test_its_correction_takes_far_fewer_steps(generator):
+    """The comparison at 2000 points, shrunk: 10 passes with and without leading eigenpairs."""
+    x = torch.randn(500, 8, generator=generator, dtype=torch.float64)
+    y = (x[:, :1] * x[:, 1:2]).tanh()
+    plain, corrected = (
+        EigenProSolver(Laplace(10.0), n_subsamples=200, n_components=q).fit(x, y, epochs=5)
+        for q in (0, 20)
+    )
+    assert plain.critical_batch_size_ < 5
+    assert corrected.critical_batch_size_ > 50
+    assert corrected.history[-1] < plain.history[-1]
+
+
+def test_eigenpro_stops_when_an_epoch_gains_little(problem):
+    x, y = problem
+    solver = EigenProSolver(Laplace(3.0), ridge=1.0).fit(x, y, epochs=100, tolerance=0.1)
+    assert len(solver.history) < 20
+    dual = fit_eigenpro(Laplace(3.0), x, y, ridge=1.0, epochs=3)
+    assert dual.shape == y.shape
+
+
+def test_partial_fit_adds_centres(problem):
+    x, y = problem
+    solver = EigenProSolver(Laplace(3.0), ridge=0.1)
+    solver.partial_fit(x[:100], y[:100])
+    first = solver.dual[:100].clone()
+    solver.partial_fit(x[100:], y[100:])
+    assert len(solver.centres) == len(solver.dual) == 150
+    assert not torch.equal(first, solver.dual[:100])  # the sample is corrected
+    assert (solver.predict(x) - y).norm() < y.norm()
+
+
+@pytest.mark.parametrize(
+    ("make", "where"),
+    [
+        (lambda x, y: EigenProSolver(Laplace(), ridge=-1.0), "EigenProSolver(ridge=...)"),
+        (lambda x, y: EigenProSolver(Laplace(), n_subsamples=1), "EigenProSolver(n_subsamples="),
+        (
+            lambda x, y: EigenProSolver(Laplace(), n_subsamples=5, n_components=5),
+            "EigenProSolver(n_components=...)",
+        ),
+        (lambda x, y: EigenProSolver(Laplace(), batch_size=0), "EigenProSolver(batch_size=...)"),
+        (lambda x, y: EigenProSolver(Laplace()).fit(x, y, epochs=0), "EigenProSolver.fit(epochs="),
+        (lambda x, y: EigenProSolver(Laplace()).fit(x, y[:9]), "EigenProSolver.partial_fit("),
+        (lambda x, y: EigenProSolver(Laplace()).fit(x * torch.nan, y), "EigenProSolver.partial_f"),
+        (
+            lambda x, y: EigenProSolver(Laplace()).fit(x, y).partial_fit(x[:, :2], y),
+            "EigenProSolver.partial_fit(",
+        ),
+        (lambda x, y: fit_ridge(Laplace(), x, y, ridge=-1.0), "fit_ridge(ridge=...)"),
+        (lambda x, y: fit_ridge(Laplace(), x, y, ridge=1.0, solver="lu"), "fit_ridge(solver=...)"),
+        (lambda x, y: next(feature_recursion(x, y, Laplace(), n_iter=-1)), "feature_recursion(n_i"),
+    ],
+)
+def test_a_wrong_argument_is_named(make, where, problem):
+    with pytest.raises(ValueError, match="expected") as error:
+        make(*problem)
+    assert str(error.value).startswith(f"`{where}")
+
+
+def test_what_does_not_fit_is_refused_before_it_is_tried(problem, monkeypatch):
+    import overparam.kernels._memory as memory
+
+    monkeypatch.setattr(memory, "available", lambda device: 1000)
+    with pytest.raises(MemoryError, match="solver='eigenpro'"):
+        fit_ridge(Laplace(), *problem, ridge=1.0)
+
+
+def test_divergence_and_overflow_are_numerical_errors(problem):
+    x, y = problem
+    solver = EigenProSolver(Laplace(3.0), n_subsamples=10, n_components=9, batch_size=1)
+    solver.partial_fit(x, y)
+    solver._step = 1e300
+    with pytest.raises(NumericalError, match="batch_size"):
+        solver._epoch(torch.arange(150), y)
+    warnings.simplefilter("ignore")
+    with pytest.raises(NumericalError, match="finite"):
+        fit_ridge(DotExponential(1e-3), x, y, ridge=1.0)
+
+
+def test_the_recursion_is_the_loop_it_says(problem):
+    from overparam.kernels import KernelPredictor, agop_diagonal
+
+    x, y = problem
+    rounds = list(
+        feature_recursion(
+            x,
+            y,
+            Laplace(3.0),
+            ridge=0.1,
+            n_iter=2,
+            diagonal=True,
+            normalize="trace",
+            weight_floor=0.01,
+        )
+    )
+    weights = None
+    for current in rounds:
+        dual = fit_ridge(Laplace(3.0), x, y, ridge=0.1, feature_matrix=weights)
+        torch.testing.assert_close(current.predictor.dual, dual)
+        outer = agop_diagonal(KernelPredictor(Laplace(3.0), x, dual, weights))
+        weights = outer + 0.01 * outer.max()
+        weights = weights / weights.mean()
+    assert [current.iteration for current in rounds] == [0, 1, 2]
+
+
+def test_codes_decode_to_priors_and_back():
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    codes = ClassCodes.of(labels, np.array([1.0, 1, 1, 1, 1, 5]))
+    np.testing.assert_allclose(codes.priors, [0.2, 0.1, 0.7])
+    np.testing.assert_allclose(codes.decoded(codes.targets(labels)), np.eye(3)[labels], atol=1e-12)
+    weights = np.array([1.0, 1, 1, 1, 1, 5])
+    np.testing.assert_allclose(weights @ codes.targets(labels), 0, atol=1e-12)
+    np.testing.assert_allclose(codes.basis.T @ codes.basis, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(codes.probabilities(np.zeros((1, 2)))[0], codes.priors)
+
+
+def test_the_bootstrap_narrows_with_the_number_of_rows():
+    draw = np.random.default_rng(0)
+    few, many = draw.exponential(size=(50, 3)), draw.exponential(size=(5000, 3))
+    narrow, wide = (np.diff(bootstrap_interval(v, seed=1), axis=0).mean() for v in (many, few))
+    assert 5 < wide / narrow < 20  # the root of 100 is 10
