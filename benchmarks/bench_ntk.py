@@ -1,90 +1,49 @@
-"""Tangent kernels: time and memory, beside torch.func's Jacobians and beside a matrix product.
+"""Tangent kernels: time and memory beside torch.func, nngeometry and a matrix product.
 
-Every measurement runs in a process of its own: minimum and median of the repeats, and the
-peak of resident memory less what importing took. The floor is the time of plain matrix
-products with as many flops as ours executed, in the same process right after.
+    x.py bench ntk [--quick] [--cases …] [--neural-tangents] [--json FILE]
+    x.py bench ntk out-of-core [--n 10000] [--folder DIR]
+
+Every measurement runs in a process of its own: median of the repeats after one that does not
+count, and the peak of resident memory less what importing took. The floor is the time of plain
+matrix products with as many flops as ours executed, in the same process right after. nngeometry
+and neural-tangents run in environments of their own, made on first use. Ratios are of medians,
+or with `--cpu`, for a machine that others use too, of the least processor time on one thread.
+
+`out-of-core` writes the trace kernel of MNIST to a file, once in one go and once killed with
+SIGKILL half way and resumed, compares the bits, and reports the memory beside the result.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
-import resource
-import statistics
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
 
 import torch
+from measuring import GIB, hold, in_a_new_process, measure, peak
+from ntk_cases import CASES, Case, inputs, mlp
+from peer_environment import environment
+from peer_neural_tangents import REQUIREMENTS as NEURAL_TANGENTS
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
-from overparam.tangents import empirical_ntk, empirical_ntk_blocks
+from overparam.datasets import load
+from overparam.tangents import empirical_ntk, empirical_ntk_blocks, empirical_ntk_to_file
 
-GIB = 2**30
-
-
-def mlp(width: int = 1024) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(784, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
-    )
-
-
-def small_cnn() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(16 * 64, 10),
-    )  # fmt: skip
-
-
-def colour_cnn() -> nn.Module:
-    """Channels 32, 32, 64, each of the first two halved in resolution, and a dense head."""
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
-        nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 64, 10),
-    )  # fmt: skip
-
-
-def full_resolution_cnn() -> nn.Module:
-    """Channels 32, 32, 64 at full resolution, averaged over places before the head."""
-    return nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(64, 10),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kernel to compute; `part` is how many examples torch.func differentiates at a time."""
-
-    title: str
-    model: Callable[[], nn.Module]
-    shape: tuple[int, ...]
-    n: int
-    kernel: str
-    part: int | None = None  # None: not run with torch.func
-    quick: bool = True
-
-
-CASES = {
-    "mlp-64": Case("MLP 784-1024-1024-10", mlp, (784,), 64, "blocks", 16),
-    "mlp-256": Case("MLP 784-1024-1024-10", mlp, (784,), 256, "blocks"),
-    "mlp-2000": Case("MLP 784-1024-1024-10", mlp, (784,), 2000, "trace"),
-    "cnn-100": Case("CNN 1×8×8, 16-16", small_cnn, (1, 8, 8), 100, "blocks", 100),
-    "cnn-64": Case("CNN 3×32×32, 32-32-64 pooled", colour_cnn, (3, 32, 32), 64, "blocks", 16),
-    "cnn-64-full": Case(
-        "CNN 3×32×32, 32-32-64", full_resolution_cnn, (3, 32, 32), 64, "blocks", 16, quick=False
-    ),
-}
+HERE = Path(__file__).parent
+NNGEOMETRY = ("--no-deps", "nngeometry==0.4", "numpy==2.4.6")
+# Frobenius norms of two implementations may differ by this much, relatively, in float32.
+AGREE = 1e-4
 
 
 def ours(case: Case, model: nn.Module, x: Tensor) -> Tensor:
@@ -117,20 +76,11 @@ def with_torch_func(case: Case, model: nn.Module, x: Tensor) -> Tensor:
 METHODS = {"ours": ours, "torch.func": with_torch_func}
 
 
-def inputs(case: Case) -> tuple[nn.Module, Tensor]:
-    torch.manual_seed(0)
-    return case.model(), torch.randn(case.n, *case.shape)
-
-
-def flop_rate() -> float:
-    """Flops a second of a large matrix product."""
+def flop_rates() -> tuple[float, float]:
+    """Flops of a large matrix product a second by the clock, and a second of processor time."""
     a = torch.randn(2048, 2048)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(seconds)
+    row = measure(lambda: a @ a, 5)
+    return 2 * 2048**3 / row["minimum"], 2 * 2048**3 / row["cpu"]
 
 
 def in_place(out: list[int], a: list[int], b: list[int], *_: object, **__: object) -> int:
@@ -138,91 +88,175 @@ def in_place(out: list[int], a: list[int], b: list[int], *_: object, **__: objec
     return 2 * a[0] * a[1] * b[1]
 
 
-def measure(case: Case, method: str, repeats: int) -> dict[str, float]:
+def child(name: str, method: str, repeats: int) -> dict[str, float]:
     """Times, peak memory and floor of one method on one case, in this process."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    model, x = inputs(case)
-    baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        METHODS[method](case, model, x)
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - baseline
-    timed = seconds[1:] or seconds
+    case, model, x = inputs(name)
+    row = measure(lambda: METHODS[method](case, model, x), repeats)
+    rate, cpu_rate = flop_rates()
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place})
     with counter:
-        METHODS[method](case, model, x)
+        kernel = METHODS[method](case, model, x)
     flops = counter.get_total_flops()
-    return {
-        "minimum": min(timed),
-        "median": statistics.median(timed),
-        "peak_bytes": peak,
-        "flops": flops,
-        "floor": flops / flop_rate(),
-    }
+    norm = float(kernel.double().norm())
+    floors = {"floor": flops / rate, "cpu_floor": flops / cpu_rate}
+    return {**row, **floors, "flops": flops, "norm": norm}
 
 
-def in_a_new_process(name: str, method: str, repeats: int, threads: int) -> dict[str, float]:
-    """`measure` in a fresh interpreter."""
-    command = [sys.executable, __file__, "--child", name, method, "--repeats", str(repeats)]
-    command += ["--threads", str(threads)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(answer.stdout)
+def commands(name: str, repeats: int, threads: int, peers: list[str]) -> dict[str, list]:
+    """What to run for one case, by method."""
+    case = CASES[name]
+    few = ["--repeats", str(min(repeats, 3)), "--threads", str(threads)]
+    here = [sys.executable, __file__, "--child", name]
+    found: dict[str, list] = {"ours": [*here, "ours", "--repeats", str(repeats), *few[2:]]}
+    if case.part:
+        found["torch.func"] = [*here, "torch.func", *few]
+    if case.nngeometry and "nngeometry" in peers:
+        python = environment("nngeometry", NNGEOMETRY)
+        found["nngeometry"] = [python, HERE / "peer_nngeometry.py", name, *few]
+    if case.stax and "neural-tangents" in peers:
+        python = environment("neural-tangents", NEURAL_TANGENTS, with_torch=False)
+        script = [python, HERE / "peer_neural_tangents.py", "--child", "time"]
+        found["neural-tangents"] = [*script, "--network", case.stax, "--n", str(case.n), *few]
+    return found
 
 
-def show(rows: list[dict]) -> None:
+def show(rows: list[dict], cpu: bool) -> None:
     """The table of all measurements."""
-    table = Table("kernel", "n", "method", "min", "median", "torch.func /", "peak", "/ floor")
-    reference = {row["case"]: row["minimum"] for row in rows if row["method"] == "torch.func"}
-    floors = {row["case"]: row["floor"] for row in rows if row["method"] == "ours"}
+    time, floor = ("cpu", "cpu_floor") if cpu else ("median", "floor")
+    table = Table("kernel", "C", "n", "method", "median", "cpu", "/ ours", "peak", "/ floor")
+    mine = {row["case"]: row for row in rows if row["method"] == "ours"}
     for row in rows:
-        case = CASES[row["case"]]
-        slower = reference.get(row["case"])
+        case, reference = CASES[row["case"]], mine[row["case"]]
         table.add_row(
             f"{case.title}, {case.kernel}",
+            str(case.outputs),
             str(case.n),
             row["method"],
-            f"{row['minimum']:.3f} s",
             f"{row['median']:.3f} s",
-            f"{slower / row['minimum']:.1f}" if slower else "",
+            f"{row['cpu']:.3f} s",
+            f"{row[time] / reference[time]:.1f}",
             f"{row['peak_bytes'] / GIB:.2f} GiB",
-            f"{row['minimum'] / floors[row['case']]:.1f}",
+            f"{row[time] / reference[floor]:.1f}",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def expect_agreement(rows: list[dict]) -> None:
+    """Stop if two methods on the same network and examples give other norms."""
+    for row in rows:
+        if row["method"] == "neural-tangents":  # it has random weights of its own
+            continue
+        reference = next(r for r in rows if r["case"] == row["case"] and r["method"] == "ours")
+        difference = abs(row["norm"] / reference["norm"] - 1)
+        if difference > AGREE:
+            raise RuntimeError(f"{row['case']}: {row['method']} differs by {difference:.1e}")
+
+
+def to_file(folder: Path, name: str, n: int, tile: int | None) -> None:
+    """The trace kernel of n images of MNIST; prints the most memory used, the result left out."""
+    images = torch.from_numpy(load("mnist").x_train[:n]).float().reshape(n, -1) / 255
+    torch.manual_seed(0)
+    before = peak()
+    kernel = empirical_ntk_to_file(mlp(), images, path=folder / name, tile=tile)
+    # Pages of the file that are mapped count as resident: they are the result's.
+    print(json.dumps({"bytes": peak() - before, "result": kernel.nbytes}))
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def out_of_core(folder: Path, n: int, tile: int | None = None) -> None:
+    """Once in one go, once killed half way and resumed."""
+
+    def start(name: str) -> subprocess.Popen:
+        words = [sys.executable, __file__, "out-of-core", "--write", name, "--n", str(n)]
+        words += [] if tile is None else ["--tile", str(tile)]
+        return subprocess.Popen([*words, "--folder", folder], stdout=subprocess.PIPE, text=True)
+
+    def finished(name: str) -> tuple[float, dict]:
+        begun = time.perf_counter()
+        process = start(name)
+        answer = process.communicate()[0]
+        if process.returncode:
+            raise RuntimeError(f"writing {name} failed")
+        return time.perf_counter() - begun, json.loads(answer.splitlines()[-1])
+
+    seconds, memory = finished("whole.npy")
+    journal = folder / "killed.npy.journal"
+    tiles = len((folder / "whole.npy.journal").read_bytes().splitlines()) - 1
+    process = start("killed.npy")
+    while not journal.exists() or journal.read_bytes().count(b"\n") <= tiles // 2:
+        time.sleep(0.01)
+        if process.poll() is not None:
+            raise RuntimeError("it ended before it was killed")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = tiles - (journal.read_bytes().count(b"\n") - 1)
+    again, _ = finished("killed.npy")
+    equal = digest(folder / "whole.npy") == digest(folder / "killed.npy")
+    print(
+        f"MNIST, n = {n}, MLP 784-1024-1024-10, trace: {tiles} tiles, {seconds:.1f} s in one go; "
+        f"{memory['bytes'] / GIB:.2f} GiB at most, of which the mapped result "
+        f"{memory['result'] / GIB:.2f} GiB\n"
+        f"killed with SIGKILL when {left} of {tiles} tiles were missing, resumed in {again:.1f} s: "
+        f"{'the same bits' if equal else 'OTHER BITS'}"
+    )
+    if not equal:
+        sys.exit(1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few repeats, without the slow case")
-    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=("kernels", "out-of-core"), default="kernels")
+    parser.add_argument("--quick", action="store_true", help="few repeats, without slow cases")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=None)
+    parser.add_argument("--neural-tangents", action="store_true", help="time it too")
+    parser.add_argument("--no-peers", action="store_true", help="without nngeometry")
     parser.add_argument("--repeats", type=int, default=None)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--cpu", action="store_true", help="compare processor time, on one thread")
+    parser.add_argument("--n", type=int, default=10_000, help="examples of out-of-core")
+    parser.add_argument("--tile", type=int, help="examples on a tile's side")
+    parser.add_argument("--folder", type=Path, help="where out-of-core writes; default: temporary")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--write", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.threads = 1 if options.cpu else options.threads
     torch.set_num_threads(options.threads)
     if options.child:
+        hold(options.threads)
         name, method = options.child
-        print(json.dumps(measure(CASES[name], method, options.repeats)))
+        print(json.dumps(child(name, method, options.repeats)))
+        return
+    if options.write:
+        to_file(options.folder, options.write, options.n, options.tile)
+        return
+    if options.what == "out-of-core":
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            out_of_core(Path(folder), options.n, options.tile)
         return
     repeats = options.repeats or (3 if options.quick else 10)
+    peers = [] if options.no_peers else ["nngeometry"]
+    peers += ["neural-tangents"] if options.neural_tangents else []
     rows = []
-    for name in options.cases:
-        case = CASES[name]
-        if options.quick and not case.quick:
-            continue
-        for method in METHODS if case.part else ("ours",):
-            count = repeats if method == "ours" else min(repeats, 3)
-            row = in_a_new_process(name, method, count, options.threads)
-            rows.append({"case": name, "n": case.n, "method": method, **row})
-    show(rows)
+    for name in options.cases or [n for n, c in CASES.items() if c.quick or not options.quick]:
+        for method, words in commands(name, repeats, options.threads, peers).items():
+            row = in_a_new_process(words, options.threads)
+            rows.append({"case": name, "n": CASES[name].n, "method": method, **row})
+            print(f"{name} {method}: {row['median']:.3f} s", file=sys.stderr, flush=True)
+    show(rows, options.cpu)
+    expect_agreement(rows)
     if options.json:
-        environment = {
+        facts = {
             "torch": torch.__version__, "threads": options.threads, "cpus": os.cpu_count(),
             "processor": platform.processor() or platform.machine(), "repeats": repeats,
         }  # fmt: skip
-        options.json.write_text(json.dumps({"environment": environment, "rows": rows}, indent=2))
+        options.json.write_text(json.dumps({"environment": facts, "rows": rows}, indent=2))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from overparam._errors import NumericalError
 from overparam._model import call, n_examples, take, trainable
 from overparam.tangents import empirical as module_under_test
 from overparam.tangents import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
+from overparam.tangents._factors import Differentiator
 from overparam.tangents._plan import make_plan
 from overparam.tangents._session import opened
 
@@ -518,3 +519,50 @@ def test_too_large_a_kernel_is_refused_before_memory_is_taken(
 def test_a_kernel_that_overflows_is_refused() -> None:
     with pytest.raises(NumericalError, match="finite kernel"):
         empirical_ntk(LINEAR, torch.full((2, 4), 1e30))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.name)
+def test_on_a_gpu_in_full_single_precision(case: Case) -> None:
+    """With TF32 allowed outside, errors are still those of single precision."""
+    model, x = build(case)
+    expected = dense_kernel(model, x)
+    model, single = model.float().cuda(), torch.float32
+    move = {torch.float64: single}
+    tensors = x if isinstance(x, dict) else dict(enumerate(x if isinstance(x, tuple) else (x,)))
+    moved = {k: v.to(device="cuda", dtype=move.get(v.dtype, v.dtype)) for k, v in tensors.items()}
+    batch: Any = moved if isinstance(x, dict) else tuple(moved.values())
+    batch = batch if isinstance(x, (dict, tuple)) else batch[0]
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        kernel = empirical_ntk_blocks(model, batch)
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    assert kernel.is_cuda
+    error = (kernel.cpu().double() - expected).norm() / expected.norm()
+    assert error < 2e-5
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("n", [1, 7, 120])
+def test_formed_gradients_in_tiles_of_every_kind(n: int, outputs: int) -> None:
+    """Convolutions whose gradients are formed, in several tiles of examples and passes."""
+    torch.manual_seed(0)
+    shared = nn.Conv2d(3, 3, 3, padding=1)
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), nn.Tanh(), shared, nn.Tanh(), shared, nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(27, outputs),
+    ).double()  # fmt: skip
+    x = torch.randn(n, 2, 6, 6).double()
+    with opened(model, trainable(model)):
+        plan, uses = make_plan(model, x if n > 1 else x[[0, 0]], trainable(model), "test")
+        recipe = Differentiator(model, plan, uses, blocks=True, columns=n).recipe
+    assert n < 7 or recipe.formed == [("0.weight", "0.bias"), ("2.weight", "2.bias")]
+    expected = dense_kernel(model, x)
+    blocks = empirical_ntk_blocks(model, x)
+    assert_same(blocks, expected)
+    assert torch.equal(blocks, blocks.permute(1, 0, 3, 2))
+    assert_same(empirical_ntk(model, x, chunk_size=50), trace(expected))
+    assert_same(empirical_ntk_blocks(model, x, x[:3]), expected[:, :3])

@@ -3,7 +3,10 @@
 from overparam.tangents.alignment import (
     AlignmentResult,
     eigen_alignment,
+    eigen_alignments,
     kernel_target_alignment,
+    kernel_target_alignments,
+    pool_alignments,
 )
 from overparam.tangents.angles import (
     input_angles,
@@ -15,26 +18,68 @@ from overparam.tangents.dual_activations import dual_activation
 from overparam.tangents.empirical import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
 from overparam.tangents.infinite import infinite_nngp, infinite_ntk
 from overparam.tangents.infinite_convolution import infinite_conv_ntk
+from overparam.tangents.jacobian_smoothness import two_layer_smoothness
+from overparam.tangents.loss_bounds import (
+    GeneralizationBound,
+    classical_loss_bound,
+    generalization_bound,
+    linearized_loss,
+    spectral_loss_bound,
+)
+from overparam.tangents.network_alignment import NetworkAlignment, network_alignment
 from overparam.tangents.operator import NTKOperator
+from overparam.tangents.out_of_core import empirical_ntk_to_file
+from overparam.tangents.pl_certificate import PLCertificate, pl_certificate
+from overparam.tangents.pl_estimate import PLEstimate, pl_estimate
+from overparam.tangents.pl_step_sizes import Schedule, gd_step_size, pl_down_to, sgd_step_size
+from overparam.tangents.pl_trace import PLTrace, pl_trace
+from overparam.tangents.power_law import PowerLaw, power_law_fit
+from overparam.tangents.sketch import GradientSketch, gradient_sketch
 from overparam.tangents.spectrum import extreme_eigenvalues, kernel_change
 
 __all__ = [
     "AlignmentResult",
     "ConditioningProfile",
+    "GeneralizationBound",
+    "GradientSketch",
     "NTKOperator",
+    "NetworkAlignment",
+    "PLCertificate",
+    "PLEstimate",
+    "PLTrace",
+    "PowerLaw",
+    "Schedule",
+    "classical_loss_bound",
     "conditioning_profile",
     "dual_activation",
     "eigen_alignment",
+    "eigen_alignments",
     "empirical_ntk",
     "empirical_ntk_blocks",
+    "empirical_ntk_to_file",
     "extreme_eigenvalues",
+    "gd_step_size",
+    "generalization_bound",
+    "gradient_sketch",
     "infinite_conv_ntk",
     "infinite_nngp",
     "infinite_ntk",
     "input_angles",
     "kernel_change",
     "kernel_target_alignment",
+    "kernel_target_alignments",
+    "linearized_loss",
     "model_gradient_angle",
+    "network_alignment",
+    "pl_certificate",
+    "pl_down_to",
+    "pl_estimate",
+    "pl_trace",
+    "pool_alignments",
+    "power_law_fit",
     "relu_embedding_angle",
+    "sgd_step_size",
+    "spectral_loss_bound",
     "sum_of_logits_ntk",
+    "two_layer_smoothness",
 ]

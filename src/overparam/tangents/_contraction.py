@@ -10,6 +10,8 @@ from overparam.tangents._factors import Factors
 # Rows of a tile: large enough for a matrix product at full speed, small enough that what is
 # done to the tile afterwards finds it in cache.
 _SMALLEST, _LARGEST = 128, 512
+# The same where the factors are much longer than a tile is wide.
+_FORMED = 384
 
 
 def tiling(outputs: int, n: int) -> tuple[list[slice], list[slice]]:
@@ -27,6 +29,14 @@ def contract(out: Tensor, left: Factors, right: Factors, *, symmetric: bool) -> 
         right: Factors of n2 examples.
         symmetric: Both are the same examples; half is computed and mirrored.
     """
+    if left.pairs or left.dense is not None:
+        _contract_by_output(out, left, right, symmetric=symmetric)
+    if left.formed:
+        _contract_by_example(out, left, right, symmetric=symmetric)
+
+
+def _contract_by_output(out: Tensor, left: Factors, right: Factors, *, symmetric: bool) -> None:
+    """Pairs and dense gradients, whose leading axis is that of the outputs."""
     k, n1, _, n2 = out.shape
     groups, rows = tiling(k, n1)
     columns = rows if symmetric else tiling(k, n2)[1]
@@ -40,6 +50,29 @@ def contract(out: Tensor, left: Factors, right: Factors, *, symmetric: bool) -> 
                 _mirror_within(out[:, i, :, i], groups)
             elif symmetric:
                 out[:, j, :, i] = out[:, i, :, j].permute(2, 3, 0, 1)
+
+
+def _contract_by_example(out: Tensor, left: Factors, right: Factors, *, symmetric: bool) -> None:
+    """Formed gradients, whose leading axis is that of the examples.
+
+    They are far larger than what they are contracted to, so that each is read as few times as
+    possible: tiles are large, and their sums are put in order afterwards.
+    """
+    k, n1, _, n2 = out.shape
+    rows = _slices(n1, max(1, _FORMED // k))
+    for a, i in enumerate(rows):
+        for j in rows[a:] if symmetric else _slices(n2, max(1, _FORMED // k)):
+            total: Tensor | None = None
+            for first, second in zip(left.formed, right.formed, strict=True):
+                x, y = first[i].flatten(0, 1), second[j].flatten(0, 1)
+                total = x @ y.T if total is None else total.addmm_(x, y.T)
+            assert total is not None
+            if symmetric and i == j:
+                total = (total + total.T) / 2
+            products = total.view(i.stop - i.start, k, j.stop - j.start, k)
+            out[:, i, :, j] += products.permute(1, 0, 3, 2)
+            if symmetric and i != j:
+                out[:, j, :, i] += products.permute(3, 2, 1, 0)
 
 
 def _tile(
@@ -134,6 +167,8 @@ def squared_norms(factors: Factors) -> Tensor:
             right @ right.mT if right.is_floating_point() else right[:, :, None] == right[:, None]
         )
         total = total + (inner * gram).sum((-1, -2))
+    for gradients in factors.formed:
+        total = total + gradients.square().sum(-1).T
     if factors.dense is not None:
         total = total + factors.dense.square().sum(-1)
     assert isinstance(total, Tensor)

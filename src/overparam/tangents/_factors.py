@@ -1,11 +1,14 @@
 """What the kernel of a block of examples is contracted from.
 
-Two kinds of factors. A *pair* (left, right) stands for per-example gradients Σ_t left_t ⊗
-right_t that are never formed. *Dense* gradients are formed, all parameters side by side.
+Three kinds of factors. A *pair* (left, right) stands for per-example gradients Σ_t left_t ⊗
+right_t that are never formed. The gradients of a convolution are *formed*, for all outputs of
+the network in one product per example. *Dense* gradients are formed one output at a time, all
+such parameters side by side.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,19 +29,22 @@ class Factors:
     """Factors of n examples for K leading outputs; outputs that are summed over lie in O, F."""
 
     pairs: list[tuple[Tensor, Tensor]]  # left (K, n, T, O); right (n, T, I), or indices (n, T)
+    formed: list[Tensor]  # (n, K, F)
     dense: Tensor | None  # (K, n, F)
 
     def numel(self) -> int:
         """Numbers held."""
         pairs = sum(left.numel() + right.numel() for left, right in self.pairs)
-        return pairs + (0 if self.dense is None else self.dense.numel())
+        formed = sum(gradient.numel() for gradient in self.formed)
+        return pairs + formed + (0 if self.dense is None else self.dense.numel())
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which parameters become pairs (a weight, perhaps with its bias) and which dense."""
+    """Which parameters become pairs or are formed (a weight, perhaps with its bias), or dense."""
 
     pairs: list[tuple[str, str | None]]
+    formed: list[tuple[str, str | None]]
     dense: dict[str, slice]
 
     @property
@@ -85,7 +91,9 @@ class Differentiator:
         recipe = self.recipe
         lefts: list[Tensor] = []
         rights: list[Tensor] = []
+        formed: list[Tensor] = []
         dense: Tensor | None = None
+        together: list[Any] = [None] * len(recipe.formed)
         for part in chunks(n, pass_size):
             # One example alone may take another path than a batch does.
             alone = part.stop - part.start == 1
@@ -101,13 +109,23 @@ class Differentiator:
                     rights.append(right_all)
                     lefts.append(self._empty(n, right.shape[1:2], width))
                 rights[number][part] = right[: part.stop - part.start]
-            self._differentiate(outputs, uses, lefts, dense, part)
+            together = [
+                _Together(self.plan, uses, *names, c, None if part.start == 0 else before.deltas)
+                for names, before in zip(recipe.formed, together, strict=True)
+            ]
+            if part.start == 0:
+                formed = [convolution.room(n) for convolution in together]
+            self._differentiate(outputs, uses, lefts, together, dense, part)
+            for gradients, convolution in zip(formed, together, strict=True):
+                convolution.form(gradients[part])
             if self.plan.direct and dense is not None:
                 self._direct(batch, dense, part)
         flat = [left if self.blocks else left.flatten(-2)[None] for left in lefts]
         if dense is not None and not self.blocks:
             dense = dense.view(1, n, c * dense.shape[-1])
-        return Factors(list(zip(flat, rights, strict=True)), dense)
+        if not self.blocks:
+            formed = [gradients.view(n, 1, -1) for gradients in formed]
+        return Factors(list(zip(flat, rights, strict=True)), formed, dense)
 
     def _empty(self, n: int, middle: tuple[int, ...], last: int) -> Tensor:
         """Room for all outputs: the outputs' axis first, or last but one if summed over."""
@@ -138,12 +156,18 @@ class Differentiator:
             for name, found in uses.items()
             if found and self._pairs_cheaper(found)
         ]
-        paired = {name for pair in pairs for name in pair}
+        taken = {name for pair in pairs for name in pair}
+        formed = [
+            (name, _partner(name, uses))
+            for name, found in uses.items()
+            if found and name not in taken and _formable(found, self.plan)
+        ]
+        taken |= {name for pair in formed for name in pair}
         dense, start = {}, 0
-        for name in [*(name for name in uses if name not in paired), *self.plan.direct]:
+        for name in [*(name for name in uses if name not in taken), *self.plan.direct]:
             stop = start + self.plan.params[name].numel()
             dense[name], start = slice(start, stop), stop
-        return Recipe(pairs, dense)
+        return Recipe(pairs, formed, dense)
 
     def _numbers(self, uses: dict[str, list[Use]]) -> int:
         """Numbers that the factors of one example hold."""
@@ -156,6 +180,9 @@ class Differentiator:
             wide = isinstance(uses[weight][0].operation, Lookup)
             i = 2 if wide else uses[weight][0].parameter.numel() // o + 1
             total += length * (self.outputs * o + i)
+        for weight, bias in self.recipe.formed:
+            extra = 0 if bias is None else _left_width(uses[weight][0])
+            total += self.outputs * (uses[weight][0].parameter.numel() + extra)
         return total
 
     def _pairs_cheaper(self, uses: list[Use]) -> bool:
@@ -177,6 +204,7 @@ class Differentiator:
         outputs: Tensor,
         uses: dict[str, list[Use]],
         lefts: list[Tensor],
+        together: list["_Together"],
         dense: Tensor | None,
         part: slice,
     ) -> None:
@@ -197,6 +225,8 @@ class Differentiator:
             }
             for number, (weight, _) in enumerate(self.recipe.pairs):
                 self._write_left(self._slot(lefts[number], c, part), uses[weight], deltas)
+            for convolution in together:
+                convolution.put(c, deltas)
             for name, columns in self.recipe.dense.items():
                 if name in uses and dense is not None:
                     self._write_dense(self._slot(dense, c, part)[:, columns], uses[name], deltas)
@@ -232,6 +262,53 @@ class Differentiator:
             for c in range(self.outputs):
                 slot = self._slot(dense, c, part)
                 slot[:, self.recipe.dense[name]] = jacobian[: len(slot), c].reshape(len(slot), -1)
+
+
+class _Together:
+    """Gradients of one convolution for all outputs: one matrix product for each example.
+
+    With the output gradients of all C outputs as C·O rows it runs at nearly full speed, which
+    C products of O rows do not; patches of the input are laid out once for all of them.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        uses: dict[str, list[Use]],
+        weight: str,
+        bias: str | None,
+        outputs: int,
+        room: Tensor | None,
+    ) -> None:
+        self.uses = uses[weight]
+        biases = [None] * len(self.uses) if bias is None else uses[bias]
+        parts = [_patches(use, other, plan) for use, other in zip(self.uses, biases, strict=True)]
+        self.patches = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+        n, self.inputs, places = self.patches.shape
+        self.width = _left_width(self.uses[0])
+        # Pages of fresh memory cost more than what is written to them, hence `room`.
+        fits = room is not None and len(room) >= n
+        shape = (n, outputs, self.width, places)
+        self.deltas = room[:n] if room is not None and fits else self.patches.new_empty(shape)
+
+    def room(self, n: int) -> Tensor:
+        """Where the gradients of n examples go, (n, C, O·I)."""
+        return self.deltas.new_empty(n, self.deltas.shape[1], self.width * self.inputs)
+
+    def put(self, output: int, deltas: dict) -> None:
+        """Note the output gradients of one output of the network, uses behind one another."""
+        start = 0
+        for use in self.uses:
+            delta, places = deltas[use.operation.node], use.operation.places  # type: ignore[attr-defined]
+            there = self.deltas[:, output, :, start : start + places]
+            there.zero_() if delta is None else there.copy_(delta.flatten(2))
+            start += places
+
+    def form(self, out: Tensor) -> None:
+        """The gradients, into (examples, C, O·I)."""
+        rows = self.deltas.flatten(1, 2)[: len(out)]
+        patches = self.patches[: len(out)].transpose(1, 2)
+        torch.bmm(rows, patches, out=out.view(len(out), -1, self.inputs))
 
 
 class GraphChanged(Exception):
@@ -275,6 +352,23 @@ def _pairable(uses: list[Use], plan: Plan) -> bool:
         )
         for use in uses
     )
+
+
+def _formable(uses: list[Use], plan: Plan) -> bool:
+    """Whether all outputs' gradients come from one product."""
+    return isinstance(uses[0].operation, Convolution) and _pairable(uses, plan)
+
+
+def _patches(use: Use, bias: Use | None, plan: Plan) -> Tensor:
+    """The patches of a convolution, scaled, (examples, I, places); a bias is one more input."""
+    operation = use.operation
+    assert isinstance(operation, Convolution)
+    patches = operation.patches.to(plan.dtype)
+    patches = patches if use.scale == 1 else patches * use.scale
+    if bias is None:
+        return patches
+    constant = bias.operation.factor * bias.scale  # type: ignore[attr-defined]
+    return torch.cat([patches, torch.full_like(patches[:, :1], constant)], 1)
 
 
 def _partner(weight: str, uses: dict[str, list[Use]]) -> str | None:

@@ -16,9 +16,9 @@ from overparam.tangents._plan import Plan, make_plan
 from overparam.tangents._session import checked, detached, opened
 
 # Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
-# beyond the caches a larger pass is not faster, and page faults make it slower.
+# small enough that page faults do not cost more than the calls that a larger one saves.
 _KEPT = GIB
-_PASS = 6 * 2**20
+_PASS = 16 * 2**20
 
 
 def empirical_ntk(
@@ -219,16 +219,23 @@ def _kernel(
             kernel = _assemble(prepared(plan.without_rules(), {}), x1, x2, chunk_size, where)
     if not (blocks or summed):
         kernel /= plan.outputs
-    finite = bool(torch.isfinite(kernel.sum())) or bool(torch.isfinite(kernel).all())
+    expect_finite(kernel, f"{name}(model=...)", "entries")
+    return kernel
+
+
+def expect_finite(kernel: Tensor, where: str, what: str) -> None:
+    """Raise if one of the kernel's numbers is not finite; one pass if all are."""
+    if bool(torch.isfinite(kernel.sum())):
+        return
+    bad = int((~torch.isfinite(kernel)).sum())
     expect(
-        finite,
-        f"{name}(model=...)",
+        bad == 0,
+        where,
         "a finite kernel",
-        f"{int((~torch.isfinite(kernel)).sum())} entries that are NaN or infinite",
+        f"{bad} {what} that are NaN or infinite",
         hint="look for weights or activations that overflow; .double() has more room.",
         error=NumericalError,
     )
-    return kernel
 
 
 def _assemble(

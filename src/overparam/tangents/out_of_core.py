@@ -1,0 +1,261 @@
+"""Tangent kernels larger than memory, in a file, tile by tile."""
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, effective_n_jobs
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from overparam._errors import expect, unknown
+from overparam._model import chunks, n_examples, take
+from overparam._types import Inputs
+from overparam.tangents._gram_file import GramFile, Tile, stored_identity
+from overparam.tangents._memory import GIB, expect_room
+from overparam.tangents._session import checked, detached
+from overparam.tangents._tile_maker import TileMaker
+
+KINDS = ("trace", "blocks", "sum_of_logits")
+
+# Tiles a job takes at a time where jobs share nothing, so that factors serve more than once.
+_GROUP = 4
+
+
+def empirical_ntk_to_file(
+    model: nn.Module,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    path: str | os.PathLike[str],
+    kind: str = "trace",
+    params: Sequence[str] | None = None,
+    tile: int | None = None,
+    memory: int = GIB,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> np.memmap:
+    """The empirical tangent kernel in a .npy file, which may be larger than memory.
+
+    The numbers are those of `empirical_ntk` ("trace": the *mean* over outputs),
+    `empirical_ntk_blocks` ("blocks") or `sum_of_logits_ntk` ("sum_of_logits"), in C order:
+
+        K[i, j] or K[i, j, c, d],   i over x1, j over x2.
+
+    The matrix is computed in tiles, the symmetric half once. A tile is on the disk before a
+    journal beside the file says so; the same call after an interruption, a power failure
+    included, goes on after the last finished tile and ends in the same bits (on one machine,
+    with one number of threads). Until the last tile is in, the matrix is ``PATH.part``, so
+    that a file at `path` is always whole; ``PATH.journal`` stays, and calling again returns at
+    once. A call with another model, other data or other settings is refused.
+
+    Tiles are spread by joblib: within ``joblib.parallel_config(backend=...)`` by whatever back
+    end, over several machines too. Only this process writes to the file.
+
+    Args:
+        model: As for `empirical_ntk`.
+        x1: n1 examples.
+        x2: n2 examples. `None` means `x1`, at about half the cost.
+        path: Of the file, ending in .npy.
+        kind: "trace", "blocks" or "sum_of_logits".
+        params: Names of the parameters that make up θ; `None` means all that require a
+            gradient.
+        tile: Examples on a tile's side. `None` means as many as `memory` allows, at most 2048,
+            or what an interrupted call took.
+        memory: Bytes of layers' factors that a job holds at most, unless two examples need more.
+        jobs: Tiles computed at a time, as joblib's `n_jobs`; `None` means one, or what an
+            outer ``joblib.parallel_config`` says.
+        progress: Show a bar on stderr, if that is a terminal.
+
+    Returns:
+        The matrix, mapped for reading: what is not looked at is not in memory.
+
+    Raises:
+        ValueError: As `empirical_ntk`; if an argument is out of range; if the file is of
+            another model, other data or other settings.
+        TypeError: If `x1` holds no tensors or `model` returns none.
+        MemoryError: If the factors and one tile do not fit.
+        OSError: If the disk has no room, or another process writes to the file.
+        NumericalError: If a tile is not finite. What was finished before is kept.
+
+    Cost:
+        That of `empirical_ntk`, and for every tile that does not find its examples' factors
+        among those held, differentiating these again. Memory is `memory` and one tile for each
+        job, whatever n1 and n2 are; the disk holds the result alone.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        >>> with TemporaryDirectory() as folder:
+        ...     K = empirical_ntk_to_file(torch.nn.Linear(2, 3), x, path=f"{folder}/K.npy")
+        ...     print(K)
+        [[2. 2.]
+         [2. 3.]]
+
+    References:
+        Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: contraction of layers'
+        factors.
+    """
+    name = "empirical_ntk_to_file"
+    target = _checked_path(path, f"{name}(path=...)")
+    if kind not in KINDS:
+        unknown(f"{name}(kind=...)", "a kind", kind, KINDS)
+    whole = isinstance(tile, int) and tile >= 1
+    expect(tile is None or whole, f"{name}(tile=...)", "an integer ≥ 1, or None", tile)
+    expect(memory > 0, f"{name}(memory=...)", "a positive number of bytes", memory)
+    expect(jobs != 0, f"{name}(jobs=...)", "a number of jobs, or -1 for every core", jobs)
+    chosen = checked(model, x1, x2, params, None, name)
+    x1, x2 = detached(x1), None if x2 is None else detached(x2)
+    other = x1 if x2 is None else x2
+    n1, n2 = n_examples(x1), n_examples(other)
+
+    stored = stored_identity(target)
+    larger = x1 if n1 >= n2 else other
+    probe = take(larger, sorted({0, n_examples(larger) // 2, n_examples(larger) - 1}))
+    maker = TileMaker(model, probe, list(chosen), kind, tile or int(stored.get("tile", 0)), memory)
+    plan = maker.prepare()
+    block = plan.outputs if kind == "blocks" else 1
+    device = next(iter(chosen.values())).device
+    each = plan.dtype.itemsize * 2 * (block * maker.tile) ** 2
+    expect_room(min(memory, maker.needed) + each, device, f"{name}(memory=...)")
+    identity = {
+        "model": f"{type(model).__name__} {_digest_of_model(model)}",
+        "data": f"{n1} × {n2} examples {_digest(x1)}" + ("" if x2 is None else f" {_digest(x2)}"),
+        "kind": kind,
+        "params": f"{len(chosen)} parameters {_sha(sorted(chosen))}",
+        "tile": str(maker.tile),
+    }
+    shape = (n1, n2, *((block, block) if kind == "blocks" else ()))
+    dtype = torch.empty(0, dtype=plan.dtype).numpy().dtype
+    with GramFile(target, identity, shape, dtype, f"{name}(path=...)") as file:
+        if not file.complete:
+            grid = _Grid(chunks(n1, maker.tile), chunks(n2, maker.tile), symmetric=x2 is None)
+            _fill(file, grid, maker, x1, other, jobs, progress)
+            file.finish()
+    return cast(np.memmap, np.load(target, mmap_mode="r"))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Which examples each tile pairs."""
+
+    rows: list[slice]
+    columns: list[slice]
+    symmetric: bool
+
+    def tiles(self) -> Iterator[Tile]:
+        """Every tile to compute, back and forth, so that a row begins where the last one ended."""
+        for i in range(len(self.rows)):
+            columns = range(i if self.symmetric else 0, len(self.columns))
+            for j in columns if i % 2 == 0 else reversed(columns):
+                yield i, j
+
+
+def _fill(
+    file: GramFile,
+    grid: _Grid,
+    maker: TileMaker,
+    x1: Inputs,
+    x2: Inputs,
+    jobs: int | None,
+    progress: bool,
+) -> None:
+    """Compute and write every tile that the file lacks."""
+    every = list(grid.tiles())
+    waiting = [tile for tile in every if tile not in file.finished]
+    if not waiting:
+        return
+    together = effective_n_jobs(jobs) > 1  # type: ignore[arg-type]
+
+    def tasks() -> Iterator[Any]:
+        for i, group in _groups(waiting, _GROUP if together else 1):
+            same = {j for j in group if grid.symmetric and i == j}
+            rights = {j: None if j in same else _copied(x2, grid.columns[j]) for j in group}
+            yield delayed(maker.strip)(i, _copied(x1, grid.rows[i]), rights, grid.symmetric)
+
+    answers = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks())
+    done = len(every) - len(waiting)
+    with tqdm(
+        total=len(every), initial=done, unit="tile", desc=file.path.name, file=sys.stderr,
+        disable=None if progress else True,
+    ) as bar:  # fmt: skip
+        for answer in cast(Iterator[list[tuple[Tile, np.ndarray]]], answers):
+            for (i, j), numbers in answer:
+                rows, columns = grid.rows[i], grid.columns[j]
+                parts = [((rows, columns), numbers)]
+                if grid.symmetric and i != j:
+                    axes = (1, 0, 3, 2)[: numbers.ndim]
+                    parts.append(((columns, rows), numbers.transpose(axes)))
+                file.write((i, j), parts)
+                bar.update()
+
+
+def _groups(tiles: list[Tile], size: int) -> Iterator[tuple[int, list[int]]]:
+    """Tiles of one row that follow one another, at most `size` together."""
+    row: int | None = None
+    group: list[int] = []
+    for i, j in tiles:
+        if row is not None and (i != row or len(group) == size):
+            yield row, group
+            group = []
+        row = i
+        group.append(j)
+    if row is not None:
+        yield row, group
+
+
+def _copied(x: Inputs, part: slice) -> Inputs:
+    """Some examples as tensors of their own: a view would be sent with all that it views."""
+    some = take(x, part)
+    if isinstance(some, Tensor):
+        return some.clone()
+    if isinstance(some, Mapping):
+        return {name: value.clone() for name, value in some.items()}
+    return tuple(value.clone() for value in some)
+
+
+def _checked_path(path: str | os.PathLike[str], where: str) -> Path:
+    """A place for a .npy file."""
+    known = isinstance(path, (str, os.PathLike))
+    expect(known, where, "a path", type(path).__name__, error=TypeError)
+    target = Path(path)
+    expect(target.suffix == ".npy", where, "a path that ends in .npy", repr(str(path)))
+    expect(
+        target.parent.is_dir(),
+        where,
+        "a file in a folder that exists",
+        repr(str(path)),
+        hint=f"create {target.parent} first.",
+    )
+    return target
+
+
+def _sha(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def _digest(x: Inputs) -> str:
+    """Of a batch: shapes, types, names and every bit."""
+    named = [("", x)] if isinstance(x, Tensor) else (
+        list(x.items()) if isinstance(x, Mapping) else [(str(k), v) for k, v in enumerate(x)]
+    )  # fmt: skip
+    total = hashlib.sha256()
+    for name, value in named:
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        for part in value.split(4096) if value.ndim else [value]:
+            numbers = part.detach().cpu().contiguous().flatten().view(torch.uint8)
+            total.update(numbers.numpy())  # type: ignore[arg-type]
+    return total.hexdigest()[:16]
+
+
+def _digest_of_model(model: nn.Module) -> str:
+    """Of parameters, buffers and what the modules print of themselves, addresses left out."""
+    tensors = dict(sorted([*model.named_parameters(), *model.named_buffers()]))
+    return _sha((re.sub(r" at 0x[0-9a-f]+", "", repr(model)), _digest(tensors)))
