@@ -51,7 +51,7 @@ def ours(case: Case, model: nn.Module, x: Tensor) -> Tensor:
 
 
 def with_torch_func(case: Case, model: nn.Module, x: Tensor) -> Tensor:
-    """Jacobian contraction: vmap(jacrev) over parts of the batch, then a product per tensor."""
+    """Jacobian contraction as well as torch.func can: one Jacobian, in parts, half the products."""
     params = {name: p.detach() for name, p in model.named_parameters()}
 
     def one(values: dict[str, Tensor], example: Tensor) -> Tensor:
@@ -73,7 +73,22 @@ def with_torch_func(case: Case, model: nn.Module, x: Tensor) -> Tensor:
     return kernel if case.kernel == "blocks" else kernel.diagonal(dim1=2, dim2=3).mean(-1)
 
 
-METHODS = {"ours": ours, "torch.func": with_torch_func}
+def with_tutorial(case: Case, model: nn.Module, x: Tensor) -> Tensor:
+    """torch.func as its tutorial has it: both Jacobians whole, and a product per tensor."""
+    params = {name: p.detach() for name, p in model.named_parameters()}
+
+    def one(values: dict[str, Tensor], example: Tensor) -> Tensor:
+        return functional_call(model, values, (example[None],))[0]
+
+    left, right = (vmap(jacrev(one), in_dims=(None, 0))(params, x) for _ in range(2))
+    parts = [
+        torch.einsum("Naf,Mbf->NMab", left[name].flatten(2), right[name].flatten(2))
+        for name in params
+    ]
+    return torch.stack(parts).sum(0)
+
+
+METHODS = {"ours": ours, "torch.func": with_torch_func, "torch.func, tutorial": with_tutorial}
 
 
 def flop_rates() -> tuple[float, float]:
@@ -110,6 +125,8 @@ def commands(name: str, repeats: int, threads: int, peers: list[str]) -> dict[st
     found: dict[str, list] = {"ours": [*here, "ours", "--repeats", str(repeats), *few[2:]]}
     if case.part:
         found["torch.func"] = [*here, "torch.func", *few]
+    if case.tutorial:
+        found["torch.func, tutorial"] = [*here, "torch.func, tutorial", *few]
     if case.nngeometry and "nngeometry" in peers:
         python = environment("nngeometry", NNGEOMETRY)
         found["nngeometry"] = [python, HERE / "peer_nngeometry.py", name, *few]

@@ -45,7 +45,8 @@ class Case:
     """A kernel to compute, and which peers can.
 
     `part` is how many examples torch.func differentiates at a time, `None` where its Jacobians
-    do not fit; `stax` names the same network in peer_neural_tangents.py.
+    do not fit; `tutorial` is whether two whole ones do; `stax` names the same network in
+    peer_neural_tangents.py.
     """
 
     title: str
@@ -55,6 +56,7 @@ class Case:
     n: int
     kernel: str = "blocks"
     part: int | None = None
+    tutorial: bool = False
     nngeometry: bool = False
     stax: str | None = None
     quick: bool = True
@@ -69,14 +71,17 @@ CASES = {
     "mlp-2000": Case(_MLP, mlp, (784,), 10, 2000, "trace", quick=False),
     "mlp-1-256": Case(_MLP, partial(mlp, 1), (784,), 1, 256, part=128, nngeometry=True),
     "mlp-1-1000": Case(_MLP, partial(mlp, 1), (784,), 1, 1000, nngeometry=True),
-    "cnn-64": Case(_POOLED, colour_cnn, _IMAGE, 10, 64, part=16, nngeometry=True, stax="pooled"),
-    "cnn-1-64": Case(_POOLED, partial(colour_cnn, 1), _IMAGE, 1, 64, part=64, nngeometry=True),
+    "cnn-64": Case(_POOLED, colour_cnn, _IMAGE, 10, 64, part=16, tutorial=True, nngeometry=True,
+                   stax="pooled"),
+    "cnn-1-64": Case(_POOLED, partial(colour_cnn, 1), _IMAGE, 1, 64, part=64, tutorial=True,
+                     nngeometry=True),
     "cnn-1-1000": Case(_POOLED, partial(colour_cnn, 1), _IMAGE, 1, 1000, part=125, quick=False),
     "cnn-64-full": Case(
-        _FULL, full_resolution_cnn, _IMAGE, 10, 64, part=16, nngeometry=True, stax="full",
-        quick=False,
+        _FULL, full_resolution_cnn, _IMAGE, 10, 64, part=16, tutorial=True, nngeometry=True,
+        stax="full", quick=False,
     ),
-    "cnn-100": Case("CNN 16-16 on 8×8", small_cnn, (1, 8, 8), 10, 100, part=100, nngeometry=True),
+    "cnn-100": Case("CNN 16-16 on 8×8", small_cnn, (1, 8, 8), 10, 100, part=100, tutorial=True,
+                    nngeometry=True),
 }  # fmt: skip
 
 
