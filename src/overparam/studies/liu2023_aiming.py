@@ -135,7 +135,7 @@ def path(width: int, steps: int, projection_steps: int, seed: int) -> dict[str, 
         "beta": constants.beta,
         "theta_final": float(found["theta_final"].min()),
         "shortfall_final": 2 - float(found["theta_final"].min()),
-        "shortfall_last": 2 - float(bare.min()),
+        "shortfall_last": 2 - float(bare.to_numpy(float).min()),
         "late_theta": float(found["theta_final"][-1]),
         "pl_excess": excess(found["pl"], found["theta_final"], found["growth_final"]),
     }
