@@ -88,8 +88,15 @@ def bars(line: str) -> str:
     return "`".join(pieces)
 
 
+def skip_routing(app, what, name, obj, skip, options) -> bool | None:
+    """Leave out the methods scikit-learn gives every estimator; they point into its own pages."""
+    routing = name == "get_metadata_routing" or re.fullmatch(r"set_\w+_request", name)
+    return True if routing else None
+
+
 def setup(app: Sphinx) -> None:
     """Register the directive and the treatment of formulas."""
     app.add_directive("public-packages", PublicPackages)
     # Before napoleon, which rewrites the sections.
     app.connect("autodoc-process-docstring", keep_formulas, priority=100)
+    app.connect("autodoc-skip-member", skip_routing)
