@@ -187,19 +187,19 @@ def train(task: str, name: str, options: dict, seed: int) -> dict[str, Any]:
             "loss": loss, "error": error}  # fmt: skip
 
 
-def grids(tasks: list[str], seeds: int) -> None:
+def grids(tasks: list[str], seeds: int, optimizers: list[str]) -> None:
     """For each task and optimizer the setting with the smallest mean loss over the seeds."""
     cells = [
         (task, name, options, seed)
         for task in tasks
-        for name, grid in {**GRIDS, "MaSS.for_model": [{}]}.items()
-        for options in grid
+        for name in optimizers
+        for options in GRIDS.get(name, [{}])
         for seed in range(seeds)
     ]
     runs = joblib.Parallel(n_jobs=-1)(joblib.delayed(train)(*cell) for cell in cells)
     losses = {}
     print(f"{'task':20} {'optimizer':18} {'loss':>9} {'error':>7}  best of its grid")
-    for task, name in itertools.product(tasks, [*GRIDS, "MaSS.for_model"]):
+    for task, name in itertools.product(tasks, optimizers):
         settings: dict[str, list[dict]] = {}
         for run in runs:
             if (run["task"], run["name"]) == (task, name):
@@ -210,7 +210,7 @@ def grids(tasks: list[str], seeds: int) -> None:
         losses[task, name] = mean_of(best, "loss")
         error = 100 * mean_of(best, "error")
         print(f"{task:20} {name:18} {losses[task, name]:9.2g} {error:6.2f}%  {best[0]['options']}")
-    for task in tasks:
+    for task in tasks if {"MaSS", "MaSS.for_model"} <= set(optimizers) else ():
         ratio = losses[task, "MaSS.for_model"] / losses[task, "MaSS"]
         print(f"{task}: loss of MaSS.for_model over the best MaSS of the grid {ratio:.2f}")
 
@@ -226,9 +226,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     everything = [f"{d}/{m}" for d in ("digits", "fashion_mnist") for m in ("MLP", "CNN")]
     parser.add_argument("--tasks", nargs="+", default=everything, choices=everything)
+    names = [*GRIDS, "MaSS.for_model"]
+    parser.add_argument("--optimizers", nargs="+", default=names, choices=names)
     arguments = parser.parse_args()
     if arguments.mode == "grids":
-        grids(arguments.tasks, arguments.seeds)
+        grids(arguments.tasks, arguments.seeds, arguments.optimizers)
         return
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
