@@ -112,6 +112,17 @@ def test_classes_have_names_and_probabilities(csv):
     assert found.document["series"]["feature_matrix"] is None  # IRKM has a diagonal only
 
 
+def test_a_table_of_words_only(tmp_path):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.choice(["u", "v", "w"], size=(60, 2)), columns=["a", "b"])
+    frame["y"] = np.where(frame["a"] == "u", "yes", "no")
+    frame.to_csv(tmp_path / "words.csv", index=False)
+    found = fit(tmp_path / "words.csv", "y", compare_with_baselines=False)
+    assert found.document["scores"][0]["mean"] == 1
+    again = load_model(found.model.save(tmp_path / "model"))
+    assert again.predict(frame).tolist() == frame["y"].tolist()
+
+
 def test_the_same_seed_gives_the_same_numbers(csv):
     one, other = (fit(csv, "y", compare_with_baselines=False, seed=3).document for _ in range(2))
     for document in (one, other):

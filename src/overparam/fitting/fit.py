@@ -211,7 +211,7 @@ def _medians(fitted: Pipeline) -> dict[str, float]:
     """What the pipeline replaces a missing number by, by column."""
     transformer: Any = fitted[0]
     imputer = transformer.named_transformers_.get("simpleimputer")
-    if imputer is None:
+    if not hasattr(imputer, "statistics_"):  # no column of numbers, nothing was fitted
         return {}
     return dict(zip(imputer.feature_names_in_, map(float, imputer.statistics_), strict=True))
 

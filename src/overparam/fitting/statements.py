@@ -91,7 +91,7 @@ def _columns(table: Table, importances: np.ndarray, ours: Score) -> list[dict[st
     first = [names[i] for i in order[: min(needed, 5)]]
     rest = f" and {needed - 5} more" if needed > 5 else ""
     share = float(importances[order[:needed]].sum())
-    few = "column carries" if needed == 1 else "columns carry"
+    few = "columns carries" if needed == 1 else "columns carry"
     found = [
         _statement(
             "columns",
