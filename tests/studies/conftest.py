@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 FOLDER = str(Path(__file__).parent)
 
@@ -9,6 +10,8 @@ FOLDER = str(Path(__file__).parent)
 @pytest.fixture
 def toy(monkeypatch):
     """The toy study's module, importable here and by worker processes started meanwhile."""
+    # loky keeps idle workers for the next call: those of an earlier test know another sys.path.
+    get_reusable_executor().shutdown(wait=True)
     monkeypatch.syspath_prepend(FOLDER)
     import toy
 
