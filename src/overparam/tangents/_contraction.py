@@ -61,18 +61,50 @@ def _contract_by_example(out: Tensor, left: Factors, right: Factors, *, symmetri
     k, n1, _, n2 = out.shape
     rows = _slices(n1, max(1, _FORMED // k))
     for a, i in enumerate(rows):
-        for j in rows[a:] if symmetric else _slices(n2, max(1, _FORMED // k)):
-            total: Tensor | None = None
-            for first, second in zip(left.formed, right.formed, strict=True):
-                x, y = first[i].flatten(0, 1), second[j].flatten(0, 1)
-                total = x @ y.T if total is None else total.addmm_(x, y.T)
-            assert total is not None
-            if symmetric and i == j:
-                total = (total + total.T) / 2
-            products = total.view(i.stop - i.start, k, j.stop - j.start, k)
-            out[:, i, :, j] += products.permute(1, 0, 3, 2)
-            if symmetric and i != j:
-                out[:, j, :, i] += products.permute(3, 2, 1, 0)
+        if symmetric:
+            _square(out, left, i)
+        for j in rows[a + 1 :] if symmetric else _slices(n2, max(1, _FORMED // k)):
+            _rectangle(out, left, right, i, j, mirror=symmetric)
+
+
+def _square(out: Tensor, factors: Factors, i: slice) -> None:
+    """Examples i against themselves: what is off the diagonal is computed once, twice over."""
+    size = i.stop - i.start
+    if size * out.shape[0] > _FORMED // 2 and size > 1:
+        middle = i.start + size // 2
+        first, second = slice(i.start, middle), slice(middle, i.stop)
+        _square(out, factors, first)
+        _square(out, factors, second)
+        _rectangle(out, factors, factors, first, second, mirror=True)
+        return
+    total = _products(factors, factors, i, i)
+    out[:, i, :, i] += _by_output((total + total.T) / 2, out, i, i)
+
+
+def _rectangle(
+    out: Tensor, left: Factors, right: Factors, i: slice, j: slice, *, mirror: bool
+) -> None:
+    """Examples i against others; `mirror` writes them in both places."""
+    products = _by_output(_products(left, right, i, j), out, i, j)
+    out[:, i, :, j] += products
+    if mirror:
+        out[:, j, :, i] += products.permute(2, 3, 0, 1)
+
+
+def _products(left: Factors, right: Factors, i: slice, j: slice) -> Tensor:
+    """Inner products of all outputs of examples i with those of examples j, (n_i K, n_j K)."""
+    total: Tensor | None = None
+    for first, second in zip(left.formed, right.formed, strict=True):
+        x, y = first[i].flatten(0, 1), second[j].flatten(0, 1)
+        total = x @ y.T if total is None else total.addmm_(x, y.T)
+    assert total is not None
+    return total
+
+
+def _by_output(total: Tensor, out: Tensor, i: slice, j: slice) -> Tensor:
+    """The same as (K, n_i, K, n_j)."""
+    k = out.shape[0]
+    return total.view(i.stop - i.start, k, j.stop - j.start, k).permute(1, 0, 3, 2)
 
 
 def _tile(

@@ -363,12 +363,12 @@ def _patches(use: Use, bias: Use | None, plan: Plan) -> Tensor:
     """The patches of a convolution, scaled, (examples, I, places); a bias is one more input."""
     operation = use.operation
     assert isinstance(operation, Convolution)
-    patches = operation.patches.to(plan.dtype)
-    patches = patches if use.scale == 1 else patches * use.scale
-    if bias is None:
-        return patches
-    constant = bias.operation.factor * bias.scale  # type: ignore[attr-defined]
-    return torch.cat([patches, torch.full_like(patches[:, :1], constant)], 1)
+    patches = operation.padded_patches(0 if bias is None else 1, plan.dtype)
+    if use.scale != 1:
+        patches *= use.scale
+    if bias is not None:
+        patches[:, -1] = bias.operation.factor * bias.scale  # type: ignore[attr-defined]
+    return patches
 
 
 def _partner(weight: str, uses: dict[str, list[Use]]) -> str | None:

@@ -116,7 +116,7 @@ class Convolution(Operation):
         return self.node._saved_input.detach().reshape(self.rows, -1)
 
     def _windows(self, x: Tensor, counts: tuple[int, ...] | None = None) -> Tensor:
-        """Patches of x the kernel meets, (rows, channels · kernel, places)."""
+        """Patches of x the kernel meets, a view: (rows, channels, *kernel, *places)."""
         node, kernel = self.node, self.shape[2:]
         margins = [m for pad in reversed(node._saved_padding) for m in (int(pad), int(pad))]
         x = F.pad(x, margins) if any(margins) else x
@@ -127,13 +127,22 @@ class Convolution(Operation):
             if counts is not None:
                 x = x.narrow(2 + axis, 0, counts[axis])
         d = len(kernel)
-        order = (0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d))
-        return x.permute(order).reshape(len(x), x.shape[1] * prod(kernel), -1)
+        return x.permute((0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d)))
 
     @cached_property
     def patches(self) -> Tensor:
         """The unfolded input of a plain convolution, (rows, I, places)."""
-        return self._windows(self.node._saved_input.detach())
+        return self.padded_patches(0)
+
+    def padded_patches(self, extra: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The same with room for `extra` more inputs, (rows, I + extra, places), in one copy."""
+        windows = self._windows(self.node._saved_input.detach())
+        sizes = windows.shape[1:]
+        split = len(self.shape) - 1  # of the sizes, those of an input
+        inputs, places = prod(sizes[:split]), prod(sizes[split:])
+        out = windows.new_empty(self.rows, inputs + extra, places, dtype=dtype)
+        out[:, :inputs].view(self.rows, *sizes).copy_(windows)
+        return out
 
     @property
     def places(self) -> int:
@@ -155,6 +164,7 @@ class Convolution(Operation):
         if self.turned:
             x = self.node._saved_input.detach().to(delta.dtype)
             spread = self._windows(delta, tuple(x.shape[2:]))
+            spread = spread.flatten(1, len(self.shape) - 1).flatten(2)
             left, right = x.flatten(2), spread
         else:
             left, right = delta.flatten(2), self.patches.to(delta.dtype)

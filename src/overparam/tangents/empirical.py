@@ -1,5 +1,6 @@
 """The empirical tangent kernel of any module whose examples do not mix."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +19,7 @@ from overparam.tangents._session import checked, detached, opened
 # Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
 # small enough that page faults do not cost more than the calls that a larger one saves.
 _KEPT = GIB
-_PASS = 16 * 2**20
+_PASS = 10 * 2**20
 
 
 def empirical_ntk(
@@ -291,5 +292,6 @@ def _sizes(
 
 
 def pass_size(differentiator: Differentiator, n: int) -> int:
-    """Examples in one backward pass."""
-    return max(1, min(n, _PASS // max(1, differentiator.plan.floats)))
+    """Examples in one backward pass; passes are about equally large."""
+    most = max(1, min(n, _PASS // max(1, differentiator.plan.floats)))
+    return math.ceil(n / math.ceil(n / most))
