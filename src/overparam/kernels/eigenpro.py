@@ -5,10 +5,11 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, distributed
 from tqdm import tqdm
 
 from overparam._errors import NumericalError, expect
+from overparam.kernels._shards import Shards
 from overparam.kernels.functions import FeatureMatrix, Kernel
 
 
@@ -37,9 +38,13 @@ class EigenProSolver:
             points, be critical, up to s/4.
         batch_size: m, or ``"critical"``: m*, at most n.
         seed: Of the sample and of the order of the batches.
+        group: Processes of `torch.distributed` that share the points; None is this process
+            alone. Each gives its own rows and the same arguments otherwise, calls the same
+            methods in the same order, and finds the coefficients of its own rows; batches are
+            of all rows, so that the number of processes changes rounding alone.
 
     Attributes:
-        centres: Points seen so far.
+        centres: Points seen so far; in a group, those of this process.
         dual: Their coefficients.
         batch_size_: m.
         critical_batch_size_: m*.
@@ -51,7 +56,9 @@ class EigenProSolver:
         NumericalError: If the steps diverge.
 
     Cost:
-        n² kernel values an epoch, s³ once; memory n (d + c) + s² numbers and a block.
+        n² kernel values an epoch, s³ once; memory n (d + c) + s² numbers and a block. In a group
+        of p processes, n (n + s)/p kernel values each, and m (d + 2c) + s c numbers exchanged
+        a batch.
 
     Example:
         >>> from overparam.kernels import Laplace
@@ -75,6 +82,7 @@ class EigenProSolver:
         n_components: int | None = None,
         batch_size: int | Literal["critical"] = "critical",
         seed: int = 0,
+        group: "distributed.ProcessGroup | None" = None,
     ) -> None:
         where = "EigenProSolver"
         expect(ridge >= 0, f"{where}(ridge=...)", "a number ≥ 0", ridge)
@@ -97,6 +105,7 @@ class EigenProSolver:
         self.n_subsamples = n_subsamples
         self.n_components = n_components
         self.batch_size = batch_size
+        self.group = group
         self.history: list[float] = []
         self._draw = torch.Generator().manual_seed(seed)
         self._prepared = False
@@ -122,11 +131,12 @@ class EigenProSolver:
         """
         expect(epochs >= 1, "EigenProSolver.fit(epochs=...)", "at least one pass", epochs)
         self._prepared, self.history = False, []
-        self.partial_fit(x, targets)
+        shards = self._add(x, targets)
         bar = tqdm(range(1, epochs), "epochs", disable=not progress, initial=1, total=epochs)
-        enough = tolerance * float(targets.square().mean().sqrt())
+        squares = shards.sum_(targets.square().sum())
+        enough = tolerance * math.sqrt(float(squares) / (shards.total * targets.shape[1]))
         for _ in bar:
-            self._epoch(torch.arange(len(x)), targets)
+            self._epoch(shards, targets)
             before, after = self.history[-2:]
             if after <= enough or before - after < tolerance * before:
                 break
@@ -136,50 +146,55 @@ class EigenProSolver:
         self, x: Float[Tensor, "n d"], targets: Float[Tensor, "n c"]
     ) -> "EigenProSolver":
         """One pass over new points, which become centres; the first call fixes the sample."""
-        where = "EigenProSolver.partial_fit"
+        self._add(x, targets)
+        return self
+
+    def _add(self, x: Tensor, targets: Tensor) -> Shards:
+        """New centres and a pass over them."""
+        where = "EigenProSolver.partial_fit(x=..., targets=...)"
         expect(
             x.ndim == 2 and targets.ndim == 2 and len(x) == len(targets) > 0,
-            f"{where}(x=..., targets=...)",
+            where,
             "matrices with as many rows, at least one",
             (tuple(x.shape), tuple(targets.shape)),
         )
-        expect(
-            bool(torch.isfinite(x).all() and torch.isfinite(targets).all()),
-            f"{where}(x=..., targets=...)",
-            "finite numbers",
-            "NaN or inf",
-        )
+        shards = Shards(len(x), self.group, x.device, where)
+        finite = bool(torch.isfinite(x).all() and torch.isfinite(targets).all())
+        expect(shards.all(finite), where, "finite numbers", "NaN or inf")
         if not self._prepared:
             self.centres, self.dual = x, torch.zeros_like(targets)
-            self._prepare()
+            self._prepare(shards)
         else:
             expect(
                 x.shape[1] == self.centres.shape[1] and targets.shape[1] == self.dual.shape[1],
-                f"{where}(x=..., targets=...)",
+                where,
                 f"{self.centres.shape[1]} columns and {self.dual.shape[1]} outputs, as before",
                 (x.shape[1], targets.shape[1]),
             )
             self.centres = torch.cat([self.centres, x])
             self.dual = torch.cat([self.dual, torch.zeros_like(targets)])
-        rows = torch.arange(len(self.centres) - len(x), len(self.centres))
-        self._epoch(rows, targets)
-        return self
+        self._epoch(shards, targets)
+        return shards
 
     def predict(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
-        """Values of the predictor."""
-        return self.kernel.product(x, self.centres, self.dual, self.feature_matrix)
+        """Values of the predictor; in a group, of the same points in every process."""
+        values = self.kernel.product(x, self.centres, self.dual, self.feature_matrix)
+        if self.group is not None:
+            distributed.all_reduce(values, group=self.group)
+        return values
 
-    def _prepare(self) -> None:
+    def _prepare(self, shards: Shards) -> None:
         """The sample, its leading eigenpairs, and from them batch and step."""
-        n = len(self.centres)
+        n = shards.total
         size = min(self.n_subsamples, n)
-        self._sample = torch.randperm(n, generator=self._draw)[:size].to(self.centres.device)
-        points = self.centres[self._sample]
-        matrix = self.kernel.matrix(points.double(), None, _double(self.feature_matrix))
+        drawn = torch.randperm(n, generator=self._draw)[:size]
+        self._of_sample, self._sample_rows = shards.own(drawn)
+        self._sample = shards.spread(self.centres[self._sample_rows], self._of_sample, size)
+        matrix = self.kernel.matrix(self._sample.double(), None, _double(self.feature_matrix))
         values, vectors = torch.linalg.eigh(matrix)
         values, vectors = values.flip(0).clamp_min(0) / size, vectors.flip(1)
         diagonal = self.kernel.diagonal(self.centres, self.feature_matrix)
-        beta = float(diagonal.max()) + self.ridge
+        beta = shards.largest(float(diagonal.max())) + self.ridge
         wanted = 1024 if self.batch_size == "critical" else int(self.batch_size)
         if self.n_components is None:
             enough = int((beta / values.clamp_min(1e-300) < min(wanted, n)).sum())
@@ -201,22 +216,24 @@ class EigenProSolver:
         self._damping = damping.to(self.centres.dtype)
         self._prepared = True
 
-    def _epoch(self, rows: Tensor, targets: Tensor) -> None:
-        """One pass over the centres at `rows`, in random order."""
-        order = torch.randperm(len(rows), generator=self._draw)
-        sample = self.centres[self._sample]
+    def _epoch(self, shards: Shards, targets: Tensor) -> None:
+        """One pass over the last centres, those of `shards`, in random order."""
+        order = torch.randperm(shards.total, generator=self._draw)
+        first = len(self.centres) - len(targets)
         total = 0.0
         for part in order.split(self.batch_size_):
-            batch = rows[part].to(self.centres.device)
-            points = self.centres[batch]
-            residual = self.predict(points) - targets[part.to(targets.device)]
-            residual += self.ridge * self.dual[batch]
+            here, rows = shards.own(part)
+            own, centres = self.centres[first + rows], first + rows
+            known = targets[rows] - self.ridge * self.dual[centres]
+            points = shards.spread(own, here, len(part))
+            residual = self.predict(points) - shards.spread(known, here, len(part))
             total += float(residual.square().sum())
-            self.dual[batch] -= self._step * residual
-            common = self.kernel.matrix(sample, points, self.feature_matrix) @ residual
+            self.dual[centres] -= self._step * residual[here]
+            common = self.kernel.matrix(self._sample, own, self.feature_matrix) @ residual[here]
+            common = shards.sum_(common)
             correction = self._vectors @ (self._damping[:, None] * (self._vectors.T @ common))
-            self.dual[self._sample] += self._step * correction
-        self.history.append(math.sqrt(total / targets.numel()))
+            self.dual[self._sample_rows] += self._step * correction[self._of_sample]
+        self.history.append(math.sqrt(total / (shards.total * targets.shape[1])))
         expect(
             math.isfinite(total),
             "EigenProSolver.fit()",

@@ -5,10 +5,11 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, distributed
 
 from overparam._errors import expect, unknown
-from overparam.kernels._pairs import apply_metric
+from overparam.kernels._pairs import BLOCK, apply_metric
+from overparam.kernels._shards import Shards
 from overparam.kernels.functions import FeatureMatrix, Kernel, PairKernel
 
 Method = Literal["auto", "gram", "streamed"]
@@ -46,6 +47,7 @@ def agop(
     method: Method = "auto",
     center: bool = False,
     weights: Float[Tensor, " m"] | None = None,
+    group: "distributed.ProcessGroup | None" = None,
 ) -> Float[Tensor, "d d"]:
     """Average gradient outer product of a kernel predictor, in closed form.
 
@@ -65,17 +67,21 @@ def agop(
             Which is cheaper depends on m against c d; ``"auto"`` counts.
         center: Subtract the mean gradient of every output first.
         weights: Of the points, ≥ 0, for a weighted mean.
+        group: Processes of `torch.distributed` that share centres and points; None is this
+            process alone. Each gives its own centres with their coefficients, its own points
+            and weights, and gets the matrix of all; always streamed.
 
     Returns:
         A symmetric positive semi-definite matrix.
 
     Raises:
         ValueError: An unknown method, or ``"gram"`` for a kernel that is not a function of a
-            distance or an inner product.
+            distance or an inner product, or in a group; a process without points.
 
     Cost:
         Streamed 2 m n c d flops and a block of gradients; by Gram matrices 2 m n² flops and
-        3 n² numbers (`n` centres). Never n × c × d numbers.
+        3 n² numbers (`n` centres). Never n × c × d numbers. In a group of p processes 1/p of
+        the flops each, and m d (c + 1) numbers exchanged.
 
     Example:
         A kernel of inner products with one centre predicts a parabola along it:
@@ -89,6 +95,8 @@ def agop(
     References:
         Radhakrishnan, Beaglehole, Pandit, Belkin (2022), arXiv:2212.13881: the matrix.
     """
+    if group is not None:
+        return _shared("agop", predictor, x, method, center, weights, group, diagonal=False)
     if _chosen("agop", predictor, x, method) == "gram":
         return _by_gram(predictor, x, center, weights)
     return _streamed(predictor, x, center, weights, diagonal=False)
@@ -101,6 +109,7 @@ def agop_diagonal(
     method: Method = "auto",
     center: bool = False,
     weights: Float[Tensor, " m"] | None = None,
+    group: "distributed.ProcessGroup | None" = None,
 ) -> Float[Tensor, " d"]:
     """Diagonal of the average gradient outer product: how much each input number matters.
 
@@ -119,6 +128,8 @@ def agop_diagonal(
         >>> agop_diagonal(KernelPredictor(Quadratic(), one, torch.tensor([[0.25]])))
         tensor([1., 1.])
     """
+    if group is not None:
+        return _shared("agop_diagonal", predictor, x, method, center, weights, group, diagonal=True)
     if _chosen("agop_diagonal", predictor, x, method) == "gram":
         return _by_gram(predictor, x, center, weights).diagonal().clone()
     return _streamed(predictor, x, center, weights, diagonal=True)
@@ -153,17 +164,75 @@ def _streamed(
     kernel, centres, dual = predictor.kernel, predictor.centres, predictor.dual
     points = centres if x is None else x
     share = _shares(points[:, 0], weights)
-    d = centres.shape[1]
-    total = centres.new_zeros(d if diagonal else (d, d))
-    means = centres.new_zeros(dual.shape[1], d)
+    outer = _Outer(centres, dual.shape[1], center, diagonal)
     for place, gradients in kernel.gradient_blocks(x, centres, dual, predictor.feature_matrix):
-        rows = (gradients * share[place].sqrt()[:, None, None]).flatten(0, 1)
-        total += rows.square().sum(0) if diagonal else rows.T @ rows
-        if center:
-            means += torch.einsum("n,ncd->cd", share[place], gradients)
-    if center:
-        total -= means.square().sum(0) if diagonal else means.T @ means
-    return total
+        outer.add(gradients, share[place])
+    return outer.total()
+
+
+def _shared(
+    where: str,
+    predictor: KernelPredictor,
+    x: Tensor | None,
+    method: Method,
+    center: bool,
+    weights: Tensor | None,
+    group: "distributed.ProcessGroup",
+    *,
+    diagonal: bool,
+) -> Tensor:
+    """Points of one process after the other: all add what their own centres say of them."""
+    expect(
+        _chosen(where, predictor, x, method) == "streamed" or method == "auto",
+        f"{where}(method=..., group=...)",
+        "method='streamed' or 'auto', as centres are spread over processes",
+        method,
+    )
+    points = predictor.centres if x is None else x
+    shards = Shards(len(points), group, points.device, f"{where}(x=..., group=...)")
+    share = torch.ones_like(points[:, 0]) if weights is None else weights
+    share = share / shards.sum_(share.sum())
+    c, d = predictor.dual.shape[1], points.shape[1]
+    outer = _Outer(points, c, center, diagonal)
+    step = max(16, BLOCK // (c * d))
+    first = 0
+    for owner, count in enumerate(shards.counts):
+        for start in range(0, count, step):
+            numbers = torch.arange(start, min(start + step, count)) + first
+            here, rows = shards.own(numbers)
+            block = shards.spread(points[rows], here, len(numbers))
+            gradients = shards.sum_(predictor.gradient(block))
+            if owner == shards.rank:
+                outer.add(gradients, share[rows])
+        first += count
+    return outer.total(shards)
+
+
+class _Outer:
+    """The sum of outer products of gradients, and of gradients if they are centred."""
+
+    def __init__(self, like: Tensor, outputs: int, center: bool, diagonal: bool) -> None:
+        d = like.shape[1]
+        self.diagonal = diagonal
+        self.sums = like.new_zeros(d if diagonal else (d, d))
+        self.means = like.new_zeros(outputs, d) if center else None
+
+    def add(self, gradients: Tensor, share: Tensor) -> None:
+        """Gradients of some points, (points, outputs, d), with the points' shares."""
+        rows = (gradients * share.sqrt()[:, None, None]).flatten(0, 1)
+        self.sums += rows.square().sum(0) if self.diagonal else rows.T @ rows
+        if self.means is not None:
+            self.means += torch.einsum("n,ncd->cd", share, gradients)
+
+    def total(self, shards: Shards | None = None) -> Tensor:
+        """The matrix, or its diagonal, over all processes."""
+        sums, means = self.sums, self.means
+        if shards is not None:
+            sums = shards.sum_(sums)
+            means = None if means is None else shards.sum_(means)
+        if means is None:
+            return sums
+        return sums - (means.square().sum(0) if self.diagonal else means.T @ means)
 
 
 def _by_gram(

@@ -1,0 +1,134 @@
+"""Rows spread over two processes: the same numbers as in one."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from overparam.kernels import (
+    EigenProSolver,
+    KernelPredictor,
+    Laplace,
+    Quadratic,
+    agop,
+    agop_diagonal,
+)
+
+distributed = pytest.importorskip("torch.distributed")
+pytestmark = pytest.mark.skipif(
+    not (distributed.is_available() and distributed.is_gloo_available()), reason="needs gloo"
+)
+
+COMMON = """
+    import sys
+    import torch
+    from torch import distributed
+    from overparam.kernels import EigenProSolver, KernelPredictor, Laplace, Quadratic
+    from overparam.kernels import agop, agop_diagonal
+
+    rank, folder = int(sys.argv[1]), sys.argv[2]
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    data = torch.load(f"{folder}/data.pt")
+    mine = slice(0, 70) if rank == 0 else slice(70, None)  # not the same number of rows
+    x, y, weights = (data[name][mine] for name in ("x", "y", "weights"))
+    group = distributed.group.WORLD
+"""
+
+FIT = """
+    solver = EigenProSolver(Laplace(3.0), ridge=0.3, n_subsamples=60, batch_size=40, group=group)
+    solver.fit(x, y, epochs=3)
+    solver.partial_fit(x + 1, y)
+    found = {"dual": solver.dual, "history": solver.history, "batch": solver.batch_size_}
+    found["values"] = solver.predict(data["x"][:9])
+    for name, kernel in (("laplace", Laplace(3.0)), ("quadratic", Quadratic())):
+        predictor = KernelPredictor(kernel, x, y, data["metric"])
+        found[name] = agop(predictor, center=True, group=group)
+        found[name + " weighted"] = agop(predictor, 2 * x, weights=weights, group=group)
+        found[name + " diagonal"] = agop_diagonal(predictor, weights=weights, group=group)
+    torch.save(found, f"{folder}/found-{rank}.pt")
+    distributed.destroy_process_group()
+"""
+
+WRONG = """
+    reasons = []
+    spoilt = x * (torch.nan if rank == 0 else 1)
+    for call in (
+        lambda: EigenProSolver(Laplace(), group=group).fit(spoilt, y),
+        lambda: agop(KernelPredictor(Laplace(), x, y), x[: 9 * rank], group=group),
+        lambda: agop(KernelPredictor(Laplace(), x, y), method="gram", group=group),
+    ):
+        try:
+            call()
+        except ValueError as problem:
+            reasons.append(str(problem))
+    torch.save(reasons, f"{folder}/found-{rank}.pt")
+    distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def data(generator):
+    x = torch.randn(180, 4, generator=generator, dtype=torch.float64)
+    half = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    return {
+        "x": x,
+        "y": torch.stack([x[:, 0].sin(), x[:, 1] * x[:, 2]], 1),
+        "weights": torch.rand(180, generator=generator, dtype=torch.float64),
+        "metric": half @ half.T / 4,
+    }
+
+
+def in_two_processes(script, data, folder):
+    """What both processes left."""
+    torch.save(data, folder / "data.pt")
+    path = folder / "script.py"
+    path.write_text(textwrap.dedent(COMMON) + textwrap.dedent(script))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    words = [sys.executable, "-W", "ignore", str(path)]
+    both = [
+        subprocess.Popen([*words, str(rank), str(folder)], env=environment, stderr=subprocess.PIPE)
+        for rank in (0, 1)
+    ]
+    for process in both:
+        _, problem = process.communicate(timeout=120)
+        assert process.returncode == 0, problem.decode()
+    return [torch.load(folder / f"found-{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+def test_two_processes_find_what_one_finds(data, tmp_path):
+    x, y, weights = data["x"], data["y"], data["weights"]
+    first, second = in_two_processes(FIT, data, tmp_path)
+    # In a group, rows are numbered process by process, and so are those added later.
+    alone = EigenProSolver(Laplace(3.0), ridge=0.3, n_subsamples=60, batch_size=40)
+    alone.fit(x, y, epochs=3)
+    alone.partial_fit(x + 1, y)
+    assert first["batch"] == alone.batch_size_
+    old, new = alone.dual[:180], alone.dual[180:]
+    torch.testing.assert_close(first["dual"], torch.cat([old[:70], new[:70]]), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        second["dual"], torch.cat([old[70:], new[70:]]), rtol=1e-9, atol=1e-9
+    )
+    for found in (first, second):
+        assert found["history"] == pytest.approx(alone.history, rel=1e-9)
+        torch.testing.assert_close(found["values"], alone.predict(x[:9]))
+        for name, kernel in (("laplace", Laplace(3.0)), ("quadratic", Quadratic())):
+            predictor = KernelPredictor(kernel, x, y, data["metric"])
+            weighted = agop(predictor, 2 * x, weights=weights, method="streamed")
+            torch.testing.assert_close(found[name], agop(predictor, center=True))
+            torch.testing.assert_close(found[name + " weighted"], weighted)
+            diagonal = agop_diagonal(predictor, weights=weights)
+            torch.testing.assert_close(found[name + " diagonal"], diagonal)
+
+
+def test_what_is_wrong_in_one_process_is_an_error_in_both(data, tmp_path):
+    for reasons in in_two_processes(WRONG, data, tmp_path):
+        finite, rows, method = reasons
+        assert "EigenProSolver.partial_fit(x=..., targets=...)" in finite
+        assert "rows in every process" in rows
+        assert "agop(method=..., group=...)" in method
