@@ -125,7 +125,9 @@ def fit(
     folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
     baselines: Annotated[bool, typer.Option(help="Cross-validate the usual models too.")] = True,
     seed: Annotated[int, typer.Option(help="Of folds and models.")] = 0,
-    jobs: Annotated[int, typer.Option(help="Folds at a time; -1 means one per core.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(help="Folds at a time; -1 means one per core.")
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the model into this folder, for `predict`.")
     ] = None,

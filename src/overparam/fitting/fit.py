@@ -80,7 +80,7 @@ def fit(
     number_of_folds: int = 5,
     compare_with_baselines: bool = True,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | None = None,
     progress: Callable[[str, float], None] | None = None,
     command: str | None = None,
 ) -> TableFit:
@@ -100,7 +100,7 @@ def fit(
         compare_with_baselines: Whether boosting, a random forest, a linear model and a guess
             are cross-validated too.
         seed: Of folds and models.
-        jobs: Folds at a time; -1 means one per core.
+        jobs: Folds at a time; -1 means one per core, `None` that for tables of middling size.
         progress: Told the stage and the share of it that is done.
         command: What the page says to repeat.
 

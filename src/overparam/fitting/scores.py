@@ -26,6 +26,9 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from overparam.fitting.table import Table
 
+# Rows from which starting processes is worth it, and up to which a kernel matrix for each fits.
+_SMALLEST, _LARGEST = 500, 10_000
+
 METRICS = {"classification": "accuracy", "regression": "R²"}
 
 
@@ -66,7 +69,7 @@ def compare(
     ours: str,
     splits: list[tuple[np.ndarray, np.ndarray]],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> list[Score]:
     """Scores of all models on the same folds, ours first.
@@ -76,12 +79,15 @@ def compare(
         models: Estimators by name; they are cloned.
         ours: Which of them is ours.
         splits: As `folds` gives them.
-        jobs: Folds at a time; -1 means one per core.
+        jobs: Folds at a time, each with its share of the cores; -1 means one per core. None is
+            that too for tables of a size where several at a time pay and fit into memory.
         progress: Told the name of the model and the share done.
 
     Cost:
         One fit per model and fold.
     """
+    if jobs is None:
+        jobs = -1 if _SMALLEST <= len(table.y) <= _LARGEST else 1
     scores = []
     for index, (name, model) in enumerate(models.items()):
         if progress is not None:
