@@ -4,13 +4,13 @@
     bench_rfm.py tables      test error on public tables, everybody with defaults, mean ranks
     bench_rfm.py eigenpro    EigenPro beside the exact solve on two larger tables
 
-Times are of single fits, alternating between the two, minimum of the repeats; every fit is in a
-process of its own. xRFM and LightGBM live in an environment of their own, made on first use.
+Speed is of single fits in processes of their own, ours and xRFM's in turn, each after a small
+fit that loads the libraries; of xRFM's two Euclidean kernels the one that was faster counts.
+xRFM and LightGBM live in an environment of their own, made on first use.
 """
 
 import argparse
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -40,6 +40,7 @@ from overparam.kernels import (
     RFMRegressor,
     fit_ridge,
 )
+from overparam.kernels._memory import available
 from overparam.kernels.encoding import (
     as_numbers,
     categorical_positions,
@@ -73,7 +74,7 @@ def low_rank(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return x, 3 * x[:, 0] * x[:, 1] * (x[:, 5] > 0)
 
 
-def ours(n_iter: int = N_ITER, dtype: str = "float32") -> RFMRegressor:
+def ours(n_iter: int = N_ITER, dtype: str = "float32", solver: str = "auto") -> RFMRegressor:
     return RFMRegressor(
         bandwidth=BANDWIDTH,
         alpha=RIDGE,
@@ -82,6 +83,7 @@ def ours(n_iter: int = N_ITER, dtype: str = "float32") -> RFMRegressor:
         agop_power=1.0,
         standardize=False,
         dtype=dtype,
+        solver=solver,
     )
 
 
@@ -109,25 +111,55 @@ def oracle(x: np.ndarray, y: np.ndarray, z: np.ndarray, n_iter: int = N_ITER) ->
     raise AssertionError
 
 
+def resident(name: str) -> int:
+    """Bytes in memory now ("VmRSS") or at most so far ("VmHWM"); Linux only."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
 def one_fit(n: int, d: int, options: argparse.Namespace) -> dict[str, np.ndarray]:
-    """In this process: our times, test predictions, and the peak of memory in words of n²."""
+    """In this process: our time, test predictions, and the peak of memory in words of n²."""
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.processor_time else time.perf_counter
     x, y = low_rank(n + 1000, d)
-    ours(0).fit(x[:200], y[:200])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    seconds = []
-    for _ in range(options.repeats):
-        model = ours()
-        start = clock()
-        model.fit(x[:n], y[:n])
-        seconds.append(clock() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    ours(1, solver="cg").fit(x[:200], y[:200])
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = resident("VmRSS")
+    start = clock()
+    model = ours().fit(x[:n], y[:n])
+    seconds = clock() - start
+    peak = resident("VmHWM") - before
     return {
         "seconds": np.array(seconds),
         "prediction": model.predict(x[n:]),
         "words": np.array(peak / 4 / n**2),
     }
+
+
+def ours_alone(n: int, d: int, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """`one_fit` in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "one", "--n", n, "--d", d, "--to", folder]
+        command += ["--threads", options.threads]
+        command += ["--processor-time"] * options.processor_time
+        subprocess.run([*map(str, command)], check=True)
+        with np.load(f"{folder}/one.npz") as file:
+            return {name: file[name] for name in file.files}
+
+
+def xrfm_alone(n: int, d: int, options: argparse.Namespace) -> tuple[np.ndarray, float]:
+    """Predictions and seconds of xRFM's feature machine on the same data."""
+    x, y = low_rank(n + 1000, d)
+    mean = y[:n].mean()
+    job = {
+        "method": "rfm", "task": "regression", "threads": options.threads,
+        "processor_time": options.processor_time,
+        "bandwidth": BANDWIDTH, "ridge": RIDGE, "n_iter": N_ITER,
+        "solver": options.solver, "x_train": x[:n], "y_train": y[:n] - mean,
+        "x_valid": x[n : n + 20], "y_valid": y[n : n + 20] - mean, "x_test": x[n:],
+    }  # fmt: skip
+    prediction, seconds = peer({"job": job})["job"]
+    return prediction + mean, float(seconds.min())
 
 
 def speed(options: argparse.Namespace) -> None:
@@ -139,38 +171,29 @@ def speed(options: argparse.Namespace) -> None:
     ).max()
     CONSOLE.print(f"double precision against SciPy, n = 400, d = 10: {difference:.1e} at most")
     table = Table(
-        title=f"{N_ITER} rounds and a last fit, single precision, "
-        f"{options.threads} thread(s), minimum of {options.repeats}"
+        title=f"{N_ITER} rounds and a last fit, single precision, {options.threads} thread(s), "
+        f"{'processor' if options.processor_time else 'elapsed'} time, least of "
+        f"{options.repeats}; in brackets the least and largest ratio of one turn"
     )
     for column in ("n", "d", "ours s", "xRFM s", "ratio", "test MSE ours", "xRFM", "peak / n²"):
         table.add_column(column, justify="right")
     for n in options.n:
         for d in options.d:
-            with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, __file__, "one", "--n", n, "--d", d, "--to", folder]
-                command += ["--threads", options.threads, "--repeats", options.repeats]
-                command += ["--processor-time"] * options.processor_time
-                subprocess.run([*map(str, command)], check=True)
-                with np.load(f"{folder}/one.npz") as file:
-                    mine = {name: file[name] for name in file.files}
-            x, y = low_rank(n + 1000, d)
-            job = {
-                "method": "rfm", "task": "regression", "threads": options.threads,
-                "repeats": options.repeats, "processor_time": options.processor_time,
-                "bandwidth": BANDWIDTH, "ridge": RIDGE,
-                "n_iter": N_ITER,
-                "solver": options.solver, "x_train": x[:n], "y_train": y[:n] - y[:n].mean(),
-                "x_valid": x[n : n + 20], "y_valid": y[n : n + 20] - y[:n].mean(),
-                "x_test": x[n:],
-            }  # fmt: skip
-            prediction, seconds = peer({"job": job})["job"]
-            prediction = prediction + y[:n].mean()
-            errors = [np.mean((p - y[n:]) ** 2) for p in (mine["prediction"], prediction)]
-            fastest = mine["seconds"].min(), seconds.min()
+            turns = [
+                (ours_alone(n, d, options), xrfm_alone(n, d, options))
+                for _ in range(options.repeats)
+            ]
+            y = low_rank(n + 1000, d)[1][n:]
+            mine, theirs = turns[0]
+            errors = [np.mean((p - y) ** 2) for p in (mine["prediction"], theirs[0])]
+            times = np.array([(float(m["seconds"]), t[1]) for m, t in turns])
+            fastest, ratios = times.min(0), times[:, 1] / times[:, 0]
+            words = max(float(m["words"]) for m, _ in turns)
             table.add_row(
                 str(n), str(d), f"{fastest[0]:.2f}", f"{fastest[1]:.2f}",
-                f"{fastest[1] / fastest[0]:.2f}", f"{errors[0]:.5f}", f"{errors[1]:.5f}",
-                f"{float(mine['words']):.2f}",
+                f"{fastest[1] / fastest[0]:.2f} [{ratios.min():.2f}, {ratios.max():.2f}]",
+                f"{errors[0]:.5f}", f"{errors[1]:.5f} ({errors[0] / errors[1] - 1:+.2%})",
+                f"{words:.2f}",
             )  # fmt: skip
     CONSOLE.print(table)
 
@@ -261,7 +284,7 @@ def table_errors(name: str, options: argparse.Namespace) -> tuple[str, dict[str,
         held = max(20, len(train) // 10)
         for method in ("xrfm", "lightgbm"):
             jobs[f"{method}-{fold}"] = {
-                "method": method, "task": task, "threads": options.threads, "repeats": 1,
+                "method": method, "task": task, "threads": options.threads,
                 "x_train": x[train[held:]], "y_train": target[train[held:]],
                 "x_valid": x[train[:held]], "y_valid": target[train[:held]], "x_test": x[test],
             }  # fmt: skip
@@ -310,44 +333,75 @@ def tables(options: argparse.Namespace) -> None:
 # EigenPro.
 
 
+RIDGE_OF_TABLES = 1.0
+
+
+def rows_solved_exactly(share: float = 0.5) -> int:
+    """As many as a double precision matrix and its factor leave that share of the memory for."""
+    room = available(torch.device("cpu"))
+    return 20_000 if room is None else int(math.sqrt(share * room / (2.2 * 8)))
+
+
 def eigenpro(options: argparse.Namespace) -> None:
     """Test error, time and peak memory of EigenPro and, where it fits, of the exact solve."""
     torch.set_num_threads(options.threads)
-    ridge, bandwidth = 1.0, 10.0
-    table = Table(title=f"Laplace kernel, L = {bandwidth:g}, ridge {ridge:g}, single precision")
-    for column in ("table", "n", "EigenPro RMSE", "exact", "difference",
-                   "EigenPro s", "exact s", "epochs", "batch", "EigenPro memory"):  # fmt: skip
+    most = options.exact or rows_solved_exactly()
+    table = Table(
+        title=f"Laplace kernel, L = {BANDWIDTH:g}, ridge {RIDGE_OF_TABLES:g}; EigenPro in single, "
+        f"the exact solve in double precision, up to {most} rows; {options.threads} thread(s)"
+    )
+    for column in ("table", "n", "EigenPro RMSE", "exact", "difference", "EigenPro s", "exact s",
+                   "epochs", "batch", "EigenPro memory", "exact memory"):  # fmt: skip
         table.add_column(column, justify="right")
     for name in options.names or ("california_housing", "protein"):
         frame, y, _ = whole_table(name, 50_000)
-        for n in options.sizes or (10_000, int(0.9 * len(y))):
-            train, test = np.arange(n), np.arange(int(0.9 * len(y)), len(y))
-            x = torch.tensor(encoded(frame, train), dtype=torch.float32)
+        whole = int(0.9 * len(y))
+        for n in options.sizes or sorted({min(most, whole), whole}):
+            train, test = np.arange(n), np.arange(whole, len(y))
+            x = torch.from_numpy(encoded(frame, train))
             mean, scale = y[train].mean(), y[train].std()
-            target = torch.tensor((y - mean) / scale, dtype=torch.float32)[:, None]
-            kernel = Laplace(bandwidth)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            start = time.perf_counter()
-            solver = EigenProSolver(kernel, ridge=ridge)
-            solver.fit(x[train], target[train], epochs=options.epochs, tolerance=0.01)
-            seconds = time.perf_counter() - start
-            memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-            truth = target[test]
-            error = float((solver.predict(x[test]) - truth).square().mean().sqrt())
-            exact, exact_seconds = math.nan, math.nan
-            if n <= options.exact:
-                start = time.perf_counter()
-                dual = fit_ridge(kernel, x[train], target[train], ridge=ridge)
-                exact_seconds = time.perf_counter() - start
-                prediction = kernel.product(x[test], x[train], dual)
-                exact = float((prediction - truth).square().mean().sqrt())
-                del dual
+            target = torch.from_numpy((y - mean) / scale)[:, None]
+            solved = ["does not fit", "–", "–", "–"]
+            error, seconds, memory, solver = by_eigenpro(
+                x.float(), target.float(), n, test, options
+            )
+            if n <= most:
+                exact, exact_seconds, exact_memory = exactly(x, target, n, test)
+                solved = [
+                    f"{exact:.4f}", f"{error / exact - 1:+.2%}",
+                    f"{exact_seconds:.1f}", f"{exact_memory:.0f} MB",
+                ]  # fmt: skip
             table.add_row(
-                name, str(n), f"{error:.4f}", f"{exact:.4f}", f"{100 * (error / exact - 1):.2f} %",
-                f"{seconds:.1f}", f"{exact_seconds:.1f}", str(len(solver.history)),
-                str(solver.batch_size_), f"{memory:.0f} MB",
+                name, str(n), f"{error:.4f}", *solved[:2], f"{seconds:.1f}", solved[2],
+                str(len(solver.history)), str(solver.batch_size_), f"{memory:.0f} MB", solved[3],
             )  # fmt: skip
     CONSOLE.print(table)
+
+
+def by_eigenpro(
+    x: torch.Tensor, target: torch.Tensor, n: int, test: np.ndarray, options: argparse.Namespace
+) -> tuple[float, float, float, EigenProSolver]:
+    """Root mean squared test error, seconds and megabytes of a fit to n rows, and the solver."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = resident("VmRSS"), time.perf_counter()
+    solver = EigenProSolver(Laplace(BANDWIDTH), ridge=RIDGE_OF_TABLES)
+    solver.fit(x[:n], target[:n], epochs=options.epochs, tolerance=0.01)
+    seconds, memory = time.perf_counter() - start, (resident("VmHWM") - before) / 1e6
+    error = float((solver.predict(x[test]) - target[test]).square().mean().sqrt())
+    return error, seconds, memory, solver
+
+
+def exactly(
+    x: torch.Tensor, target: torch.Tensor, n: int, test: np.ndarray
+) -> tuple[float, float, float]:
+    """The same of the exact solution."""
+    kernel = Laplace(BANDWIDTH)
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = resident("VmRSS"), time.perf_counter()
+    dual = fit_ridge(kernel, x[:n], target[:n], ridge=RIDGE_OF_TABLES)
+    seconds, memory = time.perf_counter() - start, (resident("VmHWM") - before) / 1e6
+    prediction = kernel.product(x[test], x[:n], dual)
+    return float((prediction - target[test]).square().mean().sqrt()), seconds, memory
 
 
 def main() -> None:
@@ -366,7 +420,8 @@ def main() -> None:
     parser.add_argument("--classification", action="store_true", help="tables of classes too")
     parser.add_argument("--sizes", type=int, nargs="*", help="training rows for eigenpro")
     parser.add_argument("--epochs", type=int, default=15, help="of EigenPro, at most")
-    parser.add_argument("--exact", type=int, default=20000, help="rows to solve exactly, at most")
+    parser.add_argument("--exact", type=int, help="rows to solve exactly, at most; "
+                        "without it as many as half of the free memory is enough for")  # fmt: skip
     parser.add_argument("--to", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.what == "one":

@@ -75,6 +75,15 @@ def test_predictions_are_those_of_an_independent_recursion(power, table):
     np.testing.assert_allclose(model.feature_matrix_, matrix, atol=1e-8)
 
 
+def test_so_are_those_of_more_points_than_a_block():
+    x, y = make_friedman1(900, n_features=7, noise=0.5, random_state=1)
+    settings = {"alpha": 1e-3, "agop_power": 1.0, "standardize": False, "early_stopping": False}
+    model = RFMRegressor(n_iter=5, **settings).fit(x[:700], y[:700])
+    expected, matrix = oracle(x[:700], y[:700], x[700:], 5, 1.0)
+    np.testing.assert_allclose(model.predict(x[700:]), expected, atol=1e-8)
+    np.testing.assert_allclose(model.feature_matrix_, matrix, atol=1e-8)
+
+
 @pytest.mark.parametrize("rows", [120, 1700])
 def test_single_precision_differs_by_rounding_only(rows):
     x, y = make_friedman1(rows + 200, n_features=6, random_state=0)
@@ -251,6 +260,18 @@ def test_a_callback_sees_every_round(table):
     assert [iteration for iteration, _, _ in seen] == [0, 1, 2]
     np.testing.assert_array_equal(seen[0][2], np.eye(6))
     np.testing.assert_array_equal(seen[-1][1], model.predict(x[:3]))
+
+
+def test_the_average_outer_product_is_that_of_its_gradients(table):
+    x, y = table
+    weights = np.random.default_rng(0).integers(1, 4, len(x))
+    model = RFMRegressor(n_iter=1).fit(x, y, sample_weight=weights)
+    inner = model.gradient(x)[:, 0] * model.encoding_.units / model._output_map()[0, 0]
+    expected = (inner.T * weights) @ inner / weights.sum()
+    np.testing.assert_allclose(model.agop_, expected, rtol=1e-6, atol=1e-9)
+    assert model.agop_ is model.agop_
+    again = model.agop_.copy()
+    assert not np.allclose(model.fit(x, -(y**2)).agop_, again)
 
 
 def test_constant_targets_keep_the_features_and_warn(table):

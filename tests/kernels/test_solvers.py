@@ -60,6 +60,13 @@ def test_conjugate_gradients_solve_the_same_system(problem, generator):
     assert given_up > 1e-10
 
 
+def test_their_preconditioner_is_accurate_enough_in_single_precision(generator):
+    """Few dimensions, hence a large condition number: an explicit inverse of its core fails."""
+    x, y = torch.randn(1500, 2, generator=generator), torch.randn(1500, 1, generator=generator)
+    _, error = conjugate_gradients(Laplace(10.0).matrix(x), y, torch.full((1500,), 1e-3))
+    assert error <= 1e-4
+
+
 def test_iterations_that_do_not_arrive_end_in_a_factorisation(problem, monkeypatch):
     x, y = problem
     monkeypatch.setattr(

@@ -144,7 +144,8 @@ class FeatureMachine(BaseEstimator):
             f"a smallest of {weights.min():g} and a sum of {weights.sum():g}",
         )
         used = weights > 0
-        numbers, y, weights = numbers[used], y[used], weights[used]
+        if not used.all():
+            numbers, y, weights = numbers[used], y[used], weights[used]
         self.encoding_ = learn_encoding(
             numbers, self.levels_, self._column_names(), weights, standardize=self.standardize
         )
@@ -153,14 +154,16 @@ class FeatureMachine(BaseEstimator):
         draw = check_random_state(0 if self.random_state is None else self.random_state)
         self._seed = int(draw.randint(2**31 - 1))
         x, targets, weights = merged(self.encoding_.encode(numbers), targets, weights)
+        del numbers  # from here on only one table of numbers is needed
         kept, checks = self._held_out(x, targets, weights, eval_set, draw)
         dtype = self._dtype(len(x))
         everything = self._tensors(x, targets, weights, dtype)
+        del x
         training = everything if kept is None else tuple(part[kept] for part in everything)
         checks = None if checks is None else self._tensors(*checks, dtype)
         best = self._recursion(training, checks)
         predictor = best.predictor
-        if kept is not None and len(kept) < len(x):
+        if kept is not None:
             # The features are chosen; every row now counts for the coefficients.
             points, columns, shares = everything
             dual = self._solve(
@@ -257,7 +260,8 @@ class FeatureMachine(BaseEstimator):
         solver = self.solver
         if solver == "auto":
             room = available(x.device)
-            fits = room is None or 2.2 * len(x) ** 2 * x.element_size() < 0.9 * room
+            needed = 2.2 * len(x) ** 2 * x.element_size() - kernel.held
+            fits = room is None or needed < 0.9 * room
             solver = "auto" if fits or weights is not None else "eigenpro"
         if solver == "eigenpro":
             expect(
@@ -287,14 +291,7 @@ class FeatureMachine(BaseEstimator):
 
     def _keep(self, predictor: KernelPredictor, weights: Tensor) -> None:
         """Fitted attributes, as arrays."""
-        average = agop_diagonal if self.feature_matrix == "diag" else agop
-        x, shares = predictor.centres, self._weights(weights)
-        if self.agop_samples >= len(x):
-            outer = average(predictor, weights=shares)
-        else:
-            draw = torch.Generator().manual_seed(self._seed)
-            rows = torch.randperm(len(x), generator=draw)[: self.agop_samples].to(x.device)
-            outer = average(predictor, x[rows], weights=None if shares is None else shares[rows])
+        x = predictor.centres
         d = x.shape[1]
         matrix = predictor.feature_matrix
         if matrix is None:
@@ -304,7 +301,7 @@ class FeatureMachine(BaseEstimator):
         self.dual_coef_ = predictor.dual.cpu().numpy()
         self.weights_fit_ = weights.cpu().numpy()
         self.feature_matrix_ = matrix.cpu().numpy()
-        self.agop_ = outer.cpu().numpy()
+        self._agop: np.ndarray | None = None
 
     # Prediction.
 
@@ -346,6 +343,25 @@ class FeatureMachine(BaseEstimator):
         encoded = self._encoded(X)
         inner = self._predictor().gradient(encoded).cpu().numpy().astype(np.float64)
         return np.einsum("oc,ncd->nod", self._output_map(), inner) / self.encoding_.units
+
+    @property
+    def agop_(self) -> np.ndarray:
+        """Average gradient outer product of the predictor, computed when it is first asked for."""
+        check_is_fitted(self)
+        if self._agop is None:
+            average = agop_diagonal if self.feature_matrix == "diag" else agop
+            predictor = self._predictor()
+            x = predictor.centres
+            shares = self._weights(torch.from_numpy(self.weights_fit_).to(x.device))
+            if self.agop_samples >= len(x):
+                outer = average(predictor, weights=shares)
+            else:
+                draw = torch.Generator().manual_seed(self._seed)
+                rows = torch.randperm(len(x), generator=draw)[: self.agop_samples].to(x.device)
+                shares = None if shares is None else shares[rows]
+                outer = average(predictor, x[rows], weights=shares)
+            self._agop = outer.cpu().numpy()
+        return self._agop
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -557,7 +573,12 @@ def merged(
     Kernel ridge regression is the same with them merged, and its matrix better conditioned.
     """
     # Every row by its bits, 0 and -0 alike.
-    bits = np.ascontiguousarray(x + 0.0).view(np.dtype((np.void, x.itemsize * x.shape[1])))
+    bits = np.ascontiguousarray(x + 0.0)
+    # Rows that are equal have equal sums of random multiples of them.
+    factors = np.random.default_rng(0).integers(2**63, size=x.shape[1], dtype=np.uint64)
+    if len(np.unique(bits.view(np.uint64) @ factors)) == len(x):
+        return x, targets, weights
+    bits = bits.view(np.dtype((np.void, x.itemsize * x.shape[1])))
     _, first, inverse = np.unique(bits.ravel(), return_index=True, return_inverse=True)
     if len(first) == len(x):
         return x, targets, weights

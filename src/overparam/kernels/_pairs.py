@@ -31,20 +31,24 @@ class Pairs:
         self.same = z is None
         z = x if z is None else z
         self.distance = distance
-        if distance and len(z):
-            mean = z.mean(0)
-            z = z - mean
-            x = z if self.same else x - mean
-        mapped = apply_metric(x, feature_matrix)
         if not distance:
-            self.left, self.right = mapped, z
+            self.left, self.right = apply_metric(x, feature_matrix), z
             self.smallest = -float("inf")
             return
-        left = (mapped * x).sum(1)
-        right = left if self.same else (apply_metric(z, feature_matrix) * z).sum(1)
-        one = torch.ones_like
-        self.left = torch.cat([-2 * mapped, left[:, None], one(left)[:, None]], 1)
-        self.right = torch.cat([z, one(right)[:, None], right[:, None]], 1)
+        d = z.shape[1]
+        mean = z.mean(0) if len(z) else z.new_zeros(d)
+        self.left, self.right = x.new_ones(len(x), d + 2), z.new_ones(len(z), d + 2)
+        centred = torch.sub(z, mean, out=self.right[:, :d])
+        if self.same:
+            mapped = apply_metric(centred, feature_matrix, out=self.left[:, :d])
+            left = right = torch.linalg.vecdot(mapped, centred)
+        else:
+            shifted = x - mean
+            mapped = apply_metric(shifted, feature_matrix, out=self.left[:, :d])
+            left = torch.linalg.vecdot(mapped, shifted)
+            right = torch.linalg.vecdot(apply_metric(centred, feature_matrix), centred)
+        mapped.mul_(-2)
+        self.left[:, d], self.right[:, d + 1] = left, right
         largest = max(float(left.max()) if len(left) else 0.0, float(right.max()), 0.0)
         self.smallest = 8 * torch.finfo(x.dtype).eps * largest
 
@@ -79,14 +83,11 @@ class Pairs:
     def tiles(self, *, coinciding: float = 0.0) -> Iterator[tuple[slice, slice, Tensor]]:
         """The square blocks on and below the diagonal, for points paired with themselves."""
         assert self.same
-        n, step = len(self.left), TILE
-        memory = self.left.new_empty(min(n, step) ** 2)
-        slices = [slice(start, min(start + step, n)) for start in range(0, n, step)]
-        for i, rows in enumerate(slices):
-            for columns in slices[: i + 1]:
-                shape = rows.stop - rows.start, columns.stop - columns.start
-                out = memory[: shape[0] * shape[1]].view(shape)
-                yield rows, columns, self.block(rows, columns, coinciding=coinciding, out=out)
+        memory = self.left.new_empty(min(len(self.left), TILE) ** 2)
+        for rows, columns in lower_tiles(len(self.left)):
+            shape = rows.stop - rows.start, columns.stop - columns.start
+            out = memory[: shape[0] * shape[1]].view(shape)
+            yield rows, columns, self.block(rows, columns, coinciding=coinciding, out=out)
 
     def blocks(self, *, coinciding: float = 0.0) -> Iterator[tuple[slice, Tensor]]:
         """Every block of rows with its place, each in the memory of the one before."""
@@ -98,8 +99,17 @@ class Pairs:
             yield rows, self.block(rows, coinciding=coinciding, out=memory[:size])
 
 
-def apply_metric(x: Tensor, feature_matrix: Tensor | None) -> Tensor:
-    """The rows of x times M."""
+def lower_tiles(n: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the square blocks on and below the diagonal of an n × n matrix."""
+    slices = [slice(start, min(start + TILE, n)) for start in range(0, n, TILE)]
+    for i, rows in enumerate(slices):
+        for columns in slices[: i + 1]:
+            yield rows, columns
+
+
+def apply_metric(x: Tensor, feature_matrix: Tensor | None, *, out: Tensor | None = None) -> Tensor:
+    """The rows of x times M, written into `out` if there is one."""
     if feature_matrix is None:
-        return x
-    return x * feature_matrix if feature_matrix.ndim == 1 else x @ feature_matrix
+        return x if out is None else out.copy_(x)
+    product = torch.mul if feature_matrix.ndim == 1 else torch.mm
+    return product(x, feature_matrix, out=out)

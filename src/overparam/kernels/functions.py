@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,9 @@ from overparam.kernels._pairs import BLOCK, Pairs, apply_metric
 FeatureMatrix = Tensor | None
 # Columns of a product with the slopes that may be kept for all points at once.
 SYMMETRIC_COLUMNS = 1024
+# Input numbers up to which, in single precision, a pair is sooner computed twice than mirrored:
+# a transposed copy of a number takes as long as 150 flops.
+MIRRORED_ABOVE = 40
 
 
 class Kernel(ABC):
@@ -24,6 +27,9 @@ class Kernel(ABC):
     ‖u‖²_M = uᵀMu. It is None for the identity, a vector for a diagonal, or a symmetric positive
     semi-definite matrix. Points are rows; tensors share one floating dtype and device.
     """
+
+    # Bytes that the next matrix of points with themselves need not ask for.
+    held = 0
 
     @abstractmethod
     def matrix(
@@ -119,16 +125,20 @@ class PairKernel(Kernel):
     ) -> Tensor:
         """Kernel of every pair, as `Kernel.matrix`."""
         pairs = self.pairs(x, z, feature_matrix)
-        kernel = x.new_empty(pairs.shape)
-        if pairs.same:
+        return self.fill(x.new_empty(pairs.shape), pairs)
+
+    def fill(self, matrix: Tensor, pairs: Pairs) -> Tensor:
+        """The kernel of every pair, written into a matrix of their shape."""
+        cheap = matrix.dtype == torch.float32 and pairs.left.shape[1] <= MIRRORED_ABOVE
+        if pairs.same and not cheap:
             for rows, columns, tile in pairs.tiles():
-                kernel[rows, columns] = self.values_(tile)
+                matrix[rows, columns] = self.values_(tile)
                 if rows != columns:
-                    kernel[columns, rows] = tile.T
-            return kernel
+                    matrix[columns, rows] = tile.T
+            return matrix
         for rows in pairs.row_slices():
-            self.values_(pairs.block(rows, out=kernel[rows]))
-        return kernel
+            self.values_(pairs.block(rows, out=matrix[rows]))
+        return matrix
 
     def product(
         self, x: Tensor, centres: Tensor, dual: Tensor, feature_matrix: FeatureMatrix = None
@@ -144,35 +154,42 @@ class PairKernel(Kernel):
     ) -> Iterator[tuple[slice, Tensor]]:
         """As `Kernel.gradient_blocks`."""
         points = centres if x is None else x
-        shape = dual.shape[1], centres.shape[1]
-        if self.distance:  # Only differences count: the nearer to 0, the less is cancelled.
-            mean = centres.mean(0)
-            centres, points = centres - mean, points - mean
+        outputs, d = dual.shape[1], centres.shape[1]
+        # Only differences count: the nearer to 0, the less is cancelled.
+        mean = centres.mean(0) if self.distance else centres.new_zeros(d)
         # Columns: α_ℓ ∘ z for every output, and α itself, in one product with the slopes.
-        weighted = (dual[:, :, None] * centres[:, None, :]).flatten(1)
+        weighted = dual.new_empty(len(dual), outputs * d + (outputs if self.distance else 0))
+        for k in range(outputs):
+            torch.sub(centres, mean, out=weighted[:, k * d : (k + 1) * d]).mul_(dual[:, k, None])
         if self.distance:
-            weighted = torch.cat([weighted, dual], 1)
-        pairs = self.pairs(points, None if x is None else centres, feature_matrix)
-        for rows, sums in self._slope_products(pairs, weighted):
-            part = sums[:, : math.prod(shape)].unflatten(1, shape)
+            weighted[:, outputs * d :] = dual
+        for rows, sums in self.slope_products(x, centres, weighted, feature_matrix):
+            part = sums[:, : outputs * d].unflatten(1, (outputs, d))
             if self.distance:
-                part = sums[:, math.prod(shape) :, None] * points[rows, None, :] - part
+                shifted = points[rows, None, :] - mean
+                part = torch.mul(sums[:, outputs * d :, None], shifted).sub_(part)
             yield rows, apply_metric(part.flatten(0, 1), feature_matrix).view_as(part)
 
-    def _slope_products(self, pairs: Pairs, weighted: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """The slopes times a matrix, by rows; of points with themselves each slope once."""
+    def slope_products(
+        self,
+        x: Tensor | None,
+        centres: Tensor,
+        weighted: Tensor,
+        feature_matrix: FeatureMatrix = None,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """B(x, centres) times a matrix, by rows; of points with themselves each slope once."""
+        points = centres if x is None else x
+        pairs = self.pairs(points, None if x is None else centres, feature_matrix)
         if not pairs.same or weighted.shape[1] > SYMMETRIC_COLUMNS:
             for rows, block in pairs.blocks(coinciding=math.inf):
                 yield rows, self.slopes_(block) @ weighted
             return
-        sums = torch.zeros_like(weighted)
-        for rows, columns, tile in pairs.tiles(coinciding=math.inf):
-            self.slopes_(tile)
-            sums[rows].addmm_(tile, weighted[columns])
-            if rows != columns:
-                sums[columns].addmm_(tile.T, weighted[rows])
-        for rows in pairs.row_slices():
-            yield rows, sums[rows]
+        tiles = ((i, j, self.slopes_(t)) for i, j, t in pairs.tiles(coinciding=math.inf))
+        yield from symmetric_products(tiles, weighted)
+
+    def slopes_of_values_(self, values: Tensor) -> Tensor | None:
+        """B, written over the kernel, 0 where that is 1; None if the kernel does not tell."""
+        return None
 
     def diagonal(self, x: Tensor, feature_matrix: FeatureMatrix = None) -> Tensor:
         """k_M(x, x), as `Kernel.diagonal`."""
@@ -209,6 +226,11 @@ class Laplace(PairKernel):
         scaled = pairs.sqrt_().mul_(-1 / self.bandwidth)
         return torch.div(scaled.exp(), scaled, out=scaled).mul_(self.bandwidth**-2)
 
+    def slopes_of_values_(self, values: Tensor) -> Tensor:
+        """As `PairKernel.slopes_of_values_`."""
+        # log 1 is +0: what is 1 becomes +inf, and then 0; all else is below 0.
+        return values.div_(values.log()).clamp_max_(0).mul_(self.bandwidth**-2)
+
 
 @dataclass(frozen=True)
 class Gaussian(PairKernel):
@@ -242,6 +264,10 @@ class Gaussian(PairKernel):
     def slopes_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.slopes_`."""
         return self.values_(pairs).mul_(-(self.bandwidth**-2))
+
+    def slopes_of_values_(self, values: Tensor) -> Tensor:
+        """As `PairKernel.slopes_of_values_`; at a centre it does not matter what B is."""
+        return values.mul_(-(self.bandwidth**-2))
 
 
 @dataclass(frozen=True)
@@ -290,6 +316,21 @@ class DotExponential(PairKernel):
     def slopes_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.slopes_`."""
         return self.values_(pairs).mul_(1 / self.scale)
+
+
+def symmetric_products(
+    tiles: Iterable[tuple[slice, slice, Tensor]], weighted: Tensor
+) -> Iterator[tuple[slice, Tensor]]:
+    """A symmetric matrix, given by its tiles on and below the diagonal, times another, by rows."""
+    sums = torch.zeros_like(weighted)
+    for rows, columns, tile in tiles:
+        sums[rows].addmm_(tile, weighted[columns])
+        if rows != columns:
+            sums[columns].addmm_(tile.T, weighted[rows])
+    step = max(16, BLOCK // max(1, weighted.shape[1]))
+    for start in range(0, len(sums), step):
+        rows = slice(start, min(start + step, len(sums)))
+        yield rows, sums[rows]
 
 
 def _positive(kernel: str, name: str, value: float) -> None:

@@ -61,22 +61,22 @@ def conjugate_gradients(
     solution, residual = torch.zeros_like(targets), targets.clone()
     changed = solve(residual)
     direction = changed.clone()
-    product = (residual * changed).sum(0)
+    product = torch.linalg.vecdot(residual, changed, dim=0)
     error = float((residual.norm(dim=0) / scale).max())
     for _ in range(max_iterations):
         if not error > tolerance:
             break
         image = torch.addcmul(matrix @ direction, ridge[:, None], direction)
-        curvature = (direction * image).sum(0)
+        curvature = torch.linalg.vecdot(direction, image, dim=0)
         # A column that has converged to 0 stays there.
-        step = torch.where(curvature > 0, product / curvature, torch.zeros_like(product))
-        solution += step * direction
-        residual -= step * image
+        step = torch.where(curvature > 0, product / curvature, 0)
+        solution.addcmul_(direction, step)
+        residual.addcmul_(image, step, value=-1)
         error = float((residual.norm(dim=0) / scale).max())
         changed = solve(residual)
-        after = (residual * changed).sum(0)
-        ratio = torch.where(product > 0, after / product, torch.zeros_like(after))
-        direction = changed + ratio * direction
+        after = torch.linalg.vecdot(residual, changed, dim=0)
+        ratio = torch.where(product > 0, after / product, 0)
+        direction = torch.addcmul(changed, direction, ratio)
         product = after
     return solution, error if math.isfinite(error) else math.inf
 
@@ -92,15 +92,20 @@ def _preconditioner(matrix: Tensor, ridge: Tensor, seed: int) -> Callable[[Tenso
     inner.diagonal().add_(1e-6 * inner.diagonal().mean())
     factor = torch.linalg.cholesky_ex(inner).L.to(matrix.dtype)
     half = torch.linalg.solve_triangular(factor, columns, upper=False)
-    left_out = (matrix.diagonal() - half.square().sum(0)).clamp_min(0).mean()
+    del columns
+    left_out = (matrix.diagonal() - torch.linalg.vector_norm(half, dim=0) ** 2).clamp_min(0).mean()
     shift = ridge + left_out
-    scaled = half / shift
-    core = (scaled @ half.T).double()
+    # P⁻¹ = S − WᵀW with S = 1/shift, W = C⁻¹ Bᵀ S and C Cᵀ = I + Bᵀ S B.
+    half /= shift.sqrt()
+    core = (half @ half.T).double()
     core.diagonal().add_(1)
     core = torch.linalg.cholesky_ex(core).L.to(matrix.dtype)
+    half /= shift.sqrt()
+    correction = torch.linalg.solve_triangular(core, half, upper=False)
+    del half
+    inverse = 1 / shift[:, None]
 
     def solve(vectors: Tensor) -> Tensor:
-        common = torch.cholesky_solve(scaled @ vectors, core)
-        return (vectors / shift[:, None]).sub_(scaled.T @ common)
+        return torch.addcmul(-(correction.T @ (correction @ vectors)), inverse, vectors)
 
     return solve

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import expect, unknown
+from overparam.kernels._kept import kept
 from overparam.kernels.feature_matrix import KernelPredictor, agop, agop_diagonal
-from overparam.kernels.functions import FeatureMatrix, Kernel
+from overparam.kernels.functions import FeatureMatrix, Kernel, PairKernel
 from overparam.kernels.powers import matrix_power_psd
 from overparam.kernels.ridge import fit_ridge
 
@@ -110,20 +111,25 @@ def feature_recursion(
     draw = torch.Generator().manual_seed(seed)
     average = agop_diagonal if diagonal else agop
     matrix: FeatureMatrix = None
+    keeper = kept(kernel, x)
     for iteration in range(n_iter + 1):
         adapted = adapt(kernel, x, matrix) if adapt else kernel
+        solved = adapted
+        if keeper and isinstance(adapted, PairKernel):
+            keeper.kernel, solved = adapted, keeper
         if solve:
-            dual = solve(adapted, x, targets, matrix, weights)
+            dual = solve(solved, x, targets, matrix, weights)
         else:
             dual = fit_ridge(
-                adapted, x, targets, ridge=ridge, feature_matrix=matrix, weights=weights
+                solved, x, targets, ridge=ridge, feature_matrix=matrix, weights=weights
             )
         predictor = KernelPredictor(adapted, x, dual, matrix)
         yield Iterate(iteration, predictor)
         if iteration == n_iter:
             return
         if agop_samples is None or agop_samples >= len(x):
-            outer = average(predictor, center=center, weights=weights)
+            known = KernelPredictor(solved, x, dual, matrix)
+            outer = average(known, center=center, weights=weights)
         else:
             rows = torch.randperm(len(x), generator=draw)[:agop_samples].to(x.device)
             share = None if weights is None else weights[rows]

@@ -78,7 +78,8 @@ def fit_ridge(
     if solver == "auto":
         solver = "cg" if single and len(x) >= ITERATE_FROM and ridge > 0 else "cholesky"
     words = 1.2 if solver == "cg" else 2.2
-    expect_room(words * len(x) ** 2 * x.element_size(), x.device, "fit_ridge(x=...)")
+    needed = words * len(x) ** 2 * x.element_size() - kernel.held
+    expect_room(needed, x.device, "fit_ridge(x=...)")
     shift = torch.full_like(targets[:, 0], ridge) if weights is None else ridge / weights
     matrix = kernel.matrix(x, None, feature_matrix)
     if solver == "cg" and ridge > 0:
@@ -131,14 +132,20 @@ def _solve(matrix: Tensor, targets: Tensor, solver: str) -> tuple[Tensor, float]
             stacklevel=4,
         )
         return _least_norm(matrix, targets), 0.0
-    dual = torch.cholesky_solve(targets, factor)
+    dual = _substitute(factor, targets)
     scale = float(targets.norm()) or 1.0
     error = targets - matrix @ dual
     residual = float(error.norm()) / scale
     if residual > CORRECTED:
-        dual += torch.cholesky_solve(error, factor)
+        dual += _substitute(factor, error)
         residual = float((targets - matrix @ dual).norm()) / scale
     return dual, residual
+
+
+def _substitute(factor: Tensor, targets: Tensor) -> Tensor:
+    """L⁻ᵀ L⁻¹ times targets; `torch.cholesky_solve` would copy the factor."""
+    half = torch.linalg.solve_triangular(factor, targets, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
 
 
 def _least_norm(matrix: Tensor, targets: Tensor) -> Tensor:
