@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -22,7 +23,5 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def toy_process_environment():
-    """Environment for a process that imports the toy study."""
-    import os
-
-    return {**os.environ, "PYTHONPATH": FOLDER}
+    """Environment for a process that imports the toy study, whose cells take their time there."""
+    return {**os.environ, "PYTHONPATH": FOLDER, "TOY_SLEEP": "2"}

@@ -106,7 +106,7 @@ import sys
 import toy
 from overparam import cli
 from overparam.studies import _catalogue
-_catalogue.load_study = lambda name: toy.study(widths=range(1, 9), sleep=0.4)
+_catalogue.load_study = lambda name: toy.study(widths=range(1, 9))
 sys.exit(cli.main(["study", "run", "toy", "--jobs", "2", "--store", sys.argv[1]]))
 """
 
@@ -138,7 +138,7 @@ def test_killed_runs_resume_where_they_were(half_done, toy, tmp_path):
     assert half_done.wait() == -signal.SIGKILL
     kept = stored(tmp_path / "s")
     assert 2 <= kept < 8
-    study = toy.study(widths=range(1, 9), sleep=0.4)
+    study = toy.study(widths=range(1, 9))
     document = run_study(study, store=tmp_path / "s")
     assert len(toy.CALLS) == 8 - kept
     untouched = run_study(study, store=tmp_path / "fresh", n_jobs=1)

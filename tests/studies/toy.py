@@ -11,6 +11,7 @@ Failure:
 """
 
 import math
+import os
 import random
 import time
 
@@ -25,7 +26,7 @@ CALLS: list[tuple[int, int]] = []
 def cell(width, sleep, breaks, seed):
     """A number for a width and a seed."""
     CALLS.append((width, seed))
-    time.sleep(sleep)
+    time.sleep(float(os.environ.get("TOY_SLEEP", sleep)))
     if breaks:
         raise ZeroDivisionError(f"width {width} cannot be")
     return {"value": random.Random(1000 * seed + width).random(), "gap": math.nan}

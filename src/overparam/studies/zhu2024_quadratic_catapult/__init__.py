@@ -14,13 +14,20 @@ Changed:
     a line are 64 of each class; how much a catapult leaves of an eigenvalue depends on its own η
     λ alone, so that is compared with the map draw by draw, and fixed bands only where the two
     critical rates lie 13 % to 23 % apart. Runs keep 1 % to 10 % away from the edges, where
-    convergence is slow by the theorem's own log(m)/√m. Generalisation is tested on scikit-learn's
-    digits (3 against 8, 48 examples, width 1024) instead of images, speech and text; full adds 3
-    against 8 of MNIST and airplane against bird of CIFAR-10 at the paper's sizes; speech, text,
-    SVHN and deeper networks are left out. Two-layer networks have their gates frozen, which is
-    the quadratic model exactly.
+    convergence is slow by the theorem's own log(m)/√m. Where gates move there is no theorem on
+    divergence: 1 in 20 networks survives 2.1 times the critical rate, and no quadratic model.
+    Generalisation is tested on scikit-learn's digits (3 against 8, 48 examples, width 1024)
+    instead of images, speech and text. Their scaling is not stated; the mean training row is
+    taken off and rows have norm √d, because that gives back the best test losses of a smaller
+    reproduction (0.27 at 0.6 times the critical rate; the network 0.19, the quadratic model 0.21
+    at 1.5 times), while taking off each row's own mean gives 0.19, 0.16 and 0.17. At 1.5 times
+    the critical rate draws differ much: of 100, the quadratic model gains less than 12 % on 34
+    and nothing on 18, the network on 13 and 5, so 5 draws may show no gain and 100 are taken for
+    this comparison. Full adds 3 against 8 of MNIST and airplane against bird of CIFAR-10 at the
+    paper's sizes; speech, text, SVHN and deeper networks are left out. Two-layer networks have
+    their gates frozen, which is the quadratic model exactly.
 Cost:
-    Processor time: smoke 5 s, quick about 4 minutes, most of it on digits; full some hours,
+    Processor time: smoke 5 s, quick about 6 minutes, most of it on digits; full some hours,
     extrapolated from single cells.
 Failure:
     If the quadratic model did not catapult, the second Taylor polynomial would not explain what
@@ -52,7 +59,7 @@ SIZES = {
         "line_width": 200,
         "line_replicates": 2,
         "gammas": (1e-3, 1e-4),
-        "generalisation": {"digits": (64, 16, 50, 60)},
+        "generalisation": {"digits": (64, 16, 50, 60, 2)},
         "factors": (0.6, 1.5),
         "replicates": 2,
     },
@@ -64,8 +71,8 @@ SIZES = {
         "line_width": 2000,
         "line_replicates": 20,
         "gammas": (1e-2, 1e-3, 1e-4),
-        # Data: width, training examples, test examples, steps.
-        "generalisation": {"digits": (1024, 48, 200, 600)},
+        # Data: width, training examples, test examples, steps, draws.
+        "generalisation": {"digits": (1024, 48, 200, 600, 100)},
         "factors": (0.3, 0.6, 0.9, 1.2, 1.5),
         "replicates": 5,
     },
@@ -78,9 +85,9 @@ SIZES = {
         "line_replicates": 40,
         "gammas": (1e-2, 1e-3, 1e-4),
         "generalisation": {
-            "digits": (5000, 48, 200, 2000),
-            "mnist": (5000, 128, 2000, 2000),
-            "cifar10": (5000, 256, 200, 4000),
+            "digits": (5000, 48, 200, 2000, 100),
+            "mnist": (5000, 128, 2000, 2000, 5),
+            "cifar10": (5000, 256, 200, 4000, 5),
         },
         "factors": (0.25, 0.3, 0.5, 0.6, 0.75, 0.9, 1.1, 1.2, 1.25, 1.5),
         "replicates": 5,
@@ -89,6 +96,8 @@ SIZES = {
 PEAK_EDGES = (2.5, 3.0, 3.5)
 LINE_RATES = ("below both", "between", "above both", "beyond twice")
 GQM_EDGES = (2.1, 2.8, 3.9, 4.1)
+# The factors that are compared with one another take all draws, the others no more than these.
+COMPARED, FEW_DRAWS = (0.6, 1.5), 20
 # Steps until a loss has vanished, and until it has only peaked and come back.
 STEPS, PEAK_STEPS = 1000, 60
 
@@ -96,15 +105,11 @@ STEPS, PEAK_STEPS = 1000, 60
 def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The longest first: training on data, then widths, phases and recursions."""
     plan: list[tuple[dict[str, Any], int]] = []
-    for data, (width, n_train, n_test, steps) in config["generalisation"].items():
+    for data, (width, n_train, n_test, steps, draws) in config["generalisation"].items():
         for factor in sorted(config["factors"], reverse=True):
             sizes = {"data": data, "n_train": n_train, "n_test": n_test, "steps": steps}
-            plan.append(
-                (
-                    {"measure": "generalisation", "width": width, "edge": factor, **sizes},
-                    config["replicates"],
-                )
-            )
+            measure = {"measure": "generalisation", "width": width, "edge": factor, **sizes}
+            plan.append((measure, draws if factor in COMPARED else min(draws, FEW_DRAWS)))
     for width in sorted(config["widths"], reverse=True):
         plan += [
             ({"measure": "peak", "width": width, "edge": edge}, config["width_replicates"])

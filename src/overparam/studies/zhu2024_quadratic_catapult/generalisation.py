@@ -20,7 +20,7 @@ EVERY = 10  # steps between two looks at the test loss
 def two_classes(
     data: str, n_train: int, n_test: int, draw: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Two classes as ±1, rows centred and scaled to norm √d; a random draw of the set."""
+    """Two classes as ±1, the mean training row taken off, rows scaled to norm √d; a random draw."""
     source = load(data)
     x = np.concatenate([source.x_train, source.x_test]).reshape(
         len(source.x_train) + len(source.x_test), -1
@@ -30,7 +30,7 @@ def two_classes(
     kept = torch.as_tensor(np.flatnonzero((y == low) | (y == high)))
     chosen = kept[torch.randperm(len(kept), generator=draw)[: n_train + n_test]].numpy()
     rows = torch.as_tensor(x[chosen], dtype=torch.float32)
-    rows = rows - rows.mean(1, keepdim=True)
+    rows = rows - rows[:n_train].mean(0)
     rows = math.sqrt(rows.shape[1]) * rows / rows.norm(dim=1, keepdim=True)
     signs = torch.as_tensor(np.where(y[chosen] == low, -1.0, 1.0), dtype=torch.float32)[:, None]
     return rows[:n_train], signs[:n_train], rows[n_train:], signs[n_train:]

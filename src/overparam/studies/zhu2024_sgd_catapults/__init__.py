@@ -8,18 +8,27 @@ Reference:
 Changed:
     Orderings are tested, since the paper's tables could not be established. The main setting is
     the target x₁x₂ of 30 normal inputs, 256 examples, a two-layer ReLU network of width 1024 in
-    NTK parametrisation, the mean of squares, trained until it is 10⁻³ (10⁻² on images). Seeds
-    draw networks and batches; the examples are one set, since with a new set for each seed the
-    gain of batches of 4 was 0.18 to 0.26 and that of four catapults 26 to 42 %. Learning
-    rates are 0.7 of the full batch's critical rate for every batch size. A catapult is counted
-    when the full loss passes twice its minimum over 25 steps. Optimizers are compared at width
-    512 on x₁x₂, x₁x₂ + x₂x₃ and x₁x₂ + x₃x₄. On scikit-learn's digits the AGOP's alignment with a
-    strong network's hardly moves (seed means from 0.47 to 0.53, the highest after a catapult that
-    does not lower the test error), so the criterion there is the test error; that the alignment
-    does not separate the runs is a claim of its own. Full adds MNIST and airplane against bird of
-    CIFAR-10; SVHN, CelebA, convolutional networks and transformers are left out.
+    NTK parametrisation, the mean of squares, trained until it is 10⁻³. Seeds draw networks and
+    batches; the examples are one set, since with a new set for each seed the gain of batches of 4
+    was 0.18 to 0.26, and that of four catapults 24 to 39 % on five sets. On the one set the test
+    error with four catapults over that without is 0.634, 0.656 and 0.659 on the three seeds, and
+    0.656 in the mean of nine: what is asked, 0.65, is met by the mean of these three and narrowly.
+    Learning rates are 0.7 of the full batch's critical rate for every batch size. A catapult is
+    counted when the full loss passes twice its minimum over 25 steps. Optimizers are compared at
+    width 512 on x₁x₂, x₁x₂ + x₂x₃ and x₁x₂ + x₃x₄. Images are scikit-learn's digits: 200 examples,
+    ten classes, width 1024, the catapult provoked as on the products. Their scaling is not
+    stated; the mean row is taken off and rows have norm √d, because of ten scalings that comes
+    nearest to a smaller reproduction in the alignment at the start (0.44 against 0.43), the
+    full-batch test error (0.118 against 0.119) and test loss (0.565 both), and the same with one
+    factor for all rows next. The split is one for all seeds: with a new one for each of six,
+    batches of 5 lower the test error by 0.016 and the catapult by 0.031, as on one, but the spread
+    between splits makes that 1.2 and 1.9 standard errors. The AGOP's alignment with a strong
+    network's does not follow the test error (means from 0.572 to 0.580), so the criterion there is
+    the test error; that the alignment does not separate the runs is a claim of its own. Full adds
+    MNIST and airplane against bird of CIFAR-10; SVHN, CelebA, convolutional networks and
+    transformers are left out.
 Cost:
-    Processor time: smoke 5 s; quick about 3 minutes, for 129 networks trained to a small loss;
+    Processor time: smoke 5 s; quick about 2 minutes, for 129 networks trained to a small loss;
     full some hours, extrapolated from single cells.
 Failure:
     If small batches did not catapult, spikes of stochastic training would need another cause,
@@ -57,6 +66,7 @@ SIZES = {
         "optimizer_width": 32,
         "steps": 40,
         "replicates": 2,
+        "image_replicates": 2,
         "optimizer_replicates": 2,
     },
     "quick": {
@@ -67,11 +77,12 @@ SIZES = {
         "optimizers": tuple(OPTIMIZERS),
         "causes": ("catapult", "labels", "inputs", "divergence"),
         # Batch sizes, factors of the critical rate for one catapult, examples, width.
-        "images": {"digits": ((200, 50, 10, 5), (1.3, 1.6), 200, 512)},
+        "images": {"digits": ((200, 50, 10, 5), (1.3, 1.6), 200, 1024)},
         "width": 1024,
         "optimizer_width": 512,
         "steps": 20_000,
         "replicates": 3,
+        "image_replicates": 6,
         "optimizer_replicates": 2,
     },
     "full": {
@@ -90,6 +101,7 @@ SIZES = {
         "optimizer_width": 2048,
         "steps": 100_000,
         "replicates": 10,
+        "image_replicates": 10,
         "optimizer_replicates": 5,
     },
 }
@@ -104,8 +116,9 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     for batch in sorted(config["batches"]):
         plan.append(("batch", "x1x2", str(batch), 0.7, config["width"], replicates))
     for data, (batches, factors, _, width) in config["images"].items():
-        plan += [("images", data, str(batch), 0.7, width, replicates) for batch in batches]
-        plan += [("images", data, "catapult", factor, width, replicates) for factor in factors]
+        settings = [(str(batch), 0.7) for batch in batches]
+        settings += [("catapult", factor) for factor in factors]
+        plan += [("images", data, *pair, width, config["image_replicates"]) for pair in settings]
     for task in config["tasks"]:
         plan += [
             (
@@ -150,7 +163,7 @@ def cell(
         return spike_location(width, factor, seed)
     if measure == "attribution":
         return attribute(setting, width, seed)
-    return on_images(task, width, n, setting, factor, min(steps, 3000), seed)
+    return on_images(task, width, n, setting, factor, steps, seed)
 
 
 STUDY = Study(cells, cell, SIZES, CLAIMS, figures)

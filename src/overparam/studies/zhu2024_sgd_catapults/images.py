@@ -9,13 +9,16 @@ from torch import Tensor, nn
 
 from overparam.datasets.named import load
 from overparam.dynamics.agop import agop, agop_alignment
+from overparam.dynamics.catapult_scheduler import CatapultScheduler
 from overparam.nets.mlp import ntk_mlp
 from overparam.optim.stability import critical_learning_rate
+from overparam.studies.zhu2024_sgd_catapults.synthetic import batches
 
 # Classes, and how many examples the strong network sees that gives the reference AGOP.
 CLASSES = {"digits": tuple(range(10)), "mnist": tuple(range(10)), "cifar10": (0, 2)}
 STRONG = {"digits": 1400, "mnist": 10_000, "cifar10": 1400}
-DONE = 1e-2
+DONE = 1e-3
+SEEN = 400  # test inputs that the AGOP is averaged over
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -27,45 +30,73 @@ def on_images(
     data: str, width: int, n: int, setting: str, factor: float, steps: int, seed: int
 ) -> dict[str, Any]:
     """Training on n examples at `factor` of the critical rate, in batches or with a catapult."""
-    draw = torch.Generator().manual_seed(seed)
-    x, y, x_test, y_test = images(data, draw)
+    # One split and one strong network for all seeds: between splits the test error varies more
+    # than what is to be told apart.
+    shared = torch.Generator().manual_seed(0)
+    x, y, x_test, y_test = images(data, shared)
     sizes = [x.shape[1], width, y.shape[1]]
-    strong = ntk_mlp(sizes, "relu", seed=draw)
-    descend(strong, x, y, 100, 0.5, steps=min(steps, len(x) * 15 // 100), momentum=0.9, draw=draw)
-    reference = agop(strong, x_test[:200])
+    strong = ntk_mlp(sizes, "relu", seed=shared)
+    train_strong(strong, x, y, min(steps, len(x) * 15 // 100), shared)
+    reference = agop(strong, x_test[:SEEN])
+
+    draw = torch.Generator().manual_seed(seed)
     net = ntk_mlp(sizes, "relu", seed=draw)
-    batch = n if setting == "catapult" else min(n, int(setting))
-    start = agop(net, x_test[:200])
-    taken = descend(net, x[:n], y[:n], batch, factor, steps=steps, momentum=0.0, draw=draw)
+    start = agop(net, x_test[:SEEN])
+    if setting == "catapult":
+        taken = one_catapult(net, x[:n], y[:n], factor, steps)
+    else:
+        taken = descend(net, x[:n], y[:n], min(n, int(setting)), factor, steps, draw)
     with torch.no_grad():
-        outputs = net(x_test)
-    wrong = (outputs.argmax(1) != y_test.argmax(1)).float().mean().item()
-    with torch.no_grad():
-        strong_wrong = (strong(x_test).argmax(1) != y_test.argmax(1)).float().mean().item()
+        outputs, strong_outputs = net(x_test), strong(x_test)
     return {
-        "wrong": wrong,
+        "wrong": share_wrong(outputs, y_test),
         "test": squared_error(outputs, y_test).item(),
-        "cosine": agop_alignment(agop(net, x_test[:200]), reference),
+        "cosine": agop_alignment(agop(net, x_test[:SEEN]), reference),
         "start_cosine": agop_alignment(start, reference),
-        "strong_wrong": strong_wrong,
+        "strong_wrong": share_wrong(strong_outputs, y_test),
         "steps_taken": taken,
     }
 
 
+def share_wrong(outputs: Tensor, targets: Tensor) -> float:
+    """Share of examples whose largest output is not that of their class."""
+    return (outputs.argmax(1) != targets.argmax(1)).float().mean().item()
+
+
 def images(data: str, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows centred and scaled to norm √d, targets one-hot; the strong network's part first."""
+    """The mean row taken off, rows scaled to norm √d, targets one-hot; the strong part first."""
     source = load(data)
     x = np.concatenate([source.x_train, source.x_test])
     y = np.concatenate([source.y_train, source.y_test])
     kept = np.flatnonzero(np.isin(y, CLASSES[data]))
-    kept = kept[torch.randperm(len(kept), generator=draw).numpy()[: STRONG[data] + 2000]]
+    cut = STRONG[data]
+    kept = kept[torch.randperm(len(kept), generator=draw).numpy()[: cut + 2000]]
     rows = torch.as_tensor(x[kept].reshape(len(kept), -1), dtype=torch.float32)
-    rows = rows - rows.mean(1, keepdim=True)
+    rows = rows - rows[:cut].mean(0)
     rows = math.sqrt(rows.shape[1]) * rows / rows.norm(dim=1, keepdim=True)
     places = torch.as_tensor(np.searchsorted(CLASSES[data], y[kept]))
     targets = nn.functional.one_hot(places, len(CLASSES[data])).float()
-    cut = STRONG[data]
     return rows[:cut], targets[:cut], rows[cut:], targets[cut:]
+
+
+def train_strong(net: nn.Module, x: Tensor, y: Tensor, steps: int, draw: torch.Generator) -> None:
+    """Batches of 100 with momentum, at half of the critical rate of plain descent."""
+    lr = 0.5 * critical_learning_rate(net, x[:500], y[:500], squared_error)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
+    taken = 0
+    while taken < steps:
+        for index in torch.randperm(len(x), generator=draw).split(100):
+            step(net, optimizer, x[index], y[index])
+            taken += 1
+
+
+def step(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
+    """One step; the loss before it."""
+    optimizer.zero_grad()
+    loss = squared_error(net(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
 
 
 def descend(
@@ -74,26 +105,40 @@ def descend(
     y: Tensor,
     batch: int,
     factor: float,
-    *,
     steps: int,
-    momentum: float,
     draw: torch.Generator,
 ) -> int:
-    """Train at `factor` of the first critical rate until the loss is small."""
-    part = slice(0, min(len(x), 500))
-    lr = factor * critical_learning_rate(net, x[part], y[part], squared_error)
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum)
-    taken = 0
-    while taken < steps:
-        for index in torch.randperm(len(x), generator=draw).split(batch):
-            optimizer.zero_grad()
-            loss = squared_error(net(x[index]), y[index])
-            loss.backward()
-            optimizer.step()
+    """Train at `factor` of the first critical rate until the loss is small; steps taken."""
+    lr = factor * critical_learning_rate(net, x, y, squared_error)
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    taken, full = 0, 1.0
+    while taken < steps and DONE < full <= 1e6:
+        if batch >= len(x):
+            full = step(net, optimizer, x, y)
             taken += 1
-        if taken % 10 == 0 or batch < len(x):
-            with torch.no_grad():
-                full = squared_error(net(x[part]), y[part]).item()
-            if not full <= 1e6 or (full < DONE and momentum == 0):
-                break
+            continue
+        for index in batches(len(x), batch, draw):
+            step(net, optimizer, x[index], y[index])
+            taken += 1
+        with torch.no_grad():
+            full = squared_error(net(x), y).item()
+    return taken
+
+
+def one_catapult(net: nn.Module, x: Tensor, y: Tensor, mult: float, steps: int) -> int:
+    """Full-batch descent with one catapult at `mult` of the critical rate; steps taken."""
+
+    def critical() -> float:
+        return critical_learning_rate(net, x, y, squared_error)
+
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5 * critical())
+    schedule = CatapultScheduler(optimizer, critical, n_catapults=1, mult=mult)
+    taken, full = 0, 1.0
+    while taken < steps and full <= 1e6 and (full > DONE or schedule.phase != "finished"):
+        step(net, optimizer, x, y)
+        with torch.no_grad():
+            full = squared_error(net(x), y).item()
+        if full <= 1e6:
+            schedule.step(full)
+        taken += 1
     return taken
