@@ -2,11 +2,13 @@
 
     python3 x.py bench label_noise [--data digits mnist] [--seeds 3] [--json FILE]
 
-On 1000 of scikit-learn's digits and 5000 of MNIST's, with 40, 20 and 10 % of the labels
+On 1000 of scikit-learn's digits and 4096 of MNIST's, with 40, 20 and 10 % of the labels
 replaced by a random different one, a ReLU network with two hidden layers of 256 is trained by
-SGD, batches of 64, and the scorer reads the logits of the training batches. Ours are the mean
-margin up to the epoch at which the gated stop fires, the weights of that epoch, and nothing is
-told which labels are wrong. The peers:
+SGD, batches of 64, and the scorer reads the logits of the training batches. The images of MNIST
+are whole batches: a last batch of eight moves the test error by up to 0.05 from one epoch to
+the next, which no rule for the epoch can foresee. Ours are the mean margin and the mean loss up
+to the epoch at which the gated stop fires, the weights of that epoch, and nothing is told which
+labels are wrong. The peers:
 
     AUM         the mean margin over all epochs (Pleiss et al. 2020), same run; its definition,
                 which was held against the aum package 1.0.2 once per benchmark
@@ -40,18 +42,25 @@ from overparam.datasets import load
 from overparam.dynamics import LabelNoiseScorer
 
 # Images to train on, epochs, learning rate.
-TASKS: dict[str, tuple[int, int, float]] = {"digits": (1000, 60, 0.1), "mnist": (5000, 40, 0.03)}
+TASKS: dict[str, tuple[int, int, float]] = {"digits": (1000, 60, 0.1), "mnist": (4096, 40, 0.03)}
 RATES, CLEAN_SEEDS, WIDTH, BATCH, FOLDS, CLASSES = (0.4, 0.2, 0.1), 5, 256, 64, 5, 10
 METHODS = ("ours", "loss", "aum", "cleanlab_logistic", "cleanlab_network")
 
 
 def task_data(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and test images, one mean and one deviation for all pixels, and their classes."""
+    """Training and test images, and their classes.
+
+    Digits are scaled pixel by pixel as in the study `liu2023_clean_priority`, MNIST as a whole.
+    """
     data, n = load(name), TASKS[name][0]
     x = torch.as_tensor(np.concatenate([data.x_train, data.x_test])).flatten(1).float()
     y = torch.as_tensor(np.concatenate([data.y_train, data.y_test])).long()
     test = slice(n, None) if name == "digits" else slice(len(data.x_train), None)
-    x = (x - x[:n].mean()) / x[:n].std()
+    if name == "digits":
+        deviation = x.std(0)
+        x = 0.7 * (x - x.mean(0)) / torch.where(deviation > 0, deviation, 1)
+    else:
+        x = (x - x[:n].mean()) / x[:n].std()
     return x[:n].clone(), y[:n].clone(), x[test], y[test]
 
 
@@ -207,15 +216,18 @@ def rows_of(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def criteria(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> dict[str, bool]:
-    """Whether each promise of the method holds in every setting."""
+    """Whether each promise of the method holds in every setting, for each of our two scores."""
     noisy = [row for row in rows if row["rate"] > 0]
     clean = [run for run in runs if run["rate"] == 0]
-    peers = ("cleanlab_logistic", "cleanlab_network")
+    peers = {"aum": ("AUM's − 0.005", 0.005), "cleanlab_logistic": ("cleanlab logistic's", 0),
+             "cleanlab_network": ("cleanlab network's", 0)}  # fmt: skip
     return {
-        "AUROC at least AUM's − 0.005": all(r["ours"] >= r["aum"] - 0.005 for r in noisy),
         **{
-            f"AUROC at least {peer.replace('_', ' ')}'s": all(r["ours"] >= r[peer] for r in noisy)
-            for peer in peers
+            f"AUROC of the {words} at least {bound}": all(
+                row[score] >= row[peer] - slack for row in noisy
+            )
+            for score, words in (("ours", "margin"), ("loss", "mean loss"))
+            for peer, (bound, slack) in peers.items()
         },
         "stopped within 0.015 of the oracle": all(r["error"] <= r["best"] + 0.015 for r in noisy),
         f"no stop on clean labels, {len(clean)} runs": all(run["stop"] is None for run in clean),
@@ -224,7 +236,7 @@ def criteria(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> dict[str
 
 def show(rows: list[dict[str, Any]]) -> None:
     console = Console(width=120)
-    table = Table("labels", "seeds", "ours", "mean loss", "AUM", "logistic", "network",
+    table = Table("labels", "seeds", "margin", "mean loss", "AUM", "logistic", "network",
                   title="AUROC of the wrong labels; cleanlab with two models")  # fmt: skip
     for row in (row for row in rows if row["rate"] > 0):
         cells = [f"{row[method]:.4f}" for method in METHODS]
