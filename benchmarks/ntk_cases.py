@@ -31,6 +31,15 @@ def colour_cnn(outputs: int = 10) -> nn.Module:
     )  # fmt: skip
 
 
+def once_pooled_cnn() -> nn.Module:
+    """Channels 32, 32, 64, the last at half the resolution, and a dense head."""
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
+        nn.AvgPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(64 * 256, 10),
+    )  # fmt: skip
+
+
 def full_resolution_cnn() -> nn.Module:
     """Channels 32, 32, 64 at full resolution, averaged over places before the head."""
     return nn.Sequential(
@@ -63,6 +72,7 @@ class Case:
 
 
 _MLP, _POOLED, _FULL = "MLP 784-1024-1024", "CNN 32-32-64, pooled", "CNN 32-32-64, full resolution"
+_ONCE = "CNN 32-32-64, pooled once"
 _IMAGE = (3, 32, 32)
 CASES = {
     "mlp-64": Case(_MLP, mlp, (784,), 10, 64, part=16, nngeometry=True, stax="mlp"),
@@ -76,6 +86,8 @@ CASES = {
     "cnn-1-64": Case(_POOLED, partial(colour_cnn, 1), _IMAGE, 1, 64, part=64, tutorial=True,
                      nngeometry=True),
     "cnn-1-1000": Case(_POOLED, partial(colour_cnn, 1), _IMAGE, 1, 1000, part=125, quick=False),
+    "cnn-64-once": Case(_ONCE, once_pooled_cnn, _IMAGE, 10, 64, part=16, tutorial=True,
+                        nngeometry=True, stax="once"),
     "cnn-64-full": Case(
         _FULL, full_resolution_cnn, _IMAGE, 10, 64, part=16, tutorial=True, nngeometry=True,
         stax="full", quick=False,

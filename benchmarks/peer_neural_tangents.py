@@ -20,7 +20,8 @@ REQUIREMENTS = (
     "--no-deps", "neural-tangents==0.6.5", "jax==0.4.23", "jaxlib==0.4.23", "numpy==1.26.4",
     "scipy==1.11.4", "ml-dtypes==0.3.2", "opt-einsum==3.3.0", "frozendict==2.4.6",
 )  # fmt: skip
-SHAPES = {"mlp": (784,), "pooled": (32, 32, 3), "full": (32, 32, 3)}
+IMAGE = (32, 32, 3)
+SHAPES = {"mlp": (784,), "pooled": IMAGE, "once": IMAGE, "full": IMAGE}
 # As bench_ntk.py computes them: n examples of so many pixels, so many channels, and depth.
 VECTORS, WIDTH, DEPTH = 7, 11, 3
 IMAGES, SIDE, CHANNELS = 3, 5, 2
@@ -63,6 +64,7 @@ def structured_derivatives(network: str, n: int, repeats: int) -> dict:
     layers = {
         "mlp": [stax.Dense(1024), relu, stax.Dense(1024), relu],
         "pooled": [conv(32), relu, pool, conv(32), relu, pool, conv(64), relu, stax.Flatten()],
+        "once": [conv(32), relu, conv(32), relu, pool, conv(64), relu, stax.Flatten()],
         "full": [conv(32), relu, conv(32), relu, conv(64), relu, stax.GlobalAvgPool()],
     }[network]
     initialise, apply, _ = stax.serial(*layers, stax.Dense(10, b_std=0.1))
