@@ -55,6 +55,8 @@ def test_findings_are_computed_from_the_numbers(document):
     assert found["feature-matrix"].title == "b and a act together most, with opposite signs"
     document["scores"][1]["mean"] = 0.9
     assert figures(document)["scores"].title.startswith("A forest is ahead: R² 0.9 against 0.5")
+    document["scores"][1]["mean"] = document["scores"][0]["mean"]
+    assert figures(document)["scores"].title == "Ours and a forest are level: R² 0.5"
 
 
 def test_plotly_knows_every_property_drawn(document):

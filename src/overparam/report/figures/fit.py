@@ -82,14 +82,17 @@ def _scores_finding(rows: Sequence[Mapping], metric: str) -> str:
     best = rows[0]
     if ours is None or len(rows) == 1:
         return _sentence(f"{best.get('name')}: {metric} {number(best['mean'], 3)}")
+    rival = rows[1] if ours is best else best
+    mine, other = number(ours["mean"], 3), number(rival["mean"], 3)
+    if mine == other:
+        return _sentence(f"{ours.get('name')} and {rival.get('name')} are level: {metric} {mine}")
     if ours is best:
         return _sentence(
-            f"{ours.get('name')} is the best of {len(rows)}: {metric} {number(ours['mean'], 3)} "
-            f"against {number(rows[1]['mean'], 3)} of {rows[1].get('name')}"
+            f"{ours.get('name')} is the best of {len(rows)}: {metric} {mine} "
+            f"against {other} of {rival.get('name')}"
         )
     return _sentence(
-        f"{best.get('name')} is ahead: {metric} {number(best['mean'], 3)} against "
-        f"{number(ours['mean'], 3)} of {ours.get('name')}"
+        f"{rival.get('name')} is ahead: {metric} {other} against {mine} of {ours.get('name')}"
     )
 
 
