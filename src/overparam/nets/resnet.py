@@ -97,7 +97,7 @@ def ntk_resnet(
         dtype: Floating-point type of the parameters; `None` means torch's default.
 
     Returns:
-        A `Sequential` that maps (n, *input_shape) to (n, outputs).
+        A `Sequential` that maps ``(n, *input_shape)`` to (n, outputs).
 
     Raises:
         ValueError: If a size is not positive, the window is even or too large, a scale is
