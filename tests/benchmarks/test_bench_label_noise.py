@@ -44,11 +44,15 @@ def test_a_short_run_and_its_row(bench):
 
 
 def test_criteria_are_computed(bench):
-    good = {"rate": 0.2, "ours": 0.99, "aum": 0.99, "cleanlab_logistic": 0.98,
+    good = {"rate": 0.2, "ours": 0.99, "loss": 0.99, "aum": 0.99, "cleanlab_logistic": 0.98,
             "cleanlab_network": 0.98, "error": 0.06, "best": 0.05}  # fmt: skip
     clean = {"rate": 0.0, "stop": None}
     assert all(bench.criteria([good], [clean]).values())
-    for spoilt in ({"aum": 0.996}, {"cleanlab_logistic": 0.995}, {"error": 0.066},
-                   {"cleanlab_network": math.nan}):  # fmt: skip
-        assert sum(bench.criteria([good, good | spoilt], [clean]).values()) == 4
-    assert sum(bench.criteria([good], [clean, {"rate": 0.0, "stop": 7}]).values()) == 4
+    # A peer is compared with both of our scores.
+    for spoilt, failing in (({"aum": 0.996}, 2), ({"cleanlab_logistic": 0.995}, 2),
+                            ({"cleanlab_network": math.nan}, 2), ({"ours": 0.97}, 3),
+                            ({"loss": 0.97}, 3), ({"error": 0.066}, 1)):  # fmt: skip
+        held = bench.criteria([good, good | spoilt], [clean]).values()
+        assert list(held).count(False) == failing
+    stopped = bench.criteria([good], [clean, {"rate": 0.0, "stop": 7}]).values()
+    assert list(stopped).count(False) == 1

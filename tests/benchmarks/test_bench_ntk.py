@@ -38,8 +38,8 @@ def tiny(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-CASES = ["cnn-100", "cnn-1-1000", "cnn-1-64", "cnn-64", "cnn-64-full", "mlp-1-1000", "mlp-1-256",
-         "mlp-1000", "mlp-2000", "mlp-256", "mlp-64"]  # fmt: skip
+CASES = ["cnn-100", "cnn-1-1000", "cnn-1-64", "cnn-64", "cnn-64-full", "cnn-64-once", "mlp-1-1000",
+         "mlp-1-256", "mlp-1000", "mlp-2000", "mlp-256", "mlp-64"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
