@@ -121,6 +121,7 @@ def fit(
     start = time.perf_counter()
     if model not in MODELS:
         unknown("fit(model=...)", "a model", model, MODELS)
+    expect(jobs != 0, "fit(jobs=...)", "a number of folds at a time, or -1 for every core", jobs)
     table = read(source, target, task=task)
     smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
     expect(
