@@ -6,7 +6,7 @@ the network in one product per example. *Dense* gradients are formed one output 
 such parameters side by side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from overparam.tangents._graph import Use
 from overparam.tangents._jacobian import jacobians
 from overparam.tangents._operations import Convolution, Elementwise, Linear, Lookup
 from overparam.tangents._plan import Plan
+from overparam.tangents._sweep import Sweep, every_output
 
 # An elementwise pass over memory costs about as much as this many multiply-adds a number.
 _PASS = 8
@@ -83,6 +84,7 @@ class Differentiator:
         )
         self.recipe = self._recipe(uses)
         self.size = self._numbers(uses)
+        self._sweep = Sweep()
 
     @torch.no_grad()
     def factors(self, x: Inputs, pass_size: int) -> Factors:
@@ -131,7 +133,7 @@ class Differentiator:
         """Room for all outputs: the outputs' axis first, or last but one if summed over."""
         c = self.outputs
         shape = (c, n, *middle, last) if self.blocks else (n, *middle, c, last)
-        return torch.empty(shape, device=_device(self.plan), dtype=self.plan.dtype)
+        return torch.empty(shape, dtype=self.plan.dtype, device=_device(self.plan))
 
     def _slot(self, room: Tensor, output: int, part: slice) -> Tensor:
         """The place of one output of some examples."""
@@ -208,28 +210,47 @@ class Differentiator:
         dense: Tensor | None,
         part: slice,
     ) -> None:
-        """Fill in every output's share, one backward pass each."""
+        """Fill in every output's share."""
         every = {use.operation.node: use for found in uses.values() for use in found}
         if not every:
             return
-        edges = [use.edge for use in every.values()]
+        for c, deltas in enumerate(self._gradients(outputs, list(every.values()), together)):
+            for number, (weight, _) in enumerate(self.recipe.pairs):
+                self._write_left(self._slot(lefts[number], c, part), uses[weight], deltas)
+            for name, columns in self.recipe.dense.items():
+                if name in uses and dense is not None:
+                    self._write_dense(self._slot(dense, c, part)[:, columns], uses[name], deltas)
+
+    def _gradients(
+        self, outputs: Tensor, uses: list[Use], together: list["_Together"]
+    ) -> Iterator[dict[Any, Tensor | None]]:
+        """Gradients of the results of operations by node, for one output after another."""
+        nodes = [use.operation.node for use in uses]
+        several = self.plan.swept and self.outputs > 1
+        found = self._sweep(outputs, every_output(outputs), nodes) if several else None
+        if found is not None:
+            every = {node: gradient.to(self.plan.dtype) for node, gradient in found.items()}
+            for convolution in together:
+                convolution.take(every)
+            for c in range(self.outputs):
+                yield {node: every[node][c] if node in every else None for node in nodes}
+            return
         one = torch.zeros_like(outputs)
         for c in range(self.outputs):
             one.zero_()[:, c] = 1
             gradients = torch.autograd.grad(
-                outputs, edges, one, retain_graph=True, allow_unused=True
+                outputs, [use.edge for use in uses], one, retain_graph=True, allow_unused=True
             )
             deltas = {
                 node: None if g is None else g.to(self.plan.dtype)
-                for node, g in zip(every, gradients, strict=True)
+                for node, g in zip(nodes, gradients, strict=True)
             }
-            for number, (weight, _) in enumerate(self.recipe.pairs):
-                self._write_left(self._slot(lefts[number], c, part), uses[weight], deltas)
             for convolution in together:
-                convolution.put(c, deltas)
-            for name, columns in self.recipe.dense.items():
-                if name in uses and dense is not None:
-                    self._write_dense(self._slot(dense, c, part)[:, columns], uses[name], deltas)
+                if self.outputs == 1:
+                    convolution.take({k: d[None] for k, d in deltas.items() if d is not None})
+                else:
+                    convolution.put(c, deltas)
+            yield deltas
 
     def _write_left(self, slot: Tensor, uses: list[Use], deltas: dict) -> None:
         """The output gradients of a pair, uses behind one another."""
@@ -299,10 +320,19 @@ class _Together:
         """Note the output gradients of one output of the network, uses behind one another."""
         start = 0
         for use in self.uses:
-            delta, places = deltas[use.operation.node], use.operation.places  # type: ignore[attr-defined]
+            delta, places = deltas.get(use.operation.node), use.operation.places  # type: ignore[attr-defined]
             there = self.deltas[:, output, :, start : start + places]
             there.zero_() if delta is None else there.copy_(delta.flatten(2))
             start += places
+
+    def take(self, deltas: dict) -> None:
+        """The same for all outputs, (C, n, O, *places) by node; of one use they are not copied."""
+        only = deltas.get(self.uses[0].operation.node) if len(self.uses) == 1 else None
+        if only is not None:
+            self.deltas = only.flatten(3).transpose(0, 1)
+            return
+        for output in range(self.deltas.shape[1]):
+            self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
 
     def form(self, out: Tensor) -> None:
         """The gradients, into (examples, C, O·I)."""

@@ -1,8 +1,11 @@
 """How much memory there is, asked before it is taken."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from overparam._errors import expect
 
@@ -31,6 +34,13 @@ def expect_room(needed: int, device: torch.device, where: str) -> None:
         hint="pass fewer examples, or a smaller chunk_size if the result itself fits.",
         error=MemoryError,
     )
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros of single or double precision; on the CPU the system's pages, which are so already."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(shape, f"f{dtype.itemsize}"))
 
 
 def _system() -> int | None:

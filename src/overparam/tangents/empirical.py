@@ -12,14 +12,14 @@ from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
-from overparam.tangents._memory import GIB, available, expect_room
+from overparam.tangents._memory import GIB, available, expect_room, zeros
 from overparam.tangents._plan import Plan, make_plan
 from overparam.tangents._session import checked, detached, opened
 
 # Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
 # small enough that page faults do not cost more than the calls that a larger one saves.
 _KEPT = GIB
-_PASS = 10 * 2**20
+_PASS = 16 * 2**20
 
 
 def empirical_ntk(
@@ -42,8 +42,10 @@ def empirical_ntk(
     of shape (n, …) is flattened to C numbers an example; (n,) is C = 1.
 
     No gradient is formed where a product of smaller matrices gives the same: the gradient of
-    a linear map is δaᵀ, hence ⟨·,·⟩ = ⟨δ, δ'⟩⟨a, a'⟩. The network may contain any operation,
-    tied weights and re-used modules; what no rule covers is differentiated directly.
+    a linear map is δaᵀ, hence ⟨·,·⟩ = ⟨δ, δ'⟩⟨a, a'⟩. All outputs are differentiated together
+    where every operation in between has a rule for it, as in the usual multi-layer and
+    convolutional networks, else one after another. The network may contain any operation, tied
+    weights and re-used modules; what no rule covers is differentiated directly.
 
     Args:
         model: A module in evaluation mode; it is left as it was, bit for bit.
@@ -253,7 +255,7 @@ def _assemble(
     block, needed = _sizes(differentiator, n1, 0 if x2 is None else n2, chunk_size)
     device = next(iter(plan.params.values())).device
     expect_room(needed + k * k * n1 * n2 * plan.dtype.itemsize, device, where)
-    out = torch.zeros(k, n1, k, n2, dtype=plan.dtype, device=device)
+    out = zeros((k, n1, k, n2), plan.dtype, device)
 
     def factors(x: Inputs, rows: slice) -> Factors:
         part = take(x, rows)
