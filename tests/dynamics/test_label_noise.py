@@ -12,6 +12,8 @@ from torch import nn
 
 from overparam.dynamics import LabelNoiseScorer
 
+METHODS = ("margin_loss", "mean_loss", "aum", "el2n")
+
 
 def batch(n=6, classes=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -25,6 +27,7 @@ def test_scores_equal_their_definitions():
     scorer.update(first, labels, ids)
     scorer.update(second, labels, ids)
     expected = {"mean_loss": [], "aum": [], "el2n": []}
+    squares = []
     for logits in (first, second):
         z, p = logits.double().numpy(), logits.double().softmax(1).numpy()
         rows = np.arange(6)
@@ -33,9 +36,48 @@ def test_scores_equal_their_definitions():
         others = z.copy()
         others[rows, given] = -np.inf
         expected["aum"].append(others.max(1) - z[rows, given])
+        # The softmax loss if the given label and its strongest rival were the only two.
+        pair = np.stack([z[rows, given], others.max(1)])
+        squares.append((np.log(np.exp(pair).sum(0)) - pair[0]) ** 2)
         expected["el2n"].append(np.linalg.norm(p - np.eye(4)[given], axis=1))
     for method, values in expected.items():
         np.testing.assert_allclose(scorer.scores(method), np.mean(values, axis=0), rtol=1e-5)
+    margin_loss = np.sqrt(np.mean(squares, axis=0))
+    np.testing.assert_allclose(scorer.scores("margin_loss"), margin_loss, rtol=1e-5)
+    np.testing.assert_array_equal(scorer.scores(), scorer.scores("margin_loss"))
+
+
+def test_the_margin_loss_by_hand():
+    # Margins of the first sample: ln 3 and −ln 3; the third label is never the strongest rival.
+    # log(1 + 1/3) = ln 4 − ln 3, log(1 + 3) = ln 4. The second leads by far: its loss vanishes.
+    ln3, ln4 = math.log(3), math.log(4)
+    scorer = LabelNoiseScorer(2, 3)
+    for z in ([ln3, 0.0, -1.0], [-ln3, 0.0, -1.0]):
+        scorer.update(torch.tensor([z, [0.0, 90.0, 0.0]]), [0, 1], [0, 1])
+    expected = math.sqrt(((ln4 - ln3) ** 2 + ln4**2) / 2)
+    assert scorer.scores()[0] == pytest.approx(expected, rel=1e-6)
+    assert scorer.scores()[1] == pytest.approx(0, abs=1e-30)
+
+
+def test_the_margin_loss_reads_neither_lead_nor_indecision():
+    # One contradiction, then a lead of 8 or of 80 three times: the mean margin forgets it.
+    scorer = LabelNoiseScorer(2, 3)
+    for margins in ([-2.0, -2.0], [8.0, 80.0], [8.0, 80.0], [8.0, 80.0]):
+        logits = torch.tensor([[margin, 0.0, -1.0] for margin in margins])
+        scorer.update(logits, [0, 0], [0, 1])
+    assert scorer.scores()[0] == pytest.approx(scorer.scores()[1], rel=1e-6)
+    assert scorer.scores("aum")[1] < scorer.scores("aum")[0] - 50
+    # An undecided network of many classes loses ln C; of the given label and one rival, ln 2.
+    undecided = LabelNoiseScorer(1, 1000)
+    undecided.update(torch.zeros(1, 1000), [0], [0])
+    assert undecided.scores()[0] == pytest.approx(math.log(2))
+    assert undecided.scores("mean_loss")[0] == pytest.approx(math.log(1000))
+
+
+def test_huge_logits_have_finite_scores():
+    scorer = LabelNoiseScorer(2, 2)
+    scorer.update(torch.tensor([[1e30, 0.0], [1e30, 0.0]]), [0, 1], [0, 1])
+    np.testing.assert_allclose(scorer.scores(), [0, 1e30], rtol=1e-6)
 
 
 def test_a_block_equals_its_batches():
@@ -44,7 +86,7 @@ def test_a_block_equals_its_batches():
     whole.update(logits, labels, ids)
     for part in torch.randperm(60, generator=torch.Generator().manual_seed(0)).split(7):
         parts.update(logits[part], labels[part], ids[part])
-    for method in ("mean_loss", "aum", "el2n"):
+    for method in METHODS:
         np.testing.assert_allclose(parts.scores(method), whole.scores(method), rtol=1e-6)
 
 
@@ -53,8 +95,12 @@ def test_an_id_that_occurs_twice_counts_twice():
     logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
     scorer.update(logits, torch.tensor([0, 0]), torch.tensor([1, 1]))
     losses = nn.functional.cross_entropy(logits, torch.tensor([0, 0]), reduction="none")
-    assert scorer.scores()[1] == pytest.approx(float(losses.mean()))
-    assert math.isnan(scorer.scores()[0])
+    assert scorer.scores("mean_loss")[1] == pytest.approx(float(losses.mean()))
+    # Margins 2 and −4.
+    squares = [math.log1p(math.exp(-2)) ** 2, math.log1p(math.exp(4)) ** 2]
+    assert scorer.scores()[1] == pytest.approx(math.sqrt(sum(squares) / 2))
+    for method in METHODS:
+        assert math.isnan(scorer.scores(method)[0])
 
 
 def test_samples_never_seen_are_unknown():
@@ -74,8 +120,9 @@ def test_ignored_labels_are_skipped():
     labels[2] = -100
     logits[2] = math.nan
     scorer.update(logits, labels, ids)
-    assert math.isnan(scorer.scores()[2])
-    assert np.isfinite(np.delete(scorer.scores(), 2)).all()
+    for method in METHODS:
+        assert math.isnan(scorer.scores(method)[2])
+        assert np.isfinite(np.delete(scorer.scores(method), 2)).all()
     scorer.update(logits[2:3], labels[2:3], ids[2:3])  # a batch of nothing else
 
 
@@ -89,7 +136,15 @@ def test_one_logit_is_two_classes():
     expected = nn.functional.binary_cross_entropy_with_logits(
         second, labels.float(), reduction="none"
     )
+    np.testing.assert_allclose(one.scores("mean_loss"), expected, rtol=1e-5)
+    # Of two labels the other one is the strongest rival, and the margin's loss the loss.
     np.testing.assert_allclose(one.scores(), expected, rtol=1e-5)
+    one.update(2 * second, labels, ids)
+    later = nn.functional.binary_cross_entropy_with_logits(
+        2 * second, labels.float(), reduction="none"
+    )
+    both = torch.stack([expected, later])
+    np.testing.assert_allclose(one.scores(), both.square().mean(0).sqrt(), rtol=1e-5)
 
 
 def test_one_class_alone_is_no_error():
@@ -126,6 +181,13 @@ def test_state_goes_on_exactly():
     assert copy.issues().equals(scorer.issues())
     with pytest.raises(ValueError, match="load_state_dict"):
         LabelNoiseScorer(61, 4).load_state_dict(scorer.state_dict())
+    # One saved before there was a margin loss cannot give it.
+    older = scorer.state_dict()
+    older["sums"] = older["sums"][:, :6]
+    before = copy.issues()
+    with pytest.raises(ValueError, match=r"load_state_dict\(state\).*7 sums.*\n.*new scorer"):
+        copy.load_state_dict(older)
+    assert copy.issues().equals(before)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +230,13 @@ def test_a_regression_has_losses_only():
     assert not signal.armed
     assert signal.noise_rate == pytest.approx(1 / 6)
     np.testing.assert_allclose(scorer.scores(), losses)
+    np.testing.assert_array_equal(scorer.scores(), scorer.scores("mean_loss"))
     issues = scorer.issues()
     assert issues["is_label_issue"].sum() == issues["is_label_issue"][50:].sum() == 10
     assert (issues[["given_label", "predicted_label"]] == -1).all(axis=None)
-    with pytest.raises(ValueError, match="'mean_loss' without classes"):
-        scorer.scores("aum")
+    for method in ("aum", "margin_loss"):
+        with pytest.raises(ValueError, match="'mean_loss' without classes"):
+            scorer.scores(method)
     with pytest.raises(ValueError, match="call `update_losses`"):
         scorer.update(torch.zeros(2, 1), torch.zeros(2), [0, 1])
 
@@ -273,8 +337,8 @@ def train(noise: float, epochs: int, seed: int = 0):
 def test_finds_wrong_labels_among_digits():
     # Published figures for a 20 % share at the stopping epoch are 0.98 to 0.998.
     scorer, wrong, signals = train(noise=0.2, epochs=15)
-    for method in ("mean_loss", "aum", "el2n"):
-        assert roc_auc_score(wrong, scorer.scores(method)) > 0.97
+    found = {method: roc_auc_score(wrong, scorer.scores(method)) for method in METHODS}
+    assert min(found.values()) > 0.97
     assert signals[-1].armed
     assert signals[-1].noise_rate == pytest.approx(wrong.mean(), abs=0.08)
     issues = scorer.issues()
@@ -282,6 +346,14 @@ def test_finds_wrong_labels_among_digits():
     assert issues["is_label_issue"][wrong].mean() > 0.9
     # Random flips are counted better than suspects, some of which are merely hard.
     assert signals[-1].noise_rate == pytest.approx(wrong.mean(), abs=0.03)
+
+
+@pytest.mark.parametrize("epochs", [15, 60])
+def test_the_margin_loss_ranks_best_where_examples_are_hard(epochs):
+    # A draw in which the others take hard digits for wrong labels, near the stop and far beyond.
+    scorer, wrong, _ = train(noise=0.2, epochs=epochs, seed=1)
+    found = {method: roc_auc_score(wrong, scorer.scores(method)) for method in METHODS}
+    assert found.pop("margin_loss") > 0.997 > max(found.values())
 
 
 def test_never_arms_on_right_labels():

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from overparam._errors import expect, unknown
 from overparam.dynamics.clean_priority import (
@@ -19,21 +20,32 @@ from overparam.dynamics.clean_priority import (
 )
 from overparam.dynamics.random_labels import random_label_share
 
-Method = Literal["mean_loss", "aum", "el2n", "alignment"]
-_COLUMNS = ("count", "loss", "margin", "distance", "epoch_count", "epoch_loss")
+Method = Literal["margin_loss", "mean_loss", "aum", "el2n", "alignment"]
+# Sums over all visits, and those that start anew with each epoch.
+_COLUMNS = ("count", "loss", "margin", "margin_loss", "distance", "epoch_count", "epoch_loss")
+_EPOCH = _COLUMNS.index("epoch_count")
 
 
 class LabelNoiseScorer:
     """Score every training sample for a wrong label, along a training run.
 
-        mean_loss   (1/T) Σ_t −log p_t(given label)
-        aum         −(1/T) Σ_t ( z_t[given] − max over the other labels of z_t )
-        el2n        (1/T) Σ_t ‖ p_t − onehot(given) ‖₂
-        alignment   −(1/T) Σ_t ⟨∇ℓ_t, mean gradient⟩, from what `update_alignment` was given
+        margin_loss   √( (1/T) Σ_t log²(1 + exp(−m_t)) )
+        mean_loss     (1/T) Σ_t −log p_t(given label)
+        aum           −(1/T) Σ_t m_t
+        el2n          (1/T) Σ_t ‖ p_t − onehot(given) ‖₂
+        alignment     −(1/T) Σ_t ⟨∇ℓ_t, mean gradient⟩, from what `update_alignment` was given
 
-    with z the logits and p their softmax, averaged over the T times a sample was seen. All
-    are larger for a more suspicious label; the second is minus the area under the margin, of
-    logits and not of probabilities. Samples never seen have `nan`.
+    with z the logits, p their softmax, and m = z[given] − max over the other labels of z the
+    margin, averaged over the T times a sample was seen. All are larger for a more suspicious
+    label, and `nan` for samples never seen.
+
+    The first, ours, is the root mean square of the logistic loss of the margin: what the
+    sample would cost if the given label and its strongest rival were the only two. A mean of
+    margins (minus the area under the margin) lets late, easy epochs make up for early, clear
+    contradictions; here a label that leads clearly costs next to nothing. A mean of losses
+    counts how undecided a young network is among all other labels; here only the strongest
+    matters. The square weighs what the network contradicted with confidence. With two classes
+    the score is the root mean square of the loss itself.
 
     Give `update` the logits of each batch as training produces them, or of a pass over the
     training set in evaluation mode (better with strong augmentation, dropout or batch norm),
@@ -49,7 +61,8 @@ class LabelNoiseScorer:
         ignore_index: A label that marks samples to skip.
 
     Cost:
-        `update` takes O(b · C) for a batch of b; memory n · C numbers for the mean prediction.
+        `update` takes O(b · C) for a batch of b; memory n · C numbers for the mean prediction,
+        and a few for each sample. Scores are read off in O(n).
 
     Example:
         >>> scorer = LabelNoiseScorer(n_samples=3, num_classes=2)
@@ -114,12 +127,14 @@ class LabelNoiseScorer:
         column = labels[:, None]
         loss = -log_p.gather(1, column)[:, 0]
         given = logits.gather(1, column)[:, 0]
-        others = logits.scatter(1, column, -math.inf).amax(1)
+        margin = given - logits.scatter(1, column, -math.inf).amax(1)
+        # In double precision, where the square of no finite logit overflows.
+        margin_loss = softplus(-margin.double()).square()
         # ‖p − onehot‖² without the onehot
         distance = (p.square().sum(1) - 2 * p.gather(1, column)[:, 0] + 1).clamp(min=0).sqrt()
         one = torch.ones_like(loss)
-        rows = torch.stack([one, loss, given - others, distance, one, loss], dim=1)
-        self._sums.index_add_(0, ids, rows.double())
+        rows = torch.stack([one, loss, margin, margin_loss, distance, one, loss], dim=1)
+        self._sums.index_add_(0, ids, rows)
         self._probabilities.index_add_(0, ids, p)
         self._given[ids] = labels
 
@@ -144,7 +159,7 @@ class LabelNoiseScorer:
         )
         losses, ids = self._checked_values(where, "losses", losses, ids)
         zero, one = torch.zeros_like(losses), torch.ones_like(losses)
-        rows = torch.stack([one, losses, zero, zero, one, losses], dim=1)
+        rows = torch.stack([one, losses, zero, zero, zero, one, losses], dim=1)
         self._sums.index_add_(0, ids, rows)
 
     def update_alignment(self, alignment: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
@@ -170,7 +185,7 @@ class LabelNoiseScorer:
         self.signal = self._stop.update(
             self.scores("mean_loss"), self.epoch_losses(), random_share=self.random_share, rho=rho
         )
-        self._sums[:, 4:] = 0
+        self._sums[:, _EPOCH:] = 0
         self.epochs += 1
         return self.signal
 
@@ -178,17 +193,20 @@ class LabelNoiseScorer:
         """Mean loss of each sample since the epoch began; `nan` if it was not seen in it."""
         return self._mean("epoch_loss", "epoch_count")
 
-    def scores(self, method: Method = "mean_loss") -> Float[np.ndarray, " n"]:
+    def scores(self, method: Method | None = None) -> Float[np.ndarray, " n"]:
         """One number per sample, larger for a more suspicious label; `nan` if never seen.
 
         Args:
-            method: The mean loss is as good as any until training should stop; the margin is
-                as good then and lasts longer; alignment is for the first epochs.
+            method: `None` is "margin_loss", or "mean_loss" without classes. The margin loss
+                ranked best or nearly so up to where training should stop, and decays least
+                beyond; alignment is for the first epochs.
 
         Raises:
             ValueError: Another name, or one that needs logits without classes.
         """
-        methods = ["mean_loss", "aum", "el2n", "alignment"]
+        methods = ["margin_loss", "mean_loss", "aum", "el2n", "alignment"]
+        if method is None:
+            method = "mean_loss" if self.num_classes is None else "margin_loss"
         if method not in methods:
             unknown(f"scores(method={method!r})", "a method", str(method), methods)
         expect(
@@ -197,6 +215,8 @@ class LabelNoiseScorer:
             "'mean_loss' without classes",
             method,
         )
+        if method == "margin_loss":
+            return np.sqrt(self._mean("margin_loss"))
         if method == "mean_loss":
             return self._mean("loss")
         if method == "aum":
@@ -205,7 +225,7 @@ class LabelNoiseScorer:
             return self._mean("distance")
         return (-self._aligned[:, 0] / self._aligned[:, 1]).numpy()
 
-    def mixture(self, method: Method = "mean_loss") -> LossMixture:
+    def mixture(self, method: Method | None = None) -> LossMixture:
         """The two groups the scores fall into, with each sample's posterior."""
         return loss_mixture(self.scores(method))
 
@@ -230,7 +250,7 @@ class LabelNoiseScorer:
         seen = int((self._sums[:, 0] > 0).sum())
         return math.nan if math.isnan(mixture.weight) else float(mixture.suspects.sum()) / seen
 
-    def issues(self, method: Method = "mean_loss") -> pd.DataFrame:
+    def issues(self, method: Method | None = None) -> pd.DataFrame:
         """One row per sample, with cleanlab's column names.
 
         It stands where cleanlab's own table of label issues does, as in
@@ -275,13 +295,21 @@ class LabelNoiseScorer:
         """Go on from a saved state of a scorer of the same size.
 
         Raises:
-            ValueError: If it was saved for another number of samples or classes.
+            ValueError: If it was saved for another number of samples or classes, or by a
+                version that kept other sums.
         """
         expect(
             state["probabilities"].shape == self._probabilities.shape,
             "LabelNoiseScorer.load_state_dict(state)",
             f"a state of {self.n_samples} samples and {self.num_classes} classes",
             f"one of shape {tuple(state['probabilities'].shape)}",
+        )
+        expect(
+            state["sums"].shape == self._sums.shape,
+            "LabelNoiseScorer.load_state_dict(state)",
+            f"{len(_COLUMNS)} sums for each of {self.n_samples} samples",
+            f"shape {tuple(state['sums'].shape)}",
+            hint="another version saved it; scores cannot be made up for, start with a new scorer.",
         )
         self._sums, self._aligned = state["sums"].clone(), state["aligned"].clone()
         self._given = state["given"].clone()

@@ -148,7 +148,7 @@ def train(
             if signal.stop and stops[name] is None:
                 stops[name] = epoch
                 if name == "share":
-                    found["mean_loss_at_stop"] = auroc(wrong, scorer.scores())
+                    found["mean_loss_at_stop"] = auroc(wrong, scorer.scores("mean_loss"))
                     found["noise_found"] = scorer.noise_rate
     found.setdefault("mean_loss_at_stop", math.nan)
     found.setdefault("noise_found", math.nan)
