@@ -5,9 +5,11 @@
 
 Every measurement runs in a process of its own: median of the repeats after one that does not
 count, and the peak of resident memory less what importing took. The floor is the time of plain
-matrix products with as many flops as ours executed, in the same process right after. nngeometry
-and neural-tangents run in environments of their own, made on first use. Ratios are of medians,
-or with `--cpu`, for a machine that others use too, of the least processor time on one thread.
+matrix products with as many flops as ours executed, in the same process right after; the step is
+what a step of training costs, a forward and a backward pass of the network over the same examples.
+nngeometry and neural-tangents run in environments of their own, made on first use. Ratios are of
+medians, or with `--cpu`, for a machine that others use too, of the least processor time on one
+thread.
 
 `out-of-core` writes the trace kernel of MNIST to a file, once in one go and once killed with
 SIGKILL half way and resumed, compares the bits, and reports the memory beside the result.
@@ -104,9 +106,11 @@ def in_place(out: list[int], a: list[int], b: list[int], *_: object, **__: objec
 
 
 def child(name: str, method: str, repeats: int) -> dict[str, float]:
-    """Times, peak memory and floor of one method on one case, in this process."""
+    """Times, peak memory, floor and step of one method on one case, in this process."""
     case, model, x = inputs(name)
     row = measure(lambda: METHODS[method](case, model, x), repeats)
+    params = list(model.parameters())
+    step = measure(lambda: torch.autograd.grad(model(x).sum(), params), repeats)
     rate, cpu_rate = flop_rates()
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place})
     with counter:
@@ -114,7 +118,8 @@ def child(name: str, method: str, repeats: int) -> dict[str, float]:
     flops = counter.get_total_flops()
     norm = float(kernel.double().norm())
     floors = {"floor": flops / rate, "cpu_floor": flops / cpu_rate}
-    return {**row, **floors, "flops": flops, "norm": norm}
+    steps = {"step": step["median"], "cpu_step": step["cpu"]}
+    return {**row, **floors, **steps, "flops": flops, "norm": norm}
 
 
 def commands(name: str, repeats: int, threads: int, peers: list[str]) -> dict[str, list]:
@@ -139,8 +144,9 @@ def commands(name: str, repeats: int, threads: int, peers: list[str]) -> dict[st
 
 def show(rows: list[dict], cpu: bool) -> None:
     """The table of all measurements."""
-    time, floor = ("cpu", "cpu_floor") if cpu else ("median", "floor")
-    table = Table("kernel", "C", "n", "method", "median", "cpu", "/ ours", "peak", "/ floor")
+    time, floor, step = ("cpu", "cpu_floor", "cpu_step") if cpu else ("median", "floor", "step")
+    columns = ("C", "n", "method", "median", "cpu", "/ ours", "peak", "/ floor", "/ step")
+    table = Table("kernel", *columns)
     mine = {row["case"]: row for row in rows if row["method"] == "ours"}
     for row in rows:
         case, reference = CASES[row["case"]], mine[row["case"]]
@@ -154,6 +160,7 @@ def show(rows: list[dict], cpu: bool) -> None:
             f"{row[time] / reference[time]:.1f}",
             f"{row['peak_bytes'] / GIB:.2f} GiB",
             f"{row[time] / reference[floor]:.1f}",
+            f"{row[time] / reference[step]:.1f}",
         )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 

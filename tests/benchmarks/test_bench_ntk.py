@@ -53,10 +53,11 @@ def test_methods_agree(bench: ModuleType, tiny: None, name: str) -> None:
 
 def test_a_measurement_is_complete(bench: ModuleType, tiny: None) -> None:
     row = bench.child("mlp-64", "ours", 1)
-    times = {"minimum", "median", "cpu", "floor", "cpu_floor"}
+    times = {"minimum", "median", "cpu", "floor", "cpu_floor", "step", "cpu_step"}
     assert set(row) == times | {"peak_bytes", "flops", "norm"}
     assert row["flops"] > 0
     assert 0 < row["minimum"] <= row["median"]
+    assert row["step"] > 0
 
 
 def test_other_numbers_than_ours_stop_the_benchmark(bench: ModuleType) -> None:

@@ -566,3 +566,24 @@ def test_formed_gradients_in_tiles_of_every_kind(n: int, outputs: int) -> None:
     assert torch.equal(blocks, blocks.permute(1, 0, 3, 2))
     assert_same(empirical_ntk(model, x, chunk_size=50), trace(expected))
     assert_same(empirical_ntk_blocks(model, x, x[:3]), expected[:, :3])
+
+
+@pytest.mark.parametrize("outputs", [1, 5])
+@pytest.mark.parametrize("n", [1, 20, 140])
+def test_sequences_in_tiles_of_every_kind(n: int, outputs: int) -> None:
+    """Pairs of sixteen rows an example: several parts of a tile, of examples and of outputs."""
+    torch.manual_seed(0)
+    model = Lambda(lambda s, x: s.b(s.a(x).tanh().sum(1)), a=nn.Embedding(3000, 3),
+                   b=L(3, outputs)).double()  # fmt: skip
+    x = torch.randint(3000, (n, 16))
+    x[:, :8] %= 20  # indices that examples share, and that occur twice in one
+    with opened(model, trainable(model)):
+        plan, uses = make_plan(model, x if n > 1 else x[[0, 0]], trainable(model), "test")
+        recipe = Differentiator(model, plan, uses, blocks=True, columns=n).recipe
+    assert ("a.weight", None) in recipe.pairs
+    expected = dense_kernel(model, x)
+    blocks = empirical_ntk_blocks(model, x)
+    assert_same(blocks, expected)
+    assert torch.equal(blocks, blocks.permute(1, 0, 3, 2))
+    assert_same(empirical_ntk(model, x), trace(expected))
+    assert_same(empirical_ntk_blocks(model, x[:7], x), expected[:7])

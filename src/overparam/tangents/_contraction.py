@@ -126,13 +126,14 @@ def _tile(
         for q in range(p if upper else 0, len(groups)):
             here = out[groups[p], :, groups[q]]
             for a, b, gram in zip(left.pairs, right.pairs, inputs, strict=True):
-                first, second = a[0][groups[p], i], b[0][groups[q], j]
                 if gram is not None:
-                    _add_single(here, first, second, gram)
-                else:
-                    _add_sequences(here, (first, a[1][i]), (second, b[1][j]))
+                    _add_single(here, a[0][groups[p], i], b[0][groups[q], j], gram)
             if left.dense is not None and right.dense is not None:
                 _add_dense(here, left.dense[groups[p], i], right.dense[groups[q], j])
+    for a, b, gram in zip(left.pairs, right.pairs, inputs, strict=True):
+        if gram is None:
+            first, second = (a[0][:, i], a[1][i]), (b[0][:, j], b[1][j])
+            _add_sequences(out, first, second, groups, upper=upper)
 
 
 def _single(left: Tensor) -> bool:
@@ -153,24 +154,42 @@ def _add_single(out: Tensor, a: Tensor, b: Tensor, gram: Tensor) -> None:
     out.addcmul_(products, gram.view(1, out.shape[1], 1, out.shape[3]).to(out.dtype))
 
 
-def _add_sequences(out: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> None:
-    """Add Σ_ts ⟨left_cit, left_djs⟩ · ⟨right_it, right_js⟩, some outputs and examples at a time."""
-    (first, ids), (second, other) = a, b
-    for c, i in _parts(first):
-        for d, j in _parts(second):
-            x, y = first[c, i], second[d, j]
-            products = x.flatten(0, 2) @ y.flatten(0, 2).T
-            products = products.view(*x.shape[:3], *y.shape[:3])
+def _add_sequences(
+    out: Tensor,
+    a: tuple[Tensor, Tensor],
+    b: tuple[Tensor, Tensor],
+    groups: list[slice],
+    *,
+    upper: bool,
+) -> None:
+    """Add Σ_ts ⟨left_cit, left_djs⟩ · ⟨right_it, right_js⟩, some outputs and examples at a time.
+
+    The products of inputs are the same for all outputs, hence the order of the loops.
+    """
+    (left, ids), (right, other) = a, b
+    for i in _examples(left):
+        for j in _examples(right):
             gram = _gram_of_inputs(ids[i], other[j])[None, :, :, None]
-            out[c, i, d, j] += products.mul_(gram).sum((2, 5))
+            for p, group in enumerate(groups):
+                firsts = _outputs(left, i, group)
+                seconds = [d for g in groups[p if upper else 0 :] for d in _outputs(right, j, g)]
+                for c, d in itertools.product(firsts, seconds):
+                    x, y = left[c, i], right[d, j]
+                    products = x.flatten(0, 2) @ y.flatten(0, 2).T
+                    products = products.view(*x.shape[:3], *y.shape[:3])
+                    out[c, i, d, j] += products.mul_(gram).sum((2, 5))
 
 
-def _parts(left: Tensor) -> list[tuple[slice, slice]]:
-    """Outputs and examples that together have about as many rows as a tile."""
-    outputs, examples, length = left.shape[:3]
-    together = _slices(examples, max(1, 2 * _LARGEST // length))
-    several = max(1, 2 * _LARGEST // (length * max(1, math.ceil(examples / len(together)))))
-    return [(c, i) for c in _slices(outputs, several) for i in together]
+def _examples(left: Tensor) -> list[slice]:
+    """Examples whose rows together are about as many as a tile has."""
+    return _slices(left.shape[1], max(1, 2 * _LARGEST // left.shape[2]))
+
+
+def _outputs(left: Tensor, examples: slice, group: slice) -> list[slice]:
+    """The outputs of a group, as many at a time as make such a number of rows."""
+    rows = left.shape[2] * max(1, examples.stop - examples.start)
+    parts = _slices(group.stop - group.start, max(1, 2 * _LARGEST // rows))
+    return [slice(group.start + part.start, group.start + part.stop) for part in parts]
 
 
 def _add_dense(out: Tensor, a: Tensor, b: Tensor) -> None:
