@@ -198,8 +198,8 @@ class LabelNoiseScorer:
 
         Args:
             method: `None` is "margin_loss", or "mean_loss" without classes. The margin loss
-                ranked best or nearly so up to where training should stop, and decays least
-                beyond; alignment is for the first epochs.
+                ranks best or nearly so up to where training should stop, see `x.py bench
+                label_noise`; alignment is for the first epochs.
 
         Raises:
             ValueError: Another name, or one that needs logits without classes.

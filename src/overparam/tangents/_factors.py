@@ -112,7 +112,7 @@ class Differentiator:
                     lefts.append(self._empty(n, right.shape[1:2], width))
                 rights[number][part] = right[: part.stop - part.start]
             together = [
-                _Together(self.plan, uses, *names, c, None if part.start == 0 else before.deltas)
+                _Together(self.plan, uses, *names, c, None if part.start == 0 else before.kept)
                 for names, before in zip(recipe.formed, together, strict=True)
             ]
             if part.start == 0:
@@ -299,25 +299,28 @@ class _Together:
         weight: str,
         bias: str | None,
         outputs: int,
-        room: Tensor | None,
+        kept: Tensor | None,
     ) -> None:
-        self.uses = uses[weight]
+        self.uses, self.outputs = uses[weight], outputs
         biases = [None] * len(self.uses) if bias is None else uses[bias]
         parts = [_patches(use, other, plan) for use, other in zip(self.uses, biases, strict=True)]
         self.patches = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
-        n, self.inputs, places = self.patches.shape
-        self.width = _left_width(self.uses[0])
-        # Pages of fresh memory cost more than what is written to them, hence `room`.
-        fits = room is not None and len(room) >= n
-        shape = (n, outputs, self.width, places)
-        self.deltas = room[:n] if room is not None and fits else self.patches.new_empty(shape)
+        self.inputs, self.width = self.patches.shape[1], _left_width(self.uses[0])
+        # Pages of fresh memory cost more than what is written to them: it goes to the next pass.
+        self.kept = kept
+        self.deltas = self.patches.new_empty(0)
 
     def room(self, n: int) -> Tensor:
         """Where the gradients of n examples go, (n, C, O·I)."""
-        return self.deltas.new_empty(n, self.deltas.shape[1], self.width * self.inputs)
+        return self.patches.new_empty(n, self.outputs, self.width * self.inputs)
 
     def put(self, output: int, deltas: dict) -> None:
         """Note the output gradients of one output of the network, uses behind one another."""
+        if output == 0:
+            n, _, places = self.patches.shape
+            if self.kept is None or len(self.kept) < n:
+                self.kept = self.patches.new_empty(n, self.outputs, self.width, places)
+            self.deltas = self.kept[:n]
         start = 0
         for use in self.uses:
             delta, places = deltas.get(use.operation.node), use.operation.places  # type: ignore[attr-defined]
@@ -331,7 +334,7 @@ class _Together:
         if only is not None:
             self.deltas = only.flatten(3).transpose(0, 1)
             return
-        for output in range(self.deltas.shape[1]):
+        for output in range(self.outputs):
             self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
 
     def form(self, out: Tensor) -> None:
