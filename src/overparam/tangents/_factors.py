@@ -106,10 +106,8 @@ class Differentiator:
             for number, (weight, bias) in enumerate(recipe.pairs):
                 right = _right(self.plan, uses, weight, bias)
                 if part.start == 0:
-                    right_all = right.new_empty(n, *right.shape[1:])
-                    width = _left_width(uses[weight][0])
-                    rights.append(right_all)
-                    lefts.append(self._empty(n, right.shape[1:2], width))
+                    rights.append(right.new_empty(n, *right.shape[1:]))
+                    lefts.append(self._empty(n, right.shape[1:2], _left_width(uses[weight][0])))
                 rights[number][part] = right[: part.stop - part.start]
             together = [
                 _Together(self.plan, uses, *names, c, None if part.start == 0 else before.kept)
@@ -214,43 +212,81 @@ class Differentiator:
         every = {use.operation.node: use for found in uses.values() for use in found}
         if not every:
             return
-        for c, deltas in enumerate(self._gradients(outputs, list(every.values()), together)):
+        whole = self._all_outputs(outputs, every)
+        ready = set() if whole is None else self._take(whole, uses, lefts, together)
+        for c, deltas in enumerate(self._each_output(outputs, every, whole)):
             for number, (weight, _) in enumerate(self.recipe.pairs):
-                self._write_left(self._slot(lefts[number], c, part), uses[weight], deltas)
+                if number not in ready:
+                    self._write_left(self._slot(lefts[number], c, part), uses[weight], deltas)
+            for convolution in together if whole is None else ():
+                convolution.put(c, deltas)
             for name, columns in self.recipe.dense.items():
                 if name in uses and dense is not None:
                     self._write_dense(self._slot(dense, c, part)[:, columns], uses[name], deltas)
 
-    def _gradients(
-        self, outputs: Tensor, uses: list[Use], together: list["_Together"]
+    def _all_outputs(self, outputs: Tensor, uses: dict[Any, Use]) -> dict[Any, Tensor] | None:
+        """Gradients of the operations' results, (C, *result) by node, where one call gives them."""
+        if self.outputs == 1:
+            gradients = self._autograd(outputs, uses, torch.ones_like(outputs))
+            return {node: g[None] for node, g in gradients.items() if g is not None}
+        found = self._sweep(outputs, every_output(outputs), uses) if self.plan.swept else None
+        if found is None:
+            return None
+        return {node: gradient.to(self.plan.dtype) for node, gradient in found.items()}
+
+    def _each_output(
+        self, outputs: Tensor, uses: dict[Any, Use], whole: dict[Any, Tensor] | None
     ) -> Iterator[dict[Any, Tensor | None]]:
-        """Gradients of the results of operations by node, for one output after another."""
-        nodes = [use.operation.node for use in uses]
-        several = self.plan.swept and self.outputs > 1
-        found = self._sweep(outputs, every_output(outputs), nodes) if several else None
-        if found is not None:
-            every = {node: gradient.to(self.plan.dtype) for node, gradient in found.items()}
-            for convolution in together:
-                convolution.take(every)
-            for c in range(self.outputs):
-                yield {node: every[node][c] if node in every else None for node in nodes}
-            return
+        """The same for one output after another; `None` where it does not depend on the result."""
         one = torch.zeros_like(outputs)
         for c in range(self.outputs):
-            one.zero_()[:, c] = 1
-            gradients = torch.autograd.grad(
-                outputs, [use.edge for use in uses], one, retain_graph=True, allow_unused=True
-            )
-            deltas = {
-                node: None if g is None else g.to(self.plan.dtype)
-                for node, g in zip(nodes, gradients, strict=True)
-            }
-            for convolution in together:
-                if self.outputs == 1:
-                    convolution.take({k: d[None] for k, d in deltas.items() if d is not None})
-                else:
-                    convolution.put(c, deltas)
-            yield deltas
+            if whole is not None:
+                yield {node: whole[node][c] if node in whole else None for node in uses}
+            else:
+                one.zero_()[:, c] = 1
+                yield self._autograd(outputs, uses, one)
+
+    def _autograd(
+        self, outputs: Tensor, uses: dict[Any, Use], weights: Tensor
+    ) -> dict[Any, Tensor | None]:
+        """The gradients of one functional."""
+        edges = [use.edge for use in uses.values()]
+        gradients = torch.autograd.grad(
+            outputs, edges, weights, retain_graph=True, allow_unused=True
+        )
+        return {
+            node: None if g is None else g.to(self.plan.dtype)
+            for node, g in zip(uses, gradients, strict=True)
+        }
+
+    def _take(
+        self,
+        whole: dict[Any, Tensor],
+        uses: dict[str, list[Use]],
+        lefts: list[Tensor],
+        together: list["_Together"],
+    ) -> set[int]:
+        """Take all outputs' gradients without a copy where they are in order; which lefts were."""
+        for convolution in together:
+            convolution.take(whole)
+        ready = set()
+        for number, (weight, _) in enumerate(self.recipe.pairs):
+            (use, *others), left = uses[weight], lefts[number]
+            gradient = whole.get(use.operation.node)
+            if (
+                gradient is not None
+                and not others
+                and isinstance(use.operation, Linear)
+                and self.plan.layouts[use.route].before == 1
+                and (self.blocks or self.outputs == 1)
+                and gradient.numel() == left.numel()  # of all examples
+                and gradient.is_contiguous()
+            ):
+                lefts[number] = gradient.view(left.shape)
+                ready.add(number)
+        if ready:
+            self._sweep = Sweep()  # what it would write over is the factors' now
+        return ready
 
     def _write_left(self, slot: Tensor, uses: list[Use], deltas: dict) -> None:
         """The output gradients of a pair, uses behind one another."""

@@ -1,15 +1,14 @@
 """How much memory there is, asked before it is taken."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from overparam._errors import expect
 
 GIB = 2**30
+# The largest block for which glibc still adapts its bounds is 32 MiB with its header.
+_ADAPTS = 31 * 2**20
 
 
 def available(device: torch.device) -> int | None:
@@ -23,6 +22,17 @@ def available(device: torch.device) -> int | None:
     return min(known, default=None)
 
 
+def keep_freed_memory() -> None:
+    """Let the C library keep what one pass frees for the next, on the CPU.
+
+    glibc returns freed memory to the system beyond twice the largest block that it has ever
+    mapped and freed, and fresh pages cost about as much as the work that is done on them. One
+    block of the largest size that counts, freed untouched, raises the bound to 62 MiB for the
+    process, as any tensor of that size does.
+    """
+    torch.empty(_ADAPTS, dtype=torch.uint8)
+
+
 def expect_room(needed: int, device: torch.device, where: str) -> None:
     """Raise if `needed` bytes do not fit."""
     room = available(device)
@@ -34,13 +44,6 @@ def expect_room(needed: int, device: torch.device, where: str) -> None:
         hint="pass fewer examples, or a smaller chunk_size if the result itself fits.",
         error=MemoryError,
     )
-
-
-def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros of single or double precision; on the CPU the system's pages, which are so already."""
-    if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(shape, f"f{dtype.itemsize}"))
 
 
 def _system() -> int | None:

@@ -90,7 +90,7 @@ class Sweep:
                     return None
                 if source in pending:
                     passed = pending[source].reshape(k, *shape) + passed.reshape(k, *shape)
-                elif name == "ConvolutionBackward0":
+                elif name in _FRESH and passed.stride(1) != 0:
                     spare.add(source)
                 pending[source] = passed
         return found
@@ -276,6 +276,8 @@ def _signed(axis: int) -> int:
     return axis - 2**64 if axis >= 2**63 else axis
 
 
+# Rules that return memory of their own, unless it is a view that is the same for all examples.
+_FRESH = ("AddmmBackward0", "MmBackward0", "ConvolutionBackward0")
 _ELEMENTWISE = (
     "Relu", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Sigmoid", "Hardtanh",
     "Hardswish", "Hardsigmoid", "LogSigmoid", "Erf", "Exp", "Sin", "Cos", "Abs", "Neg",

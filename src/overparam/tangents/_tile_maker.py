@@ -14,7 +14,6 @@ from overparam._types import Inputs
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
 from overparam.tangents._gram_file import Tile
-from overparam.tangents._memory import zeros
 from overparam.tangents._plan import Plan, make_plan
 from overparam.tangents._session import opened
 from overparam.tangents.empirical import expect_finite, pass_size
@@ -80,7 +79,7 @@ class TileMaker:
         for j, right in rights.items():
             second = first if right is None else self._factors((side, j), right)
             n1, n2 = n_examples(left), n_examples(left if right is None else right)
-            out = zeros((k, n1, k, n2), plan.dtype, _device(plan))
+            out = torch.zeros(k, n1, k, n2, dtype=plan.dtype, device=_device(plan))
             contract(out, first, second, symmetric=right is None)
             tiles.append(((i, j), self._numbers(out, plan, (i, j))))
         return tiles

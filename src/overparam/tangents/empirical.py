@@ -12,14 +12,14 @@ from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
-from overparam.tangents._memory import GIB, available, expect_room, zeros
+from overparam.tangents._memory import GIB, available, expect_room, keep_freed_memory
 from overparam.tangents._plan import Plan, make_plan
 from overparam.tangents._session import checked, detached, opened
 
 # Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
 # small enough that page faults do not cost more than the calls that a larger one saves.
 _KEPT = GIB
-_PASS = 16 * 2**20
+_PASS = 12 * 2**20
 
 
 def empirical_ntk(
@@ -207,6 +207,7 @@ def _kernel(
     """The kernel with K = C outputs kept apart (`blocks`), or K = 1."""
     chosen = checked(model, x1, x2, params, chunk_size, name)
     x1, x2 = detached(x1), None if x2 is None else detached(x2)
+    keep_freed_memory()
     with opened(model, chosen):
         larger = x1 if x2 is None or n_examples(x1) >= n_examples(x2) else x2
         plan, uses = make_plan(model, larger, chosen, f"{name}(model=...)")
@@ -255,7 +256,7 @@ def _assemble(
     block, needed = _sizes(differentiator, n1, 0 if x2 is None else n2, chunk_size)
     device = next(iter(plan.params.values())).device
     expect_room(needed + k * k * n1 * n2 * plan.dtype.itemsize, device, where)
-    out = zeros((k, n1, k, n2), plan.dtype, device)
+    out = torch.zeros(k, n1, k, n2, dtype=plan.dtype, device=device)
 
     def factors(x: Inputs, rows: slice) -> Factors:
         part = take(x, rows)
