@@ -73,24 +73,26 @@ def make_plan(
     if not outputs.requires_grad:
         return Plan(outputs.shape[1], dtype, params, {}, {name: [] for name in params}), {}
     with torch.no_grad():
-        uses, layouts, deltas = _assign(outputs, params, n)
+        functionals = _functionals(outputs)
+        uses, layouts, deltas = _assign(outputs, functionals, params, n)
         _settle(model, probe, params, uses, layouts)
-        routes, direct = _verify(outputs, params, uses, deltas)
-        swept = _sweeps(outputs, [use for name in routes for use in uses[name] or ()], deltas)
+        routes, direct = _verify(outputs, functionals[-1], params, uses, deltas)
+        covered = [use for name in routes for use in uses[name] or ()]
+        swept = _sweeps(outputs, functionals, covered, deltas)
     chosen = {route: layouts[route][0] for found in routes.values() for route in found}
     c = outputs.shape[1]
-    kept = {use.operation.node: use.operation for name in routes for use in uses[name] or ()}
+    kept = {use.operation.node: use.operation for use in covered}
     floats = sum(_size(operation, c if swept else 1) for operation in kept.values())
     plan = Plan(c, dtype, params, chosen, routes, direct, floats // n, swept)
     return plan, {name: found for name, found in uses.items() if name in routes and found}
 
 
-def _functionals(outputs: Tensor) -> list[Tensor]:
+def _functionals(outputs: Tensor) -> Tensor:
     """Random weights of the outputs: of the first example alone, and of all the others."""
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(outputs.shape, generator=generator, dtype=torch.float64).to(outputs)
     first = torch.arange(len(outputs), device=outputs.device)[:, None] == 0
-    return [weights * first, weights * ~first] if len(outputs) > 1 else [weights]
+    return torch.stack([weights * first, weights * ~first])
 
 
 def _size(operation: Operation, together: int) -> int:
@@ -102,10 +104,9 @@ def _size(operation: Operation, together: int) -> int:
 
 
 def _assign(
-    outputs: Tensor, params: Params, n: int
+    outputs: Tensor, functionals: Tensor, params: Params, n: int
 ) -> tuple[dict[str, list[Use] | None], dict[Route, list[Layout]], dict[Route, Tensor | None]]:
     """Uses, the layouts of their rows that are possible, and the last functional's gradients."""
-    functionals = _functionals(outputs)
     rejected: set[Route] = set()
 
     def accept(route: Route, operation: Operation) -> bool:
@@ -176,18 +177,14 @@ def _settle(
 
 def _verify(
     outputs: Tensor,
+    functional: Tensor,
     params: Params,
     uses: dict[str, list[Use] | None],
     deltas: dict[Route, Tensor | None],
 ) -> tuple[dict[str, list[Route]], list[str]]:
     """Routes of the parameters whose rules agree with autograd, and the other parameters."""
-    truth = torch.autograd.grad(
-        outputs,
-        list(params.values()),
-        _functionals(outputs)[-1],
-        retain_graph=True,
-        allow_unused=True,
-    )
+    leaves = list(params.values())
+    truth = torch.autograd.grad(outputs, leaves, functional, retain_graph=True, allow_unused=True)
     routes, direct = {}, []
     for (name, found), expected in zip(uses.items(), truth, strict=True):
         if found is not None and _agrees(found, deltas, expected):
@@ -197,11 +194,12 @@ def _verify(
     return routes, direct
 
 
-def _sweeps(outputs: Tensor, uses: list[Use], deltas: dict[Route, Tensor | None]) -> bool:
+def _sweeps(
+    outputs: Tensor, functionals: Tensor, uses: list[Use], deltas: dict[Route, Tensor | None]
+) -> bool:
     """Whether a sweep of the graph gives what autograd gave for the last functional."""
     if outputs.shape[1] == 1 or not uses:
         return False
-    functionals = torch.stack(_functionals(outputs))
     found = Sweep()(outputs, functionals, {use.operation.node for use in uses})
     if found is None:
         return False
@@ -227,36 +225,36 @@ def _agrees(uses: list[Use], deltas: dict[Route, Tensor | None], expected: Tenso
         return all(deltas[use.route] is None for use in uses)
     expected = expected.to_dense()
     known = [(use, delta) for use in uses if (delta := deltas[use.route]) is not None]
-    scale = float(expected.norm())
+    if all(isinstance(use.operation, Linear) and use.prefix is None for use in uses):
+        error, scale = _projected_error(known, expected)
+    else:
+        error, scale = _error(known, expected)
     for use, delta in known:
         rows = use.operation.data()
         size = 1.0 if rows is None or not rows.is_floating_point() else float(rows.norm())
         scale += float(delta.norm()) * size * abs(use.scale)
-    if all(isinstance(use.operation, Linear) and use.prefix is None for use in uses):
-        error = _projected_error(known, expected)
-    else:
-        error = _error(known, expected)
     return error <= min(0.1, torch.finfo(expected.dtype).eps ** 0.5) * scale
 
 
-def _error(known: list[tuple[Use, Tensor]], expected: Tensor) -> float:
-    """‖Σ gradients − expected‖."""
+def _error(known: list[tuple[Use, Tensor]], expected: Tensor) -> tuple[float, float]:
+    """‖Σ gradients − expected‖ and ‖expected‖."""
     total = -expected
     for use, delta in known:
         total += use.gradient(delta, Layout(1, use.operation.rows))[0]
     # Not torch.dist, which takes ten times as long on the CPU.
-    return float(total.norm())
+    return float(total.norm()), float(expected.norm())
 
 
-def _projected_error(known: list[tuple[Use, Tensor]], expected: Tensor) -> float:
-    """An estimate of the same for matrices, by random directions: no gradient is formed.
+def _projected_error(known: list[tuple[Use, Tensor]], expected: Tensor) -> tuple[float, float]:
+    """Estimates of the same for matrices, by random directions: no gradient is formed.
 
     E ‖D v‖² = ‖D‖² for standard normal v. A weight's gradient is its largest tensor, and
     touching the memory for another costs more than all else that is checked.
     """
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(expected.shape[1], _DIRECTIONS, generator=generator).to(expected)
-    total = -(expected @ directions)
+    right = expected @ directions
+    total = -right
     for use, delta in known:
         operation = use.operation
         assert isinstance(operation, Linear)
@@ -265,4 +263,4 @@ def _projected_error(known: list[tuple[Use, Tensor]], expected: Tensor) -> float
         if use.transposed:
             first, second = second, first
         total += use.scale * (first.to(delta.dtype).T @ (second.to(delta.dtype) @ directions))
-    return float(total.norm()) / _DIRECTIONS**0.5
+    return float(total.norm()) / _DIRECTIONS**0.5, float(right.norm()) / _DIRECTIONS**0.5
