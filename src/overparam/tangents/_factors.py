@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from overparam._model import call, chunks, n_examples, take
 from overparam._types import Inputs
+from overparam.tangents._formed import Formed
 from overparam.tangents._graph import Use
 from overparam.tangents._jacobian import jacobians
 from overparam.tangents._operations import Convolution, Elementwise, Linear, Lookup
@@ -107,10 +108,10 @@ class Differentiator:
                 right = _right(self.plan, uses, weight, bias)
                 if part.start == 0:
                     rights.append(right.new_empty(n, *right.shape[1:]))
-                    lefts.append(self._empty(n, right.shape[1:2], _left_width(uses[weight][0])))
+                    lefts.append(self._empty(n, right.shape[1:2], uses[weight][0].operation.width))
                 rights[number][part] = right[: part.stop - part.start]
             together = [
-                _Together(self.plan, uses, *names, c, None if part.start == 0 else before.kept)
+                Formed(self.plan, uses, *names, c, None if part.start == 0 else before.kept)
                 for names, before in zip(recipe.formed, together, strict=True)
             ]
             if part.start == 0:
@@ -174,14 +175,14 @@ class Differentiator:
         total = self.outputs * self.recipe.width
         for weight, _ in self.recipe.pairs:
             o, length = (
-                _left_width(uses[weight][0]),
+                uses[weight][0].operation.width,
                 sum(_length(u, self.plan) for u in uses[weight]),
             )
             wide = isinstance(uses[weight][0].operation, Lookup)
             i = 2 if wide else uses[weight][0].parameter.numel() // o + 1
             total += length * (self.outputs * o + i)
         for weight, bias in self.recipe.formed:
-            extra = 0 if bias is None else _left_width(uses[weight][0])
+            extra = 0 if bias is None else uses[weight][0].operation.width
             total += self.outputs * (uses[weight][0].parameter.numel() + extra)
         return total
 
@@ -191,7 +192,7 @@ class Differentiator:
             return False
         t = sum(_length(use, self.plan) for use in uses)
         operation = uses[0].operation
-        o, size = _left_width(uses[0]), uses[0].parameter.numel()
+        o, size = uses[0].operation.width, uses[0].parameter.numel()
         i = 1 if isinstance(operation, Lookup) else size // o
         c, n = self.outputs, self.columns
         kept, products = (c, 1) if self.blocks else (1, c)
@@ -204,7 +205,7 @@ class Differentiator:
         outputs: Tensor,
         uses: dict[str, list[Use]],
         lefts: list[Tensor],
-        together: list["_Together"],
+        together: list[Formed],
         dense: Tensor | None,
         part: slice,
     ) -> None:
@@ -264,7 +265,7 @@ class Differentiator:
         whole: dict[Any, Tensor],
         uses: dict[str, list[Use]],
         lefts: list[Tensor],
-        together: list["_Together"],
+        together: list[Formed],
     ) -> set[int]:
         """Take all outputs' gradients without a copy where they are in order; which lefts were."""
         for convolution in together:
@@ -321,65 +322,6 @@ class Differentiator:
                 slot[:, self.recipe.dense[name]] = jacobian[: len(slot), c].reshape(len(slot), -1)
 
 
-class _Together:
-    """Gradients of one convolution for all outputs: one matrix product for each example.
-
-    With the output gradients of all C outputs as C·O rows it runs at nearly full speed, which
-    C products of O rows do not; patches of the input are laid out once for all of them.
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        uses: dict[str, list[Use]],
-        weight: str,
-        bias: str | None,
-        outputs: int,
-        kept: Tensor | None,
-    ) -> None:
-        self.uses, self.outputs = uses[weight], outputs
-        biases = [None] * len(self.uses) if bias is None else uses[bias]
-        parts = [_patches(use, other, plan) for use, other in zip(self.uses, biases, strict=True)]
-        self.patches = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
-        self.inputs, self.width = self.patches.shape[1], _left_width(self.uses[0])
-        # Pages of fresh memory cost more than what is written to them: it goes to the next pass.
-        self.kept = kept
-        self.deltas = self.patches.new_empty(0)
-
-    def room(self, n: int) -> Tensor:
-        """Where the gradients of n examples go, (n, C, O·I)."""
-        return self.patches.new_empty(n, self.outputs, self.width * self.inputs)
-
-    def put(self, output: int, deltas: dict) -> None:
-        """Note the output gradients of one output of the network, uses behind one another."""
-        if output == 0:
-            n, _, places = self.patches.shape
-            if self.kept is None or len(self.kept) < n:
-                self.kept = self.patches.new_empty(n, self.outputs, self.width, places)
-            self.deltas = self.kept[:n]
-        start = 0
-        for use in self.uses:
-            delta, places = deltas.get(use.operation.node), use.operation.places  # type: ignore[attr-defined]
-            there = self.deltas[:, output, :, start : start + places]
-            there.zero_() if delta is None else there.copy_(delta.flatten(2))
-            start += places
-
-    def take(self, deltas: dict) -> None:
-        """The same for all outputs, (C, n, O, *places) by node; of one use they are not copied."""
-        only = deltas.get(self.uses[0].operation.node) if len(self.uses) == 1 else None
-        if only is not None:
-            self.deltas = only.flatten(3).transpose(0, 1)
-            return
-        for output in range(self.outputs):
-            self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
-
-    def form(self, out: Tensor) -> None:
-        """The gradients, into (examples, C, O·I)."""
-        rows = self.deltas.flatten(1, 2)[: len(out)]
-        patches = self.patches[: len(out)].transpose(1, 2)
-        torch.bmm(rows, patches, out=out.view(len(out), -1, self.inputs))
-
-
 class GraphChanged(Exception):
     """The model's graph depends on its input, so that rules found on one batch do not hold."""
 
@@ -395,12 +337,6 @@ def _length(use: Use, plan: Plan) -> int:
         return use.operation.places
     layout = plan.layouts[use.route]
     return layout.before * layout.after
-
-
-def _left_width(use: Use) -> int:
-    """O: the width of the output's gradient."""
-    operation = use.operation
-    return operation.shape[0] if isinstance(operation, Convolution) else operation.output[-1]
 
 
 def _pairable(uses: list[Use], plan: Plan) -> bool:
@@ -426,18 +362,6 @@ def _pairable(uses: list[Use], plan: Plan) -> bool:
 def _formable(uses: list[Use], plan: Plan) -> bool:
     """Whether all outputs' gradients come from one product."""
     return isinstance(uses[0].operation, Convolution) and _pairable(uses, plan)
-
-
-def _patches(use: Use, bias: Use | None, plan: Plan) -> Tensor:
-    """The patches of a convolution, scaled, (examples, I, places); a bias is one more input."""
-    operation = use.operation
-    assert isinstance(operation, Convolution)
-    patches = operation.padded_patches(0 if bias is None else 1, plan.dtype)
-    if use.scale != 1:
-        patches *= use.scale
-    if bias is not None:
-        patches[:, -1] = bias.operation.factor * bias.scale  # type: ignore[attr-defined]
-    return patches
 
 
 def _partner(weight: str, uses: dict[str, list[Use]]) -> str | None:

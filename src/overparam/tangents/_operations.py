@@ -53,6 +53,11 @@ class Operation:
         befores = [1, t, *(k for k in range(2, t) if t % k == 0)] if t > 1 else [1]
         return [Layout(before, t // before) for before in befores]
 
+    @property
+    def width(self) -> int:
+        """O: how many numbers the parameter gives for a row, or for a place of a convolution."""
+        return self.output[-1]
+
     def by_row(self, delta: Tensor) -> Tensor:
         """The output's gradient with one leading axis, that of the rows."""
         return delta.reshape(self.rows, -1)
@@ -143,6 +148,11 @@ class Convolution(Operation):
         out = windows.new_empty(self.rows, inputs + extra, places, dtype=dtype)
         out[:, :inputs].view(self.rows, *sizes).copy_(windows)
         return out
+
+    @property
+    def width(self) -> int:
+        """O: the output's channels, or a transposed convolution's input's."""
+        return self.shape[0]
 
     @property
     def places(self) -> int:
