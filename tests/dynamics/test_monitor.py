@@ -467,7 +467,7 @@ def test_reading_the_record_includes_steps_not_yet_looked_at():
     # A clock that stands still between steps lets the monitor put off its look.
     model, x, y = regression()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    monitor = Monitor(model, MSE, optimizer)
+    monitor = Monitor(model, MSE, optimizer, clock=lambda: 0.0)
     for steps in (1, 7, 13):
         before = len(monitor.history)
         train(model, x, y, optimizer, monitor, steps)

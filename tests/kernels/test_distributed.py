@@ -40,6 +40,12 @@ COMMON = """
     group = distributed.group.WORLD
 """
 
+# A process that ends while the other still waits for it can take its threads down with it.
+LEAVE = """
+    distributed.barrier()
+    distributed.destroy_process_group()
+"""
+
 FIT = """
     solver = EigenProSolver(Laplace(3.0), ridge=0.3, n_subsamples=60, batch_size=40, group=group)
     solver.fit(x, y, epochs=3)
@@ -59,7 +65,6 @@ FIT = """
         metric /= metric.diagonal().max()
     found["learned"] = metric
     torch.save(found, f"{folder}/found-{rank}.pt")
-    distributed.destroy_process_group()
 """
 
 WRONG = """
@@ -75,7 +80,6 @@ WRONG = """
         except ValueError as problem:
             reasons.append(str(problem))
     torch.save(reasons, f"{folder}/found-{rank}.pt")
-    distributed.destroy_process_group()
 """
 
 
@@ -95,7 +99,7 @@ def in_two_processes(script, data, folder):
     """What both processes left."""
     torch.save(data, folder / "data.pt")
     path = folder / "script.py"
-    path.write_text(textwrap.dedent(COMMON) + textwrap.dedent(script))
+    path.write_text("".join(textwrap.dedent(part) for part in (COMMON, script, LEAVE)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     words = [sys.executable, "-W", "ignore", str(path)]
     both = [

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from overparam._model import trainable
 from overparam.nets import NTKLinear
-from overparam.tangents import _sweep, empirical_ntk_blocks
+from overparam.tangents import _sweep, empirical, empirical_ntk_blocks
 from overparam.tangents._operations import name_of
 from overparam.tangents._plan import make_plan
 from overparam.tangents._session import opened
@@ -261,3 +261,11 @@ def test_saved_tensors_are_as_they_were() -> None:
         Sweep()(outputs, every_output(outputs), nodes)
     for here, there in zip(by_autograd(outputs, nodes), before, strict=True):
         assert torch.equal(here, there)
+
+
+def test_two_examples_in_passes_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass of one example differentiates it twice over: as many rows as there are in all."""
+    monkeypatch.setattr(empirical, "_PASS", 1)
+    for name in ("mlp", "cnn"):
+        model, x = build(*SWEPT[name])
+        assert_same(empirical_ntk_blocks(model, x[:2]), dense_kernel(model, x[:2]))

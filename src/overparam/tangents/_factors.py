@@ -214,7 +214,7 @@ class Differentiator:
         if not every:
             return
         whole = self._all_outputs(outputs, every)
-        ready = set() if whole is None else self._take(whole, uses, lefts, together)
+        ready = set() if whole is None else self._take(whole, uses, lefts, together, part)
         for c, deltas in enumerate(self._each_output(outputs, every, whole)):
             for number, (weight, _) in enumerate(self.recipe.pairs):
                 if number not in ready:
@@ -266,6 +266,7 @@ class Differentiator:
         uses: dict[str, list[Use]],
         lefts: list[Tensor],
         together: list[Formed],
+        part: slice,
     ) -> set[int]:
         """Take all outputs' gradients without a copy where they are in order; which lefts were."""
         for convolution in together:
@@ -280,7 +281,8 @@ class Differentiator:
                 and isinstance(use.operation, Linear)
                 and self.plan.layouts[use.route].before == 1
                 and (self.blocks or self.outputs == 1)
-                and gradient.numel() == left.numel()  # of all examples
+                and part == slice(0, left.shape[1 if self.blocks else 0])
+                and gradient.numel() == left.numel()
                 and gradient.is_contiguous()
             ):
                 lefts[number] = gradient.view(left.shape)
