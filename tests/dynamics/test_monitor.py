@@ -464,12 +464,21 @@ def test_a_bad_first_batch_is_not_what_everything_is_measured_on(spoil):
 
 
 def test_reading_the_record_includes_steps_not_yet_looked_at():
-    # A clock that stands still between steps lets the monitor put off its look.
+    # Where a step takes far longer than a reading of the clock, the monitor puts off its look.
     model, x, y = regression()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    monitor = Monitor(model, MSE, optimizer, clock=lambda: 0.0)
+    now = 0.0
+
+    def clock():
+        nonlocal now
+        now += 5e-6
+        return now
+
+    monitor = Monitor(model, MSE, optimizer, clock=clock)
     for steps in (1, 7, 13):
         before = len(monitor.history)
-        train(model, x, y, optimizer, monitor, steps)
+        for _ in range(steps):
+            now += 1e-3
+            train(model, x, y, optimizer, monitor, 1)
         assert len(monitor.history) == before + steps
         assert monitor.history["loss"].notna().all()
