@@ -13,8 +13,8 @@ from torch.testing import assert_close
 
 from overparam._errors import NumericalError
 from overparam._model import call, n_examples, take, trainable
+from overparam.tangents import _formed, empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
 from overparam.tangents import empirical as module_under_test
-from overparam.tangents import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
 from overparam.tangents._factors import Differentiator
 from overparam.tangents._plan import make_plan
 from overparam.tangents._session import opened
@@ -545,10 +545,14 @@ def test_on_a_gpu_in_full_single_precision(case: Case) -> None:
     assert error < 2e-5
 
 
+@pytest.mark.parametrize("laid", [1, 3000, 2**19])
 @pytest.mark.parametrize("outputs", [1, 4])
 @pytest.mark.parametrize("n", [1, 7, 120])
-def test_formed_gradients_in_tiles_of_every_kind(n: int, outputs: int) -> None:
+def test_formed_gradients_in_tiles_of_every_kind(
+    n: int, outputs: int, laid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Convolutions whose gradients are formed, in several tiles of examples and passes."""
+    monkeypatch.setattr(_formed, "_LAID", laid)
     torch.manual_seed(0)
     shared = nn.Conv2d(3, 3, 3, padding=1)
     model = nn.Sequential(

@@ -1,6 +1,7 @@
 """A sweep for all outputs against one call of autograd for each, in double precision."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.testing import assert_close
 
 from overparam._model import trainable
 from overparam.nets import NTKLinear
-from overparam.tangents import _sweep, empirical, empirical_ntk_blocks
+from overparam.tangents import _sweep, empirical, empirical_ntk_blocks, sum_of_logits_ntk
 from overparam.tangents._operations import name_of
 from overparam.tangents._plan import make_plan
 from overparam.tangents._session import opened
@@ -171,16 +172,17 @@ def test_equals_autograd_for_each_output(name: str) -> None:
             assert_close(found[node], expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("functionals", [1, 2])
 @pytest.mark.parametrize("name", SWEPT)
-def test_functionals_that_differ_between_examples(name: str) -> None:
+def test_functionals_that_differ_between_examples(name: str, functionals: int) -> None:
     model, x = build(*SWEPT[name])
     outputs = model(x)
     nodes = operations(outputs)
-    weights = torch.randn(2, *outputs.shape, dtype=torch.float64)
+    weights = torch.randn(functionals, *outputs.shape, dtype=torch.float64)
     with torch.no_grad():
         found = Sweep()(outputs, weights, nodes)
     assert found is not None
-    for k in (0, 1):
+    for k in range(functionals):
         edges = [GradientEdge(node, 0) for node in nodes]
         expected = torch.autograd.grad(outputs, edges, weights[k], retain_graph=True)
         for node, gradient in zip(nodes, expected, strict=True):
@@ -193,6 +195,35 @@ def test_a_kernel_is_made_by_it(name: str) -> None:
     with opened(model, trainable(model)):
         assert make_plan(model, x, trainable(model), "test")[0].swept
     assert_same(empirical_ntk_blocks(model, x, chunk_size=2), dense_kernel(model, x))
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_of_one_output_or_of_their_sum(name: str) -> None:
+    model, x = build(*SWEPT[name])
+    first = Lambda(lambda s, x: s.model(x)[:, :1] * 2, model=model)
+    expected = dense_kernel(model, x)
+    assert_same(empirical_ntk_blocks(first, x, chunk_size=2), 4 * expected[:, :, :1, :1])
+    summed = expected.sum((2, 3)) / expected.shape[2]
+    assert_same(sum_of_logits_ntk(model, x, chunk_size=2), summed)
+
+
+@pytest.mark.parametrize("rule", [None, "ReluBackward0", "AvgPool2DBackward0"])
+def test_one_output_is_swept_where_that_is_faster(
+    rule: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def network(*pooling: nn.Module) -> nn.Module:
+        layers = (C(4, 6, 3, padding=1), nn.ReLU(), *pooling, C(6, 5, 2), nn.Tanh())
+        return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(1))
+
+    if rule is not None:
+        right = _sweep.RULES[rule]
+        monkeypatch.setitem(_sweep.RULES, rule, lambda step: right(step) * 1.001)
+    for pooling, faster in (((), False), ((nn.AvgPool2d(2),), True)):
+        model, x = build(partial(network, *pooling), IMAGE)
+        with opened(model, trainable(model)):
+            swept = make_plan(model, x, trainable(model), "test")[0].swept
+        assert swept is (faster and rule is None)
+        assert_same(empirical_ntk_blocks(model, x, chunk_size=2), dense_kernel(model, x))
 
 
 UNKNOWN: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

@@ -9,15 +9,18 @@ from overparam.tangents._factors import Factors
 
 # Rows of a tile: large enough for a matrix product at full speed, small enough that what is
 # done to the tile afterwards finds it in cache.
-_SMALLEST, _LARGEST = 128, 512
+_SMALLEST, _LARGEST = 192, 512
 # The same where the factors are much longer than a tile is wide.
 _FORMED = 384
+# Rows that a matrix product takes at once; other numbers of rows cost up to a third more.
+_REGISTERS = 16
 
 
 def tiling(outputs: int, n: int) -> tuple[list[slice], list[slice]]:
     """Slices of the outputs and of the examples that a tile takes."""
-    rows = min(_LARGEST, max(_SMALLEST, outputs * n // 8))
-    return _slices(outputs, max(1, rows // max(n, 1))), _slices(n, min(n, rows))
+    rows = min(_LARGEST, max(_SMALLEST, outputs * n // 4))
+    examples = _slices(n, min(n, rows), _REGISTERS)
+    return _slices(outputs, max(1, rows // max(n, 1))), examples
 
 
 def contract(out: Tensor, left: Factors, right: Factors, *, symmetric: bool) -> None:
@@ -59,19 +62,20 @@ def _contract_by_example(out: Tensor, left: Factors, right: Factors, *, symmetri
     possible: tiles are large, and their sums are put in order afterwards.
     """
     k, n1, _, n2 = out.shape
-    rows = _slices(n1, max(1, _FORMED // k))
+    rows = _slices(n1, max(1, _FORMED // k), _step(k))
     for a, i in enumerate(rows):
         if symmetric:
             _square(out, left, i)
-        for j in rows[a + 1 :] if symmetric else _slices(n2, max(1, _FORMED // k)):
+        for j in rows[a + 1 :] if symmetric else _slices(n2, max(1, _FORMED // k), _step(k)):
             _rectangle(out, left, right, i, j, mirror=symmetric)
 
 
 def _square(out: Tensor, factors: Factors, i: slice) -> None:
     """Examples i against themselves: what is off the diagonal is computed once, twice over."""
-    size = i.stop - i.start
-    if size * out.shape[0] > _FORMED // 2 and size > 1:
-        middle = i.start + size // 2
+    size, k = i.stop - i.start, out.shape[0]
+    if size * k > _FORMED // 2 and size > 1:
+        half = math.ceil(size / 2 / _step(k)) * _step(k)
+        middle = i.start + (half if half < size else size // 2)
         first, second = slice(i.start, middle), slice(middle, i.stop)
         _square(out, factors, first)
         _square(out, factors, second)
@@ -226,8 +230,16 @@ def squared_norms(factors: Factors) -> Tensor:
     return total
 
 
-def _slices(n: int, size: int) -> list[slice]:
-    """Slices of nearly equal length, at most `size` long."""
+def _slices(n: int, size: int, step: int = 1) -> list[slice]:
+    """Slices of nearly equal length, at most `size` long, all but the last a multiple of `step`.
+
+    Rounding to the step may add less than one step to the length.
+    """
     parts = max(1, math.ceil(n / max(size, 1)))
-    edges = [round(n * k / parts) for k in range(parts + 1)]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+    each = max(1, math.ceil(n / parts / step)) * step
+    return [slice(start, min(start + each, n)) for start in range(0, max(n, 1), each)]
+
+
+def _step(outputs: int) -> int:
+    """Examples whose rows fill the registers of a matrix product without remainder."""
+    return _REGISTERS // math.gcd(_REGISTERS, outputs)

@@ -85,6 +85,7 @@ class Differentiator:
         )
         self.recipe = self._recipe(uses)
         self.size = self._numbers(uses)
+        self.swept = plan.swept and not summed  # the plan was made without the sum
         self._sweep = Sweep()
 
     @torch.no_grad()
@@ -96,7 +97,7 @@ class Differentiator:
         rights: list[Tensor] = []
         formed: list[Tensor] = []
         dense: Tensor | None = None
-        together: list[Any] = [None] * len(recipe.formed)
+        together = [Formed(self.plan, *names, c) for names in recipe.formed]
         for part in chunks(n, pass_size):
             # One example alone may take another path than a batch does.
             alone = part.stop - part.start == 1
@@ -110,10 +111,8 @@ class Differentiator:
                     rights.append(right.new_empty(n, *right.shape[1:]))
                     lefts.append(self._empty(n, right.shape[1:2], uses[weight][0].operation.width))
                 rights[number][part] = right[: part.stop - part.start]
-            together = [
-                Formed(self.plan, uses, *names, c, None if part.start == 0 else before.kept)
-                for names, before in zip(recipe.formed, together, strict=True)
-            ]
+            for convolution in together:
+                convolution.begin(uses)
             if part.start == 0:
                 formed = [convolution.room(n) for convolution in together]
             self._differentiate(outputs, uses, lefts, together, dense, part)
@@ -227,13 +226,13 @@ class Differentiator:
 
     def _all_outputs(self, outputs: Tensor, uses: dict[Any, Use]) -> dict[Any, Tensor] | None:
         """Gradients of the operations' results, (C, *result) by node, where one call gives them."""
-        if self.outputs == 1:
-            gradients = self._autograd(outputs, uses, torch.ones_like(outputs))
-            return {node: g[None] for node, g in gradients.items() if g is not None}
-        found = self._sweep(outputs, every_output(outputs), uses) if self.plan.swept else None
-        if found is None:
+        found = self._sweep(outputs, every_output(outputs), uses) if self.swept else None
+        if found is not None:
+            return {node: gradient.to(self.plan.dtype) for node, gradient in found.items()}
+        if self.outputs > 1:
             return None
-        return {node: gradient.to(self.plan.dtype) for node, gradient in found.items()}
+        gradients = self._autograd(outputs, uses, torch.ones_like(outputs))
+        return {node: g[None] for node, g in gradients.items() if g is not None}
 
     def _each_output(
         self, outputs: Tensor, uses: dict[Any, Use], whole: dict[Any, Tensor] | None

@@ -1,59 +1,77 @@
 """Per-example gradients of a convolution, formed for all outputs of the network together."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
+from overparam._model import chunks
 from overparam.tangents._graph import Use
 from overparam.tangents._operations import Convolution
 from overparam.tangents._plan import Plan
+
+# Numbers in the patches that are laid out at a time, so that they are read again from cache.
+_LAID = 2**19
 
 
 class Formed:
     """Gradients of one convolution for all outputs: one matrix product for each example.
 
     With the output gradients of all C outputs as C·O rows it runs at nearly full speed, which
-    C products of O rows do not; patches of the input are laid out once for all of them.
+    C products of O rows do not; patches of the input are laid out once for all of them. A
+    single output's product is taken transposed where that makes it taller, which is faster too.
+
+    Args:
+        plan: How each parameter is treated.
+        weight: Name of the weight.
+        bias: Name of the bias that goes with it: one more input, the same in every patch.
+        outputs: C.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        uses: dict[str, list[Use]],
-        weight: str,
-        bias: str | None,
-        outputs: int,
-        kept: Tensor | None,
-    ) -> None:
-        self.uses, self.outputs = uses[weight], outputs
-        biases = [None] * len(self.uses) if bias is None else uses[bias]
-        parts = [_patches(use, other, plan) for use, other in zip(self.uses, biases, strict=True)]
-        self.patches = parts[0] if len(parts) == 1 else torch.cat(parts, 2)
-        self.inputs, self.width = self.patches.shape[1], self.uses[0].operation.width
-        # Pages of fresh memory cost more than what is written to them: it goes to the next pass.
-        self.kept = kept
-        self.deltas = self.patches.new_empty(0)
+    def __init__(self, plan: Plan, weight: str, bias: str | None, outputs: int) -> None:
+        self.weight, self.bias, self.outputs = weight, bias, outputs
+        self.dtype = plan.dtype
+        # Pages of fresh memory cost more than what is written to them: both serve every pass.
+        self._patches = self._deltas = torch.empty(0)
+
+    def begin(self, uses: dict[str, list[Use]]) -> None:
+        """Turn to the graph of another batch."""
+        self.uses = uses[self.weight]
+        self.operations = [_convolution(use) for use in self.uses]
+        self.width = self.operations[0].width
+        self.inputs = self.uses[0].parameter.numel() // self.width + (self.bias is not None)
+        edges = [0]
+        for operation in self.operations:
+            edges.append(edges[-1] + operation.places)
+        self.columns = [slice(start, stop) for start, stop in pairwise(edges)]
+        self.places = edges[-1]
+        self.size = max(1, _LAID // (self.inputs * self.places))
+        if self._patches.shape[1:] != (self.inputs, self.places):
+            self._patches = self._empty(self.size, self.inputs, self.places)
+        for use, columns in zip(uses[self.bias] if self.bias else (), self.columns, strict=False):
+            self._patches[:, -1, columns] = use.operation.factor * use.scale  # type: ignore[attr-defined]
+
+    def _empty(self, *shape: int) -> Tensor:
+        return self.uses[0].parameter.new_empty(shape, dtype=self.dtype)
 
     def room(self, n: int) -> Tensor:
         """Where the gradients of n examples go, (n, C, O·I)."""
-        return self.patches.new_empty(n, self.outputs, self.width * self.inputs)
+        return self._empty(n, self.outputs, self.width * self.inputs)
 
     def put(self, output: int, deltas: dict) -> None:
         """Note the output gradients of one output of the network, uses behind one another."""
+        n = self.operations[0].rows
         if output == 0:
-            n, _, places = self.patches.shape
-            if self.kept is None or len(self.kept) < n:
-                self.kept = self.patches.new_empty(n, self.outputs, self.width, places)
-            self.deltas = self.kept[:n]
-        start = 0
-        for use in self.uses:
-            delta, places = deltas.get(use.operation.node), use.operation.places  # type: ignore[attr-defined]
-            there = self.deltas[:, output, :, start : start + places]
+            if len(self._deltas) < n or self._deltas.shape[3:] != (self.places,):
+                self._deltas = self._empty(n, self.outputs, self.width, self.places)
+            self.deltas = self._deltas[:n]
+        for operation, columns in zip(self.operations, self.columns, strict=True):
+            delta, there = deltas.get(operation.node), self.deltas[:, output, :, columns]
             there.zero_() if delta is None else there.copy_(delta.flatten(2))
-            start += places
 
     def take(self, deltas: dict) -> None:
         """The same for all outputs, (C, n, O, *places) by node; of one use they are not copied."""
-        only = deltas.get(self.uses[0].operation.node) if len(self.uses) == 1 else None
+        only = deltas.get(self.operations[0].node) if len(self.operations) == 1 else None
         if only is not None:
             self.deltas = only.flatten(3).transpose(0, 1)
             return
@@ -61,19 +79,30 @@ class Formed:
             self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
 
     def form(self, out: Tensor) -> None:
-        """The gradients, into (examples, C, O·I)."""
-        rows = self.deltas.flatten(1, 2)[: len(out)]
-        patches = self.patches[: len(out)].transpose(1, 2)
-        torch.bmm(rows, patches, out=out.view(len(out), -1, self.inputs))
+        """The gradients, into (examples, C, O·I), or (examples, 1, I·O)."""
+        windows = [operation.windows for operation in self.operations]
+        taller = self.outputs == 1 and self.inputs > self.width
+        for part in chunks(len(out), self.size):
+            patches = self._lay([window[part] for window in windows])
+            rows = self.deltas[part].flatten(1, 2)
+            left, right = (patches, rows) if taller else (rows, patches)
+            shape = (len(rows), left.shape[1], right.shape[1])
+            torch.bmm(left, right.mT, out=out[part].view(shape))
+
+    def _lay(self, windows: list[Tensor]) -> Tensor:
+        """The patches of some examples, scaled, (examples, I, places)."""
+        patches = self._patches[: len(windows[0])]
+        weights = patches[:, :-1] if self.bias else patches
+        for use, window, columns in zip(self.uses, windows, self.columns, strict=True):
+            split = len(use.parameter.shape)  # of the axes, those before the places
+            there = weights[:, :, columns].unflatten(2, window.shape[split:])
+            there = there.unflatten(1, window.shape[1:split]).copy_(window)
+            if use.scale != 1:
+                there *= use.scale
+        return patches
 
 
-def _patches(use: Use, bias: Use | None, plan: Plan) -> Tensor:
-    """The patches of a convolution, scaled, (examples, I, places); a bias is one more input."""
-    operation = use.operation
-    assert isinstance(operation, Convolution)
-    patches = operation.padded_patches(0 if bias is None else 1, plan.dtype)
-    if use.scale != 1:
-        patches *= use.scale
-    if bias is not None:
-        patches[:, -1] = bias.operation.factor * bias.scale  # type: ignore[attr-defined]
-    return patches
+def _convolution(use: Use) -> Convolution:
+    """The operation of a use that is known to be a convolution."""
+    assert isinstance(use.operation, Convolution)
+    return use.operation

@@ -30,11 +30,6 @@ class Layout(NamedTuple):
         rows = rows.unflatten(0, (self.before, -1, self.after)).transpose(0, 1)
         return rows.flatten(1, 2)
 
-    def owners(self, rows: int, device: torch.device) -> Tensor:
-        """The example each row belongs to."""
-        n = rows // (self.before * self.after)
-        return torch.arange(rows, device=device) // self.after % n
-
 
 class Operation:
     """One node of the autograd graph, seen from the parameter at one of its inputs."""
@@ -134,20 +129,15 @@ class Convolution(Operation):
         d = len(kernel)
         return x.permute((0, 1, *range(2 + d, 2 + 2 * d), *range(2, 2 + d)))
 
+    @property
+    def windows(self) -> Tensor:
+        """The unfolded input of a plain convolution, a view: (rows, channels, *kernel, *places)."""
+        return self._windows(self.node._saved_input.detach())
+
     @cached_property
     def patches(self) -> Tensor:
-        """The unfolded input of a plain convolution, (rows, I, places)."""
-        return self.padded_patches(0)
-
-    def padded_patches(self, extra: int, dtype: torch.dtype | None = None) -> Tensor:
-        """The same with room for `extra` more inputs, (rows, I + extra, places), in one copy."""
-        windows = self._windows(self.node._saved_input.detach())
-        sizes = windows.shape[1:]
-        split = len(self.shape) - 1  # of the sizes, those of an input
-        inputs, places = prod(sizes[:split]), prod(sizes[split:])
-        out = windows.new_empty(self.rows, inputs + extra, places, dtype=dtype)
-        out[:, :inputs].view(self.rows, *sizes).copy_(windows)
-        return out
+        """The same, laid out: (rows, I, places)."""
+        return self.windows.flatten(1, len(self.shape) - 1).flatten(2)
 
     @property
     def width(self) -> int:

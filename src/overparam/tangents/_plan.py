@@ -8,6 +8,7 @@ anywhere is differentiated directly instead.
 
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from overparam._model import call, expect_outputs, expect_separate, n_examples, 
 from overparam._types import Inputs, Params
 from overparam.tangents._graph import Route, Use, find_uses
 from overparam.tangents._operations import Convolution, Layout, Linear, Operation
-from overparam.tangents._sweep import Sweep
+from overparam.tangents._sweep import Sweep, pays
 
 # Random directions along which the gradient of a matrix is compared.
 _DIRECTIONS = 8
@@ -105,8 +106,11 @@ def _size(operation: Operation, together: int) -> int:
 
 def _assign(
     outputs: Tensor, functionals: Tensor, params: Params, n: int
-) -> tuple[dict[str, list[Use] | None], dict[Route, list[Layout]], dict[Route, Tensor | None]]:
-    """Uses, the layouts of their rows that are possible, and the last functional's gradients."""
+) -> tuple[dict[str, list[Use] | None], dict[Route, list[Layout]], dict[Any, Tensor | None]]:
+    """Uses, the layouts of their rows that are possible, and the last functional's gradients.
+
+    Gradients are those of the operations' results, by node.
+    """
     rejected: set[Route] = set()
 
     def accept(route: Route, operation: Operation) -> bool:
@@ -115,18 +119,21 @@ def _assign(
     while True:
         uses = find_uses(outputs, params, accept)
         every = [use for found in uses.values() for use in found or ()]
-        edges = [use.edge for use in every]
+        edges = {use.operation.node: use.edge for use in every}
         deltas = []
         for functional in functionals if edges else ():
             gradients = torch.autograd.grad(
-                outputs, edges, functional, retain_graph=True, allow_unused=True
+                outputs, list(edges.values()), functional, retain_graph=True, allow_unused=True
             )
-            deltas.append({u.route: g for u, g in zip(every, gradients, strict=True)})
+            deltas.append(dict(zip(edges, gradients, strict=True)))
         layouts = {
             use.route: [
                 layout
                 for layout in use.operation.layouts(n)
-                if all(_owned(use, layout, d[use.route], j == 0) for j, d in enumerate(deltas))
+                if all(
+                    _owned(use.operation, layout, d[use.operation.node], first=j == 0)
+                    for j, d in enumerate(deltas)
+                )
             ]
             for use in every
         }
@@ -136,12 +143,12 @@ def _assign(
         rejected |= mixed
 
 
-def _owned(use: Use, layout: Layout, delta: Tensor | None, first: bool) -> bool:
+def _owned(operation: Operation, layout: Layout, delta: Tensor | None, *, first: bool) -> bool:
     """Whether outputs depend only on rows of their own example, the first or another one."""
     if delta is None:
         return True
-    rows = torch.linalg.vector_norm(use.operation.by_row(delta), 1, dim=1).ne(0)
-    return bool(((layout.owners(len(rows), rows.device)[rows] == 0) == first).all())
+    rows = layout.split(operation.by_row(delta))
+    return not bool(torch.count_nonzero(rows[1:] if first else rows[:1]))
 
 
 def _settle(
@@ -180,7 +187,7 @@ def _verify(
     functional: Tensor,
     params: Params,
     uses: dict[str, list[Use] | None],
-    deltas: dict[Route, Tensor | None],
+    deltas: dict[Any, Tensor | None],
 ) -> tuple[dict[str, list[Route]], list[str]]:
     """Routes of the parameters whose rules agree with autograd, and the other parameters."""
     leaves = list(params.values())
@@ -195,16 +202,17 @@ def _verify(
 
 
 def _sweeps(
-    outputs: Tensor, functionals: Tensor, uses: list[Use], deltas: dict[Route, Tensor | None]
+    outputs: Tensor, functionals: Tensor, uses: list[Use], deltas: dict[Any, Tensor | None]
 ) -> bool:
     """Whether a sweep of the graph gives what autograd gave for the last functional."""
-    if outputs.shape[1] == 1 or not uses:
-        return False
-    found = Sweep()(outputs, functionals, {use.operation.node for use in uses})
+    wanted = {use.operation.node for use in uses}
+    # A single functional may take another path than several do.
+    tried = functionals if outputs.shape[1] > 1 else functionals[-1:]
+    found = Sweep()(outputs, tried, wanted) if pays(outputs, wanted) else None
     if found is None:
         return False
-    for use in uses:
-        expected, here = deltas[use.route], found.get(use.operation.node)
+    for node in wanted:
+        expected, here = deltas[node], found.get(node)
         if expected is None or here is None:
             if expected is not here:
                 return False
@@ -215,16 +223,16 @@ def _sweeps(
     return True
 
 
-def _agrees(uses: list[Use], deltas: dict[Route, Tensor | None], expected: Tensor | None) -> bool:
+def _agrees(uses: list[Use], deltas: dict[Any, Tensor | None], expected: Tensor | None) -> bool:
     """Whether the rules' gradients, added up over the examples, are autograd's.
 
     Rows were assigned to examples already, so that the sum is all that is left to check. The
     error is compared with what rounding leaves where large terms cancel.
     """
     if expected is None:
-        return all(deltas[use.route] is None for use in uses)
+        return all(deltas[use.operation.node] is None for use in uses)
     expected = expected.to_dense()
-    known = [(use, delta) for use in uses if (delta := deltas[use.route]) is not None]
+    known = [(use, delta) for use in uses if (delta := deltas[use.operation.node]) is not None]
     if all(isinstance(use.operation, Linear) and use.prefix is None for use in uses):
         error, scale = _projected_error(known, expected)
     else:

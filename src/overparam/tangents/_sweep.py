@@ -135,6 +135,15 @@ def _order(root: Any, wanted: set[Any]) -> list[Any] | None:
     return order[::-1]
 
 
+def pays(outputs: Tensor, wanted: Iterable[Any]) -> bool:
+    """Whether a sweep is likely to take less time than autograd.
+
+    For several outputs it reads what was saved once, and a few rules are faster even for one.
+    """
+    order = _order(outputs.grad_fn, set(wanted)) or []
+    return bool(order) and (outputs.shape[1] > 1 or any(name_of(n) in _FASTER for n in order))
+
+
 def _by_example(gradient: Tensor) -> bool:
     """Whether memory runs over the functionals of the first example, then the second's."""
     return gradient.stride(1) > gradient.stride(0)
@@ -194,16 +203,31 @@ def _elementwise(step: Step) -> Tensor | None:
     """δ to δ ∘ derivative, which autograd's own node tells when it is given ones."""
     if step.result != step.shape or getattr(step.node, "_saved_training", False):
         return None
-    answer = step.node(torch.ones_like(step.gradient[0]).reshape(step.shape))
+    alone = len(step.gradient) == 1
+    answer = step.node(step.whole()[0] if alone else step.gradient.new_ones(step.shape))
     derivative = (answer[step.position] if isinstance(answer, tuple) else answer).detach()
+    if alone:
+        return derivative[None]
+    derivative = derivative.reshape(step.gradient.shape[1:])
+    return torch.mul(step.gradient, derivative, out=_product_of(step)).view(-1, *step.shape)
+
+
+def _rectified(step: Step) -> Tensor:
+    """δ where the result is positive, in one pass over memory."""
+    result = step.node._saved_result.detach().reshape(step.gradient.shape[1:])
+    out = _product_of(step)
+    torch.ops.aten.threshold_backward.grad_input(step.gradient, result, 0, grad_input=out)
+    return out.view(-1, *step.shape)
+
+
+def _product_of(step: Step) -> Tensor:
+    """Memory for the gradient times something: its own if nobody else needs it."""
     k, n, *rest = step.gradient.shape
-    derivative = derivative.reshape(n, *rest)
     if step.spare:
-        return step.gradient.mul_(derivative)
+        return step.gradient
     if len(step.shape) == 2:
-        return step.gradient * derivative
-    product = step.room(n, k, *rest).transpose(0, 1)
-    return torch.mul(step.gradient, derivative, out=product).view(k, *step.shape)
+        return step.gradient.new_empty(k, n, *rest)
+    return step.room(n, k, *rest).transpose(0, 1)
 
 
 def _product(step: Step) -> Tensor | None:
@@ -278,8 +302,10 @@ def _signed(axis: int) -> int:
 
 # Rules that return memory of their own, unless it is a view that is the same for all examples.
 _FRESH = ("AddmmBackward0", "MmBackward0", "ConvolutionBackward0")
+# Rules that beat autograd's own backward pass even for one functional.
+_FASTER = ("AvgPool2DBackward0",)
 _ELEMENTWISE = (
-    "Relu", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Sigmoid", "Hardtanh",
+    "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Sigmoid", "Hardtanh",
     "Hardswish", "Hardsigmoid", "LogSigmoid", "Erf", "Exp", "Sin", "Cos", "Abs", "Neg",
     "NativeBatchNorm",
 )  # fmt: skip
@@ -296,6 +322,7 @@ RULES: dict[str, Rule] = {
     "ReshapeAliasBackward0": _reshaped,
     "MeanBackward1": _averaged,
     "SumBackward1": _averaged,
+    "ReluBackward0": _rectified,
     "AvgPool2DBackward0": _pooled,
     "MaxPool2DWithIndicesBackward0": _largest,
     **{f"{name}Backward0": _elementwise for name in _ELEMENTWISE},
