@@ -1,5 +1,6 @@
 """The monitor in training loops: what it records, what it finds, what it forgives."""
 
+import copy
 import math
 import warnings
 
@@ -9,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from overparam.dynamics import Monitor
-from overparam.dynamics.probes import Norms, Probe, Sharpness
+from overparam.dynamics.probes import LossSplit, Norms, Probe, Sharpness
 from overparam.optim.stability import critical_learning_rate
 
 MSE = nn.functional.mse_loss
@@ -178,6 +179,46 @@ def test_a_failing_probe_is_switched_off_once():
     train(model, x, y, optimizer, monitor, 3)
     assert list(monitor.probes) == ["norms"]
     assert monitor.history["grad_norm"].notna().all()
+
+
+def overflow(model):
+    """Hidden numbers whose squares are infinite, and outputs that are not."""
+    with torch.no_grad():
+        model[0].weight.mul_(1e20)
+        model[2].weight.zero_()
+
+
+def test_a_probe_that_overflows_goes_on_when_the_run_comes_back(tmp_path):
+    """A kernel has no finite numbers while the run diverges, and again once it is set back."""
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def monitor():
+        probes = [LossSplit(), Norms()]
+        return Monitor(
+            model, MSE, optimizer, probes=probes, max_overhead=math.inf, probe_batch=(x, y)
+        )
+
+    first = monitor()
+    full_batch(model, x, y, optimizer, first, 2)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    resumed = monitor()
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=False))
+    good = copy.deepcopy(model.state_dict())
+    overflow(model)
+    full_batch(model, x, y, optimizer, resumed, 1)
+    model.load_state_dict(good)
+    full_batch(model, x, y, optimizer, resumed, 1)
+    assert resumed.history["loss_top"].notna().tolist() == [True, True, False, True]
+
+
+def test_a_probe_that_overflows_from_the_start_is_switched_off():
+    model, x, y = regression()
+    overflow(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    monitor = Monitor(model, MSE, optimizer, probes=[LossSplit()], max_overhead=math.inf)
+    with pytest.warns(RuntimeWarning, match="'loss split' is switched off after NumericalError"):
+        full_batch(model, x, y, optimizer, monitor, 1)
 
 
 def test_an_interrupt_is_not_swallowed():

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from overparam._errors import NumericalError
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import Probe, Scene
 from overparam.dynamics.subject import Batch, Subject
@@ -26,6 +27,7 @@ class Instruments:
         self.subject, self.budget = subject, budget
         self.probes = {probe.name: probe for probe in probes}
         self.enlisted = False
+        self._finite: set[str] = set()  # probes that have given numbers
         if subject.sharded and self.probes:
             self.probes = {}
             warnings.warn(
@@ -64,10 +66,19 @@ class Instruments:
     def guarded(
         self, name: str, measure: Callable[[], Mapping[str, float] | None]
     ) -> Mapping[str, float] | None:
-        """Numbers, perhaps none; `None` and one warning where it fails, for the last time."""
+        """Numbers, perhaps none; `None` and one warning where it fails, for the last time.
+
+        Numbers that were finite once and overflow are no failure: the run diverges, as its loss
+        says, and may come back.
+        """
         try:
-            return measure() or {}
+            numbers = measure() or {}
+            if numbers:
+                self._finite.add(name)
+            return numbers
         except Exception as problem:
+            if isinstance(problem, NumericalError) and name in self._finite:
+                return {}
             self.probes.pop(name, None)
             self.budget.remove(name)
             warnings.warn(
@@ -87,7 +98,7 @@ class Instruments:
     def state_dict(self) -> dict[str, Any]:
         """What the probes carry along."""
         states = {name: probe.state_dict() for name, probe in self.probes.items()}
-        return {"probes": states, "enlisted": self.enlisted}
+        return {"probes": states, "enlisted": self.enlisted, "finite": sorted(self._finite)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state; probes that had failed by then stay out."""
@@ -95,6 +106,7 @@ class Instruments:
         self.probes = {name: probe for name, probe in self.probes.items() if name in saved}
         for name, probe in self.probes.items():
             probe.load_state_dict(saved[name])
+        self._finite = set(state.get("finite", ()))
         self.enlisted = False
         if state["enlisted"]:
             self.enlist(1.0)

@@ -47,6 +47,9 @@ class Monitor:
     unless steps are so short that even this takes more than half of the budget; then at every
     third, fifth, … one.
 
+    A measurement that fails is switched off with one warning. One whose numbers were finite and
+    overflow, since the run diverges, gives none until they are finite again.
+
     In a distributed run only rank 0 measures, on the module inside `DistributedDataParallel`,
     and never communicates; on other ranks a monitor does nothing.
 
