@@ -97,6 +97,7 @@ class Differentiator:
         rights: list[Tensor] = []
         formed: list[Tensor] = []
         dense: Tensor | None = None
+        scratch = torch.empty(0)
         together = [Formed(self.plan, *names, c) for names in recipe.formed]
         for part in chunks(n, pass_size):
             # One example alone may take another path than a batch does.
@@ -106,18 +107,21 @@ class Differentiator:
             if part.start == 0:
                 dense = self._empty(n, (), recipe.width) if recipe.dense else None
             for number, (weight, bias) in enumerate(recipe.pairs):
-                right = _right(self.plan, uses, weight, bias)
+                biases = uses[bias] if bias else []
                 if part.start == 0:
-                    rights.append(right.new_empty(n, *right.shape[1:]))
-                    lefts.append(self._empty(n, right.shape[1:2], uses[weight][0].operation.width))
-                rights[number][part] = right[: part.stop - part.start]
+                    rights.append(self._room_of_right(n, uses[weight], biases))
+                    width = uses[weight][0].operation.width
+                    lefts.append(self._empty(n, rights[-1].shape[1:2], width))
+                self._write_right(rights[number][part], uses[weight], biases)
             for convolution in together:
                 convolution.begin(uses)
             if part.start == 0:
                 formed = [convolution.room(n) for convolution in together]
+                laid = max((convolution.laid for convolution in together), default=0)
+                scratch = torch.empty(laid, dtype=self.plan.dtype, device=_device(self.plan))
             self._differentiate(outputs, uses, lefts, together, dense, part)
             for gradients, convolution in zip(formed, together, strict=True):
-                convolution.form(gradients[part])
+                convolution.form(gradients[part], scratch)
             if self.plan.direct and dense is not None:
                 self._direct(batch, dense, part)
         flat = [left if self.blocks else left.flatten(-2)[None] for left in lefts]
@@ -290,6 +294,30 @@ class Differentiator:
             self._sweep = Sweep()  # what it would write over is the factors' now
         return ready
 
+    def _room_of_right(self, n: int, uses: list[Use], biases: list[Use]) -> Tensor:
+        """Room for the inputs of n examples; a bias is one more input."""
+        one = _input(uses[0], self.plan)
+        length = sum(_length(use, self.plan) for use in uses)
+        if not one.is_floating_point():
+            return one.new_empty(n, length)
+        width = one.shape[2] + (1 if biases else 0)
+        return one.new_empty(n, length, width, dtype=self.plan.dtype)
+
+    def _write_right(self, slot: Tensor, uses: list[Use], biases: list[Use]) -> None:
+        """The inputs of a weight, scaled, uses behind one another."""
+        start = 0
+        for number, use in enumerate(uses):
+            right = _input(use, self.plan)
+            there = slot[:, start : start + right.shape[1]]
+            start += right.shape[1]
+            if biases:
+                operation = biases[number].operation
+                there[..., -1] = operation.factor * biases[number].scale  # type: ignore[attr-defined]
+                there = there[..., :-1]
+            there.copy_(right[: len(slot)])
+            if use.scale != 1:
+                there *= use.scale
+
     def _write_left(self, slot: Tensor, uses: list[Use], deltas: dict) -> None:
         """The output gradients of a pair, uses behind one another."""
         start = 0
@@ -381,17 +409,6 @@ def _partner(weight: str, uses: dict[str, list[Use]]) -> str | None:
     return None
 
 
-def _right(plan: Plan, uses: dict[str, list[Use]], weight: str, bias: str | None) -> Tensor:
-    """The inputs of a weight, uses behind one another; a bias is one more input."""
-    parts = []
-    for number, use in enumerate(uses[weight]):
-        right = use.operation.right(plan.layouts[use.route])  # type: ignore[attr-defined]
-        if right.is_floating_point():
-            right = right.to(plan.dtype)
-            right = right if use.scale == 1 else right * use.scale
-        if bias is not None:
-            other = uses[bias][number]
-            constant = other.operation.factor * other.scale  # type: ignore[attr-defined]
-            right = torch.cat([right, torch.full_like(right[..., :1], constant)], -1)
-        parts.append(right)
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+def _input(use: Use, plan: Plan) -> Tensor:
+    """What a weight meets, (examples, rows of one, I), or the indices of a table's rows."""
+    return use.operation.right(plan.layouts[use.route])  # type: ignore[attr-defined]

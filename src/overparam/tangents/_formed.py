@@ -31,12 +31,13 @@ class Formed:
     def __init__(self, plan: Plan, weight: str, bias: str | None, outputs: int) -> None:
         self.weight, self.bias, self.outputs = weight, bias, outputs
         self.dtype = plan.dtype
-        # Pages of fresh memory cost more than what is written to them: both serve every pass.
-        self._patches = self._deltas = torch.empty(0)
+        # Pages of fresh memory cost more than what is written to them: it serves every pass.
+        self._deltas = torch.empty(0)
 
     def begin(self, uses: dict[str, list[Use]]) -> None:
         """Turn to the graph of another batch."""
-        self.uses = uses[self.weight]
+        self.uses, biases = uses[self.weight], uses[self.bias] if self.bias else []
+        self.constants = [use.operation.factor * use.scale for use in biases]  # type: ignore[attr-defined]
         self.operations = [_convolution(use) for use in self.uses]
         self.width = self.operations[0].width
         self.inputs = self.uses[0].parameter.numel() // self.width + (self.bias is not None)
@@ -45,11 +46,7 @@ class Formed:
             edges.append(edges[-1] + operation.places)
         self.columns = [slice(start, stop) for start, stop in pairwise(edges)]
         self.places = edges[-1]
-        self.size = max(1, _LAID // (self.inputs * self.places))
-        if self._patches.shape[1:] != (self.inputs, self.places):
-            self._patches = self._empty(self.size, self.inputs, self.places)
-        for use, columns in zip(uses[self.bias] if self.bias else (), self.columns, strict=False):
-            self._patches[:, -1, columns] = use.operation.factor * use.scale  # type: ignore[attr-defined]
+        self.size = min(self.operations[0].rows, max(1, _LAID // (self.inputs * self.places)))
 
     def _empty(self, *shape: int) -> Tensor:
         return self.uses[0].parameter.new_empty(shape, dtype=self.dtype)
@@ -57,6 +54,11 @@ class Formed:
     def room(self, n: int) -> Tensor:
         """Where the gradients of n examples go, (n, C, O·I)."""
         return self._empty(n, self.outputs, self.width * self.inputs)
+
+    @property
+    def laid(self) -> int:
+        """Numbers in the patches that are laid out at a time."""
+        return self.size * self.inputs * self.places
 
     def put(self, output: int, deltas: dict) -> None:
         """Note the output gradients of one output of the network, uses behind one another."""
@@ -78,28 +80,32 @@ class Formed:
         for output in range(self.outputs):
             self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
 
-    def form(self, out: Tensor) -> None:
-        """The gradients, into (examples, C, O·I), or (examples, 1, I·O)."""
+    def form(self, out: Tensor, scratch: Tensor) -> None:
+        """The gradients, into (examples, C, O·I), or (examples, 1, I·O).
+
+        `scratch` has at least `laid` numbers, whichever.
+        """
         windows = [operation.windows for operation in self.operations]
+        patches = scratch[: self.laid].view(self.size, self.inputs, self.places)
+        for columns, constant in zip(self.columns, self.constants, strict=False):
+            patches[:, -1, columns] = constant
         taller = self.outputs == 1 and self.inputs > self.width
         for part in chunks(len(out), self.size):
-            patches = self._lay([window[part] for window in windows])
-            rows = self.deltas[part].flatten(1, 2)
-            left, right = (patches, rows) if taller else (rows, patches)
+            self._lay(patches, [window[part] for window in windows])
+            rows, columns = self.deltas[part].flatten(1, 2), patches[: part.stop - part.start]
+            left, right = (columns, rows) if taller else (rows, columns)
             shape = (len(rows), left.shape[1], right.shape[1])
             torch.bmm(left, right.mT, out=out[part].view(shape))
 
-    def _lay(self, windows: list[Tensor]) -> Tensor:
-        """The patches of some examples, scaled, (examples, I, places)."""
-        patches = self._patches[: len(windows[0])]
-        weights = patches[:, :-1] if self.bias else patches
+    def _lay(self, patches: Tensor, windows: list[Tensor]) -> None:
+        """Write the patches of some examples, scaled, into (examples, I, places)."""
+        weights = patches[: len(windows[0]), : self.inputs - len(self.constants[:1])]
         for use, window, columns in zip(self.uses, windows, self.columns, strict=True):
             split = len(use.parameter.shape)  # of the axes, those before the places
             there = weights[:, :, columns].unflatten(2, window.shape[split:])
             there = there.unflatten(1, window.shape[1:split]).copy_(window)
             if use.scale != 1:
                 there *= use.scale
-        return patches
 
 
 def _convolution(use: Use) -> Convolution:

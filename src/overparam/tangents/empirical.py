@@ -19,7 +19,7 @@ from overparam.tangents._session import checked, detached, opened
 # Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
 # small enough that page faults do not cost more than the calls that a larger one saves.
 _KEPT = GIB
-_PASS = 16 * 2**20
+_PASS = 10 * 2**20
 
 
 def empirical_ntk(
