@@ -30,6 +30,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 sys.path.insert(0, str(Path(__file__).parent))
 from peer_environment import environment
 
+from overparam._memory import available
 from overparam.datasets import load
 from overparam.kernels import (
     EigenProSolver,
@@ -40,7 +41,6 @@ from overparam.kernels import (
     RFMRegressor,
     fit_ridge,
 )
-from overparam.kernels._memory import available
 from overparam.kernels.encoding import (
     as_numbers,
     categorical_positions,

@@ -194,11 +194,12 @@ def expect_separate(model: nn.Module, x: Inputs, outputs: Tensor, where: str) ->
     """Raise unless the outputs of the first example are the same when it comes alone.
 
     Layers that mix a batch's examples without being a known kind (attention over the batch,
-    `x - x.mean(0)`) are found by this one extra forward pass of a single example.
+    `x - x.mean(0)`) are found by this one extra forward pass of a single example. Like the pass
+    that gave `outputs` it belongs inside `undisturbed`.
     """
     if n_examples(x) < 2:
         return
-    with undisturbed(model), torch.no_grad():
+    with torch.no_grad():
         alone = call(model, take(x, slice(0, 1)))[0]
     reference = outputs[0].detach()
     tolerance = 2e3 * torch.finfo(reference.dtype).eps
@@ -221,7 +222,7 @@ def _terms(model: nn.Module, x: Inputs) -> float:
     Where they cancel, as at an antisymmetric initialisation, rounding is relative to them.
     """
     params = [p for p in model.parameters() if p.requires_grad]
-    with undisturbed(model), torch.enable_grad():
+    with torch.enable_grad():
         total = call(model, take(x, slice(0, 1))).sum()
         if not (params and total.requires_grad):
             return 0.0

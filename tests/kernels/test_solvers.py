@@ -193,9 +193,7 @@ def test_a_wrong_argument_is_named(make, where, problem):
 
 
 def test_what_does_not_fit_is_refused_before_it_is_tried(problem, monkeypatch):
-    import overparam.kernels._memory as memory
-
-    monkeypatch.setattr(memory, "available", lambda device: 1000)
+    monkeypatch.setattr("overparam._memory.available", lambda device: 1000)
     with pytest.raises(MemoryError, match="solver='eigenpro'"):
         fit_ridge(Laplace(), *problem, ridge=1.0)
 

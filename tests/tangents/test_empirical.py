@@ -511,7 +511,7 @@ def test_bad_input_is_one_clear_error(function: Callable, wrong: tuple) -> None:
 def test_too_large_a_kernel_is_refused_before_memory_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("overparam.tangents._memory.available", lambda device: 1000)
+    monkeypatch.setattr("overparam._memory.available", lambda device: 1000)
     with pytest.raises(MemoryError, match="chunk_size"):
         empirical_ntk(LINEAR, torch.ones(50, 4))
 

@@ -372,7 +372,7 @@ def test_bad_input_is_one_clear_error_and_leaves_no_file(tmp_path, argument, set
 
 
 def test_too_little_memory_is_an_error_before_it_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr("overparam.tangents._memory.available", lambda device: 100)
+    monkeypatch.setattr("overparam._memory.available", lambda device: 100)
     with pytest.raises(MemoryError, match="memory"):
         empirical_ntk_to_file(network(), examples(8), path=tmp_path / "K.npy")
     assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from overparam._errors import expect, unknown
-from overparam.kernels._memory import available
+from overparam._memory import available
 from overparam.kernels._pairs import apply_metric
 from overparam.kernels.custom import Custom
 from overparam.kernels.eigenpro import fit_eigenpro

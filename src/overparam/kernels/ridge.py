@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import NumericalError, expect, unknown
-from overparam.kernels._memory import expect_room
+from overparam._memory import expect_room
 from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.preconditioned import conjugate_gradients
 
@@ -18,6 +18,7 @@ RidgeSolver = Literal["auto", "cg", "cholesky", "lstsq"]
 CORRECTED, GIVEN_UP = 1e-3, 1e-2
 # Rows from which conjugate gradients are quicker than a factor, in single precision.
 ITERATE_FROM = 1500
+_SMALLER = "use solver='eigenpro', which needs memory proportional to n, or fewer rows."
 
 
 def fit_ridge(
@@ -79,7 +80,7 @@ def fit_ridge(
         solver = "cg" if single and len(x) >= ITERATE_FROM and ridge > 0 else "cholesky"
     words = 1.2 if solver == "cg" else 2.2
     needed = words * len(x) ** 2 * x.element_size() - kernel.held
-    expect_room(needed, x.device, "fit_ridge(x=...)")
+    expect_room(needed, x.device, "fit_ridge(x=...)", _SMALLER)
     shift = torch.full_like(targets[:, 0], ridge) if weights is None else ridge / weights
     matrix = kernel.matrix(x, None, feature_matrix)
     if solver == "cg" and ridge > 0:
@@ -90,7 +91,7 @@ def fit_ridge(
     dual, residual = _solve(matrix, targets, solver)
     if not residual < GIVEN_UP and single:
         del matrix
-        expect_room(2.2 * len(x) ** 2 * 8, x.device, "fit_ridge(x=...)")
+        expect_room(2.2 * len(x) ** 2 * 8, x.device, "fit_ridge(x=...)", _SMALLER)
         double = None if feature_matrix is None else feature_matrix.double()
         matrix = kernel.matrix(x.double(), None, double)
         matrix.diagonal().add_(shift.double())

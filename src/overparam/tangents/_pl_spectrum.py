@@ -9,11 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._errors import expect
+from overparam._memory import available, expect_room
 from overparam._model import as_function, call, n_examples, tensors, trainable, undisturbed
 from overparam._types import Inputs, Params
 from overparam.linalg.spectra import eigenvalues, noise_level
 from overparam.tangents._jacobian import jacobians
-from overparam.tangents._memory import available, expect_room
 from overparam.tangents._session import checked, opened
 from overparam.tangents.empirical import empirical_ntk_blocks
 
@@ -143,7 +143,9 @@ class Subject:
         chosen = trainable(self.model, self.params)
         count = sum(p.numel() for p in chosen.values())
         needed = 3 * 8 * self.size * count
-        expect_room(needed, _device(self.model), "a Jacobian of singular values")
+        expect_room(
+            needed, _device(self.model), "a Jacobian of singular values", "pass fewer examples."
+        )
         with opened(self.model, chosen):
             parts = jacobians(self.model, self.x, chosen, lambda y: y, chunk_size=self.chunk_size)
         return torch.cat([part.detach().reshape(self.size, -1) for part in parts.values()], 1)

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._errors import NumericalError, expect
+from overparam._memory import GIB, available, expect_room, keep_freed_memory
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
-from overparam.tangents._memory import GIB, available, expect_room, keep_freed_memory
 from overparam.tangents._plan import Plan, make_plan
 from overparam.tangents._session import checked, detached, opened
 
@@ -255,7 +255,12 @@ def _assemble(
     n1, n2 = n_examples(x1), n_examples(x1 if x2 is None else x2)
     block, needed = _sizes(differentiator, n1, 0 if x2 is None else n2, chunk_size)
     device = next(iter(plan.params.values())).device
-    expect_room(needed + k * k * n1 * n2 * plan.dtype.itemsize, device, where)
+    expect_room(
+        needed + k * k * n1 * n2 * plan.dtype.itemsize,
+        device,
+        where,
+        "pass fewer examples, or a smaller chunk_size if the result itself fits.",
+    )
     out = torch.zeros(k, n1, k, n2, dtype=plan.dtype, device=device)
 
     def factors(x: Inputs, rows: slice) -> Factors:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import NumericalError, expect
-from overparam.tangents._memory import GIB, available
+from overparam._memory import GIB, available
 from overparam.tangents.angles import input_angles, relu_deficit, relu_embedding_angle, unit_rows
 from overparam.tangents.dual_activations import Activation, dual_activation, unit_gain
 

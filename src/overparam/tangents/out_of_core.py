@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from overparam._errors import expect, unknown
+from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents._gram_file import GramFile, Tile, stored_identity
-from overparam.tangents._memory import GIB, expect_room
 from overparam.tangents._session import checked, detached
 from overparam.tangents._tile_maker import TileMaker
 
@@ -124,7 +124,8 @@ def empirical_ntk_to_file(
     block = plan.outputs if kind == "blocks" else 1
     device = next(iter(chosen.values())).device
     each = plan.dtype.itemsize * 2 * (block * maker.tile) ** 2
-    expect_room(min(memory, maker.needed) + each, device, f"{name}(memory=...)")
+    needed = min(memory, maker.needed) + each
+    expect_room(needed, device, f"{name}(memory=...)", "choose a smaller memory or tile.")
     identity = {
         "model": f"{type(model).__name__} {_digest_of_model(model)}",
         "data": f"{n1} × {n2} examples {_digest(x1)}" + ("" if x2 is None else f" {_digest(x2)}"),

@@ -33,15 +33,15 @@ def keep_freed_memory() -> None:
     torch.empty(_ADAPTS, dtype=torch.uint8)
 
 
-def expect_room(needed: int, device: torch.device, where: str) -> None:
-    """Raise if `needed` bytes do not fit."""
+def expect_room(needed: float, device: torch.device, where: str, hint: str) -> None:
+    """Raise if `needed` bytes for a kernel do not fit; `hint` says what to try instead."""
     room = available(device)
     expect(
         room is None or needed <= room,
         where,
         f"a kernel that fits into the {(room or 0) / GIB:.2f} GiB available",
         f"one that needs about {needed / GIB:.2f} GiB",
-        hint="pass fewer examples, or a smaller chunk_size if the result itself fits.",
+        hint=hint,
         error=MemoryError,
     )
 
