@@ -9,6 +9,7 @@ from overparam._model import (
     call,
     chunks,
     expect_deterministic,
+    expect_inputs,
     expect_separate,
     n_examples,
     take,
@@ -97,6 +98,19 @@ def test_chunks_cover_everything_once() -> None:
     assert [(s.start, s.stop) for s in chunks(5, 2)] == [(0, 2), (2, 4), (4, 5)]
     assert [(s.start, s.stop) for s in chunks(5, None)] == [(0, 5)]
     assert chunks(0, 3) == []
+
+
+def test_numbers_are_finite_though_their_sum_is_not() -> None:
+    large = torch.full((4, 3), 3e38)
+    expect_inputs(large, "f(x=...)")
+    for bad in (torch.nan, torch.inf):
+        x = large.clone()
+        x[1, 2] = bad
+        with pytest.raises(ValueError, match="1 of 12 that are NaN or infinite"):
+            expect_inputs(x, "f(x=...)")
+    opposite = torch.tensor([torch.inf, -torch.inf])
+    with pytest.raises(ValueError, match="2 of 2"):
+        expect_inputs(opposite, "f(x=...)")
 
 
 def test_layers_that_mix_or_draw_are_named() -> None:

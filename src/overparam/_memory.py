@@ -9,6 +9,7 @@ from overparam._errors import expect
 GIB = 2**30
 # The largest block for which glibc still adapts its bounds is 32 MiB with its header.
 _ADAPTS = 31 * 2**20
+_GROUP = Path("/sys/fs/cgroup")
 
 
 def available(device: torch.device) -> int | None:
@@ -58,10 +59,9 @@ def _system() -> int | None:
 
 def _group() -> int | None:
     """What the control group of the process leaves, if it has a limit."""
-    folder = Path("/sys/fs/cgroup")
     try:
-        limit = (folder / "memory.max").read_text().strip()
-        used = int((folder / "memory.current").read_text())
+        limit = (_GROUP / "memory.max").read_text().strip()
+        used = int((_GROUP / "memory.current").read_text())
     except (OSError, ValueError):
         return None
     return max(0, int(limit) - used) if limit.isdigit() else None

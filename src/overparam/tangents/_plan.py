@@ -82,8 +82,11 @@ def make_plan(
         swept = _sweeps(outputs, functionals, covered, deltas)
     chosen = {route: layouts[route][0] for found in routes.values() for route in found}
     c = outputs.shape[1]
-    kept = {use.operation.node: use.operation for use in covered}
-    floats = sum(_size(operation, c if swept else 1) for operation in kept.values())
+    sizes: dict[Any, int] = {}  # a weight and its bias meet in one node
+    for use in covered:
+        node, size = use.operation.node, _size(use.operation, c if swept else 1)
+        sizes[node] = max(size, sizes.get(node, 0))
+    floats = sum(sizes.values())
     plan = Plan(c, dtype, params, chosen, routes, direct, floats // n, swept)
     return plan, {name: found for name, found in uses.items() if name in routes and found}
 
@@ -97,9 +100,12 @@ def _functionals(outputs: Tensor) -> Tensor:
 
 
 def _size(operation: Operation, together: int) -> int:
-    """Numbers held for the batch: the output, its gradients and copies, and the input."""
+    """Numbers held for the batch: the output, its gradients and copies, perhaps patches.
+
+    Patches of a plain convolution are laid out for a few examples at a time.
+    """
     total = (2 + 2 * together) * prod(operation.output)
-    if isinstance(operation, Convolution):
+    if isinstance(operation, Convolution) and (operation.groups > 1 or operation.turned):
         total += 2 * operation.rows * prod(operation.shape[1:]) * operation.places
     return total
 
