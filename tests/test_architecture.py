@@ -16,7 +16,7 @@ SOURCE = Path(overparam.__file__).parent
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
     ("_errors", "_json", "_progress", "_types"),
-    ("_memory", "_model", "datasets"),
+    ("_files", "_memory", "_model", "datasets"),
     ("linalg", "nets"),
     ("tangents",),
     ("expansions",),
@@ -39,7 +39,7 @@ EXCEPTIONS = {
     ("fitting", "report"): "TableFit.report(path), likewise",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
-REPORT_KNOWS = ("_errors", "report")
+REPORT_KNOWS = ("_errors", "_files", "report")
 
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 

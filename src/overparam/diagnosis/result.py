@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from overparam._files import write_whole
 from overparam._json import strict
 
 Level = Literal["good", "info", "warning", "critical", "unknown"]
@@ -73,7 +74,7 @@ class Diagnosis:
         """Everything as JSON text, also written to `path` if one is given."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_whole(path, text)
         return text
 
     def report(self, path: str | os.PathLike[str]) -> Path:

@@ -18,6 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from overparam._errors import expect, unknown
+from overparam._files import write_whole
 from overparam._json import strict, to_json
 from overparam.datasets.dataset import Task
 from overparam.fitting.dependence import dependence
@@ -60,7 +61,7 @@ class TableFit:
         """The document as JSON text, also written to `path` if one is given."""
         text = to_json(self.document)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_whole(path, text)
         return text
 
     def report(self, path: str | os.PathLike[str]) -> Path:

@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,6 +13,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from overparam._errors import expect
+from overparam._files import expect_writable, write_whole
 from overparam.report.diagnosis import diagnosis_view
 from overparam.report.documents import read_documents
 from overparam.report.figures.legend import legend
@@ -71,19 +70,9 @@ def write_report(sources: Sequence[Path | str | Mapping], path: Path | str) -> P
     """
     path = Path(path)
     where = f"write_report(..., {str(path)!r})"
-    expect(path.parent.is_dir(), where, "a file in a folder that exists", path.parent)
+    expect_writable(path, where)
     documents = [document for source in sources for document in read_documents(source)]
-    page = render(documents).encode()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(page)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    return write_whole(path, render(documents))
 
 
 def _page(views: list[dict[str, Any]]) -> str:
@@ -140,10 +129,3 @@ def _asset(name: str) -> str:
 def _digest(script: str) -> str:
     """What the security policy admits a script by: no other can run, whatever a string says."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _umask() -> int:
-    """The permissions a new file of the user's does not get; a temporary one is private."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
