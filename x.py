@@ -6,6 +6,8 @@
     python3 x.py check [PATHS...]   format, lint and types
     python3 x.py bench [NAME]       benchmarks/bench_NAME.py; without NAME, their list
     python3 x.py docs [ARGS...]     the documentation, into docs/_build (ARGS go to Sphinx)
+    python3 x.py wheel              build the wheel and use it in an environment of its own
+    python3 x.py floors [ARGS...]   the tests with the lowest versions that pyproject.toml allows
     python3 x.py run ARGS...        the command line, inside the environment
 
 Needs Python 3.11 or newer with pip and venv, nothing else. What pip is told by its own
@@ -69,12 +71,7 @@ def set_up() -> None:
         )
     # torch alone and first: a companion that asks for "torch" then finds it there and
     # cannot pull in another build.
-    torch = next(
-        line.split("#")[0].strip()
-        for line in (HERE / "constraints.txt").read_text("utf-8").splitlines()
-        if line.startswith("torch==")
-    )
-    for packages in ([torch], ["-e", f"{HERE}[dev]"]):
+    for packages in ([torch_pin()], ["-e", f"{HERE}[dev]"]):
         if install(*packages):
             sys.exit(
                 f"x.py: pip could not install {' '.join(packages)} (its message is above).\n"
@@ -83,6 +80,15 @@ def set_up() -> None:
                 "matching version, try another Python: 3.11 is the one this is tested with."
             )
     STAMP.write_text(wanted)
+
+
+def torch_pin() -> str:
+    """torch as constraints.txt has it."""
+    return next(
+        line.split("#")[0].strip()
+        for line in (HERE / "constraints.txt").read_text("utf-8").splitlines()
+        if line.startswith("torch==")
+    )
 
 
 def install(*packages: str) -> int:
@@ -148,6 +154,78 @@ def docs(*args: str) -> int:
     return run(*sphinx, *args, "docs", "docs/_build/html")
 
 
+def new_environment(name: str) -> str:
+    """Make an environment beside .venv anew; its Python."""
+    import venv
+
+    folder = HERE / name
+    venv.EnvBuilder(clear=True, with_pip=True).create(folder)
+    return str(folder / PYTHON.relative_to(VENV))
+
+
+def each(*commands: list[str], cwd: Path = HERE) -> int:
+    """Run commands until one fails; its exit status."""
+    for command in commands:
+        print("x.py: " + " ".join(command[1:]), file=sys.stderr, flush=True)
+        try:
+            status = subprocess.call(command, cwd=cwd)
+        except KeyboardInterrupt:
+            status = 130
+        if status:
+            return status
+    return 0
+
+
+def wheel() -> int:
+    """Build the wheel, install it without extras, and run what a newcomer runs first.
+
+    Outside the checkout, so that nothing but the wheel can be imported.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        python = new_environment(".venv-wheel")
+        pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        constraints = ["-c", str(HERE / "constraints.txt")]
+        status = each([*pip, "wheel", "--no-deps", "--wheel-dir", folder, str(HERE)])
+        if status:
+            return status
+        (built,) = map(str, Path(folder).glob("*.whl"))
+        ours = [python, "-m", "overparam"]
+        cells = str(Path(folder, "cells.sqlite"))
+        return each(
+            [*pip, "install", *constraints, torch_pin()],
+            [*pip, "install", *constraints, built],
+            [*pip, "check"],
+            [*ours, "--help"],
+            [*ours, "diagnose", "--budget", "10s", "--html", "page.html", "--json", "page.json"],
+            [*ours, "fit", "iris", "--save", "model"],
+            [*ours, "study", "check", "liu2022_weak_models", "--size", "smoke", "--store", cells],
+            cwd=Path(folder),
+        )
+
+
+def floors(*args: str) -> int:
+    """Run the tests with every dependency at its floor, resolved by plain pip.
+
+    PyPI's own build of an old torch brings its accelerator's libraries: several GB. Tools to
+    test with are the newest.
+    """
+    import tomllib
+
+    project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
+    lowest = [asked.replace(">=", "==") for asked in project["dependencies"]]
+    tools = ["pytest", "pytest-randomly", "pytest-timeout", "hypothesis"]
+    python = new_environment(".venv-floors")
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    return each(
+        [*pip, "install", *lowest, *tools],
+        [*pip, "install", "--no-deps", "-e", str(HERE)],
+        [*pip, "check"],
+        [python, "-m", "pytest", *(args or ("src", "tests"))],
+    )
+
+
 def command_line(*args: str) -> int:
     """Run the command line where the user stands, so that relative paths mean theirs."""
     try:
@@ -162,6 +240,8 @@ TASKS = {
     "check": check,
     "bench": bench,
     "docs": docs,
+    "wheel": wheel,
+    "floors": floors,
     "run": command_line,
 }
 

@@ -1,5 +1,8 @@
 """What every test may ask for."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,11 @@ import torch
 # The models are small: a second thread costs more in waiting than it computes, fifteen-fold on
 # a machine that is busy with something else.
 torch.set_num_threads(1)
+
+SWITCHES = (
+    "headless=new no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run "
+    "disable-background-networking disable-component-update disable-sync"
+)
 
 
 @pytest.fixture
@@ -23,3 +31,27 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder of data sets at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator:
+    """A headless Chromium. Where the pages must be looked at, none is a failure."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    try:
+        from selenium import webdriver
+    except ImportError:
+        webdriver = None
+    if not (program and driver and webdriver):
+        absent = "needs selenium, Chromium or Chrome, and chromedriver"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(absent)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for switch in SWITCHES.split():
+        options.add_argument(f"--{switch}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.chrome.service.Service(driver))
+    opened.set_window_size(1280, 1000)
+    yield opened
+    opened.quit()

@@ -1,9 +1,7 @@
 """The page in a real browser: it opens, draws, asks for nothing, and fits."""
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,35 +9,10 @@ import pytest
 from overparam.report import write_report
 from overparam.report.page import _asset
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs Chromium or Chrome, and chromedriver"
-)
-SWITCHES = (
-    "headless=new no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run "
-    "disable-background-networking disable-component-update disable-sync"
-)
 DRAWN = """return [...document.querySelectorAll('.plot')].map(plot => {
   const box = plot.querySelector('.main-svg')?.getBoundingClientRect();
   return [plot.id, box?.width ?? 0, box?.height ?? 0, plot.clientWidth];
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for switch in SWITCHES.split():
-        options.add_argument(f"--{switch}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +12,6 @@ from pathlib import Path
 
 import pytest
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs Chromium or Chrome, and chromedriver"
-)
-SWITCHES = (
-    "headless=new no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run "
-    "disable-background-networking disable-component-update disable-sync"
-)
 # The rate is raised beyond the critical one at step 100; steps slow down when the loss rises, so
 # that the spike lasts a few seconds.
 TRAIN = """
@@ -63,20 +50,6 @@ SHOWN = """return Object.fromEntries([...document.querySelectorAll('.watch figur
   }))"""
 LOSS = """const plot = document.getElementById('loss');
 return plot.data ? Math.max(...plot.data.flatMap(t => t.y.filter(v => v !== null))) : 0"""
-
-
-@pytest.fixture
-def browser(tmp_path) -> Iterator:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for switch in SWITCHES.split():
-        options.add_argument(f"--{switch}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_window_size(1280, 1000)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
