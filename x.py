@@ -83,7 +83,7 @@ def set_up() -> None:
 
 
 def torch_pin() -> str:
-    """torch as constraints.txt has it."""
+    """The line of constraints.txt that pins torch."""
     return next(
         line.split("#")[0].strip()
         for line in (HERE / "constraints.txt").read_text("utf-8").splitlines()
@@ -98,11 +98,11 @@ def install(*packages: str) -> int:
 
 
 def add_integrations() -> None:
-    """The tools that a monitor reports to, once; without them their tests are skipped."""
+    """The tools that a monitor reports to and the clusters that cells run on, once."""
     if ADDED.exists():
         return
-    print("x.py: adding the tools to test with (about 250 MB).", file=sys.stderr, flush=True)
-    if install("-e", f"{HERE}[dev,integrations]"):
+    print("x.py: adding the tools to test with (about 350 MB).", file=sys.stderr, flush=True)
+    if install("-e", f"{HERE}[dev,integrations,cluster]"):
         print("x.py: without them their tests are skipped.", file=sys.stderr, flush=True)
     else:
         ADDED.touch()
@@ -176,13 +176,16 @@ def each(*commands: list[str], cwd: Path = HERE) -> int:
     return 0
 
 
-def wheel() -> int:
+def wheel(*args: str) -> int:
     """Build the wheel, install it without extras, and run what a newcomer runs first.
 
     Outside the checkout, so that nothing but the wheel can be imported.
     """
     import tempfile
 
+    if args:
+        print(f"x.py wheel: expected no arguments, got {' '.join(args)}.", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         python = new_environment(".venv-wheel")
         pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]

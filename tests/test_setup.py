@@ -146,7 +146,9 @@ def test_an_old_python_is_told_so_before_anything_happens(x, monkeypatch):
 @pytest.mark.parametrize("argv", [["tset"], []])
 def test_an_unknown_task_exits_with_2_and_names_the_tasks(x, capsys, argv):
     assert x.main(argv) == 2
-    assert "one of demo, test, check, bench, docs, run, got" in capsys.readouterr().err
+    assert (
+        "one of demo, test, check, bench, docs, wheel, floors, run, got" in capsys.readouterr().err
+    )
     assert x.made == []
 
 
@@ -183,14 +185,14 @@ def test_only_the_tests_need_the_tools_a_monitor_reports_to(x, capsys):
     x.main(["test"])
     x.main(["test"])
     added = [call for call in pip_calls(x) if "integrations" in call[-1]]
-    assert [call[-1] for call in added] == [f"{x.HERE}[dev,integrations]"]
+    assert [call[-1] for call in added] == [f"{x.HERE}[dev,integrations,cluster]"]
     assert "-c" in added[0]
-    assert "250 MB" in capsys.readouterr().err
+    assert "350 MB" in capsys.readouterr().err
 
 
 def test_without_those_tools_the_tests_run_all_the_same(x, capsys):
     x.set_up()
-    x.failing = (f"{x.HERE}[dev,integrations]",)
+    x.failing = (f"{x.HERE}[dev,integrations,cluster]",)
     assert x.main(["test"]) == 0
     assert x.calls[-1][:2] == ["-m", "pytest"]
     assert "tests are skipped" in capsys.readouterr().err
@@ -220,6 +222,44 @@ def test_benchmarks_are_found_by_their_file(x, capsys):
     assert x.main(["bench", "ntk", "--large"]) == 0
     assert x.calls[-1][-1] == "--large"
     assert x.main(["bench", "nkt"]) == 2
+
+
+def test_the_wheel_is_used_without_the_checkout(x, monkeypatch):
+    places = []
+
+    def call(command, **options):
+        x.calls.append(command[1:])
+        places.append(options["cwd"])
+        if "wheel" in command:
+            Path(command[command.index("--wheel-dir") + 1], "overparam-1.whl").touch()
+        return 0
+
+    x.set_up()
+    x.calls.clear()
+    monkeypatch.setattr("subprocess.call", call)
+    assert x.main(["wheel"]) == 0
+    installed = [call[-1] for call in x.calls if "install" in call]
+    assert installed[0] == "torch==2"
+    assert installed[1].endswith("overparam-1.whl")
+    ran = [call[2] for call in x.calls if call[:2] == ["-m", "overparam"]]
+    assert ran == ["--help", "diagnose", "fit", "study"]
+    assert all(place != x.HERE for place in places[1:])
+    assert x.main(["wheel", "more"]) == 2
+
+
+@pytest.mark.parametrize("step", ["nothing", "pip", "tests/linalg"])
+def test_floors_are_the_lowest_versions_and_a_failure_is_told(x, step):
+    (x.HERE / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["numpy>=1.26", "torch>=2.6"]\n'
+    )
+    x.set_up()
+    x.calls.clear()
+    x.failing = (step,)
+    assert x.main(["floors", "tests/linalg"]) == (step != "nothing")
+    assert {"numpy==1.26", "torch==2.6"} <= set(x.calls[0])
+    assert not any("-c" in call for call in pip_calls(x))
+    if step != "pip":
+        assert x.calls[-1] == ["-m", "pytest", "tests/linalg"]
 
 
 def test_the_script_runs_from_another_folder(tmp_path):
