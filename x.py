@@ -218,7 +218,7 @@ def floors(*args: str) -> int:
 
     project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
     lowest = [asked.replace(">=", "==") for asked in project["dependencies"]]
-    tools = ["pytest", "pytest-randomly", "pytest-timeout", "hypothesis"]
+    tools = ["pytest", "pytest-randomly", "pytest-timeout", "hypothesis", "pyyaml"]
     python = new_environment(".venv-floors")
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     return each(
