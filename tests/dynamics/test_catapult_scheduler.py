@@ -149,6 +149,115 @@ def test_a_loss_that_never_rises_is_tried_again_and_rounding_is_no_catapult():
     assert (schedule.phase, schedule.n_done) == ("finished", 1)
 
 
+def through(schedule, losses, steps):
+    """Give the losses one after another, then again; steps until the schedule has ended."""
+    for taken in range(steps):
+        if schedule.phase == "finished":
+            return taken
+        schedule.step(losses[taken % len(losses)])
+    raise AssertionError(f"not finished after {steps} steps: {schedule.state_dict()}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_network_that_interpolates_ends_the_schedule(dtype):
+    # At half its critical rate an orthogonal problem is solved long before the first event.
+    net = ntk_mlp([2, 16, 1], "identity", seed=0).to(dtype)
+    x, y = 2**0.5 * torch.eye(2, dtype=dtype), torch.tensor([[1.0], [0.0]], dtype=dtype)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    schedule = CatapultScheduler(
+        optimizer,
+        lambda: critical_learning_rate(net, x, y, mse, optimizer),
+        n_catapults=1,
+        warmup=60,
+        patience=60,
+        attempts=2,
+    )
+    taken = 0
+    while schedule.phase != "finished":
+        optimizer.zero_grad()
+        loss = mse(net(x), y)
+        loss.backward()
+        optimizer.step()
+        schedule.step(loss.item())
+        taken += 1
+        assert taken <= 60 + 2 * 60
+    # A processor that rounds otherwise may leave an error that grows; it has then done so.
+    assert schedule.n_done == 1 or schedule.reason.startswith("interpolates: ")
+
+
+@pytest.mark.parametrize(
+    ("losses", "ends", "reason"),
+    [
+        # One weight in single precision: 1.2e-7² of the first loss is rounding, 1e-12 is not.
+        ([1.0, 1e-15], 2 + 5, "interpolates: "),
+        ([1.0, 1e-12], 2 + 3 * 5, "interpolates: "),
+        ([0.0], 2 + 5, "interpolates: "),
+        ([1.0, 1.0], 2 + 3 * 5, "no rise in 3 attempts of 5 steps"),
+        # Above the level from the first step of every attempt on.
+        ([2.0**k for k in range(18)], 2 + 3 * 5, "no return in 3 attempts of 5 steps"),
+    ],
+)
+def test_every_schedule_ends_and_says_why(losses, ends, reason):
+    schedule = CatapultScheduler(
+        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1),
+        lambda: 1.0,
+        warmup=2,
+        patience=5,
+        attempts=3,
+    )
+    assert schedule.reason is None
+    schedule.step(losses[0])
+    assert 1 + through(schedule, losses[1:] or losses, 100) == ends
+    assert schedule.reason.startswith(reason)
+    # It goes on calmly, as after a catapult.
+    assert schedule.get_last_lr() == [0.5]
+
+
+def test_a_catapult_begins_the_count_of_attempts_again():
+    schedule = CatapultScheduler(sgd(), lambda: 1.0, warmup=0, cooldown=0, patience=2, attempts=2)
+    event = [1.0, 1.0, 1.0, 2.0, 0.5]
+    for loss in event * 3:
+        schedule.step(loss)
+    assert (schedule.n_done, schedule.phase) == (3, "cool down")
+    schedule.step(1.0)
+    assert through(schedule, [1.0], 10) == 4
+    assert (schedule.n_done, schedule.reason) == (3, "no rise in 2 attempts of 2 steps")
+
+
+def test_without_curvature_an_interpolating_model_ends_the_schedule_and_another_is_an_error():
+    rates = [1.0]
+    schedule = CatapultScheduler(sgd(), lambda: rates[-1], warmup=2)
+    schedule.step(1.0)
+    rates.append(math.inf)
+    schedule.step(1e-8)
+    assert schedule.phase == "finished"
+    assert schedule.reason.startswith("interpolates: ")
+    assert schedule.get_last_lr() == [0.5]
+    other = CatapultScheduler(sgd(), lambda: 1.0, warmup=2)
+    other.critical_lr = lambda: math.inf
+    other.step(1.0)
+    with pytest.raises(ValueError, match="inf means that no output depends"):
+        other.step(1.0)
+
+
+def test_a_state_from_before_there_was_a_bound_loads():
+    done = CatapultScheduler(sgd(), lambda: 1.0, n_catapults=1, warmup=0)
+    for loss in (1.0, 2.0, 0.5):
+        done.step(loss)
+    assert done.reason == "all catapults done"
+    for old, reason in (
+        (done, "all catapults done"),
+        (CatapultScheduler(sgd(), lambda: 1.0), None),
+    ):
+        state = old.state_dict()
+        for new in ("attempts", "failed", "reason"):
+            del state[new]
+        schedule = CatapultScheduler(sgd(), lambda: 1.0, attempts=7)
+        schedule.load_state_dict(state)
+        assert schedule.phase == old.phase
+        assert (schedule.reason, schedule.attempts, schedule.failed) == (reason, 7, 0)
+
+
 def sgd(**options):
     return torch.optim.SGD([torch.zeros(1, requires_grad=True)], **({"lr": 0.1} | options))
 
@@ -177,6 +286,7 @@ def sgd(**options):
         ({"cooldown": -1}, "cooldown", ValueError),
         ({"peak": 1.0}, "peak", ValueError),
         ({"patience": 0}, "patience", ValueError),
+        ({"attempts": 0}, "attempts", ValueError),
     ],
 )
 def test_bad_arguments(change, where, error):

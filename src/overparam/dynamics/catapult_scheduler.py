@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -14,6 +15,9 @@ from overparam.optim.stability import has_stability_limit
 _ROUNDING = 1e-6
 
 Phase = Literal["warm up", "catapult", "cool down", "finished"]
+
+_ALL_DONE = "all catapults done"
+_INTERPOLATES = "interpolates: the error is at rounding, nothing can grow"
 
 
 class CatapultScheduler(LRScheduler):
@@ -30,7 +34,13 @@ class CatapultScheduler(LRScheduler):
 
     Call ``step(loss)`` once per optimizer step, after it, with the loss on **all** of the data or
     on a fixed part of it: the loss of a changing mini-batch rises and falls by itself. If the
-    loss has not risen within `patience` steps, lr* is measured again and the rate raised to it.
+    loss has not risen and come back within `patience` steps, lr* is measured again and the rate
+    raised to it, at the loss as it is then.
+
+    The schedule always ends: after all catapults; after the first attempt in which the loss
+    stayed at rounding, since of a model that interpolates no error is left that could grow; or
+    after that many fruitless `attempts` in a row. `reason` says which. It takes at most
+    warmup + n_catapults · (attempts · patience + cooldown) steps.
 
     Args:
         optimizer: Of a kind whose critical rate is known: see `has_stability_limit`. With
@@ -45,9 +55,13 @@ class CatapultScheduler(LRScheduler):
         cooldown: Steps after each.
         peak: Factor over L₀ that the loss must have passed for a rise to count.
         patience: Steps to wait for a rise, and for its end.
+        attempts: How often in a row the rate is raised without a catapult before the schedule
+            ends.
 
     Attributes:
         phase: "warm up", "catapult", "cool down" or "finished".
+        reason: Why it is finished, and None before: "all catapults done", "interpolates: …",
+            "no rise in … attempts" or "no return in … attempts".
         n_done: Catapults that are over.
         peaks: Largest loss over L₀ of each.
 
@@ -58,10 +72,12 @@ class CatapultScheduler(LRScheduler):
         NumericalError: From `step`: if the loss is not finite, or 10⁶ times the first.
 
     Cost:
-        Two calls of `critical_lr` per catapult and one at the start; nothing else.
+        Two calls of `critical_lr` per catapult and one at the start, one more for each fruitless
+        attempt; nothing else.
 
     Example:
-        One weight on one input is linear, and never comes back by itself; two weights do:
+        One weight on one input is linear, and never comes back by itself; two weights do. Slow
+        and short rests leave an error that can grow:
 
         >>> import torch
         >>> from overparam.optim import critical_learning_rate
@@ -72,7 +88,12 @@ class CatapultScheduler(LRScheduler):
         >>> x, y, loss = torch.eye(2), torch.tensor([[1.0], [0.0]]), torch.nn.functional.mse_loss
         >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> schedule = CatapultScheduler(
-        ...     sgd, lambda: critical_learning_rate(model, x, y, loss, sgd), n_catapults=2
+        ...     sgd,
+        ...     lambda: critical_learning_rate(model, x, y, loss, sgd),
+        ...     n_catapults=2,
+        ...     rest=0.1,
+        ...     warmup=5,
+        ...     cooldown=5,
         ... )
         >>> while schedule.phase != "finished":
         ...     sgd.zero_grad()
@@ -80,8 +101,8 @@ class CatapultScheduler(LRScheduler):
         ...     value.backward()
         ...     sgd.step()
         ...     schedule.step(value.item())
-        >>> schedule.n_done
-        2
+        >>> schedule.n_done, schedule.reason
+        (2, 'all catapults done')
 
     References:
         Zhu, Liu, Radhakrishnan, Belkin (2023), arXiv:2306.04815: several catapults, and what
@@ -101,6 +122,7 @@ class CatapultScheduler(LRScheduler):
         cooldown: int = 20,
         peak: float = 1.5,
         patience: int = 500,
+        attempts: int = 10,
     ) -> None:
         where = "CatapultScheduler"
         expect(
@@ -132,6 +154,7 @@ class CatapultScheduler(LRScheduler):
         expect(cooldown >= 0, f"{where}(cooldown=...)", "a number of steps ≥ 0", cooldown)
         expect(peak > 1, f"{where}(peak=...)", "a factor above 1", peak)
         expect(patience >= 1, f"{where}(patience=...)", "at least one step", patience)
+        expect(attempts >= 1, f"{where}(attempts=...)", "at least one", attempts)
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         expect(
             all(math.isfinite(rate) and rate >= 0 for rate in rates) and max(rates) > 0,
@@ -144,8 +167,10 @@ class CatapultScheduler(LRScheduler):
         self.optimizer, self.critical_lr = optimizer, critical_lr
         self.n_catapults, self.mult, self.rest = n_catapults, mult, rest
         self.warmup, self.cooldown, self.peak, self.patience = warmup, cooldown, peak, patience
+        self.attempts, self.failed = attempts, 0
         self.proportions = [rate / max(rates) for rate in rates]
         self.phase: Phase = "warm up"
+        self.reason: str | None = None
         self.n_done, self.peaks = 0, list[float]()
         self.last_epoch = self.waited = 0
         self.first = self.level = self.highest = math.nan
@@ -159,14 +184,14 @@ class CatapultScheduler(LRScheduler):
         """
         value = float(loss)
         expect(
-            math.isfinite(value) and not value > 1e6 * self.first,
+            math.isfinite(value) and not value > 1e6 * (self.first or math.inf),
             "CatapultScheduler.step(loss=...)",
             "a finite loss, below 10⁶ times the first",
             value,
             hint="the run diverged: start again with a smaller mult.",
             error=NumericalError,
         )
-        if math.isnan(self.first):
+        if not self.first > 0:
             self.first = value
         self.last_epoch += 1
         self.waited += 1
@@ -177,21 +202,58 @@ class CatapultScheduler(LRScheduler):
 
     def _raise(self, value: float) -> None:
         """Begin an event at the present loss."""
+        lr = self.mult * self._critical(value)
+        if math.isinf(lr):
+            self._finish(_INTERPOLATES, value)
+            return
         self.highest, self.level = value, max(value, _ROUNDING * self.first)
-        self._enter("catapult", self.mult * self._critical())
+        self._enter("catapult", lr)
 
     def _follow(self, value: float) -> None:
         """A step of an event: is it over, or has it not begun?"""
         self.highest = max(self.highest, value)
         risen = self.highest > self.peak * self.level
         if risen and value < self.level:
-            self.n_done += 1
+            self.n_done, self.failed = self.n_done + 1, 0
             self.peaks.append(self.highest / self.level)
-            phase = "finished" if self.n_done == self.n_catapults else "cool down"
-            self._enter(phase, min(max(self._last_lr), self.rest * self._critical()))
+            if self.n_done == self.n_catapults:
+                self._finish(_ALL_DONE, value)
+            else:
+                self._enter("cool down", self._calm(value))
         elif self.waited >= self.patience:
-            # Too mild to be seen, or stuck above the level: from here, at today's critical rate.
-            self._raise(value)
+            self.failed += 1
+            times = f"{self.attempts} attempt{'s' * (self.attempts > 1)} of {self.patience} steps"
+            if self.highest <= self._rounding() * self.first:
+                self._finish(_INTERPOLATES, value)
+            elif self.failed < self.attempts:
+                # Too mild to be seen, or stuck above the level: from here, at today's rate.
+                self._raise(value)
+            elif self.highest <= _ROUNDING * self.first:
+                self._finish(_INTERPOLATES, value)
+            elif risen:
+                self._finish(f"no return in {times}", value)
+            else:
+                self._finish(f"no rise in {times}", value)
+
+    def _finish(self, reason: str, value: float) -> None:
+        self.reason = reason
+        self._enter("finished", self._calm(value))
+
+    def _calm(self, value: float) -> float:
+        """The rate after an event."""
+        return min(max(self._last_lr), self.rest * self._critical(value))
+
+    def _rounding(self) -> float:
+        """Part of the first loss at which an error is rounding, and cannot grow.
+
+        Near the critical rate 2 / |φ|² a step on an error e moves a weight by about
+        2 e / (|φ| √p), for p of them and the features φ; half the last digit of a weight is
+        ε |w| / (2 √p), with |w| |φ| up to √p |f| in a wide network. The step is lost where
+        e < ε √p |f| / 4; its square, without the factor, is the part of the loss.
+        """
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        eps = max(torch.finfo(weight.dtype).eps for weight in weights)
+        return min(_ROUNDING, sum(weight.numel() for weight in weights) * eps**2)
 
     def _pause(self) -> int:
         return self.warmup if self.phase == "warm up" else self.cooldown
@@ -200,11 +262,12 @@ class CatapultScheduler(LRScheduler):
         self.phase, self.waited = phase, 0
         self._set(lr)
 
-    def _critical(self) -> float:
-        """The critical rate now, checked."""
+    def _critical(self, loss: float = math.nan) -> float:
+        """The critical rate now, checked; without curvature at a loss that is rounding, inf."""
         value = float(self.critical_lr())
+        interpolates = value == math.inf and loss <= _ROUNDING * self.first
         expect(
-            math.isfinite(value) and value > 0,
+            interpolates or (math.isfinite(value) and value > 0),
             "CatapultScheduler(critical_lr=...)",
             "a function that gives a positive number",
             value,
@@ -237,5 +300,8 @@ class CatapultScheduler(LRScheduler):
             len(state_dict["proportions"]),
         )
         self.__dict__.update(state_dict)
+        if self.phase == "finished" and "reason" not in state_dict:
+            # Written before a schedule could end otherwise.
+            self.reason = _ALL_DONE
         self.peaks = list(state_dict["peaks"])
         self._set(max(state_dict["_last_lr"]))
