@@ -47,6 +47,12 @@ def test_the_time_limit_ends_it() -> None:
     assert 0 < len(trace.steps) < 10
 
 
+@pytest.mark.parametrize("size", [0, 5])
+def test_batches_that_no_epoch_holds_are_refused_and_not_waited_for(size) -> None:
+    with pytest.raises(ValueError, match=r"`Task\(batch_size=...\)` expected a size from 1 to 4"):
+        next(batches(4, size, torch.Generator()))
+
+
 def test_nothing_of_the_task_moves_and_seeds_repeat() -> None:
     examples = as_examples("digits")
     task = build_task(None, examples, None, None, 32)

@@ -17,6 +17,12 @@ class Clock:
         return self.now
 
 
+@pytest.mark.parametrize("change", [{"share": 0.0}, {"share": -1.0}, {"every": 0}])
+def test_a_measurement_that_would_be_due_for_ever_is_refused(change):
+    with pytest.raises(ValueError, match=rf"`OverheadBudget.add\({next(iter(change))}=\.\.\.\)`"):
+        OverheadBudget(0.05).add("norms", cost=1.0, **change)
+
+
 def run(budget: OverheadBudget, clock: Clock, costs: dict[str, float], steps: int, step=1.0):
     """Which measurement ran when, if a step takes `step` and measurements their costs."""
     ran: dict[str, list[int]] = {name: [] for name in costs}

@@ -221,6 +221,16 @@ def test_a_probe_that_overflows_from_the_start_is_switched_off():
         full_batch(model, x, y, optimizer, monitor, 1)
 
 
+@pytest.mark.parametrize(("name", "value"), [("every", 0), ("share", 0.0)])
+def test_a_probe_that_would_be_due_for_ever_is_refused(name, value):
+    probe = Norms()
+    setattr(probe, name, value)
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=rf"`Monitor\(probes=...\), 'norms'` .*{name}={value}"):
+        Monitor(model, MSE, optimizer, probes=[probe], max_overhead=math.inf)
+
+
 def test_an_interrupt_is_not_swallowed():
     class Interrupted(Probe):
         name = "interrupted"

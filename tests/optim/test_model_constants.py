@@ -162,6 +162,27 @@ def test_no_batches(call):
         call(model, [], nn.CrossEntropyLoss())
 
 
+class Once:
+    """Batches that are gone after the first looks, and say nothing of it."""
+
+    def __init__(self, batches, looks: int) -> None:
+        self.batches, self.looks = batches, looks
+
+    def __iter__(self):
+        self.looks -= 1
+        return iter(self.batches if self.looks >= 0 else [])
+
+
+def test_batches_that_are_used_up_are_refused_and_not_waited_for():
+    model, x, y = classifier()
+    batches = [(x[:4], y[:4])]
+    with pytest.raises(ValueError, match="can be gone through again, got a generator"):
+        probed_hyperparameters(model, (b for b in batches), nn.CrossEntropyLoss())
+    with pytest.raises(ValueError, match="can be gone through again, got none the second time"):
+        # One look for the size, one for the constants, one for training.
+        probed_hyperparameters(model, Once(batches, 3), nn.CrossEntropyLoss(), steps=20)
+
+
 def test_bad_data_names_the_call():
     model, x, y = classifier()
     with pytest.raises(ValueError, match=r"`model_constants\(x=...\)` expected finite"):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from overparam._errors import NumericalError
+from overparam._errors import NumericalError, expect
 from overparam._model import call, n_examples, take, undisturbed
 from overparam._types import Inputs
 from overparam.diagnosis.task import Task
@@ -74,6 +74,7 @@ def margin_for(optimizer: Optimizer) -> float:
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Indices of batches of one size, epoch after epoch, each epoch in a new order."""
+    expect(1 <= size <= n, "Task(batch_size=...)", f"a size from 1 to {n}, the examples", size)
     while True:
         order = torch.randperm(n, generator=generator)
         for start in range(0, n - size + 1, size):

@@ -120,6 +120,8 @@ class OverheadBudget:
 
     def add(self, name: str, *, cost: float, share: float = 1.0, every: int = 1) -> None:
         """Make known a repeated measurement, its expected cost in seconds, share, and period."""
+        expect(share > 0, "OverheadBudget.add(share=...)", "a part > 0 of the budget", share)
+        expect(every >= 1, "OverheadBudget.add(every=...)", "a number of steps ≥ 1", every)
         turn = max((job.turn for job in self._jobs.values()), default=0.0)
         self._jobs[name] = _Job(share, every, cost, turn=turn)
         self._next = None

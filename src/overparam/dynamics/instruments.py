@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from overparam._errors import NumericalError
+from overparam._errors import NumericalError, expect
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import Probe, Scene
 from overparam.dynamics.subject import Batch, Subject
@@ -26,6 +26,11 @@ class Instruments:
     def __init__(self, probes: Sequence[Probe], subject: Subject, budget: OverheadBudget) -> None:
         self.subject, self.budget = subject, budget
         self.probes = {probe.name: probe for probe in probes}
+        for probe in self.probes.values():
+            # A probe that were due again at once would be measured for ever.
+            where = f"Monitor(probes=...), {probe.name!r}"
+            expect(probe.every >= 1, where, "every ≥ 1 steps", f"every={probe.every}")
+            expect(probe.share > 0, where, "a share > 0 of the budget", f"share={probe.share}")
         self.enlisted = False
         self._finite: set[str] = set()  # probes that have given numbers
         if subject.sharded and self.probes:

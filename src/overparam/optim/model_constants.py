@@ -277,11 +277,18 @@ def probed_hyperparameters(
     Cost:
         The run, and four times `loader_constants`.
     """
+    where = "probed_hyperparameters(batches=...)"
+    expect(
+        not isinstance(batches, Iterator),
+        where,
+        "batches that can be gone through again",
+        f"a {type(batches).__name__}, which is used up by the first look",
+        hint="give a list or a DataLoader.",
+    )
     trial = copy.deepcopy(model)
     with _own_random_numbers(model):
         if batch_size is None:
             first = next(iter(batches), None)
-            where = "probed_hyperparameters(batches=...)"
             expect(first is not None, where, "at least one batch of examples", "none")
             batch_size = n_examples(first[0]) if first else 0
         found = loader_constants(trial, batches, loss, share=share)
@@ -311,5 +318,16 @@ def _own_random_numbers(model: nn.Module) -> AbstractContextManager[None]:
 
 
 def _repeated(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:
-    while True:
-        yield from batches
+    found = True
+    while found:
+        found = False
+        for batch in batches:
+            found = True
+            yield batch
+    expect(
+        False,
+        "probed_hyperparameters(batches=...)",
+        "batches that can be gone through again",
+        f"none the second time, of {type(batches).__name__}",
+        hint="give a list or a DataLoader.",
+    )
