@@ -1,5 +1,6 @@
 """Ridge solvers against dense algebra, EigenPro against the solution it approaches."""
 
+import re
 import warnings
 
 import numpy as np
@@ -80,11 +81,32 @@ def test_a_ridge_too_small_for_single_precision_is_solved_in_double(problem):
     """Smooth kernel, no ridge to speak of: single precision alone cannot even factorise."""
     x, y = problem
     kernel = Gaussian(8.0)
-    single = fit_ridge(kernel, x.float(), y.float(), ridge=1e-9, solver="cholesky")
-    matrix = kernel.matrix(x.float().double())
-    residual = (matrix @ single.double() + 1e-9 * single.double() - y.float()).norm() / y.norm()
-    assert torch.isfinite(single).all()
-    assert residual < 0.3  # rounding the coefficients alone leaves that much
+    with pytest.warns(RuntimeWarning, match=r"miss .* of the targets: torch.float32") as caught:
+        single = fit_ridge(kernel, x.float(), y.float(), ridge=1e-9, solver="cholesky").double()
+    points, targets = x.float().double(), y.float().double()
+    double = fit_ridge(kernel, points, targets, ridge=1e-9, solver="cholesky")
+    matrix = kernel.matrix(points) + 1e-9 * torch.eye(len(x), dtype=torch.float64)
+    # Two solutions in double precision differ by n eps κ, about 0.005; one in single precision,
+    # with κ = 1.4e11, by more than themselves.
+    largest = float(torch.linalg.eigvalsh(matrix)[-1])
+    accuracy = len(x) * torch.finfo(torch.float64).eps * largest / 1e-9
+    assert accuracy < 0.01
+    assert (single - double).norm() < (accuracy + 2**-24) * double.norm()
+    # They are 1e7 large and cancel: half a last digit of each is several times the targets.
+    residual = (matrix @ single - targets).norm()
+    left = 2**-24 * (matrix.abs() @ single.abs()).norm()
+    assert residual < 1.01 * left
+    said = float(re.search("miss (.*) of", str(caught[0].message)).group(1))
+    assert said == pytest.approx(float(residual / targets.norm()), rel=0.06)  # two digits
+
+
+def test_double_precision_keeps_what_single_loses(problem):
+    x, y = problem
+    dual = fit_ridge(Gaussian(8.0), x, y, ridge=1e-9)
+    matrix = Gaussian(8.0).matrix(x)
+    residual = (matrix @ dual + 1e-9 * dual - y).norm() / y.norm()
+    # Backward stable: n eps ‖K‖ ‖α‖, with α up to 1e8 times the targets.
+    assert residual < len(x) * 2**-52 * matrix.norm() * dual.norm() / y.norm()
 
 
 def test_without_a_ridge_duplicates_warn_and_get_the_least_norm(problem):

@@ -37,7 +37,9 @@ def fit_ridge(
 
     λ is *not* multiplied by n, and there is no intercept: centre the targets. The solve runs in
     the dtype of `x`; if its residual shows that single precision cannot resolve so small a
-    ridge, the system is formed and solved again in double precision.
+    ridge, the system is formed and solved again in double precision. The coefficients of so small
+    a ridge are large and cancel, so that rounding them to the dtype of `x` can still lose the
+    fit: a warning says how much of it.
 
     Args:
         kernel: k.
@@ -96,6 +98,15 @@ def fit_ridge(
         matrix = kernel.matrix(x.double(), None, double)
         matrix.diagonal().add_(shift.double())
         dual, residual = _solve(matrix, targets.double(), solver)
+        lost = matrix @ (dual.to(x.dtype).double() - dual)
+        residual += float(lost.norm()) / (float(targets.norm()) or 1.0)
+    if GIVEN_UP <= residual < math.inf:
+        warnings.warn(
+            f"the coefficients miss {residual:.2g} of the targets: {x.dtype} does not resolve "
+            f"the ridge {ridge:.1e}. Raise it, or give x and targets in double precision.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     expect(
         bool(torch.isfinite(dual).all()),
         "fit_ridge(x=..., targets=...)",
