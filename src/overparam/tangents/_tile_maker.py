@@ -13,7 +13,7 @@ from overparam._model import n_examples
 from overparam._types import Inputs
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
-from overparam.tangents._gram_file import Tile
+from overparam.tangents._grid import Tile
 from overparam.tangents._plan import Plan, make_plan
 from overparam.tangents._session import opened
 from overparam.tangents.empirical import expect_finite, pass_size

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,8 @@ from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
-from overparam.tangents._gram_file import GramFile, Tile, stored_identity
+from overparam.tangents._gram_file import GramFile, stored_tile
+from overparam.tangents._grid import Grid, Tile
 from overparam.tangents._session import checked, detached
 from overparam.tangents._tile_maker import TileMaker
 
@@ -53,8 +53,13 @@ def empirical_ntk_to_file(
     journal beside the file says so; the same call after an interruption, a power failure
     included, goes on after the last finished tile and ends in the same bits (on one machine,
     with one number of threads). Until the last tile is in, the matrix is ``PATH.part``, so
-    that a file at `path` is always whole; ``PATH.journal`` stays, and calling again returns at
-    once. A call with another model, other data or other settings is refused.
+    that a file at `path` is always whole; ``PATH.journal`` stays, and calling again computes
+    nothing. A call with another model, other data or other settings is refused.
+
+    The journal holds a digest of every tile, and what was finished before is compared with it
+    before it is believed. Tiles that ``PATH.part`` lost are computed again. A file at `path`
+    that is not, to the bit, what was written is refused and left alone; so is one that an
+    earlier version finished, whose journal has no digests.
 
     Tiles are spread by joblib: within ``joblib.parallel_config(backend=...)`` by whatever back
     end, over several machines too. Only this process writes to the file.
@@ -79,7 +84,7 @@ def empirical_ntk_to_file(
 
     Raises:
         ValueError: As `empirical_ntk`; if an argument is out of range; if the file is of
-            another model, other data or other settings.
+            another model, other data or other settings, or is no longer what was written.
         TypeError: If `x1` holds no tensors or `model` returns none.
         MemoryError: If the factors and one tile do not fit.
         OSError: If the disk has no room, or another process writes to the file.
@@ -88,7 +93,8 @@ def empirical_ntk_to_file(
     Cost:
         That of `empirical_ntk`, and for every tile that does not find its examples' factors
         among those held, differentiating these again. Memory is `memory` and one tile for each
-        job, whatever n1 and n2 are; the disk holds the result alone.
+        job, whatever n1 and n2 are; the disk holds the result alone. A call that finds tiles
+        finished reads these once and hashes them, about a second for each gigabyte.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -116,10 +122,9 @@ def empirical_ntk_to_file(
     other = x1 if x2 is None else x2
     n1, n2 = n_examples(x1), n_examples(other)
 
-    stored = stored_identity(target)
     larger = x1 if n1 >= n2 else other
     probe = take(larger, sorted({0, n_examples(larger) // 2, n_examples(larger) - 1}))
-    maker = TileMaker(model, probe, list(chosen), kind, tile or int(stored.get("tile", 0)), memory)
+    maker = TileMaker(model, probe, list(chosen), kind, tile or stored_tile(target), memory)
     plan = maker.prepare()
     block = plan.outputs if kind == "blocks" else 1
     device = next(iter(chosen.values())).device
@@ -135,33 +140,18 @@ def empirical_ntk_to_file(
     }
     shape = (n1, n2, *((block, block) if kind == "blocks" else ()))
     dtype = torch.empty(0, dtype=plan.dtype).numpy().dtype
-    with GramFile(target, identity, shape, dtype, f"{name}(path=...)") as file:
+    grid = Grid(chunks(n1, maker.tile), chunks(n2, maker.tile), symmetric=x2 is None)
+    with GramFile(
+        target, identity, grid, shape, dtype, f"{name}(path=...)", progress=progress
+    ) as file:
         if not file.complete:
-            grid = _Grid(chunks(n1, maker.tile), chunks(n2, maker.tile), symmetric=x2 is None)
-            _fill(file, grid, maker, x1, other, jobs, progress)
+            _fill(file, maker, x1, other, jobs, progress)
             file.finish()
     return cast(np.memmap, np.load(target, mmap_mode="r"))
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Which examples each tile pairs."""
-
-    rows: list[slice]
-    columns: list[slice]
-    symmetric: bool
-
-    def tiles(self) -> Iterator[Tile]:
-        """Every tile to compute, back and forth, so that a row begins where the last one ended."""
-        for i in range(len(self.rows)):
-            columns = range(i if self.symmetric else 0, len(self.columns))
-            for j in columns if i % 2 == 0 else reversed(columns):
-                yield i, j
-
-
 def _fill(
     file: GramFile,
-    grid: _Grid,
     maker: TileMaker,
     x1: Inputs,
     x2: Inputs,
@@ -169,6 +159,7 @@ def _fill(
     progress: bool,
 ) -> None:
     """Compute and write every tile that the file lacks."""
+    grid = file.grid
     every = list(grid.tiles())
     waiting = [tile for tile in every if tile not in file.finished]
     if not waiting:
@@ -188,13 +179,8 @@ def _fill(
         disable=None if progress else True,
     ) as bar:  # fmt: skip
         for answer in cast(Iterator[list[tuple[Tile, np.ndarray]]], answers):
-            for (i, j), numbers in answer:
-                rows, columns = grid.rows[i], grid.columns[j]
-                parts = [((rows, columns), numbers)]
-                if grid.symmetric and i != j:
-                    axes = (1, 0, 3, 2)[: numbers.ndim]
-                    parts.append(((columns, rows), numbers.transpose(axes)))
-                file.write((i, j), parts)
+            for tile, numbers in answer:
+                file.write(tile, numbers)
                 bar.update()
 
 
