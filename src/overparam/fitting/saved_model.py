@@ -1,6 +1,5 @@
 """A fitted feature machine as numbers and JSON, which load without running anything."""
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,23 +9,19 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from overparam._errors import expect, unknown
-from overparam._json import to_json
+from overparam._errors import NumericalError, expect, unknown
+from overparam.fitting.model_files import (
+    expect_model_folder,
+    expect_sound,
+    read_model,
+    write_model,
+)
+from overparam.fitting.model_parts import KERNELS, problem
 from overparam.kernels.codes import ClassCodes
 from overparam.kernels.encoding import Encoding, as_numbers
 from overparam.kernels.feature_matrix import KernelPredictor
-from overparam.kernels.functions import DotExponential, Gaussian, Kernel, Laplace, Quadratic
-from overparam.kernels.lpq import Lpq
 from overparam.kernels.rfm import RFMClassifier
-
-FORMAT = 1
-NUMBERS, WORDS = "model.safetensors", "model.json"
-_KERNELS: dict[str, type[Kernel]] = {
-    kind.__name__: kind for kind in (DotExponential, Gaussian, Laplace, Lpq, Quadratic)
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +59,13 @@ class SavedModel:
             ValueError: If a column is missing, or holds words where numbers belong.
         """
         where = "SavedModel.predict(frame=...)"
+        expect(
+            isinstance(frame, pd.DataFrame),
+            where,
+            "a pandas.DataFrame",
+            type(frame).__name__,
+            error=TypeError,
+        )
         frame = frame.rename(columns=str)
         absent = [name for name in self.columns if name not in frame]
         expect(
@@ -72,6 +74,8 @@ class SavedModel:
             f"the columns {', '.join(self.columns)}",
             f"a table without {', '.join(absent)}",
         )
+        twice = sorted({*frame.columns[frame.columns.duplicated()]} & {*self.columns})
+        expect(not twice, where, "each column once", f"{', '.join(twice)} more than once")
         expect(len(frame) > 0, where, "at least one row", "none")
         chosen = {
             name: frame[name].astype(object) if i in self.encoding.levels
@@ -92,6 +96,12 @@ class SavedModel:
             f"finite numbers or empty fields in {column.name!r}",
             f"{odd[0]!r}" if odd else "an infinite one",
         )
+        expect(
+            np.isfinite(median) or not np.isnan(values).any(),
+            where,
+            f"a number in every row of {column.name!r}, of which the model knows no median",
+            "an empty field",
+        )
         return np.where(np.isnan(values), median, values)
 
     def outputs(self, coordinates: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n outputs"]:
@@ -111,8 +121,9 @@ class SavedModel:
 
         Raises:
             ValueError: As `coordinates`.
+            NumericalError: If a prediction is not finite.
         """
-        outputs = self.outputs(self.coordinates(frame))
+        outputs = self._outputs(frame)
         if self.codes is None:
             return outputs[:, 0]
         return np.array(self.class_names, dtype=object)[outputs.argmax(1)]
@@ -130,10 +141,25 @@ class SavedModel:
             f"a regression of {self.target!r}",
             hint="use predict.",
         )
-        return self.outputs(self.coordinates(frame))
+        return self._outputs(frame)
+
+    def _outputs(self, frame: pd.DataFrame) -> Float[np.ndarray, "n outputs"]:
+        """`outputs` of rows; none of them is NaN or infinite."""
+        outputs = self.outputs(self.coordinates(frame))
+        odd = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
+        expect(
+            len(odd) == 0,
+            "SavedModel.predict(frame=...)",
+            "rows whose prediction is finite",
+            f"{len(odd)} of {len(outputs)} whose is not, the first of them row {odd[:1]}",
+            error=NumericalError,
+        )
+        return outputs
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `model.safetensors` and `model.json` into a folder, made if need be.
+        """Write numbers and words (`model.json`) into a folder, made if need be.
+
+        A model that was there stays, whole, until the new one is on the disk.
 
         Returns:
             The folder.
@@ -141,19 +167,12 @@ class SavedModel:
         Raises:
             ValueError: If the kernel is a user's own function, which JSON cannot hold, or the
                 folder holds other files than a model's.
+            OSError: If the folder cannot be written; a model that was there is as it was.
         """
-        folder = Path(folder)
+        folder, where = Path(folder), "SavedModel.save(...)"
         kernel = type(self.predictor.kernel).__name__
-        if kernel not in _KERNELS:
-            unknown("SavedModel.save(...)", "a kernel that can be saved", kernel, _KERNELS)
-        expect(
-            not folder.exists() or (folder.is_dir() and _others(folder) == []),
-            f"SavedModel.save({os.fspath(folder)!r})",
-            "a folder that is new, empty or a model's",
-            "a file" if folder.is_file() else f"one that holds {', '.join(_others(folder)[:3])}"
-            if folder.exists() else "",
-        )  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
+        if kernel not in KERNELS:
+            unknown(where, "a kernel that can be saved", kernel, KERNELS)
         encoding, codes = self.encoding, self.codes
         arrays = {
             "centres": self.predictor.centres.cpu().numpy(),
@@ -169,62 +188,58 @@ class SavedModel:
         if codes is not None:
             arrays |= {"basis": codes.basis, "priors": codes.priors}
         words = {
-            "format": FORMAT,
             "target": self.target,
             "task": self.task,
-            "columns": self.columns,
-            "class_names": self.class_names,
+            "columns": list(self.columns),
+            "class_names": list(self.class_names),
             "levels": {str(place): _plain(found) for place, found in encoding.levels.items()},
             "kernel": kernel,
-            "kernel_settings": asdict(self.predictor.kernel),  # pyright: ignore
+            "kernel_settings": _settings(self.predictor.kernel),
         }
-        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / NUMBERS)
-        (folder / WORDS).write_text(to_json(words), encoding="utf-8")
+        wrong = problem(words, arrays)
+        expect(not wrong, where, "a model that can be loaded again", f"one with {wrong}")
+        expect_model_folder(folder, where)
+        write_model(folder, words, arrays)
         return folder
 
 
 def load_model(folder: str | os.PathLike[str]) -> SavedModel:
     """The model that `SavedModel.save` wrote; numbers and JSON are read, nothing is executed.
 
+    What was written is told by digests, and names, shapes and values are checked against each
+    other. A model of the first format, which has no digests, is checked by the latter alone.
+
     Raises:
         FileNotFoundError: If there is no such model.
-        ValueError: If its files are damaged or from a later version.
+        ValueError: If its files are damaged, not of one model, or from a later version.
+        OSError: If they cannot be read.
     """
-    folder = Path(folder)
     where = f"load_model({os.fspath(folder)!r})"
-    for name in (NUMBERS, WORDS):
-        expect(
-            (folder / name).is_file(),
-            where,
-            f"a folder with {NUMBERS} and {WORDS}",
-            f"one without {name}" if folder.is_dir() else "none",
-            error=FileNotFoundError,
-        )
-    try:
-        words = json.loads((folder / WORDS).read_text(encoding="utf-8"))
-        arrays = load_file(folder / NUMBERS)
-        expect(words["format"] == FORMAT, where, f"format {FORMAT}", words["format"])
-        levels = {int(place): _levels(found) for place, found in words["levels"].items()}
-        encoding = _encoding(words["columns"], levels, arrays["mean"], arrays["scale"])
-        classes = tuple(words["class_names"])
-        codes = ClassCodes(arrays["basis"], arrays["priors"]) if classes else None
-        kernel = _KERNELS[words["kernel"]](**words["kernel_settings"])
-        matrix = arrays.get("feature_matrix")
-        predictor = KernelPredictor(
-            kernel,
-            torch.from_numpy(arrays["centres"]),
-            torch.from_numpy(arrays["dual"]),
-            None if matrix is None else torch.from_numpy(matrix),
-        )
-        return SavedModel(
-            words["target"], words["task"], tuple(words["columns"]), classes, arrays["medians"],
-            encoding, predictor, arrays["output_centre"], arrays["output_scale"], codes,
-        )  # fmt: skip
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeError, SafetensorError) as problem:
-        raise ValueError(
-            f"`{where}` expected a model as `overparam fit --model` writes it, got files that are "
-            f"damaged ({type(problem).__name__}: {problem})."
-        ) from None
+    words, arrays = read_model(Path(folder), where)
+    wrong = problem(words, arrays)
+    expect_sound(not wrong, where, wrong)
+    levels = {int(place): _levels(found) for place, found in words["levels"].items()}
+    encoding = _encoding(words["columns"], levels, arrays["mean"], arrays["scale"])
+    classes = tuple(words["class_names"])
+    matrix = arrays.get("feature_matrix")
+    predictor = KernelPredictor(
+        KERNELS[words["kernel"]](**words["kernel_settings"]),
+        torch.from_numpy(arrays["centres"]),
+        torch.from_numpy(arrays["dual"]),
+        None if matrix is None else torch.from_numpy(matrix),
+    )
+    return SavedModel(
+        target=words["target"],
+        task=words["task"],
+        columns=tuple(words["columns"]),
+        class_names=classes,
+        medians=arrays["medians"],
+        encoding=encoding,
+        predictor=predictor,
+        centre=arrays["output_centre"],
+        scale=arrays["output_scale"],
+        codes=ClassCodes(arrays["basis"], arrays["priors"]) if classes else None,
+    )
 
 
 def from_estimator(
@@ -280,7 +295,14 @@ def _encoding(
 
 def _plain(levels: np.ndarray) -> list[Any]:
     """Levels as JSON knows them; a missing one is null."""
-    return [None if pd.isna(level) else level for level in levels]
+    plain = [level.item() if isinstance(level, np.generic) else level for level in levels]
+    return [None if pd.isna(level) else level for level in plain]
+
+
+def _settings(kernel: Any) -> dict[str, Any]:
+    """Settings of a kernel as JSON knows them."""
+    found = asdict(kernel).items()
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in found}
 
 
 def _levels(found: list[Any]) -> np.ndarray:
@@ -288,10 +310,3 @@ def _levels(found: list[Any]) -> np.ndarray:
     levels = np.empty(len(found), dtype=object)
     levels[:] = [np.nan if level is None else level for level in found]
     return levels
-
-
-def _others(folder: Path) -> list[str]:
-    """Names in a folder that are not a model's files."""
-    if not folder.is_dir():
-        return []
-    return sorted(file.name for file in folder.iterdir() if file.name not in (NUMBERS, WORDS))

@@ -1,0 +1,162 @@
+"""What a saved model's words and numbers have to be, to make a model together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from overparam.kernels.functions import DotExponential, Gaussian, Kernel, Laplace, Quadratic
+from overparam.kernels.lpq import Lpq
+
+KERNELS: dict[str, type[Kernel]] = {
+    kind.__name__: kind for kind in (DotExponential, Gaussian, Laplace, Lpq, Quadratic)
+}
+KEYS = frozenset(
+    ("target", "task", "columns", "class_names", "levels", "kernel", "kernel_settings")
+)
+_ALWAYS = frozenset(
+    ("centres", "dual", "medians", "mean", "scale", "output_centre", "output_scale")
+)
+_CODES = frozenset(("basis", "priors"))
+_OF_KERNEL = ("centres", "dual", "feature_matrix")
+_TASKS = ("classification", "regression")
+
+
+def problem(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """What is wrong with a model's words and numbers, the first found; empty if nothing is.
+
+    Args:
+        words: From JSON: whatever JSON can hold.
+        arrays: Of whatever types and shapes.
+    """
+    arrays = dict(sorted(arrays.items()))
+    return (
+        _wrong_words(words)
+        or _wrong_levels(words["levels"], len(words["columns"]))
+        or _wrong_kernel(words["kernel"], words["kernel_settings"])
+        or _wrong_shapes(words, arrays)
+        or _wrong_numbers(words, arrays)
+    )
+
+
+def _wrong_words(words: Mapping[str, Any]) -> str:
+    if words.keys() != KEYS:
+        return f"entries that are absent or unknown: {sorted(words.keys() ^ KEYS)}"
+    if not _is_text(words["target"]):
+        return "a target that is no text"
+    if words["task"] not in _TASKS:
+        return "an unknown task"
+    if not _are_names(words["columns"]) or not words["columns"]:
+        return "columns that are no distinct names"
+    if not _are_names(words["class_names"]):
+        return "classes that are no distinct names"
+    number = len(words["class_names"])
+    if number == 1 or (number > 0) != (words["task"] == "classification"):
+        return f"a {words['task']} of {number} classes"
+    return ""
+
+
+def _wrong_levels(levels: Any, columns: int) -> str:
+    if not isinstance(levels, dict):
+        return "levels of no columns"
+    places = {str(place) for place in range(columns)}
+    for place, found in levels.items():
+        if place not in places:
+            return f"levels of a column {place!r:.40}, of {columns}"
+        if not isinstance(found, list) or not found:
+            return f"no levels of column {place}"
+        known = found[:-1] if found[-1] is None else found
+        if not all(_is_text(level) or _is_number(level) for level in known):
+            return f"levels of column {place} that are neither words nor numbers"
+        if len(set(known)) < len(known):
+            return f"levels of column {place} that are not distinct"
+    return ""
+
+
+def _wrong_kernel(kernel: Any, settings: Any) -> str:
+    if not isinstance(kernel, str) or kernel not in KERNELS:
+        return "an unknown kernel"
+    wanted = {field.name for field in fields(KERNELS[kernel])}  # pyright: ignore
+    if not isinstance(settings, dict) or settings.keys() != wanted:
+        return f"settings of the kernel that are not its {sorted(wanted)}"
+    for name, value in settings.items():
+        # Their squares and inverse squares have to be numbers too.
+        if not _is_number(value) or isinstance(value, bool) or not 1e-100 < value < 1e100:
+            return f"a {name} of the kernel that is none"
+    try:
+        KERNELS[kernel](**settings)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _wrong_shapes(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    classes, columns = len(words["class_names"]), len(words["columns"])
+    wanted = _ALWAYS | _CODES if classes else _ALWAYS
+    if arrays.keys() - {"feature_matrix"} != wanted:
+        return f"arrays that are absent or unknown: {sorted(arrays.keys() ^ wanted)}"
+    for name, array in arrays.items():
+        if array.dtype not in (np.float32, np.float64):
+            return f"{name} of type {array.dtype}"
+    of_kernel = {a.dtype for name, a in arrays.items() if name in _OF_KERNEL}
+    if len(of_kernel) > 1:
+        return f"numbers of the kernel of types {', '.join(sorted(map(str, of_kernel)))}"
+    n = len(arrays["centres"]) if arrays["centres"].ndim else 0
+    d = columns + sum(len(levels) - 1 for levels in words["levels"].values())
+    outputs = classes - 1 if classes else arrays["dual"].shape[-1] if arrays["dual"].ndim else 0
+    if n == 0 or outputs == 0:
+        return "no centres, or no outputs"
+    scaled = (0,) if classes else (outputs,)
+    shapes = dict.fromkeys(("medians", "mean", "scale"), (columns,)) | {
+        "centres": (n, d), "dual": (n, outputs), "output_centre": scaled, "output_scale": scaled,
+        "basis": (classes, classes - 1), "priors": (classes,),
+    }  # fmt: skip
+    for name, array in arrays.items():
+        allowed = ((d,), (d, d)) if name == "feature_matrix" else (shapes[name],)
+        if array.shape not in allowed:
+            return f"{name} of shape {array.shape}, not {' or '.join(map(str, allowed))}"
+    return ""
+
+
+def _wrong_numbers(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    # A column of levels has no median.
+    numeric = [i for i in range(len(words["columns"])) if str(i) not in words["levels"]]
+    for name, array in arrays.items():
+        if not np.isfinite(array[numeric] if name == "medians" else array).all():
+            return f"{name} with NaN or infinity"
+    for name in ("scale", "output_scale"):
+        if not (arrays[name] > 0).all():
+            return f"{name} that is not positive"
+    if not words["class_names"]:
+        return ""
+    basis, priors = arrays["basis"].astype(float), arrays["priors"].astype(float)
+    classes = len(priors)
+    # Rounding of a sum of K shares, and of a QR decomposition, K^(3/2) ε times a small constant.
+    eps = max(np.finfo(arrays[name].dtype).eps for name in _CODES)
+    bound = 10 * classes**1.5 * eps
+    if (priors < 0).any() or abs(priors.sum() - 1) > bound:
+        return "priors that are no shares of a whole"
+    spanning = np.abs(basis.T @ basis - np.eye(classes - 1)).max(initial=0.0)
+    if spanning > bound or np.abs(basis.sum(0)).max(initial=0.0) > bound:
+        return "a basis of codes that is no orthonormal one"
+    return ""
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that UTF-8 has a form for: half a pair of surrogates has none."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number that a float can hold."""
+    if isinstance(value, int):
+        return abs(value) < 2**1023
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _are_names(values: Any) -> bool:
+    return (
+        isinstance(values, list) and all(map(_is_text, values)) and len(set(values)) == len(values)
+    )
