@@ -1,3 +1,4 @@
+import importlib
 import json
 import shlex
 import subprocess
@@ -269,3 +270,127 @@ def test_report_of_something_else_is_one_line(tmp_path, capsys):
     assert main(["report", str(source), "--html", str(tmp_path / "x.html")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "x.html").exists()
+
+
+def worked(*arguments, **options):
+    """In place of work that must not be begun."""
+    raise AssertionError("the work was begun before its outputs were checked")
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch):
+    for module, function in (
+        ("overparam.diagnosis.command", "run_diagnosis"),
+        ("overparam.fitting.fit", "fit"),
+        ("overparam.fitting.saved_model", "load_model"),
+    ):
+        monkeypatch.setattr(importlib.import_module(module), function, worked)
+    monkeypatch.setattr(_run, "run_study", worked)
+
+
+STUDY = "liu2020_kernel_constancy"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["diagnose", "--json", "PLACE"],
+        ["diagnose", "--html", "PLACE"],
+        ["fit", "iris", "--json", "PLACE"],
+        ["fit", "iris", "--html", "PLACE"],
+        ["fit", "iris", "--save", "PLACE"],
+        ["predict", "model", "table.csv", "--output", "PLACE"],
+        ["study", "run", STUDY, "--json", "PLACE"],
+        ["study", "check", STUDY, "--json", "PLACE"],
+    ],
+    ids=lambda words: " ".join(words),
+)
+@pytest.mark.parametrize("trouble", ["full", "a file as folder", "name too long", "in use"])
+def test_what_cannot_be_written_is_told_before_the_work(
+    words, trouble, nothing_is_computed, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "other").write_text("precious")
+    place = tmp_path / "new"
+    if trouble == "a file as folder":
+        place = tmp_path / "file" / "new"
+    elif trouble == "name too long":
+        place = tmp_path / ("n" * 300)
+    elif trouble == "in use":
+        if words[0] == "study":
+            pytest.skip("a folder is where several studies' files go")
+        place = tmp_path / "folder"
+    else:
+
+        def full(handle):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+    assert main([str(place) if word == "PLACE" else word for word in words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("overparam: ")
+    assert said.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["other"]
+
+
+class Large:
+    """A result of two megabytes."""
+
+    def summary(self):
+        return "found"
+
+    def to_json(self, path):
+        from overparam._files import write_whole
+
+        write_whole(path, "x" * 2_000_000)
+
+    report = to_json
+
+
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_disk_that_fills_up_while_a_diagnosis_is_written(option, small_disk, monkeypatch, capsys):
+    from overparam.diagnosis import command
+
+    monkeypatch.setattr(command, "run_diagnosis", lambda *words, **options: Large())
+    (small_disk / "old").write_text("precious")
+    assert main(["diagnose", option, str(small_disk / "old")]) == 2
+    assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"
+    assert (small_disk / "old").read_text() == "precious"
+    assert [path.name for path in small_disk.iterdir()] == ["old"]
+
+
+def test_a_disk_that_fills_up_while_a_study_is_written(small_disk, run_gives, capsys):
+    (small_disk / "toy.json").write_text("precious")
+    run_gives(toy=document("reproduced") | {"series": "x" * 2_000_000})
+    assert main(["study", "run", "toy", "--json", str(small_disk)]) == 2
+    assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"
+    assert (small_disk / "toy.json").read_text() == "precious"
+    assert [path.name for path in small_disk.iterdir()] == ["toy.json"]
+
+
+def test_a_disk_that_fills_up_while_predictions_are_written(
+    small_disk, tmp_path, monkeypatch, capsys
+):
+    import numpy as np
+
+    from overparam.fitting import saved_model
+
+    class Constant:
+        target, class_names = "y", ()
+
+        def predict(self, frame):
+            return np.zeros(len(frame))
+
+    monkeypatch.setattr(saved_model, "load_model", lambda folder: Constant())
+    table, output = tmp_path / "table.csv", small_disk / "predicted.csv"
+    table.write_text("a,b\n" + "0.123456789,0.123456789\n" * 60_000)
+    output.write_text("precious")
+    assert main(["predict", "model", str(table), "--output", str(output)]) == 2
+    assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"
+    assert output.read_text() == "precious"
+    assert [path.name for path in small_disk.iterdir()] == ["predicted.csv"]
+    assert main(["predict", "model", str(table), "--output", str(tmp_path / "out.csv")]) == 0
+    assert (tmp_path / "out.csv").read_text().count("\n") == 60_001

@@ -92,7 +92,7 @@ def diagnose(
 
     def model(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     """
-    expect_folders(json, html)
+    expect_outputs(json=json, html=html)
     command = shlex.join(["overparam", *_words])
     from overparam.diagnosis.command import run_diagnosis
 
@@ -139,9 +139,14 @@ def fit(
     ] = None,
 ) -> None:
     """Cross-validate a model of a table's column, and say which columns it uses."""
-    expect_folders(json, html, save)
+    expect_outputs(json=json, html=html)
     if task not in (None, "classification", "regression"):
         raise UsageError(f"--task must be classification or regression, not {task}.")
+    if save is not None:
+        from overparam.fitting.model_files import expect_model_folder
+
+        expect_folder(save)
+        expect_model_folder(save, "--save")
     from overparam._progress import Stages
     from overparam.fitting.fit import fit as fit_table
 
@@ -179,7 +184,8 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the rows of a table by a saved model; a column for the target is appended."""
-    expect_folders(output)
+    expect_outputs(output=output)
+    from overparam._files import replacing
     from overparam.datasets.tables import read_frame
     from overparam.fitting.saved_model import load_model
 
@@ -189,9 +195,12 @@ def predict(
     predicted = frame.assign(**{name: saved.predict(frame)})
     for index, known in enumerate(saved.class_names):
         predicted[f"P({known})"] = saved.predict_proba(frame)[:, index]
-    predicted.to_csv(sys.stdout if output is None else output, index=False)
-    if output is not None:
-        print(f"predictions: {output}", file=sys.stderr)
+    if output is None:
+        predicted.to_csv(sys.stdout, index=False)
+        return
+    with replacing(output) as table:
+        predicted.to_csv(table, index=False)
+    print(f"predictions: {output}", file=sys.stderr)
 
 
 @app.command()
@@ -299,6 +308,7 @@ def run_studies(
     names: "Sequence[str]", size: str, json: Path | None, jobs: int, seed: int, store: Path | None
 ) -> list[dict[str, Any]]:
     """Run studies one after the other; print each one's claims and write its JSON at once."""
+    from overparam._files import write_whole
     from overparam._json import to_json
     from overparam.studies._catalogue import load_study
     from overparam.studies._run import CellsFailed, run_study
@@ -314,7 +324,7 @@ def run_studies(
             continue
         documents.append(document)
         if file is not None:
-            file.write_text(to_json(document), encoding="utf-8")
+            write_whole(file, to_json(document))
         print_claims(document)
     if len(documents) < len(studies):
         raise typer.Exit(1)
@@ -339,24 +349,32 @@ def print_claims(document: dict[str, Any]) -> None:
     )
 
 
-def expect_folders(*files: Path | None) -> None:
-    """Raise for a file whose folder does not exist, before anything is computed."""
-    for file in files:
-        if file is not None and not file.parent.is_dir():
-            raise UsageError(f"there is no folder {file.parent} to write {file.name} into.")
+def expect_outputs(**files: Path | None) -> None:
+    """Raise unless each option's file can be written, before anything is computed."""
+    from overparam._files import expect_writable
+
+    for option, file in files.items():
+        if file is not None:
+            expect_folder(file)
+            expect_writable(file, f"--{option}")
+
+
+def expect_folder(path: Path) -> None:
+    """Raise unless there is a folder to write into."""
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} into.")
 
 
 def json_files(json: Path | None, names: "Sequence[str]") -> list[Path | None]:
     """Where each study's JSON goes, checked before anything is computed."""
     if json is None:
         return [None] * len(names)
-    if json.is_dir():
-        return [json / f"{name}.json" for name in names]
-    if len(names) > 1:
+    if len(names) > 1 and not json.is_dir():
         raise UsageError(f"--json must be a folder that exists for several studies, not {json}.")
-    if not json.parent.is_dir():
-        raise UsageError(f"--json: there is no folder {json.parent} to write {json.name} into.")
-    return [json]
+    files = [json / f"{name}.json" for name in names] if json.is_dir() else [json]
+    for file in files:
+        expect_outputs(json=file)
+    return [*files]
 
 
 def print_table(columns: "Sequence[str]", rows: "Iterable[Sequence[Any]]") -> None:

@@ -114,6 +114,8 @@ def _compute(
     """Results of all cells of the plan; those the store lacks are computed, and stored at once."""
     done = {i: found for i, key in enumerate(keys) if (found := cells.get(key)) is not None}
     waiting = {i: cell for i, cell in enumerate(plan) if i not in done}
+    if waiting:
+        cells.expect_writable()
     failed: dict[int, str] = {}
     trouble = ""
     try:
