@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overparam._errors import NumericalError, UsageError
+from overparam._signals import ends_when_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -396,6 +397,7 @@ def print_table(columns: "Sequence[str]", rows: "Iterable[Sequence[Any]]") -> No
     Console().print(table)
 
 
+@ends_when_asked
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run the command line and return its exit status.
 

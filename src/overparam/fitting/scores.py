@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -24,6 +24,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from overparam._workers import results
 from overparam.fitting.table import Table
 
 # Rows from which starting processes is worth it, and up to which a kernel matrix for each fits.
@@ -83,6 +84,9 @@ def compare(
             that too for tables of a size where several at a time pay and fit into memory.
         progress: Told the name of the model and the share done.
 
+    Raises:
+        ChildProcessError: If a process that fits a fold is killed, twice.
+
     Cost:
         One fit per model and fold.
     """
@@ -92,10 +96,14 @@ def compare(
     for index, (name, model) in enumerate(models.items()):
         if progress is not None:
             progress("cross-validating", index / len(models))
-        results = Parallel(n_jobs=jobs)(
-            delayed(_fold)(model, table.x, table.y, train, test) for train, test in splits
+        found = results(
+            lambda model=model: (
+                delayed(_fold)(model, table.x, table.y, train, test) for train, test in splits
+            ),
+            jobs,
+            "fit --jobs",
         )
-        values, seconds = zip(*results, strict=True)
+        values, seconds = zip(*found, strict=True)
         scores.append(Score(name, values, sum(seconds), ours=name == ours))
     if progress is not None:
         progress("cross-validating", 1.0)

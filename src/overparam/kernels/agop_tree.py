@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
+from joblib import delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils import check_random_state
@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from overparam._errors import expect, unknown
+from overparam._workers import results
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 
 SPLITS = ("agop", "axis", "pca")
@@ -124,11 +125,14 @@ class _AGOPTree(BaseEstimator):
         self, x: np.ndarray, y: np.ndarray, parts: list[np.ndarray], seeds: np.ndarray
     ) -> list[Any]:
         """An estimator for every part of the rows."""
-        jobs = (
-            joblib.delayed(_fit_leaf)(self._leaf(y[part], int(seed)), x[part], y[part])
-            for part, seed in zip(parts, seeds, strict=True)
+        return results(
+            lambda: (
+                delayed(_fit_leaf)(self._leaf(y[part], int(seed)), x[part], y[part])
+                for part, seed in zip(parts, seeds, strict=True)
+            ),
+            self.n_jobs,
+            f"{type(self).__name__}(n_jobs=...)",
         )
-        return list(joblib.Parallel(n_jobs=self.n_jobs)(jobs))
 
     def _node(
         self,

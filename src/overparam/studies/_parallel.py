@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from overparam._errors import expect
+from overparam._workers import parallel
 
 if TYPE_CHECKING:
     from overparam.studies._study import Cell, Study
@@ -55,7 +56,7 @@ def outcomes(
     if not waiting:
         return
     threads = torch.get_num_threads()
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    workers = parallel(n_jobs, return_as="generator_unordered")
     try:
         with tqdm(
             desc=study.name,
@@ -66,7 +67,7 @@ def outcomes(
             disable=None if bar else True,
         ) as progress:
             tasks = (joblib.delayed(_run_cell)(study.cell, *item) for item in waiting.items())
-            for outcome in parallel(tasks):
+            for outcome in workers(tasks):
                 yield cast(Outcome, outcome)
                 progress.update()
     finally:

@@ -3,10 +3,13 @@
 import json
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from joblib import effective_n_jobs
 
 from overparam._errors import expect
 from overparam._json import strict
@@ -54,8 +57,8 @@ def run_study(
 
     Raises:
         ValueError: If the study or size is unknown, or the store is not a store.
-        CellsFailed: If a cell failed; its parameters are in the message, and all finished
-            cells in the store.
+        CellsFailed: If a cell failed, or a worker was killed, twice; its parameters are in the
+            message, and all finished cells in the store.
         KeyboardInterrupt: If interrupted; finished cells are in the store, and a line on
             stderr says so.
 
@@ -113,12 +116,12 @@ def _compute(
 ) -> list[Stored]:
     """Results of all cells of the plan; those the store lacks are computed, and stored at once."""
     done = {i: found for i, key in enumerate(keys) if (found := cells.get(key)) is not None}
-    waiting = {i: cell for i, cell in enumerate(plan) if i not in done}
-    if waiting:
+    if len(done) < len(plan):
         cells.expect_writable()
     failed: dict[int, str] = {}
     trouble = ""
-    try:
+
+    def compute(waiting: dict[int, Cell]) -> None:
         with closing(outcomes(study, waiting, n_jobs, progress, len(plan))) as arriving:
             for outcome in arriving:
                 if outcome.result is None:
@@ -126,6 +129,19 @@ def _compute(
                     continue
                 cells.put(keys[outcome.index], outcome.result, outcome.seconds)
                 done[outcome.index] = Stored(json.loads(outcome.result), outcome.seconds)
+
+    def waiting() -> dict[int, Cell]:
+        return {i: cell for i, cell in enumerate(plan) if i not in done and i not in failed}
+
+    try:
+        try:
+            compute(waiting())
+        except BrokenExecutor:
+            # A worker was killed, which ends the others too. What was under way comes last and
+            # alone: if one of these cells is the reason, it takes no other with it again.
+            lost, first = list(waiting().items()), effective_n_jobs(n_jobs)  # pyright: ignore
+            compute(dict(lost[first:]))
+            compute(dict(lost[:first]))
     except KeyboardInterrupt:
         print(
             f"Interrupted: {len(done)} of {len(plan)} cells of {study.name} are stored in "
@@ -133,7 +149,7 @@ def _compute(
             file=sys.stderr,
         )
         raise
-    except RuntimeError as problem:  # the back end's own: a worker was killed, for one
+    except RuntimeError as problem:  # the back end's own: a worker was killed again, for one
         trouble = f"{type(problem).__name__}: {problem}"
     if len(done) < len(plan):
         lost = [cell for i, cell in enumerate(plan) if i not in done and i not in failed]

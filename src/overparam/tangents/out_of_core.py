@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import delayed, effective_n_jobs
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -18,6 +18,7 @@ from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
+from overparam._workers import parallel, told_of_the_dead
 from overparam.tangents._gram_file import GramFile, stored_tile
 from overparam.tangents._grid import Grid, Tile
 from overparam.tangents._session import checked, detached
@@ -172,9 +173,9 @@ def _fill(
             rights = {j: None if j in same else _copied(x2, grid.columns[j]) for j in group}
             yield delayed(maker.strip)(i, _copied(x1, grid.rows[i]), rights, grid.symmetric)
 
-    answers = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks())
+    answers = parallel(jobs, return_as="generator_unordered")(tasks())
     done = len(every) - len(waiting)
-    with tqdm(
+    with told_of_the_dead("empirical_ntk_to_file(jobs=...)"), tqdm(
         total=len(every), initial=done, unit="tile", desc=file.path.name, file=sys.stderr,
         disable=None if progress else True,
     ) as bar:  # fmt: skip

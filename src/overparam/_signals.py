@@ -1,0 +1,111 @@
+"""The end of a command that is asked to end: Ctrl+C, SIGTERM, a terminal that closes."""
+
+import functools
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+# Seconds after which the process ends in any case: an operation of torch, or whatever an
+# interruption waits for, may take longer than whoever asks is going to wait.
+_PATIENCE = 3.0
+
+_REQUESTS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+class Request:
+    """What the process has been asked.
+
+    Attributes:
+        signal: The signal that asked it to end, or `None`.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status that says so to a shell."""
+        return 0 if self.signal is None else 128 + self.signal
+
+
+def ends_when_asked(
+    main: Callable[[Sequence[str] | None], int],
+) -> Callable[[Sequence[str] | None], int]:
+    """A command line that SIGTERM and SIGHUP end as Ctrl+C does, with status 128 + signal.
+
+    The first request raises `KeyboardInterrupt`, so that what has to be said and put away is;
+    further ones, which schedulers send along with the first, change nothing. Within seconds the
+    process is gone in any case. Signals that are ignored, as under `nohup`, or handled by
+    someone else stay so, and so do all where the call is not in the main thread.
+
+    Args:
+        main: Takes words, or `None` if it is the whole program; returns an exit status. After a
+            call with words the handlers are those of before.
+    """
+
+    @functools.wraps(main)
+    def ending(arguments: Sequence[str] | None = None) -> int:
+        with _heard(for_good=arguments is None) as request:
+            try:
+                status = main(arguments)
+            except KeyboardInterrupt:
+                status = 130
+        if request.signal not in (None, signal.SIGINT):
+            with suppress(OSError, ValueError):  # a terminal that is gone
+                print(f"overparam: ended by {request.signal.name}.", file=sys.stderr, flush=True)
+        return request.status or status
+
+    return ending
+
+
+@contextmanager
+def _heard(*, for_good: bool) -> Iterator[Request]:
+    """Turn requests to end into one `KeyboardInterrupt`, and see to it that it ends something."""
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in _REQUESTS}
+    before = {number: handler for number, handler in before.items() if handler in usual}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        request.signal = signal.Signals(number)
+        raise KeyboardInterrupt
+
+    over = threading.Event()
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    # Python runs a handler between two of its own instructions; this is told at once.
+    told = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_enforce, args=(reader, set(before), over), daemon=True).start()
+    try:
+        for number in before:
+            signal.signal(number, hear)
+        yield request
+    finally:
+        if not (for_good and request.signal):
+            over.set()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(told)
+            writer.close()
+
+
+def _enforce(reader: socket.socket, requests: set[int], over: threading.Event) -> None:
+    """End the process some seconds after a request, unless that is over by then."""
+    with reader:
+        while numbers := reader.recv(1):
+            if numbers[0] in requests:
+                if not over.wait(_PATIENCE):
+                    os._exit(128 + numbers[0])
+                return
