@@ -16,7 +16,7 @@ SOURCE = Path(overparam.__file__).parent
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
     ("_errors", "_json", "_progress", "_types"),
-    ("_files", "_memory", "_model", "datasets"),
+    ("_files", "_memory", "_memory_limits", "_model", "_signals", "_workers", "datasets"),
     ("linalg", "nets"),
     ("tangents",),
     ("expansions",),

@@ -1,26 +1,34 @@
 """How much memory there is, asked before it is taken."""
 
-from pathlib import Path
+from typing import Any
 
 import torch
 
+from overparam import _memory_limits
 from overparam._errors import expect
 
 GIB = 2**30
 # The largest block for which glibc still adapts its bounds is 32 MiB with its header.
 _ADAPTS = 31 * 2**20
-_GROUP = Path("/sys/fs/cgroup")
 
 
 def available(device: torch.device) -> int | None:
-    """Bytes that can still be allocated on `device`; `None` where that cannot be known."""
-    if device.type == "cuda":
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + reserved
-    if device.type != "cpu":
+    """Bytes that can still be allocated on `device`; `None` where that cannot be known.
+
+    On the processor that is the least of what the system has, of what each control group around
+    this process leaves, and of what its own limits leave (`ulimit -v`, `ulimit -d`).
+    """
+    if device.type == "cpu":
+        return _host()
+    if device.type == "mps":
+        # Of the machine's memory, of which Metal recommends a part at most.
+        room = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        return min(max(0, room), _host() or room)
+    module: Any = getattr(torch, device.type, None)  # such as torch.cuda or torch.xpu
+    if not hasattr(module, "mem_get_info"):
         return None
-    known = [value for value in (_system(), _group()) if value is not None]
-    return min(known, default=None)
+    reserved = module.memory_reserved(device) - module.memory_allocated(device)
+    return module.mem_get_info(device)[0] + reserved
 
 
 def keep_freed_memory() -> None:
@@ -47,21 +55,7 @@ def expect_room(needed: float, device: torch.device, where: str, hint: str) -> N
     )
 
 
-def _system() -> int | None:
-    """What the operating system reports as available."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
-
-
-def _group() -> int | None:
-    """What the control group of the process leaves, if it has a limit."""
-    try:
-        limit = (_GROUP / "memory.max").read_text().strip()
-        used = int((_GROUP / "memory.current").read_text())
-    except (OSError, ValueError):
-        return None
-    return max(0, int(limit) - used) if limit.isdigit() else None
+def _host() -> int | None:
+    """Of the machine's own memory."""
+    asked = (_memory_limits.system, _memory_limits.control_groups, _memory_limits.process)
+    return min((room for ask in asked if (room := ask()) is not None), default=None)
