@@ -15,8 +15,18 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("_errors", "_json", "_progress", "_types"),
-    ("_files", "_memory", "_memory_limits", "_model", "_signals", "_workers", "datasets"),
+    ("_errors", "_json", "_progress", "_switches", "_types"),
+    (
+        "_exclusive",
+        "_files",
+        "_memory",
+        "_memory_limits",
+        "_random_numbers",
+        "_signals",
+        "_workers",
+        "datasets",
+    ),
+    ("_model",),
     ("linalg", "nets"),
     ("tangents",),
     ("expansions",),

@@ -1,13 +1,16 @@
 """A module as a function of its parameters, evaluated without leaving a trace."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from overparam._errors import expect
+from overparam._exclusive import exclusive, exclusively
+from overparam._random_numbers import own_random_numbers
+from overparam._switches import full_precision, plain_attention
 from overparam._types import Inputs, Params
 
 # Layers whose training mode ties the examples of a batch together or draws random numbers:
@@ -45,6 +48,7 @@ def tensors(x: Inputs) -> list[Tensor]:
     return list(x.values() if isinstance(x, Mapping) else x)
 
 
+@exclusively
 def trainable(model: nn.Module, params: Sequence[str] | None = None, where: str = "") -> Params:
     """Parameters to differentiate by, under the first name of each.
 
@@ -99,11 +103,22 @@ def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
     """The map (params, x) ↦ outputs. Parameters not in `params` keep the model's values."""
 
     def function(params: Params, x: Inputs) -> Tensor:
-        places = _every_place(model, params)
         args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else (x, None)
-        return torch.func.functional_call(model, places, args, kwargs, tie_weights=False)
+        with _held(model):
+            return evaluate_at(model, _every_place(model, params), args, kwargs)
 
     return function
+
+
+def evaluate_at(model: nn.Module, places: Params, args: Any, kwargs: Any = None) -> Any:
+    """The model with other tensors in the places given, which it holds for that long."""
+    with _held(model):
+        return torch.func.functional_call(model, places, args, kwargs, tie_weights=False)
+
+
+def _held(model: nn.Module) -> AbstractContextManager[None]:
+    """`exclusive`, but while a graph is compiled, which takes the tensors as arguments."""
+    return nullcontext() if torch.compiler.is_compiling() else exclusive(model)
 
 
 def _every_place(model: nn.Module, params: Params) -> Params:
@@ -150,6 +165,7 @@ def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:
             )
 
 
+@exclusively
 def expect_deterministic(model: nn.Module, where: str) -> None:
     """Raise if a layer in training mode mixes the batch's examples or draws random numbers."""
     for name, module in model.named_modules():
@@ -241,40 +257,64 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
     which alone have forward-mode and second derivatives; TF32 is off, since it makes Gram
     matrices indefinite, and so is autocast.
 
+    Another thread that comes with the same model, or with parts of it, waits. One that goes on
+    training the model meanwhile is not kept from it.
+
     Args:
         model: The module that is about to be evaluated.
         evaluation: Put every submodule into evaluation mode inside.
+
+    Raises:
+        RuntimeError: In a thread that holds another model, if this one is in use.
     """
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(model))
+        stack.enter_context(full_precision())
+        stack.enter_context(plain_attention())
+        devices = [t.device for t in (*model.parameters(), *model.buffers())]
+        stack.enter_context(own_random_numbers(devices))
+        kind = devices[0].type if devices else "cpu"
+        stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(_restored(model))
+        if evaluation:
+            for module in model.modules():
+                module.training = False
+        yield
+
+
+@contextmanager
+def _restored(model: nn.Module) -> Iterator[None]:
+    """Put modes, gradients and buffers back."""
     modes = [(module, module.training) for module in model.modules()]
     flags = [(p, p.requires_grad) for p in model.parameters()]
     grads = [(p, p.grad) for p in model.parameters()]
+    places = [(m._buffers, name, b) for m, _ in modes for name, b in m._buffers.items()]
     buffers = [(b, b.detach().clone()) for b in model.buffers()]
-    cuda = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    fused = torch.backends.mha.get_fastpath_enabled()
     try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        if evaluation:
-            for module, _ in modes:
-                module.training = False
-        device = next((p.device.type for p in model.parameters()), "cpu")
-        with (
-            torch.random.fork_rng(devices=cuda),
-            torch.autocast(device, enabled=False),
-            sdpa_kernel([SDPBackend.MATH]),
-        ):
-            yield
+        yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
         for module, mode in modes:
             module.training = mode
         for p, flag in flags:
             p.requires_grad_(flag)
         for p, grad in grads:
             p.grad = grad
+        for held, name, buffer in places:  # a layer may keep its statistics in a new tensor
+            held[name] = buffer
         with torch.no_grad():
-            for buffer, value in buffers:
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)
+            for buffer, value in _changed(buffers):
+                buffer.copy_(value)
+
+
+def _changed(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """The pairs that are not equal; the host waits for an accelerator once, not for each.
+
+    Only those are written: a graph that still needs a buffer breaks even if nothing changes.
+    """
+    there = [(one, other) for one, other in pairs if one.device.type not in ("cpu", "meta")]
+    differ = [pair for pair in pairs if pair[0].is_cpu and not torch.equal(*pair)]
+    for device in {one.device for one, _ in there}:
+        here = [pair for pair in there if pair[0].device == device]
+        flags = torch.stack([(one != other).any() for one, other in here]).tolist()
+        differ += [pair for pair, flag in zip(here, flags, strict=True) if flag]
+    return differ

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from overparam._errors import expect
 from overparam._model import call, take, undisturbed
+from overparam._random_numbers import seeded
+from overparam._switches import quietly, thread_count
 from overparam._types import Inputs, Loss
 from overparam.diagnosis.document import Measured, as_diagnosis
 from overparam.diagnosis.edge import edge_limit, margin_for
@@ -102,17 +104,14 @@ def diagnose(
     began = time.perf_counter()
     seconds = parse_budget(budget)
     examples = as_examples(data, seed=seed)
-    torch_state = torch.get_rng_state()
-    try:
-        torch.manual_seed(seed)  # the built-in network, a function's network, dropout
+    place = _device_of(model, device)
+    with seeded(seed, place):  # the built-in network, a function's network, dropout
         if callable(model) and not isinstance(model, nn.Module):
             model = model(examples)
-        place = _device_of(model, device)
+            place = _device_of(model, device)
         task = build_task(model, examples.to(place), loss, optimizer, batch_size, place)
         with _fastest_threads(task) as step_seconds:
             return _diagnose(task, seconds, began, step_seconds, max_steps, seed, command, progress)
-    finally:
-        torch.set_rng_state(torch_state)
 
 
 def parse_budget(budget: str | float) -> float:
@@ -183,10 +182,9 @@ def _diagnose(
     after = max(_AFTER * seconds, 1.5 * (time.perf_counter() - before_kernel))
     initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
     given = max(float(group["lr"]) for group in task.optimizer.param_groups)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an unknown optimizer is told of by a statement
-        with undisturbed(task.model, evaluation=True):
-            initial_limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
+    # An unknown optimizer is told of by a statement.
+    with quietly(), undisturbed(task.model, evaluation=True):
+        initial_limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
 
     progress("finding the learning rate", 0.0)
     limit, traces = edge_limit(
@@ -244,16 +242,13 @@ def _fastest_threads(task: Task) -> Iterator[float]:
     A small network loses more time waiting for threads than it gains from them, most of all
     on a machine that is busy with something else.
     """
-    before = torch.get_num_threads()
-    try:
+    with thread_count() as before:
         several = _time_of_step(task)
         torch.set_num_threads(1)
         single = _time_of_step(task)
         if several < single:
             torch.set_num_threads(before)
         yield min(several, single)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _time_of_step(task: Task) -> float:
@@ -306,9 +301,8 @@ def _train(
     n = len(task.examples.y)
     needed = _EPOCHS * max(n // task.batch_size, 1) * step_seconds
     overhead = min(max(seconds / needed - 1, _OVERHEAD), _MOST_OVERHEAD)
-    with warnings.catch_warnings():
-        # An optimizer without a known limit is told of by a statement.
-        warnings.filterwarnings("ignore", message="the stability limit of")
+    # An optimizer without a known limit is told of by a statement.
+    with quietly("the stability limit of"):
         monitor = Monitor(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
             n_classes=task.n_classes, n_samples=n if task.n_classes else None, seed=seed,

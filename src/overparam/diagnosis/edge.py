@@ -3,7 +3,6 @@
 import copy
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -14,6 +13,7 @@ from torch.optim import SGD, Optimizer
 
 from overparam._errors import NumericalError, expect
 from overparam._model import call, n_examples, take, undisturbed
+from overparam._switches import quietly
 from overparam._types import Inputs
 from overparam.diagnosis.task import Task
 from overparam.optim.stability import stability
@@ -144,8 +144,8 @@ def follow_edge(
             if clock() - started > seconds:
                 break
             try:
-                with undisturbed(model, evaluation=True), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the advice says it of the optimizer, once
+                # The advice says it of the optimizer, once.
+                with undisturbed(model, evaluation=True), quietly():
                     measured = stability(
                         model, x, y, task.loss, optimizer, v0=vector,
                         products=6 if vector is None else 3, seed=seed,

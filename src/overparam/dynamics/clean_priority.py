@@ -1,7 +1,6 @@
 """When to stop on noisy labels: the end of the phase in which a network learns clean ones."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from overparam._errors import expect
+from overparam._switches import quietly
 
 # A mixture is fitted to at most this many losses; the posterior is evaluated on all.
 _FITTED = 20_000
@@ -83,8 +83,7 @@ def loss_mixture(losses: Float[np.ndarray, " n"]) -> LossMixture:
         2, reg_covar=5e-4, max_iter=100, random_state=0, means_init=ends[:, None],
         weights_init=[0.5, 0.5], precisions_init=np.full((2, 1, 1), 1 / max(fitted.var(), 5e-4)),
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with quietly(category=ConvergenceWarning):
         mixture.fit(fitted[:, None])
     means = np.asarray(mixture.means_).ravel()
     order = np.argsort(means)

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from overparam._errors import expect
 from overparam._model import expect_inputs, n_examples, undisturbed
+from overparam._switches import uncompiled
 from overparam._types import Inputs, Loss
 from overparam.dynamics.probes.probe import Scene, trained
 
@@ -164,7 +165,7 @@ def bare(model: nn.Module) -> nn.Module:
 def _uncompiled() -> AbstractContextManager:
     """Run compiled modules and functions as they were written: forward mode needs that."""
     loaded = "torch._dynamo" in sys.modules  # if not, nothing has been compiled
-    return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
+    return uncompiled() if loaded else nullcontext()
 
 
 class _Adapted(nn.Module):

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from overparam._errors import expect
 from overparam._model import as_function
+from overparam._switches import plain_attention
 from overparam._types import Inputs, Params
 
 
@@ -29,7 +30,7 @@ def first_directional(
 ) -> tuple[Float[Tensor, "n *c"], Float[Tensor, "n *c"]]:
     """Outputs at `point` and ∇f·δ along `direction`, in one forward pass."""
     function = as_function(model)
-    with _plain_layers(model):
+    with _plain_layers():
         value, change, *_ = torch.func.jvp(lambda p: function(p, x), (point,), (direction,))
     return value, change
 
@@ -55,7 +56,7 @@ def second_directional(
         value, change, *_ = torch.func.jvp(lambda q: function(q, x), (p,), (direction,))
         return value, change
 
-    with _plain_layers(model):
+    with _plain_layers():
         try:
             (value, first), (_, second), *_ = torch.func.jvp(along, (point,), (direction,))
         except NotImplementedError as problem:
@@ -71,18 +72,12 @@ def second_directional(
 
 
 @contextmanager
-def _plain_layers(model: nn.Module) -> Iterator[None]:
+def _plain_layers() -> Iterator[None]:
     """Inside, layers that forward mode cannot pass are replaced by plain ones."""
-    fused = any(isinstance(m, _FUSED) for m in model.modules())
-    allowed = torch.backends.mha.get_fastpath_enabled()
-    if fused and allowed:
-        torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel([SDPBackend.MATH]), _SpelledOut():
-            yield
-    finally:
-        if fused and allowed:
-            torch.backends.mha.set_fastpath_enabled(True)
+    # Not by its switch in a compiled graph, which follows no locks.
+    compiling = torch.compiler.is_compiling()
+    with sdpa_kernel([SDPBackend.MATH]) if compiling else plain_attention(), _SpelledOut():
+        yield
 
 
 class _SpelledOut(TorchFunctionMode):
@@ -151,7 +146,6 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / v.square().sum(axes, keepdim=True).sqrt())
 
 
-_FUSED = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
 _PLAIN: dict[Callable, Callable] = {
     functional.layer_norm: _layer_norm,
     torch.layer_norm: _layer_norm,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from overparam._errors import expect
 from overparam._model import expect_inputs
+from overparam._switches import full_precision
 
 
 class QuadraticModel(nn.Module):
@@ -94,6 +95,7 @@ class FunctionStep(NamedTuple):
     jacobian: Float[Tensor, "n p"]
 
 
+@full_precision()
 def quadratic_step(
     residual: Float[Tensor, " n"],
     jacobian: Float[Tensor, "n p"],

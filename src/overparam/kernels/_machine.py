@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from overparam._errors import expect, unknown
 from overparam._memory import available
+from overparam._switches import full_precision
 from overparam.kernels._pairs import apply_metric
 from overparam.kernels.custom import Custom
 from overparam.kernels.eigenpro import fit_eigenpro
@@ -118,6 +119,7 @@ class FeatureMachine(BaseEstimator):
         """Those of other targets."""
         raise NotImplementedError
 
+    @full_precision()
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: Any = None) -> Any:
         """Fit.
 
@@ -319,6 +321,7 @@ class FeatureMachine(BaseEstimator):
         encoded = self.encoding_.encode(numbers).astype(self.X_fit_.dtype)
         return torch.from_numpy(encoded).to(self.device or "cpu")
 
+    @full_precision()
     def _outputs(self, X: Any) -> np.ndarray:
         encoded = self._encoded(X)
         return self._predictor()(encoded).cpu().numpy().astype(np.float64)
@@ -327,6 +330,7 @@ class FeatureMachine(BaseEstimator):
         """What outputs are multiplied by to be in the units of the targets."""
         raise NotImplementedError
 
+    @full_precision()
     def gradient(self, X: Any) -> np.ndarray:
         """Derivatives of every output by every coordinate, in the units of the table.
 
@@ -345,6 +349,7 @@ class FeatureMachine(BaseEstimator):
         return np.einsum("oc,ncd->nod", self._output_map(), inner) / self.encoding_.units
 
     @property
+    @full_precision()
     def agop_(self) -> np.ndarray:
         """Average gradient outer product of the predictor, computed when it is first asked for."""
         check_is_fitted(self)
@@ -375,6 +380,7 @@ class FeatureMachine(BaseEstimator):
         sums = np.bincount(self.encoding_.groups, diagonal, minlength=self.n_features_in_)
         return sums / sums.sum() if sums.sum() > 0 else sums
 
+    @full_precision()
     def importance_interval(
         self, *, level: float = 0.9, n_resamples: int = 1000, seed: int = 0
     ) -> np.ndarray:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from overparam._errors import expect
+from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
 from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.powers import matrix_power_psd
@@ -31,6 +32,7 @@ class Custom(Kernel):
 
     function: Callable[[Tensor, Tensor], Tensor]
 
+    @full_precision()
     def matrix(
         self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Tensor:

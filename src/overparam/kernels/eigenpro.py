@@ -9,6 +9,7 @@ from torch import Tensor, distributed
 from tqdm import tqdm
 
 from overparam._errors import NumericalError, expect
+from overparam._switches import full_precision
 from overparam.kernels._shards import Shards
 from overparam.kernels.functions import FeatureMatrix, Kernel
 
@@ -110,6 +111,7 @@ class EigenProSolver:
         self._draw = torch.Generator().manual_seed(seed)
         self._prepared = False
 
+    @full_precision()
     def fit(
         self,
         x: Float[Tensor, "n d"],
@@ -142,6 +144,7 @@ class EigenProSolver:
                 break
         return self
 
+    @full_precision()
     def partial_fit(
         self, x: Float[Tensor, "n d"], targets: Float[Tensor, "n c"]
     ) -> "EigenProSolver":
@@ -176,6 +179,7 @@ class EigenProSolver:
         self._epoch(shards, targets)
         return shards
 
+    @full_precision()
     def predict(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
         """Values of the predictor; in a group, of the same points in every process."""
         values = self.kernel.product(x, self.centres, self.dual, self.feature_matrix)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 
 from overparam._errors import expect, unknown
+from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
 from overparam.kernels._shards import Shards
 from overparam.kernels.functions import FeatureMatrix, Kernel, PairKernel
@@ -40,6 +41,7 @@ class KernelPredictor:
         return self.kernel.gradient(x, self.centres, self.dual, self.feature_matrix)
 
 
+@full_precision()
 def agop(
     predictor: KernelPredictor,
     x: Float[Tensor, "m d"] | None = None,
@@ -102,6 +104,7 @@ def agop(
     return _streamed(predictor, x, center, weights, diagonal=False)
 
 
+@full_precision()
 def agop_diagonal(
     predictor: KernelPredictor,
     x: Float[Tensor, "m d"] | None = None,

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import expect
+from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, Pairs, apply_metric
 
 FeatureMatrix = Tensor | None
@@ -43,6 +44,7 @@ class Kernel(ABC):
         Cost: 2 n m d flops and n m exponentials; memory n m numbers and a block.
         """
 
+    @full_precision()
     def product(
         self,
         x: Float[Tensor, "n d"],
@@ -65,6 +67,7 @@ class Kernel(ABC):
     ) -> Iterator[tuple[slice, Float[Tensor, "rows c d"]]]:
         """What `gradient` returns, a block of points at a time, with its place."""
 
+    @full_precision()
     def gradient(
         self,
         x: Float[Tensor, "n d"] | None,
@@ -120,6 +123,7 @@ class PairKernel(Kernel):
         """The pairs this kernel is a function of."""
         return Pairs(x, z, feature_matrix, self.distance)
 
+    @full_precision()
     def matrix(
         self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Tensor:
@@ -140,6 +144,7 @@ class PairKernel(Kernel):
             self.values_(pairs.block(rows, out=matrix[rows]))
         return matrix
 
+    @full_precision()
     def product(
         self, x: Tensor, centres: Tensor, dual: Tensor, feature_matrix: FeatureMatrix = None
     ) -> Tensor:

@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._switches import full_precision
 from overparam.kernels.functions import FeatureMatrix, Kernel
 
 # Half decades from near interpolation to much noise.
 RIDGES = tuple(10 ** (k / 2) for k in range(-10, 5))
 
 
+@full_precision()
 def leave_one_out_ridge(
     kernel: Kernel,
     x: Float[Tensor, "n d"],

@@ -4,8 +4,10 @@ from jaxtyping import Float
 from torch import Tensor, linalg
 
 from overparam._errors import expect
+from overparam._switches import full_precision
 
 
+@full_precision()
 def matrix_power_psd(
     matrix: Float[Tensor, "d d"] | Float[Tensor, " d"], power: float
 ) -> Float[Tensor, "d d"] | Float[Tensor, " d"]:

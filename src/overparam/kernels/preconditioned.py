@@ -7,10 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._switches import full_precision
+
 # Columns of the preconditioner as a multiple of √n: its cost stays below that of the products.
 COLUMNS = 5
 
 
+@full_precision()
 def conjugate_gradients(
     matrix: Float[Tensor, "n n"],
     targets: Float[Tensor, "n c"],

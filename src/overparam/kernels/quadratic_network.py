@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from overparam._errors import expect
+from overparam._switches import full_precision
 from overparam.nets.seeding import generator
 
 
@@ -66,6 +67,7 @@ class QuadraticNetwork(nn.Module):
         return self.second(self.first(x).square())
 
 
+@full_precision()
 def quadratic_agop(net: QuadraticNetwork, x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
     """Average gradient outer product of a quadratic network, without a Jacobian.
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import expect, unknown
+from overparam._switches import full_precision
 from overparam.kernels._kept import kept
 from overparam.kernels.feature_matrix import KernelPredictor, agop, agop_diagonal
 from overparam.kernels.functions import FeatureMatrix, Kernel, PairKernel
@@ -145,6 +146,7 @@ def feature_recursion(
         matrix = next_feature_matrix(outer, power, normalize, weight_floor)
 
 
+@full_precision()
 def next_feature_matrix(
     outer: Tensor, power: float, normalize: Normalize | None, weight_floor: float
 ) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from overparam._errors import NumericalError, expect, unknown
 from overparam._memory import expect_room
+from overparam._switches import full_precision
 from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.preconditioned import conjugate_gradients
 
@@ -21,6 +22,7 @@ ITERATE_FROM = 1500
 _SMALLER = "use solver='eigenpro', which needs memory proportional to n, or fewer rows."
 
 
+@full_precision()
 def fit_ridge(
     kernel: Kernel,
     x: Float[Tensor, "n d"],

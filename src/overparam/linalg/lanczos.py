@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import NumericalError, expect
+from overparam._switches import full_precision
 from overparam._types import Matvec
 
 
@@ -28,6 +29,7 @@ class Eigenpairs:
     products: int
 
 
+@full_precision()
 def top_eigenpairs(
     matvec: Matvec,
     size: int,
@@ -147,6 +149,7 @@ def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
     return w
 
 
+@full_precision()
 def power_iteration(
     matvec: Matvec, v0: Float[Tensor, "size"], *, products: int = 2
 ) -> tuple[float, Float[Tensor, "size"]]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import NumericalError, expect
+from overparam._switches import full_precision
 from overparam._types import Matvec
 
 
@@ -30,6 +31,7 @@ class TraceEstimate:
         return f"{self.value:.6g} ± {self.standard_error:.2g} ({self.products} products)"
 
 
+@full_precision()
 def hutchinson(
     matvec: Matvec,
     size: int,
@@ -77,6 +79,7 @@ def hutchinson(
     return TraceEstimate(float(terms.mean()), _standard_error(terms), products)
 
 
+@full_precision()
 def hutchpp(
     matvec: Matvec,
     size: int,

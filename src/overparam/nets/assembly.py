@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import jacrev, vmap
 
 from overparam._errors import NumericalError, expect, unknown
 from overparam._model import (
     as_function,
+    evaluate_at,
     expect_deterministic,
     expect_inputs,
     n_examples,
@@ -108,7 +109,7 @@ class AssemblyModel(nn.Module):
 
         def one(tensors: Params) -> Tensor:
             # Places are listed once each: torch restores tied ones wrongly (torch issue 164759).
-            return functional_call(self.submodels, tensors, args, kwargs, tie_weights=False)
+            return evaluate_at(self.submodels, tensors, args, kwargs)
 
         results = vmap(one, randomness="different")(stacked)
         return torch.tensordot(self.weights / self.divisor, results, dims=1)

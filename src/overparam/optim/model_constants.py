@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from overparam._errors import expect
 from overparam._model import call, n_examples, take, undisturbed
+from overparam._random_numbers import own_random_numbers
 from overparam._types import Inputs, Loss
 from overparam.expansions.curvature import GGNOperator
 from overparam.optim.hyperparameters import (
@@ -313,8 +314,7 @@ def _descend(model: nn.Module, batches: Batches, loss: Loss, rate: float) -> Non
 
 def _own_random_numbers(model: nn.Module) -> AbstractContextManager[None]:
     """Leave the global generators as they are."""
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
-    return torch.random.fork_rng(devices=devices)
+    return own_random_numbers({p.device for p in model.parameters()})
 
 
 def _repeated(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:

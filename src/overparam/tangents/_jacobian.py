@@ -1,6 +1,5 @@
 """Per-example Jacobians by differentiation: any parameter of any model, at full price."""
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 from overparam._model import as_function, call, chunks, n_examples, take
+from overparam._switches import quietly
 from overparam._types import Inputs, Params
 
 
@@ -50,8 +50,7 @@ def _batched(
         return combine(function(values, batch).reshape(-1))
 
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a slow batching rule is no news to the caller
+        with torch.no_grad(), quietly():  # a slow batching rule is no news to the caller
             values = {name: p.detach() for name, p in params.items()}
             result = vmap(jacrev(one), in_dims=(None, 0))(values, x)
     except (RuntimeError, ValueError):  # an operation or a branch that vmap cannot take

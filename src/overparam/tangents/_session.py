@@ -8,6 +8,7 @@ from torch import nn
 
 from overparam._errors import expect
 from overparam._model import expect_deterministic, expect_inputs, tensors, trainable, undisturbed
+from overparam._switches import no_mkldnn
 from overparam._types import Inputs, Params
 
 
@@ -93,13 +94,9 @@ def opened(model: nn.Module, params: Params) -> Iterator[None]:
         stack.enter_context(undisturbed(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        fast = torch.backends.mha.get_fastpath_enabled()
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
-        torch.backends.mha.set_fastpath_enabled(False)
         if any(isinstance(module, nn.LSTM) for module in model.modules()):
             # One fused operation hides all of an LSTM's parameters; the plain one does not.
-            stack.callback(setattr, torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
-            torch.backends.mkldnn.enabled = False
+            stack.enter_context(no_mkldnn())
         for p in model.parameters():
             if p.is_floating_point():
                 p.requires_grad_(id(p) in chosen)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import expect
+from overparam._switches import full_precision
 from overparam.linalg.spectra import noise_level
 
 
@@ -160,6 +161,7 @@ def pool_alignments(
     return _fitted(every[order], projections[order], n_bins, 0)
 
 
+@full_precision()
 def kernel_target_alignment(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]) -> float:
     """Centred alignment of a kernel with the targets' Gram matrix, between −1 and 1.
 
@@ -193,6 +195,7 @@ def kernel_target_alignment(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *o
     return float(torch.einsum("ic,ij,jc->", columns, centred, columns)) / lengths
 
 
+@full_precision()
 def kernel_target_alignments(
     kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]
 ) -> Float[Tensor, "c"]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from overparam._errors import NumericalError, expect
 from overparam._memory import GIB, available
+from overparam._switches import full_precision
 from overparam.tangents.angles import input_angles, relu_deficit, relu_embedding_angle, unit_rows
 from overparam.tangents.dual_activations import Activation, dual_activation, unit_gain
 
@@ -51,6 +52,7 @@ class Layers:
         return self.weight_variance * values, self.weight_variance * slopes
 
 
+@full_precision()
 def infinite_ntk(
     x: Float[Tensor, "n1 d"],
     z: Float[Tensor, "n2 d"] | None = None,
@@ -132,6 +134,7 @@ def infinite_ntk(
     return _kernel("infinite_ntk", layers, x, z, unscaled=parametrisation == "unscaled_input")
 
 
+@full_precision()
 def infinite_nngp(
     x: Float[Tensor, "n1 d"],
     z: Float[Tensor, "n2 d"] | None = None,

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._errors import expect, unknown
+from overparam._switches import full_precision
 from overparam.tangents.dual_activations import Activation
 from overparam.tangents.infinite import Layers, expect_arrays, expect_fits, fill
 
@@ -12,6 +13,7 @@ PADDINGS = ("circular", "zeros")
 HEADS = ("average", "flatten")
 
 
+@full_precision()
 def infinite_conv_ntk(
     x: Float[Tensor, "n1 c h w"],
     z: Float[Tensor, "n2 c h w"] | None = None,

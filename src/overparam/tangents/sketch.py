@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from overparam._errors import NumericalError, expect
 from overparam._model import chunks, n_examples, take
+from overparam._switches import full_precision
 from overparam._types import Inputs
 from overparam.linalg.spectra import condition_number
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged, _pairable
@@ -38,6 +39,7 @@ class GradientSketch:
     features: Float[Tensor, "n c k"]
     seed: int
 
+    @full_precision()
     def kernel(self) -> Float[Tensor, "n n"]:
         """Estimate of `empirical_ntk`, the mean over outputs: (1/C) Σ_c ⟨S[i, c], S[j, c]⟩.
 

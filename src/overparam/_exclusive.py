@@ -1,0 +1,83 @@
+"""One thread at a time evaluates a module, whose modes, gradients and buffers are one set."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
+
+from torch import nn
+
+from overparam._errors import expect
+from overparam._switches import lock, on_fork
+
+T = TypeVar("T")
+
+_changed = threading.Condition(lock)
+# The thread that holds a module or a parameter, by the identity of the latter.
+_holder: dict[int, int] = {}
+
+
+@contextmanager
+def exclusive(model: nn.Module) -> Iterator[None]:
+    """Wait until no other thread is inside with a part of `model`, and keep others out.
+
+    The same thread may enter again. What counts are submodules and parameters, so that a module
+    around a model and models with common weights exclude each other as well.
+
+    Raises:
+        RuntimeError: Where this thread, which holds another model, would have to wait: two that
+            wait for each other never end.
+    """
+    me = threading.get_ident()
+    parts: list[int] = []
+
+    def free() -> bool:
+        # Modules first: in one that is in use the parameters may be others for the moment.
+        for kind in (model.modules, model.parameters):
+            found = [id(part) for part in kind()]
+            parts.extend(found)
+            if any(_holder.get(part, me) != me for part in found):
+                parts.clear()
+                return False
+        return True
+
+    with lock:
+        expect(
+            (unused := free()) or me not in _holder.values(),
+            f"{type(model).__name__}.forward",
+            "a model that no other thread evaluates, inside the evaluation of another model",
+            "one that is in use",
+            hint="give each thread a copy.",
+            error=RuntimeError,
+        )
+        if not unused:
+            _changed.wait_for(free)
+        taken = [part for part in parts if part not in _holder]
+        _holder.update(dict.fromkeys(taken, me))
+    try:
+        yield
+    finally:
+        with lock:
+            for part in taken:
+                _holder.pop(part, None)
+            _changed.notify_all()
+
+
+def exclusively(function: Callable[..., T]) -> Callable[..., T]:
+    """Let a function of a module, its first argument, run in one thread at a time."""
+
+    @wraps(function)
+    def alone(model: nn.Module, *args: Any, **kwargs: Any) -> T:
+        with exclusive(model):
+            return function(model, *args, **kwargs)
+
+    return alone
+
+
+def _forked(me: int) -> None:
+    for part in [part for part, thread in _holder.items() if thread != me]:
+        del _holder[part]
+
+
+on_fork(_forked)

@@ -1,0 +1,91 @@
+"""The default random generators, put back after something has drawn from them."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overparam._switches import keep, leave, lock, on_fork
+
+_States = dict[torch.device, Tensor]
+
+_CPU = torch.device("cpu")
+_inside: Counter[int] = Counter()
+_first: _States = {}
+
+
+@contextmanager
+def own_random_numbers(devices: Iterable[torch.device] = ()) -> Iterator[None]:
+    """Put the default generators of the CPU and of `devices` back on leaving.
+
+    The generators are the process's. While several threads are inside, none puts back what
+    another still draws from: the last one out puts back what the first one found.
+
+    Args:
+        devices: Accelerators of any kind that has a generator: cuda, xpu, mps, …
+    """
+    me = threading.get_ident()
+    with lock:
+        mine = _states({_CPU, *devices})
+        if not _inside:
+            _first.clear()
+        for device, state in mine.items():
+            _first.setdefault(device, state)
+        _inside[me] += 1
+    try:
+        yield
+    finally:
+        with lock:
+            leave(_inside, me)
+            if not _inside:
+                _put_back(_first)
+            elif set(_inside) == {me}:
+                _put_back(mine)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Start the default generators of the CPU and of all devices of a kind from `seed` inside.
+
+    Those of other kinds are left alone: where they have not been used yet, torch would keep the
+    seed for them, in the place of one that the user may have given.
+    """
+    module = None if device.type == "cpu" else _module(device)
+    count = 0 if module is None else module.device_count()
+    with own_random_numbers(torch.device(device.type, i) for i in range(count)):
+        torch.default_generator.manual_seed(seed)
+        if module is not None:
+            getattr(module, "manual_seed_all", module.manual_seed)(seed)
+        yield
+
+
+def _states(devices: set[torch.device]) -> _States:
+    found = {}
+    for device in devices:
+        if device.type == "cpu":
+            found[_CPU] = torch.get_rng_state()
+        elif (module := _module(device)) is not None:
+            found[device] = module.get_rng_state(device)
+    return found
+
+
+def _put_back(states: _States) -> None:
+    for device, state in states.items():
+        if device.type == "cpu":
+            torch.set_rng_state(state)
+        else:
+            module: Any = _module(device)
+            module.set_rng_state(state, device)
+
+
+def _module(device: torch.device) -> Any:
+    """What torch offers for a kind of device; nothing for one without random numbers."""
+    module = getattr(torch, device.type, None)
+    return module if hasattr(module, "get_rng_state") else None
+
+
+on_fork(lambda me: keep(_inside, me))
