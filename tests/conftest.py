@@ -3,11 +3,15 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.append(str(Path(__file__).parent))  # files are imported on their own, not as a package
+from second_device import SecondDevice
 
 # The models are small: a second thread costs more in waiting than it computes, fifteen-fold on
 # a machine that is busy with something else. It also rounds differently: OMP_NUM_THREADS=2 asks
@@ -24,6 +28,16 @@ SWITCHES = (
 def generator() -> torch.Generator:
     """A source of random numbers that is the test's own."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def device() -> Iterator[torch.device]:
+    """A GPU, or one that only the test sees, where there is none."""
+    if torch.cuda.is_available():
+        yield torch.device("cuda", 0)
+    else:
+        with SecondDevice("cuda") as second:
+            yield second.device
 
 
 @pytest.fixture(scope="session")
