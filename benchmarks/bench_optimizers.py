@@ -3,7 +3,8 @@
     python3 x.py bench optimizers              step time and memory, a ResNet-18's parameters
     python3 x.py bench optimizers grids        five optimizers on digits and Fashion-MNIST
 
-`grids` takes `--seeds N` and `--tasks NAME…`; it runs one cell per core.
+`grids` takes `--seeds N` and `--tasks NAME…`; it runs one cell per core, or with `--cluster
+ADDRESS` as many as a cluster has.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD, AdamW, Optimizer
 
+from overparam.cluster import on_cluster
 from overparam.datasets import load
 from overparam.optim import MaSS
 
@@ -187,7 +189,7 @@ def train(task: str, name: str, options: dict, seed: int) -> dict[str, Any]:
             "loss": loss, "error": error}  # fmt: skip
 
 
-def grids(tasks: list[str], seeds: int, optimizers: list[str]) -> None:
+def grids(tasks: list[str], seeds: int, optimizers: list[str], cluster: str | None = None) -> None:
     """For each task and optimizer the setting with the smallest mean loss over the seeds."""
     cells = [
         (task, name, options, seed)
@@ -196,7 +198,8 @@ def grids(tasks: list[str], seeds: int, optimizers: list[str]) -> None:
         for options in GRIDS.get(name, [{}])
         for seed in range(seeds)
     ]
-    runs = joblib.Parallel(n_jobs=-1)(joblib.delayed(train)(*cell) for cell in cells)
+    with on_cluster(cluster):
+        runs = joblib.Parallel(n_jobs=-1)(joblib.delayed(train)(*cell) for cell in cells)
     losses = {}
     print(f"{'task':20} {'optimizer':18} {'loss':>9} {'error':>7}  best of its grid")
     for task, name in itertools.product(tasks, optimizers):
@@ -228,9 +231,10 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=everything, choices=everything)
     names = [*GRIDS, "MaSS.for_model"]
     parser.add_argument("--optimizers", nargs="+", default=names, choices=names)
+    parser.add_argument("--cluster", help="as of `overparam study run`")
     arguments = parser.parse_args()
     if arguments.mode == "grids":
-        grids(arguments.tasks, arguments.seeds, arguments.optimizers)
+        grids(arguments.tasks, arguments.seeds, arguments.optimizers, arguments.cluster)
         return
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -34,7 +34,17 @@ JsonFile = Annotated[
     Path | None,
     typer.Option("--json", help="Write the result here: a file, or a folder for several studies."),
 ]
-Jobs = Annotated[int, typer.Option(help="Cells at a time; -1 means one per core.")]
+Jobs = Annotated[
+    int | None, typer.Option(help="Cells at a time on this machine; by default one per core.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Compute on local (processes of Dask), tcp://host:port or the file of a Dask "
+        "scheduler, ray, or ray://host:port.",
+        metavar="ADDRESS",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Another number repeats it with new randomness.")]
 StoreFile = Annotated[
     Path | None, typer.Option(help="File of finished cells; by default in the cache folder.")
@@ -129,6 +139,7 @@ def fit(
     jobs: Annotated[
         int | None, typer.Option(help="Folds at a time; -1 means one per core.")
     ] = None,
+    cluster: Cluster = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the model into this folder, for `predict`.")
     ] = None,
@@ -149,9 +160,10 @@ def fit(
         expect_folder(save)
         expect_model_folder(save, "--save")
     from overparam._progress import Stages
+    from overparam.cluster.connect import on_cluster
     from overparam.fitting.fit import fit as fit_table
 
-    with Stages() as progress:
+    with on_cluster(cluster, jobs=jobs), Stages() as progress:
         found = fit_table(
             file, target, task=task, model=model, number_of_folds=folds,  # pyright: ignore
             compare_with_baselines=baselines, seed=seed, jobs=jobs, progress=progress,
@@ -273,12 +285,13 @@ def study_run(
     names: Names,
     size: Size = "quick",
     json: JsonFile = None,
-    jobs: Jobs = -1,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     store: StoreFile = None,
 ) -> None:
     """Compute studies and say what of their claims holds; finished cells are kept."""
-    run_studies(names, size, json, jobs, seed, store)
+    run_studies(names, size, json, jobs, cluster, seed, store)
 
 
 @study_app.command("check")
@@ -287,7 +300,8 @@ def study_check(
     everything: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
     size: Size = "quick",
     json: JsonFile = None,
-    jobs: Jobs = -1,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     store: StoreFile = None,
 ) -> None:
@@ -299,34 +313,43 @@ def study_check(
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
-    documents = run_studies(names or study_names(), size, json, jobs, seed, store)
+    documents = run_studies(names or study_names(), size, json, jobs, cluster, seed, store)
     claims = [claim for document in documents for claim in document["claims"]]
     if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
         raise typer.Exit(1)
 
 
 def run_studies(
-    names: "Sequence[str]", size: str, json: Path | None, jobs: int, seed: int, store: Path | None
+    names: "Sequence[str]",
+    size: str,
+    json: Path | None,
+    jobs: int | None,
+    cluster: str | None,
+    seed: int,
+    store: Path | None,
 ) -> list[dict[str, Any]]:
     """Run studies one after the other; print each one's claims and write its JSON at once."""
     from overparam._files import write_whole
     from overparam._json import to_json
+    from overparam.cluster.connect import on_cluster
     from overparam.studies._catalogue import load_study
     from overparam.studies._run import CellsFailed, run_study
 
     files = json_files(json, names)
     studies = [load_study(name) for name in names]
     documents = []
-    for study, file in zip(studies, files, strict=True):
-        try:
-            document = run_study(study, size, seed=seed, n_jobs=jobs, store=store)
-        except CellsFailed as error:
-            print(error, file=sys.stderr)
-            continue
-        documents.append(document)
-        if file is not None:
-            write_whole(file, to_json(document))
-        print_claims(document)
+    with on_cluster(cluster, jobs=jobs):
+        n_jobs = -1 if jobs is None else jobs
+        for study, file in zip(studies, files, strict=True):
+            try:
+                document = run_study(study, size, seed=seed, n_jobs=n_jobs, store=store)
+            except CellsFailed as error:
+                print(error, file=sys.stderr)
+                continue
+            documents.append(document)
+            if file is not None:
+                write_whole(file, to_json(document))
+            print_claims(document)
     if len(documents) < len(studies):
         raise typer.Exit(1)
     return documents
@@ -438,5 +461,8 @@ def complaint(error: Exception) -> str | None:
         first = error.format_message().splitlines()[0]  # pyright: ignore
         return f"{first.rstrip('.')} (see '{path} --help')."
     # A complaint begins with the call it is about; what torch or Python raise does not.
-    ours = isinstance(error, (ValueError, TypeError, NumericalError)) and str(error)[:1] == "`"
+    ours = (
+        isinstance(error, (ValueError, TypeError, ImportError, NumericalError))
+        and str(error)[:1] == "`"
+    )
     return " ".join(str(error).split()) if ours else None

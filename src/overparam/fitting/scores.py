@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -24,7 +25,10 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from overparam._threads import compute_on, threads_kept
 from overparam._workers import results
+from overparam.cluster.backend import send
+from overparam.cluster.worker import Sent
 from overparam.fitting.table import Table
 
 # Rows from which starting processes is worth it, and up to which a kernel matrix for each fits.
@@ -80,8 +84,8 @@ def compare(
         models: Estimators by name; they are cloned.
         ours: Which of them is ours.
         splits: As `folds` gives them.
-        jobs: Folds at a time, each with its share of the cores; -1 means one per core. None is
-            that too for tables of a size where several at a time pay and fit into memory.
+        jobs: Folds at a time; -1 means one per core. None is that too for tables of a size
+            where several at a time pay and fit into memory. On a cluster, as many as it has cores.
         progress: Told the name of the model and the share done.
 
     Raises:
@@ -90,19 +94,25 @@ def compare(
     Cost:
         One fit per model and fold.
     """
+    rows = len(table.y)
     if jobs is None:
-        jobs = -1 if _SMALLEST <= len(table.y) <= _LARGEST else 1
+        jobs = -1 if _SMALLEST <= rows <= _LARGEST else 1
+    # Sums are split by thread, and so are their bits: a fold has one thread wherever it is
+    # computed, or, where that would take long, as many as this process has.
+    threads = 1 if rows <= _LARGEST else torch.get_num_threads()
+    data = send((table.x, table.y)) or (table.x, table.y)
     scores = []
     for index, (name, model) in enumerate(models.items()):
         if progress is not None:
             progress("cross-validating", index / len(models))
-        found = results(
-            lambda model=model: (
-                delayed(_fold)(model, table.x, table.y, train, test) for train, test in splits
-            ),
-            jobs,
-            "fit --jobs",
-        )
+        with threads_kept():
+            found = results(
+                lambda model=model: (
+                    delayed(_fold)(model, data, train, test, threads) for train, test in splits
+                ),
+                jobs,
+                "fit --jobs",
+            )
         values, seconds = zip(*found, strict=True)
         scores.append(Score(name, values, sum(seconds), ours=name == ours))
     if progress is not None:
@@ -111,9 +121,15 @@ def compare(
 
 
 def _fold(
-    model: Any, x: pd.DataFrame, y: np.ndarray, train: np.ndarray, test: np.ndarray
+    model: Any,
+    data: tuple[pd.DataFrame, np.ndarray] | Sent[tuple[pd.DataFrame, np.ndarray]],
+    train: np.ndarray,
+    test: np.ndarray,
+    threads: int,
 ) -> tuple[float, float]:
     """Score on the test rows, and seconds."""
+    compute_on(threads)
+    x, y = data.value if isinstance(data, Sent) else data
     start = time.perf_counter()
     fitted: Any = clone(model)
     fitted.fit(x.iloc[train], y[train])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from overparam._errors import expect
-from overparam._workers import parallel
 
 if TYPE_CHECKING:
     from overparam.studies._study import Cell, Study
@@ -38,8 +37,8 @@ def outcomes(
     """Compute cells and yield what becomes of each, in the order in which they finish.
 
     The back end and, without `n_jobs`, the number of jobs are those of an outer
-    ``joblib.parallel_config``; nothing is assumed of it but that it runs a function of plain
-    data and returns its value.
+    ``joblib.parallel_config`` or `on_cluster`; nothing is assumed of it but that it runs a
+    function of plain data and returns its value.
 
     Args:
         study: Whose cells they are.
@@ -49,37 +48,37 @@ def outcomes(
         total: Number of cells of the plan, for the bar; those not waiting are done.
     """
     import joblib
-    import torch
     from tqdm import tqdm
+
+    from overparam._threads import threads_kept
+    from overparam.cluster.backend import as_finished
 
     expect(n_jobs != 0, "study run --jobs", "a number of jobs, or -1 for every core", n_jobs)
     if not waiting:
         return
-    threads = torch.get_num_threads()
-    workers = parallel(n_jobs, return_as="generator_unordered")
-    try:
-        with tqdm(
+    with (
+        threads_kept(),
+        tqdm(
             desc=study.name,
             unit="cell",
             total=total,
             initial=total - len(waiting),
             file=sys.stderr,
             disable=None if bar else True,
-        ) as progress:
-            tasks = (joblib.delayed(_run_cell)(study.cell, *item) for item in waiting.items())
-            for outcome in workers(tasks):
-                yield cast(Outcome, outcome)
-                progress.update()
-    finally:
-        torch.set_num_threads(threads)  # a cell that ran in this process has set it to one
+        ) as progress,
+    ):
+        tasks = (joblib.delayed(_run_cell)(study.cell, *item) for item in waiting.items())
+        for outcome in as_finished(tasks, n_jobs):
+            yield cast(Outcome, outcome)
+            progress.update()
 
 
 def _run_cell(function: Callable[..., Any], index: int, cell: "Cell") -> Outcome:
     """Compute one cell, wherever this is run; what it raises is its outcome."""
-    import torch
+    from overparam._threads import compute_on
 
     # One thread, also when a cell runs alone: sums are split by thread, and so are their bits.
-    torch.set_num_threads(1)
+    compute_on(1)
     started = time.perf_counter()
     try:
         result = json.dumps(dict(function(**cell.parameters, seed=cell.seed)))

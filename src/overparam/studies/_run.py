@@ -13,6 +13,7 @@ from joblib import effective_n_jobs
 
 from overparam._errors import expect
 from overparam._json import strict
+from overparam.cluster.backend import ClusterLost
 from overparam.studies._catalogue import load_study
 from overparam.studies._document import environment
 from overparam.studies._fingerprint import fingerprint
@@ -47,7 +48,7 @@ def run_study(
         size: "smoke", "quick" or "full".
         seed: s ≥ 0; another s repeats the study with independent randomness throughout.
         n_jobs: Cells at a time; `None` means what ``joblib.parallel_config`` says, else one.
-            Its back end is used too, be it loky, threads, Ray or Dask.
+            Its back end is used too, be it loky, threads, Ray or Dask; see `on_cluster`.
         store: File of finished cells; `None` means the one in the user's cache folder.
         progress: Whether to draw a bar on stderr, if that is a terminal.
 
@@ -57,8 +58,9 @@ def run_study(
 
     Raises:
         ValueError: If the study or size is unknown, or the store is not a store.
-        CellsFailed: If a cell failed, or a worker was killed, twice; its parameters are in the
+        CellsFailed: If a cell failed, or workers were lost, twice; its parameters are in the
             message, and all finished cells in the store.
+        ConnectionError: If a cluster was gone before the first cell.
         KeyboardInterrupt: If interrupted; finished cells are in the store, and a line on
             stderr says so.
 
@@ -149,7 +151,7 @@ def _compute(
             file=sys.stderr,
         )
         raise
-    except RuntimeError as problem:  # the back end's own: a worker was killed again, for one
+    except (RuntimeError, ClusterLost) as problem:  # the back end's: workers were lost again
         trouble = f"{type(problem).__name__}: {problem}"
     if len(done) < len(plan):
         lost = [cell for i, cell in enumerate(plan) if i not in done and i not in failed]

@@ -17,8 +17,11 @@ from tqdm import tqdm
 from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
+from overparam._threads import compute_on
 from overparam._types import Inputs
-from overparam._workers import parallel, told_of_the_dead
+from overparam._workers import told_of_the_dead
+from overparam.cluster.backend import as_finished, send
+from overparam.cluster.worker import Sent
 from overparam.tangents._gram_file import GramFile, stored_tile
 from overparam.tangents._grid import Grid, Tile
 from overparam.tangents._session import checked, detached
@@ -63,7 +66,9 @@ def empirical_ntk_to_file(
     earlier version finished, whose journal has no digests.
 
     Tiles are spread by joblib: within ``joblib.parallel_config(backend=...)`` by whatever back
-    end, over several machines too. Only this process writes to the file.
+    end, and within `on_cluster` over several machines, whose workers then get the model and the
+    inputs once and compute on as many threads as this process. Only this process writes to the
+    file.
 
     Args:
         model: As for `empirical_ntk`.
@@ -151,6 +156,34 @@ def empirical_ntk_to_file(
     return cast(np.memmap, np.load(target, mmap_mode="r"))
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """Everything that tiles are computed from.
+
+    Attributes:
+        threads: How many a tile takes: sums are split by thread, and so are their bits.
+    """
+
+    maker: TileMaker
+    grid: Grid
+    x1: Inputs
+    x2: Inputs
+    threads: int
+
+    def strip(self, i: int, group: Sequence[int]) -> tuple[Any, ...]:
+        """What the maker takes for some tiles of a row."""
+        rows, columns, symmetric = self.grid.rows, self.grid.columns, self.grid.symmetric
+        same = {j for j in group if symmetric and i == j}
+        rights = {j: None if j in same else _copied(self.x2, columns[j]) for j in group}
+        return i, _copied(self.x1, rows[i]), rights, symmetric
+
+
+def _strip_there(sent: Sent[_Problem], i: int, group: Sequence[int]) -> Any:
+    """Some tiles of a row, on a worker that has the problem."""
+    compute_on(sent.value.threads)
+    return sent.value.maker.strip(*sent.value.strip(i, group))
+
+
 def _fill(
     file: GramFile,
     maker: TileMaker,
@@ -167,13 +200,17 @@ def _fill(
         return
     together = effective_n_jobs(jobs) > 1  # type: ignore[arg-type]
 
+    problem = _Problem(maker, grid, x1, x2, torch.get_num_threads())
+    sent = send(problem)
+
     def tasks() -> Iterator[Any]:
         for i, group in _groups(waiting, _GROUP if together else 1):
-            same = {j for j in group if grid.symmetric and i == j}
-            rights = {j: None if j in same else _copied(x2, grid.columns[j]) for j in group}
-            yield delayed(maker.strip)(i, _copied(x1, grid.rows[i]), rights, grid.symmetric)
+            if sent is None:
+                yield delayed(maker.strip)(*problem.strip(i, group))
+            else:
+                yield delayed(_strip_there)(sent, i, group)
 
-    answers = parallel(jobs, return_as="generator_unordered")(tasks())
+    answers = as_finished(tasks(), jobs)
     done = len(every) - len(waiting)
     with told_of_the_dead("empirical_ntk_to_file(jobs=...)"), tqdm(
         total=len(every), initial=done, unit="tile", desc=file.path.name, file=sys.stderr,
