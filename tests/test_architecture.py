@@ -17,6 +17,7 @@ SOURCE = Path(overparam.__file__).parent
 ORDER = (
     ("_errors", "_json", "_progress", "_switches", "_types"),
     (
+        "_ending",
         "_exclusive",
         "_files",
         "_memory",
@@ -25,9 +26,8 @@ ORDER = (
         "_signals",
         "_threads",
         "_workers",
-        "datasets",
     ),
-    ("_model", "cluster"),
+    ("_model", "cluster", "datasets"),
     ("linalg", "nets"),
     ("tangents",),
     ("expansions",),

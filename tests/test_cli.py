@@ -182,10 +182,44 @@ def test_a_numerical_failure_is_a_complaint_too(run_gives, capsys):
     assert capsys.readouterr().err == "overparam: `f(x=...)` expected finite numbers, got NaN.\n"
 
 
-def test_our_own_mistakes_keep_their_traceback(run_gives):
+def test_our_own_mistakes_say_so_and_keep_their_traceback(run_gives, capsys):
     run_gives(toy=ValueError("not enough values to unpack"))
-    with pytest.raises(ValueError, match="unpack"):
-        main(["study", "run", "toy"])
+    assert main(["study", "run", "toy"]) == 70
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("overparam: a mistake in overparam, please report it")
+    assert said[0].endswith("(ValueError: not enough values to unpack).")
+    assert said[-1] == "ValueError: not enough values to unpack"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (MemoryError("Unable to allocate 745. GiB"), 2, "there is not enough memory (Unable"),
+        (MemoryError(), 2, "there is not enough memory"),
+        (RecursionError("maximum recursion depth exceeded"), 2, "nested too deeply"),
+        (NumericalError("no number is left"), 2, "no number is left"),
+        (ModuleNotFoundError("No module named 'ray'", name="ray"), 2, "pip install ray"),
+        (SystemExit(3), 2, "ended the program itself (SystemExit: 3)"),
+        (EOFError("cut short"), 70, "a mistake in overparam"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(), 2, "OSError"),
+    ],
+)
+def test_every_end_has_a_line_and_a_status(error, status, said, run_gives, capsys):
+    run_gives(toy=error)
+    assert main(["study", "run", "toy"]) == status
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith("overparam: ")
+    assert said in first
+    assert bool(others) == (status == 70)
+
+
+@pytest.mark.parametrize("words", ["", "fit", "predict", "watch", "study"])
+def test_without_arguments_there_is_help(words, capsys):
+    assert main(words.split()) == 2
+    said = capsys.readouterr()
+    assert "Usage: overparam" in said.out
+    assert said.err == ""
 
 
 def test_tables_are_drawn_in_a_terminal_and_plain_elsewhere(capsys, monkeypatch):

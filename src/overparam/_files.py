@@ -159,3 +159,42 @@ def _is_stream(target: Path) -> bool:
     """Whether something is there that is neither a file nor a folder."""
     # os.path and not Path, which raises where a folder above may not be entered
     return os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target))
+
+
+def expect_readable(path: Name, where: str, most: int | None = None) -> None:
+    """Raise unless a file stands at `path`, of at most so many bytes; it is not opened.
+
+    To open a pipe is to wait until somebody writes to it, and a device may have no end.
+
+    Args:
+        path: What is going to be read.
+        where: The public call or option this is for.
+        most: Bytes; `None` is any number.
+
+    Raises:
+        FileNotFoundError: If nothing is there.
+        ValueError: If it is a folder, a pipe, a socket or a device, or larger.
+    """
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name may hold a NUL
+        hint = f"relative paths start at {os.getcwd()}."
+        got = f"{os.fspath(path)!r}, where there is none"
+        expect(False, where, "a file", got, hint, FileNotFoundError)
+    else:
+        kinds = {
+            stat.S_ISDIR: "a directory",
+            stat.S_ISFIFO: "a pipe",
+            stat.S_ISSOCK: "a socket",
+            stat.S_ISCHR: "a device",
+            stat.S_ISBLK: "a device",
+        }
+        kind = next((word for test, word in kinds.items() if test(found.st_mode)), "")
+        hint = "write it to a file first." if kind in ("a pipe", "a device") else ""
+        expect(not kind, where, "a file", f"{os.fspath(path)!r}, {kind}", hint)
+        expect(
+            most is None or found.st_size <= most,
+            where,
+            f"a file of at most {(most or 0) / 2**20:,.0f} MiB",
+            f"{os.fspath(path)!r} of {found.st_size / 2**20:,.0f} MiB",
+        )

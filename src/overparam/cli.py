@@ -1,6 +1,5 @@
 """The command line: thin commands, each importing what it needs when it runs."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from overparam._errors import NumericalError, UsageError
+from overparam._ending import ended
+from overparam._errors import UsageError
 from overparam._signals import ends_when_asked
 
 if TYPE_CHECKING:
@@ -34,8 +34,15 @@ JsonFile = Annotated[
     Path | None,
     typer.Option("--json", help="Write the result here: a file, or a folder for several studies."),
 ]
+# More processes than any machine has cores, and the largest seed that all generators take.
+MOST_JOBS, LAST_SEED = 4096, 2**32 - 1
 Jobs = Annotated[
-    int | None, typer.Option(help="Cells at a time on this machine; by default one per core.")
+    int | None,
+    typer.Option(
+        help="Cells at a time on this machine; by default one per core.",
+        min=-MOST_JOBS,
+        max=MOST_JOBS,
+    ),
 ]
 Cluster = Annotated[
     str | None,
@@ -45,7 +52,10 @@ Cluster = Annotated[
         metavar="ADDRESS",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Another number repeats it with new randomness.")]
+Seed = Annotated[
+    int,
+    typer.Option(help="Another number repeats it with new randomness.", min=0, max=LAST_SEED),
+]
 StoreFile = Annotated[
     Path | None, typer.Option(help="File of finished cells; by default in the cache folder.")
 ]
@@ -86,7 +96,9 @@ def diagnose(
     budget: Annotated[str, typer.Option(help="Time for everything: 60s, 5m.")] = "60s",
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
-    seed: Annotated[int, typer.Option(help="Of batches, splits and initialisation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of batches, splits and initialisation.", min=0, max=LAST_SEED)
+    ] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the numbers to this file.")
@@ -97,7 +109,8 @@ def diagnose(
 ) -> None:
     """Train a task for a minute; say which learning rate holds, what happened, what to do.
 
-    An example of SPEC, which trains nothing of yours but a copy:
+    SPEC is run as a program of yours; no other file ever is. An example, of whose model a copy
+    is trained:
 
     from torch import nn
 
@@ -135,9 +148,10 @@ def fit(
     model: Annotated[str, typer.Option(help="rfm, or irkm for a few columns among many.")] = "rfm",
     folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
     baselines: Annotated[bool, typer.Option(help="Cross-validate the usual models too.")] = True,
-    seed: Annotated[int, typer.Option(help="Of folds and models.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of folds and models.", min=0, max=LAST_SEED)] = 0,
     jobs: Annotated[
-        int | None, typer.Option(help="Folds at a time; -1 means one per core.")
+        int | None,
+        typer.Option(help="Folds at a time; -1 means one per core.", min=-MOST_JOBS, max=MOST_JOBS),
     ] = None,
     cluster: Cluster = None,
     save: Annotated[
@@ -425,44 +439,26 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run the command line and return its exit status.
 
     0 is fine, 1 a claim that failed under `check` or a cell that could not be computed, 2
-    misuse, 130 an interruption. Misuse is one line on stderr; a traceback is a mistake of ours.
+    misuse, 70 a mistake of ours, 130 an interruption. Misuse is one line on stderr.
 
     Args:
         arguments: Words after the program's name; `None` means those of this process.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    _words[:] = words
+    # A name may hold bytes that are no text; the page and the JSON show them escaped.
+    _words[:] = [word.encode("utf-8", "backslashreplace").decode() for word in words]
+    return ended(lambda: run(words))
+
+
+def run(words: "Sequence[str]") -> int:
+    """Run a command, which may raise anything; its status."""
+    if any("\0" in word for word in words):
+        raise UsageError("an argument holds a NUL character, which no name of a file can.")
     command = typer.main.get_command(app)
     try:
-        return int(command.main(words, prog_name="overparam", standalone_mode=False) or 0)
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
-    except BrokenPipeError:
-        # The reader, such as `head`, has left; Python would complain again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        message = complaint(error)
-        if message is None:
-            raise
-        print(f"overparam: {message}", file=sys.stderr)
-        if getattr(error, "details", ""):
-            print(error.details, file=sys.stderr)  # pyright: ignore
-        return 2
-
-
-def complaint(error: Exception) -> str | None:
-    """What to tell the user, in a line, or `None` if the error is a mistake of the library."""
-    if isinstance(error, (UsageError, OSError)):
-        return " ".join(str(error).split())
-    if hasattr(error, "format_message"):  # the command line's own: option, argument, command
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "overparam"
-        first = error.format_message().splitlines()[0]  # pyright: ignore
-        return f"{first.rstrip('.')} (see '{path} --help')."
-    # A complaint begins with the call it is about; what torch or Python raise does not.
-    ours = (
-        isinstance(error, (ValueError, TypeError, ImportError, NumericalError))
-        and str(error)[:1] == "`"
-    )
-    return " ".join(str(error).split()) if ours else None
+        # Not `main`, which has its own mind about broken pipes and the ends of files.
+        with command.make_context("overparam", list(words)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0

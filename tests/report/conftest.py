@@ -71,6 +71,18 @@ def diagnosis() -> dict:
 
 
 @pytest.fixture
+def fit() -> dict:
+    """A fitted table, every series present."""
+    return make_fit()
+
+
+@pytest.fixture
+def one_of_each() -> list[dict]:
+    """A short diagnosis, a fit and a study."""
+    return [make_diagnosis(steps=60), make_fit(), make_study()]
+
+
+@pytest.fixture
 def study() -> dict:
     """A study with every verdict and every kind of figure."""
     return make_study()
@@ -354,5 +366,32 @@ def make_study() -> dict:
                     }
                 ],
             },
+        },
+    }
+
+
+def make_fit() -> dict:
+    return {
+        "kind": "fit",
+        "environment": {"command": "overparam fit wine.csv", "seconds": 3.0, "seed": 0},
+        "data": {"name": "wine", "target": "quality", "rows": 100, "columns": 3, "left_out": []},
+        "model": {"name": "ours", "metric": "R²", "settings": {"ridge": 0.1}},
+        "scores": [
+            {"name": "ours", "ours": True, "mean": 0.5, "folds": [0.4, 0.6], "seconds": 1.0},
+            {"name": "a forest", "ours": False, "mean": 0.4, "folds": [0.3, 0.5], "seconds": 2.0},
+        ],
+        "statements": [{"name": "score", "level": "good", "text": "It works.", "value": 0.5}],
+        "series": {
+            "importances": {
+                "names": ["a", "b", "c"],
+                "value": [0.2, 0.7, 0.1],
+                "low": [0.1, 0.6, 0.0],
+                "high": [0.3, 0.8, 0.2],
+            },
+            "feature_matrix": {
+                "names": ["a", "b", "c"],
+                "values": [[1, -0.9, 0], [-0.9, 1, 0.1], [0, 0.1, 1]],
+            },
+            "dependence": [{"name": "0.9 b", "share": 0.8, "x": [0, 1], "y": [1.0, 2.0]}],
         },
     }

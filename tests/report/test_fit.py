@@ -9,31 +9,8 @@ from overparam.report.figures.fit import fit_figures
 
 
 @pytest.fixture
-def document() -> dict:
-    return {
-        "kind": "fit",
-        "environment": {"command": "overparam fit wine.csv", "seconds": 3.0, "seed": 0},
-        "data": {"name": "wine", "target": "quality", "rows": 100, "columns": 3, "left_out": []},
-        "model": {"name": "ours", "metric": "R²", "settings": {"ridge": 0.1}},
-        "scores": [
-            {"name": "ours", "ours": True, "mean": 0.5, "folds": [0.4, 0.6], "seconds": 1.0},
-            {"name": "a forest", "ours": False, "mean": 0.4, "folds": [0.3, 0.5], "seconds": 2.0},
-        ],
-        "statements": [{"name": "score", "level": "good", "text": "It works.", "value": 0.5}],
-        "series": {
-            "importances": {
-                "names": ["a", "b", "c"],
-                "value": [0.2, 0.7, 0.1],
-                "low": [0.1, 0.6, 0.0],
-                "high": [0.3, 0.8, 0.2],
-            },
-            "feature_matrix": {
-                "names": ["a", "b", "c"],
-                "values": [[1, -0.9, 0], [-0.9, 1, 0.1], [0, 0.1, 1]],
-            },
-            "dependence": [{"name": "0.9 b", "share": 0.8, "x": [0, 1], "y": [1.0, 2.0]}],
-        },
-    }
+def document(fit) -> dict:
+    return fit
 
 
 def figures(document) -> dict:

@@ -113,6 +113,12 @@ def expect_examples(x: np.ndarray, y: np.ndarray, where: str, part: str = "") ->
     )
 
 
+def expect_seed(seed: object, where: str) -> None:
+    """Raise unless every generator of numbers in use takes this seed."""
+    whole = isinstance(seed, int | np.integer) and 0 <= seed < 2**32
+    expect(whole, where, "a whole number from 0 to 2**32 - 1", seed)
+
+
 def held_out(y: np.ndarray, *, stratified: bool, seed: int, where: str = "") -> np.ndarray:
     """Mask of the fifth of the rows that is set aside for testing, drawn by `seed`.
 
@@ -130,6 +136,7 @@ def held_out(y: np.ndarray, *, stratified: bool, seed: int, where: str = "") -> 
         len(y),
         hint="x_train, y_train, x_test, y_test in an .npz give a split of your own.",
     )
+    expect_seed(seed, where)
     order = np.random.default_rng(seed).permutation(len(y))
     codes = np.unique(y, return_inverse=True)[1] if stratified else np.zeros(len(y), dtype=int)
     if np.bincount(codes).max() < 3:

@@ -128,7 +128,7 @@ def _from_scikit_learn(name: str, seed: int) -> Dataset:
     bunch = _BUNDLED[name](scaled=False) if name == "diabetes" else _BUNDLED[name]()
     regression = name == "diabetes"
     x, y = (bunch.images, bunch.target) if name == "digits" else (bunch.data, bunch.target)
-    is_test = held_out(y, stratified=not regression, seed=seed)
+    is_test = held_out(y, stratified=not regression, seed=seed, where=f"load({name!r}, seed=...)")
     table = x.ndim == 2
     return Dataset(
         name=name,

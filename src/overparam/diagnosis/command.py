@@ -1,5 +1,7 @@
 """A diagnosis as the command line asks for it."""
 
+import math
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -7,6 +9,7 @@ import torch
 
 from overparam._errors import UsageError, expect
 from overparam._progress import Stages
+from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.diagnose import diagnose, parse_budget
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.spec import load_spec
@@ -41,14 +44,15 @@ def run_diagnosis(
         ValueError: As `diagnose`.
     """
     parse_budget(budget)  # told before anything is loaded
-    expect(lr is None or lr > 0, "diagnose --lr", "a positive number", lr)
+    expect(lr is None or 0 < lr < math.inf, "diagnose --lr", "a positive number", lr)
+    expect_seed(seed, "diagnose --seed")
     torch.manual_seed(seed)
     optimizer: Any = None
     source: Any = data
     chosen: Any = loss
     model: Any = None
-    if spec is not None:
-        given = load_spec(spec)
+    given = None if spec is None else load_spec(spec)
+    if given is not None:
         source = data if data is not None else given.data()
         optimizer = given.optimizer()
         chosen = loss if loss is not None else given.loss()
@@ -61,7 +65,7 @@ def run_diagnosis(
             raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
         optimizer = partial(torch.optim.SGD, lr=lr)
 
-    with Stages() as progress:
+    with Stages() as progress, nullcontext() if given is None else given.blamed():
         return diagnose(
             model, examples, chosen, optimizer, budget=budget, seed=seed, progress=progress,
             **options,

@@ -18,6 +18,7 @@ from overparam._model import call, take, undisturbed
 from overparam._random_numbers import seeded
 from overparam._switches import quietly, thread_count
 from overparam._types import Inputs, Loss
+from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.document import Measured, as_diagnosis
 from overparam.diagnosis.edge import edge_limit, margin_for
 from overparam.diagnosis.measure import (
@@ -27,7 +28,7 @@ from overparam.diagnosis.measure import (
     smoothness_ratio,
 )
 from overparam.diagnosis.result import Diagnosis
-from overparam.diagnosis.task import OptimizerSource, Task, as_examples, build_task
+from overparam.diagnosis.task import OptimizerSource, Task, as_examples, build_task, told
 from overparam.diagnosis.training import Run, train_monitored
 from overparam.dynamics.agop import agop_diagonal
 from overparam.dynamics.monitor import Monitor
@@ -36,7 +37,7 @@ from overparam.optim.stability import critical_learning_rate
 
 # Shares of the budget: finding the rate, and what follows the run.
 _SEARCH, _AFTER = 0.25, 0.08
-_FEWEST_STEPS, _LEAST_SECONDS = 60, 5.0
+_FEWEST_STEPS, _LEAST_SECONDS, _MOST_SECONDS = 60, 5.0, 366 * 86400.0
 _SENSITIVITY = 512
 # Part of training time that the monitor takes, at least and at most, and the epochs a run is
 # given before it may take more than the least.
@@ -103,6 +104,7 @@ def diagnose(
     """
     began = time.perf_counter()
     seconds = parse_budget(budget)
+    expect_seed(seed, "diagnose(seed=...)")
     examples = as_examples(data, seed=seed)
     place = _device_of(model, device)
     with seeded(seed, place):  # the built-in network, a function's network, dropout
@@ -131,11 +133,12 @@ def parse_budget(budget: str | float) -> float:
     assert match is not None
     seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
     expect(
-        seconds >= _LEAST_SECONDS,
+        _LEAST_SECONDS <= seconds <= _MOST_SECONDS,
         "diagnose(budget=...)",
-        f"at least {_LEAST_SECONDS:g} s",
+        f"at least {_LEAST_SECONDS:g} s"
+        + (f" and at most {_MOST_SECONDS / 86400:.0f} days" if seconds > 1 else ""),
         f"{seconds:g} s",
-        hint="a minute tells more.",
+        hint="a minute tells more." if seconds < _LEAST_SECONDS else "",
     )
     return seconds
 
@@ -143,6 +146,15 @@ def parse_budget(budget: str | float) -> float:
 def _device_of(model: Any, device: str | torch.device | None) -> torch.device:
     """Where to work: as asked, else where the model is."""
     if device is not None:
+        problem = ""
+        try:
+            float(torch.zeros(1, device=device))  # the device is there, and holds numbers
+        except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+            problem = str(error).strip().partition("\n")[0]
+        expect(
+            not problem, "diagnose(device=...)", "a device of this machine",
+            f"{str(device)!r}: {problem}", hint="'cpu' is always there.",
+        )  # fmt: skip
         return torch.device(device)
     first = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
     return torch.device("cpu") if first is None else first.device
@@ -260,9 +272,15 @@ def _time_of_step(task: Task) -> float:
     times = []
     for _ in range(6):
         began = time.perf_counter()
-        copied.optimizer.zero_grad()
-        copied.loss(call(copied.model, x), y).backward()
-        copied.optimizer.step()
+        try:
+            copied.optimizer.zero_grad()
+            copied.loss(call(copied.model, x), y).backward()
+            copied.optimizer.step()
+        except Exception as problem:  # all of it is the user's
+            raise ValueError(
+                "`diagnose(model=...)` expected a model, a loss and an optimizer that make a "
+                f"training step of {task.batch_size} examples, got {told(problem)}"
+            ) from problem
         times.append(time.perf_counter() - began)
     return median(times[1:])
 

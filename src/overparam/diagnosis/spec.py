@@ -3,9 +3,11 @@
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from overparam._errors import UsageError, expect
+from overparam._files import expect_readable
 
 
 class Spec:
@@ -24,6 +27,8 @@ class Spec:
 
     def __init__(self, source: str, members: Any) -> None:
         self.source, self._members = source, members
+        code = inspect.getmodule(getattr(members, "model", None)) or members
+        self._folder = os.path.dirname(getattr(code, "__file__", None) or "")
         expect(
             callable(getattr(members, "model", None)),
             f"diagnose {source}",
@@ -37,7 +42,7 @@ class Spec:
         function = self._members.model
         wants = [
             p
-            for p in inspect.signature(function).parameters.values()
+            for p in _parameters(function)
             if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         ]
         return self._run(function, *([examples] if wants else []))
@@ -58,15 +63,30 @@ class Spec:
         """A function of parameters that makes an optimizer, or `None`."""
         return getattr(self._members, "optimizer", None)
 
-    def _run(self, function: Callable, *args: Any) -> Any:
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Tell what the specification's own code raises, later on too, as its mistake."""
         try:
-            return function(*args)
+            yield
+        except UsageError:
+            raise
         except Exception as problem:
-            raise _told(self.source, problem) from problem
+            frames = traceback.extract_tb(problem.__traceback__)
+            if self._folder and any(frame.filename.startswith(self._folder) for frame in frames):
+                raise _told(self.source, problem) from problem
+            raise
+
+    def _run(self, function: Callable, *args: Any) -> Any:
+        with _telling(self.source):
+            return function(*args)
 
 
-def _parameters(function: Callable) -> int:
-    return len(inspect.signature(function).parameters)
+def _parameters(function: Callable) -> list[inspect.Parameter]:
+    """What a function takes, as far as that is known of it."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # one written in C does not say
+        return []
 
 
 def load_spec(source: str) -> Spec:
@@ -81,26 +101,30 @@ def load_spec(source: str) -> Spec:
     """
     path = Path(source)
     if path.suffix == ".py" or path.exists():
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(
                 f"`diagnose {source}` expected a Python file or module:name, got no such file."
             )
+        expect_readable(path, f"diagnose {source}")
         return Spec(source, _module_of(path, source))
     module, _, name = source.partition(":")
+    neither = UsageError(
+        f"`diagnose {source}` expected a Python file or module:name, got neither "
+        "(no such file, no such module)."
+    )
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise neither
     sys.path.insert(0, "")
     try:
-        loaded: Any = importlib.import_module(module)
-        for part in filter(None, name.split(".")):
-            loaded = getattr(loaded, part)
-    except ImportError as problem:
-        if problem.name is None or not module.startswith(problem.name):
-            raise _told(source, problem) from problem
-        raise UsageError(
-            f"`diagnose {source}` expected a Python file or module:name, got neither "
-            "(no such file, no such module)."
-        ) from problem
-    except Exception as problem:
-        raise _told(source, problem) from problem
+        with _telling(source):
+            try:
+                loaded: Any = importlib.import_module(module)
+            except ImportError as problem:
+                if problem.name is None or not f"{module}.".startswith(f"{problem.name}."):
+                    raise
+                raise neither from problem
+            for part in filter(None, name.split(".")):
+                loaded = getattr(loaded, part)
     finally:
         sys.path.pop(0)
     if not hasattr(loaded, "model") and callable(loaded):
@@ -118,21 +142,32 @@ def _module_of(path: Path, source: str) -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        specification.loader.exec_module(module)
-    except Exception as problem:
-        raise _told(source, problem) from problem
+        with _telling(source):
+            specification.loader.exec_module(module)
     finally:
         sys.path.pop(0)
     return module
 
 
-def _told(source: str, problem: Exception) -> UsageError:
-    """The user's own traceback, without the frames that are ours."""
-    here = str(Path(__file__).resolve().parent.parent)
+@contextmanager
+def _telling(source: str) -> Iterator[None]:
+    """Tell what code of the user's raises, be it an attempt to end the program."""
+    try:
+        yield
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except BaseException as problem:
+        raise _told(source, problem) from problem
+
+
+def _told(source: str, problem: BaseException) -> UsageError:
+    """The user's own traceback, without the frames that are ours or Python's."""
+    ours = str(Path(__file__).resolve().parent.parent)
+    python = str(Path(importlib.__file__).parent)
     frames = [
         frame
         for frame in traceback.extract_tb(problem.__traceback__)
-        if not frame.filename.startswith((here, "<frozen"))
+        if not frame.filename.startswith((ours, python, "<frozen"))
     ][-3:]
     last = traceback.format_exception_only(problem)[-1].strip()
     told = "".join(traceback.format_list(frames)).rstrip()

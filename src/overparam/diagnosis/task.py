@@ -141,8 +141,11 @@ def _stacked(data: torch.utils.data.Dataset, where: str) -> tuple[Tensor, Tensor
         f"items of {type(pairs[0]).__name__}",
         error=TypeError,
     )
-    x, y = (torch.stack([torch.as_tensor(pair[part]) for pair in pairs]) for part in (0, 1))
-    return x, y
+    parts = [[_numbers(pair[part]) for pair in pairs] for part in (0, 1)]
+    for part in parts:
+        shapes = sorted({tuple(one.shape) for one in part})
+        expect(len(shapes) == 1, where, "examples of one shape", f"shapes {shapes[:3]}")
+    return torch.stack(parts[0]), torch.stack(parts[1])
 
 
 def _inputs(part: Any) -> Inputs:
@@ -156,7 +159,14 @@ def _inputs(part: Any) -> Inputs:
 
 def _numbers(array: Any) -> Tensor:
     """An array as a tensor of its own numbers, double precision as single."""
-    tensor = array.detach() if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+    try:
+        tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+    except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
+        raise TypeError(
+            f"`diagnose(data=...)` expected arrays of numbers, got {type(array).__name__} "
+            f"({told(problem)})."
+        ) from problem
+    tensor = tensor.detach()
     return tensor.float() if tensor.dtype == torch.float64 else tensor
 
 
@@ -208,6 +218,10 @@ def _as_loss(loss: Loss | str | None, examples: Examples) -> tuple[Loss, str]:
             repr(loss),
         )
         loss = nn.MSELoss() if loss == "mse" else nn.CrossEntropyLoss()
+    expect(
+        callable(loss), "diagnose(loss=...)", "a function of outputs and targets, or a name",
+        f"{type(loss).__name__} {loss!r:.60}", error=TypeError,
+    )  # fmt: skip
     name = getattr(loss, "__name__", type(loss).__name__)
     if isinstance(loss, nn.MSELoss) and examples.class_names:
         return squared_error_of_labels, "MSELoss of one-hot labels"
@@ -242,6 +256,11 @@ def build_task(
         if any(nn.parameter.is_lazy(p) for p in model.parameters()):
             _initialise(model, examples)
         chosen = list(trainable(model, None, where).values())
+        expect(
+            optimizer is None or callable(optimizer), "diagnose(optimizer=...)",
+            "an optimizer, or a function that makes one of parameters",
+            f"{type(optimizer).__name__} {optimizer!r:.60}", error=TypeError,
+        )  # fmt: skip
         made = SGD(chosen, lr=1.0) if optimizer is None else optimizer(chosen)
         given = optimizer is not None
         expect(
@@ -263,6 +282,11 @@ def build_task(
     return task
 
 
+def told(problem: Exception) -> str:
+    """What some other code raised, in a line."""
+    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
+
+
 def _initialise(model: nn.Module, examples: Examples) -> None:
     """Give lazy layers their sizes, by a pass in evaluation mode."""
     mode = model.training
@@ -279,11 +303,11 @@ def _expect_runs(task: Task) -> None:
     with undisturbed(task.model, evaluation=True), torch.no_grad():
         try:
             outputs = call(task.model, x)
-        except (RuntimeError, TypeError, IndexError, ValueError) as problem:
+        except Exception as problem:  # a model may raise anything
             shape = tuple(x.shape) if isinstance(x, Tensor) else "several tensors"
             raise ValueError(
                 f"`{where}` expected a model that takes a batch of shape {shape}, got "
-                f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
+                f"{told(problem)}"
             ) from problem
         outputs = expect_outputs(outputs, n, where)
         expect(
@@ -306,11 +330,11 @@ def _expect_runs(task: Task) -> None:
             )
         try:
             value = task.loss(outputs, y)
-        except (RuntimeError, TypeError, IndexError, ValueError) as problem:
+        except Exception as problem:
             raise ValueError(
                 f"`diagnose(loss=...)` expected a loss that takes outputs of shape "
                 f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)} {y.dtype}, got "
-                f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
+                f"{told(problem)}"
             ) from problem
         expect(
             isinstance(value, Tensor) and value.numel() == 1,

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from overparam._errors import expect, unknown
 from overparam._files import write_whole
 from overparam._json import strict, to_json
-from overparam.datasets.dataset import Task
+from overparam.datasets.dataset import Task, expect_seed
 from overparam.fitting.dependence import dependence
 from overparam.fitting.saved_model import SavedModel, from_estimator
 from overparam.fitting.scores import METRICS, baselines, compare, folds
@@ -123,6 +123,7 @@ def fit(
     if model not in MODELS:
         unknown("fit(model=...)", "a model", model, MODELS)
     expect(jobs != 0, "fit(jobs=...)", "a number of folds at a time, or -1 for every core", jobs)
+    expect_seed(seed, "fit(seed=...)")
     table = read(source, target, task=task)
     smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
     expect(

@@ -1,55 +1,58 @@
 """Results as the report reads them: JSON documents, checked before anything is drawn."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from overparam._errors import expect, unknown
+from overparam._files import expect_readable
+from overparam.report.schema import DIAGNOSIS, FIT, STUDY, Misshapen, Place
 
 KINDS = ("diagnosis", "fit", "study")
-_SECTIONS = {
-    "diagnosis": {
-        "environment": Mapping,
-        "model": Mapping,
-        "data": Mapping,
-        "advice": Mapping,
-        "series": Mapping,
-        "statements": list,
-        "events": list,
-        "suspects": list,
-    },
-    "fit": {
-        "environment": Mapping,
-        "model": Mapping,
-        "data": Mapping,
-        "series": Mapping,
-        "scores": list,
-        "statements": list,
-    },
-    "study": {"environment": Mapping, "series": Mapping, "claims": list},
+# Sections that a page takes for granted, empty where a document has none.
+_OBJECTS = {
+    "diagnosis": ("environment", "model", "data", "advice", "series"),
+    "fit": ("environment", "model", "data", "series"),
+    "study": ("environment", "series"),
 }
+_LISTS = {
+    "diagnosis": ("statements", "events", "suspects"),
+    "fit": ("scores", "statements"),
+    "study": ("claims",),
+}
+_SHAPES = {"diagnosis": DIAGNOSIS, "fit": FIT, "study": STUDY}
+_LARGEST_FILE = 256 * 2**20
+# What is larger counts as infinite: sums and ratios of such numbers are.
+_LARGEST_NUMBER = 1e300
+_DEEPEST = 64
 
 
 def read_documents(source: Path | str | Mapping) -> list[dict]:
     """The documents of a source: a mapping, or a JSON file that holds one or a list of them.
 
-    Numbers that are not finite (a file written by Python may say `NaN`) become `None`, which is
-    how the documents spell "not measured".
+    Numbers that are not finite (a file written by Python may say `NaN`), or beyond 1e300, become
+    `None`, which is how the documents spell "not measured".
 
     Raises:
-        ValueError: If a file cannot be read, is not JSON, or holds something that is no
-            diagnosis, fit or study. The message names the file.
+        ValueError: If a file cannot be read, is larger than 256 MiB, is not JSON, or holds
+            something that is no diagnosis, fit or study. The message names the file, and the
+            place in it.
     """
     if isinstance(source, Mapping):
         return [_document(source, "render(documents=...)")]
     where = f"write_report({str(source)!r}, ...)"
     expected = "a JSON file written by `overparam diagnose`, `fit` or `study run`"
     try:
-        content = json.loads(Path(source).read_text(encoding="utf-8"))
+        expect_readable(source, where, _LARGEST_FILE)
+        text = Path(source).read_bytes()
     except OSError as error:
-        expect(False, where, expected, f"{type(error).__name__}: {error.strerror or error}")
+        problem = error.strerror or "no such file"
+        raise ValueError(
+            f"`{where}` expected {expected}, got {type(error).__name__}: {problem}."
+        ) from None
+    try:
+        content = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         expect(False, where, expected, f"a file that is not JSON ({error})")
     documents = content if isinstance(content, list) else [content]
@@ -60,45 +63,19 @@ def read_documents(source: Path | str | Mapping) -> list[dict]:
 def _document(content: Any, where: str) -> dict:
     """One checked document, as plain data of its own."""
     expect(isinstance(content, Mapping), where, "a JSON object", type(content).__name__)
-    kind = content.get("kind") or _evident_kind(content)
-    if kind not in KINDS:
-        unknown(where, "a document's kind", str(kind), KINDS)
-    document = {**_finite(content), "kind": kind}
-    for name, shape in _SECTIONS[kind].items():
-        section = document.get(name)
-        if section is None:
-            document[name] = None if shape is list else {}
-            continue
-        expected = "a list" if shape is list else "an object"
-        expect(isinstance(section, shape), where, f"{expected} under {name!r}", _what(section))
-        if shape is list:
-            rows = [_what(row) for row in section if not isinstance(row, Mapping)]
-            expect(not rows, where, f"a list of objects under {name!r}", ", ".join(rows[:1]))
-    for name, entry in document["series"].items():
-        _check_series(name, entry, kind, where)
-    return document
-
-
-def _check_series(name: str, entry: Any, kind: str, where: str) -> None:
-    """A series is an object, a list of them, or nothing; a measured one holds numbers."""
-    parts = entry if isinstance(entry, list) else [] if entry is None else [entry]
-    for part in parts:
-        expect(isinstance(part, Mapping), where, f"objects in the series {name!r}", _what(part))
-        if kind == "diagnosis":
-            _check_columns(name, part, where)
-
-
-def _check_columns(name: str, entry: Mapping, where: str) -> None:
-    """Columns hold numbers, and one to each step where there are steps."""
-    if "step" in entry and "value" in entry:
-        steps, values = entry["step"], entry["value"]
-        paired = isinstance(steps, list) and isinstance(values, list) and len(steps) == len(values)
-        expect(paired, where, f"as many values as steps in the series {name!r}", _what(values))
-    for key, column in entry.items():
-        if key != "names":
-            cells = column if isinstance(column, list) else [column]
-            odd = [_what(v) for v in cells if not isinstance(v, int | float | None)]
-            expect(not odd, where, f"numbers in the series {name!r}", ", ".join(odd[:1]))
+    try:
+        document = _plain(content, ())
+        kind = document.get("kind") or _evident_kind(document)
+        if kind not in KINDS:
+            unknown(where, "a document's kind", str(kind), KINDS)
+        _SHAPES[kind](document, ())
+    except Misshapen as problem:
+        first, *inner = problem.place
+        part = f"in the series {inner[0]!r}" if first == "series" and inner else f"under {first!r}"
+        found = f"{_what(problem.found)} at {_spelt(problem.place)}"
+        raise ValueError(f"`{where}` expected {problem.expected} {part}, got {found}.") from None
+    objects = {name: document.get(name) or {} for name in _OBJECTS[kind]}
+    return {**dict.fromkeys(_LISTS[kind]), **document, **objects, "kind": kind}
 
 
 def _evident_kind(content: Mapping) -> str:
@@ -107,18 +84,36 @@ def _evident_kind(content: Mapping) -> str:
     return next((kind for key, kind in only.items() if key in content), "missing")
 
 
-def _what(value: Any) -> str:
-    """A value in a message: its type, and itself where that is short."""
+def _spelt(place: Place) -> str:
+    """A place in a document, as ``series.loss.value[3]``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return _what("".join(parts).lstrip("."), longest=80).strip("'")
+
+
+def _what(value: Any, longest: int = 40) -> str:
+    """A value in a message: itself where that is short, else its type and its beginning."""
     text = repr(value)
-    return text if len(text) <= 40 else f"{type(value).__name__} {text[:36]}…"
+    return text if len(text) <= longest else f"{type(value).__name__} {text[: longest - 4]}…"
 
 
-def _finite(value: Any) -> Any:
-    """A copy of plain data with `None` for every number that is not finite."""
+def _plain(value: Any, place: Place) -> Any:
+    """A copy of plain data; `None` for every number that is not finite, no broken letters."""
+    if len(place) > _DEEPEST:
+        raise Misshapen(place[:1], f"at most {_DEEPEST} levels", "more")
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        copied = {_whole(str(key)): item for key, item in value.items()}
+        return {key: _plain(item, (*place, key)) for key, item in copied.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return [_plain(item, (*place, index)) for index, item in enumerate(value)]
+    if isinstance(value, str):
+        return _whole(value)
+    if isinstance(value, int | float):
+        return value if -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER else None
+    if value is not None:
+        raise Misshapen(place, "plain data", value)
+    return None
+
+
+def _whole(text: str) -> str:
+    """Text without the halves of letters that a name of a file or an escape may leave."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text

@@ -42,5 +42,5 @@ def _facts(document: Mapping) -> list[str]:
     if data.get("missing"):
         facts.append(f"{number(data['missing'])} missing values, imputed")
     if data.get("left_out"):
-        facts.append(f"left out: {', '.join(data['left_out'])}")
+        facts.append(f"left out: {', '.join(map(str, data['left_out']))}")
     return facts

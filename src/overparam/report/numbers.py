@@ -1,5 +1,6 @@
 """Numbers and other values as a person reads them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ def number(value: Any, digits: int = 4) -> str:
 
 def _real(value: float, digits: int) -> str:
     """A real number; powers of ten only where zeros would have to be counted."""
+    if not math.isfinite(value):
+        return str(value)
     if value and not 1e-3 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_trimmed(mantissa)}e{int(exponent)}"

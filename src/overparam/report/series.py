@@ -73,6 +73,7 @@ def ratio(numerator: Series, denominator: Series) -> Series | None:
     """One series over another, at the steps where both were measured."""
     below = {step: value for step, value in denominator.measured if value > 0}
     pairs = [(s, v / below[s]) for s, v in numerator.measured if s in below]
+    pairs = [pair for pair in pairs if math.isfinite(pair[1])]
     return Series([s for s, _ in pairs], [v for _, v in pairs]) if pairs else None
 
 
@@ -126,7 +127,8 @@ def histogram(values: list[float], bins: int) -> tuple[list[float], list[int]]:
         ([0.0, 0.5, 1.0], [2, 1])
     """
     low, high = min(values), max(values)
-    if high <= low:
+    # Below that, edges would coincide by rounding.
+    if high - low <= max(1e-12 * max(abs(low), abs(high)), 1e-300):
         half = abs(low) / 2 or 0.5
         low, high = low - half, high + half
     width = (high - low) / bins

@@ -113,7 +113,7 @@ def importances_figure(document: Mapping) -> Figure | None:
         for key in ("low", "high")
     )
     order = sorted(range(len(values)), key=lambda i: -(values[i] or 0.0))
-    rows = [[names[i], *(part[i] / total for part in (values, low, high))] for i in order]
+    rows = [[names[i], *((part[i] or 0.0) / total for part in (values, low, high))] for i in order]
     shown = rows[:SHOWN]
     places = list(range(len(shown)))
     bars = {
@@ -182,6 +182,8 @@ def matrix_figure(document: Mapping) -> Figure | None:
         ),
         key=lambda row: -abs(row[2]),
     )
+    if not pairs:
+        return None
     scale = [[0, "var(--orange)"], [0.5, "var(--surface)"], [1, "var(--blue)"]]
     size = round(150 + max(180, 20 * len(names)))
     heat = {

@@ -72,7 +72,7 @@ def scale(values: Sequence[float]) -> dict:
     """
     if not values or min(values) <= 0 or max(values) < 3 * min(values):
         return {"type": "linear"}
-    decades = math.log10(max(values) / min(values))
+    decades = math.log10(max(values)) - math.log10(min(values))
     step = "D2" if decades <= 1.5 else math.ceil(decades / 5)
     return {"type": "log", "dtick": step, "tickformat": "~g"}
 

@@ -125,6 +125,6 @@ def _heat_table(line: Mapping, labels: list[str]) -> Table:
     cells = [
         [x, y, value]
         for y, row in zip(line["y"], line.get("z") or [], strict=False)
-        for x, value in zip(line["x"], row, strict=False)
+        for x, value in zip(line["x"], row or [], strict=False)
     ]
     return capped([*labels, "value"], cells)
