@@ -1,0 +1,512 @@
+"""Random SIGKILLs while files are written: what was finished is kept, nothing half is read.
+
+A process that has imported everything forks a child for each kill, so that the moment falls into
+the work and not into imports. Every writer goes on where the one before was killed, until it ends;
+then its result is compared, bit for bit, with that of a writer left alone. Printed are, for each
+kind of work, how many were killed and ended, and whatever went wrong; the exit status is 1 then.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import joblib
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from overparam.cli import main as command_line
+from overparam.diagnosis.diagnose import diagnose  # noqa: F401  imported before the first fork
+from overparam.diagnosis.result import Diagnosis, Statement
+from overparam.dynamics import Monitor
+from overparam.dynamics import record_file as record_module
+from overparam.fitting.fit import TableFit
+from overparam.fitting.saved_model import load_model
+from overparam.report.page import write_report  # noqa: F401  likewise
+from overparam.studies._run import run_study  # noqa: F401  likewise
+from overparam.studies._store import CellStore, _digest
+from overparam.tangents import _gram_file, empirical_ntk_to_file
+from overparam.watch.run import RunFile
+
+Report = Callable[[str], None]
+STUDY = "radhakrishnan2024_rfm"
+
+
+def child(work: Callable[[Report], None], seconds: float | None) -> tuple[list[str], bool]:
+    """Run `work` in a process that is killed after so many seconds.
+
+    Returns:
+        What it reported, and whether it had ended.
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.setsid()  # workers are killed together with it
+            quiet = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1):
+                os.dup2(quiet, stream)
+            work(lambda line: os.write(write, f"{line}\n".encode()) and None)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(write)
+    if seconds is not None:
+        time.sleep(seconds)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:  # not yet a group of its own, or ended
+            os.kill(pid, signal.SIGKILL)
+    with os.fdopen(read) as reports:
+        lines = reports.read().splitlines()
+    _, status = os.waitpid(pid, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+        raise AssertionError("the work raised; see above")
+    return lines, not os.WIFSIGNALED(status)
+
+
+class Work:
+    """Something that is written in a folder, killed and resumed.
+
+    Attributes:
+        folder: Of its files.
+        window: Seconds within which the kill falls.
+    """
+
+    share = 1
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.window = 0.3
+        self.prepare()
+
+    def timed(self) -> None:
+        """Let it run once undisturbed, and have the kills fall into as long."""
+        start = time.perf_counter()
+        child(self.work, None)
+        self.window = 1.1 * (time.perf_counter() - start)
+
+    def prepare(self) -> None:
+        """Make the results of a writer left alone."""
+
+    def work(self, report: Report) -> None:
+        """Write, and report what is finished."""
+        raise NotImplementedError
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """Raise if the files are not what they should be after the kill, or the end."""
+        raise NotImplementedError
+
+
+class Resumed(Work):
+    """Parts that are finished one by one: none is computed again."""
+
+    def prepare(self) -> None:
+        """The right result, and the time it takes."""
+        self.timed()
+        self.right = self.result()
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.known: set[str] = set()
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Work.check`."""
+        again = self.known & set(lines)
+        assert not again, f"{len(again)} finished parts were computed again"
+        assert len(set(lines)) == len(lines), "a part was finished twice"
+        self.known |= set(lines)
+        if ended:
+            assert self.result() == self.right, "the result is another one"
+            self.clear()
+
+    def result(self) -> object:
+        """What the finished files say."""
+        raise NotImplementedError
+
+
+class GramFile(Resumed):
+    """A tangent kernel in a file."""
+
+    share = 70
+
+    def work(self, report: Report) -> None:
+        """As `Resumed.work`."""
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+        x = torch.randn(16, 5, generator=torch.Generator().manual_seed(1)).double()
+        write = _gram_file.GramFile.write
+
+        def reporting(file: _gram_file.GramFile, tile: tuple[int, int], *parts: object) -> None:
+            write(file, tile, *parts)
+            report(str(tile))
+
+        _gram_file.GramFile.write = reporting
+        empirical_ntk_to_file(model, x, path=self.folder / "K.npy", tile=2, progress=False)
+
+    def result(self) -> object:
+        """As `Resumed.result`."""
+        return (self.folder / "K.npy").read_bytes()
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Resumed.check`."""
+        journal = self.folder / "K.npy.journal"
+        if lines:
+            noted = journal.read_text()
+            for line in lines:
+                i, j = json.loads(line.replace("(", "[").replace(")", "]"))
+                assert f'"tile": [{i}, {j}]' in noted, "a finished tile is not in the journal"
+        super().check(lines, ended)
+
+
+class StudyRun(Resumed):
+    """`study run --jobs 2`, its workers threads."""
+
+    share = 40
+    back_end: str | None = "threading"
+
+    def work(self, report: Report) -> None:
+        """As `Resumed.work`."""
+        put = CellStore.put
+
+        def reporting(store: CellStore, key: dict, *result: object) -> None:
+            put(store, key, *result)
+            report(_digest(key))
+
+        CellStore.put = reporting
+        back_end = joblib.parallel_config(self.back_end) if self.back_end else nullcontext()
+        store, numbers = self.folder / "cells.sqlite", self.folder / "study.json"
+        words = ["study", "run", STUDY, "--size", "smoke", "--jobs", "2", "--store", str(store)]
+        with back_end:
+            assert command_line([*words, "--json", str(numbers)]) == 0
+
+    def result(self) -> object:
+        """As `Resumed.result`."""
+        document = json.loads((self.folder / "study.json").read_text())
+        return document["claims"], document["series"]
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Resumed.check`."""
+        if (self.folder / "study.json").exists():
+            assert self.result() == self.right, "the JSON is another one, or half"
+        super().check(lines, ended)
+
+
+class StudyRunLoky(StudyRun):
+    """`study run --jobs 2`, its workers started as the command line starts them."""
+
+    share = 5
+    back_end = None
+
+
+class Turns(Work):
+    """Files that are replaced by those of the next turn, over and over."""
+
+    def prepare(self) -> None:
+        """The file of turn 0."""
+        self.last = 0
+        self.turn(0)
+
+    def turn(self, number: int) -> None:
+        """Write the files of a turn."""
+        raise NotImplementedError
+
+    def found(self) -> list[int]:
+        """The turns that the files are of, each whole; in the order of writing."""
+        raise NotImplementedError
+
+    def work(self, report: Report) -> None:
+        """As `Work.work`."""
+        number = self.last
+        while True:
+            number += 1
+            self.turn(number)
+            report(str(number))
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Work.check`."""
+        assert not ended
+        finished = max(map(int, lines), default=self.last)
+        found = self.found()
+        assert set(found) <= {finished, finished + 1}, f"{found} after turn {finished}"
+        assert found == sorted(found, reverse=True), f"{found}: a later file before an earlier"
+        self.last = max(found)
+
+
+class FitFiles(Turns):
+    """What `fit --save --json` writes."""
+
+    share = 60
+
+    def prepare(self) -> None:
+        """As `Turns.prepare`."""
+        words = ["fit", "iris", "--no-baselines", "--folds", "2", "--save", str(self.folder / "m")]
+        numbers = self.folder / "fit.json"
+        child(lambda report: require(command_line([*words, "--json", str(numbers)])), None)
+        self.one = TableFit(load_model(self.folder / "m"), json.loads(numbers.read_text()))
+        super().prepare()
+
+    def turn(self, number: int) -> None:
+        """As `Turns.turn`."""
+        model, predictor = self.one.model, self.one.model.predictor
+        dual = torch.full_like(predictor.dual, number)
+        saved = replace(model, target=f"{number}", predictor=replace(predictor, dual=dual))
+        saved.save(self.folder / "model")
+        TableFit(saved, {**self.one.document, "turn": number}).to_json(self.folder / "turn.json")
+
+    def found(self) -> list[int]:
+        """As `Turns.found`."""
+        model = load_model(self.folder / "model")
+        number = int(model.target)
+        assert (model.predictor.dual == number).all(), "names and numbers of two models"
+        return [number, json.loads((self.folder / "turn.json").read_text())["turn"]]
+
+
+class DiagnosisFiles(Turns):
+    """What `diagnose --json --html` writes."""
+
+    share = 16
+
+    def prepare(self) -> None:
+        """As `Turns.prepare`."""
+        words = ["diagnose", "--budget", "10m", "--steps", "30"]
+        numbers = self.folder / "diagnosis.json"
+        child(lambda report: require(command_line([*words, "--json", str(numbers)])), None)
+        document = json.loads(numbers.read_text())
+        document.pop("kind")
+        statements = [Statement(**statement) for statement in document.pop("statements")]
+        self.one = Diagnosis(statements=statements, **document)
+        start = time.perf_counter()
+        super().prepare()
+        self.window = 1.5 * (time.perf_counter() - start)
+
+    def turn(self, number: int) -> None:
+        """As `Turns.turn`."""
+        environment = {**self.one.environment, "command": f"turn {number}."}
+        diagnosis = replace(self.one, environment=environment)
+        diagnosis.to_json(self.folder / "turn.json")
+        diagnosis.report(self.folder / "turn.html")
+
+    def found(self) -> list[int]:
+        """As `Turns.found`."""
+        document = json.loads((self.folder / "turn.json").read_text())
+        page = (self.folder / "turn.html").read_text()
+        assert page.rstrip().endswith("</html>"), "half a page"
+        shown = page.partition("turn ")[2].partition(".")[0]
+        return [int(document["environment"]["command"].strip("turn .")), int(shown)]
+
+
+class Command(Work):
+    """A command as a whole: until it ends, the files of the run before stand as they were."""
+
+    words: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        """As `Work.prepare`."""
+        self.timed()
+        self.before = self.contents()
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file that is one of the outputs."""
+        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
+        return {f.name: f.read_bytes() for f in files if not f.name.endswith(".part")}
+
+    def work(self, report: Report) -> None:
+        """As `Work.work`."""
+        places = {"--save": "model", "--json": "found.json", "--html": "found.html"}
+        options = [
+            word for name in self.outputs for word in (name, str(self.folder / places[name]))
+        ]
+        require(command_line([*self.words, *options]))
+        report("written")
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Work.check`."""
+        if not lines:
+            for name, content in self.contents().items():
+                whole = content == self.before.get(name) or self.is_whole(name, content)
+                assert whole, f"{name} is half a file"
+        if "--save" in self.outputs:
+            load_model(self.folder / "model")
+        self.before = self.contents()
+
+    @staticmethod
+    def is_whole(name: str, content: bytes) -> bool:
+        """Whether a new file is one that ends as it should."""
+        if name.endswith(".json"):
+            return bool(json.loads(content))
+        return not name.endswith(".html") or content.rstrip().endswith(b"</html>")
+
+
+class FitCommand(Command):
+    """`fit --save --json --html` from its beginning."""
+
+    share = 12
+    words = ("fit", "iris", "--no-baselines", "--folds", "2")
+    outputs = ("--save", "--json", "--html")
+
+
+class DiagnoseCommand(Command):
+    """`diagnose --json --html` from its beginning."""
+
+    share = 5
+    words = ("diagnose", "--budget", "10m", "--steps", "30")
+    outputs = ("--json", "--html")
+
+
+class MonitorRecord(Work):
+    """The record of a training run that a monitor writes."""
+
+    share = 48
+
+    def prepare(self) -> None:
+        """As `Work.prepare`."""
+        self.size = 0
+        self.path = self.folder / "run.jsonl"
+
+    def work(self, report: Report) -> None:
+        """As `Work.work`."""
+        record_module._PATIENCE = 0.0  # a line for every step
+        flush = record_module.RecordFile.flush
+
+        def reporting(file: record_module.RecordFile) -> None:
+            flush(file)
+            if self.path.exists():
+                report(str(self.path.stat().st_size))
+
+        record_module.RecordFile.flush = reporting
+        torch.manual_seed(0)
+        model, x = nn.Linear(4, 1), torch.randn(16, 4)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        loss = nn.MSELoss()
+        monitor = Monitor(model, loss, optimizer, file=self.path)
+        while True:
+            optimizer.zero_grad()
+            value = loss(model(x), x[:, :1])
+            value.backward()
+            monitor.step(value, batch=(x, x[:, :1]))
+            optimizer.step()
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Work.check`."""
+        assert not ended
+        content = self.path.read_bytes() if self.path.exists() else b""
+        finished = max(map(int, lines), default=self.size)
+        assert len(content) >= finished, "lines that were written are gone"
+        self.kills += 1
+        steps, torn = [], 0
+        for line in content[: content.rfind(b"\n") + 1].splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                torn += bool(line)
+                continue
+            steps = [] if "begin" in entry else steps + entry.get("steps", [])
+        assert torn < self.kills, f"{torn} torn lines after {self.kills} kills"
+        run = RunFile(self.path)
+        run.read()
+        losses = run.series.get("loss", {"step": [], "value": []})
+        assert losses["step"] == steps, "the reader finds other steps than were written"
+        assert np.isfinite(losses["value"]).all()
+        self.size = len(content)
+        if len(content) > 300_000:
+            self.path.unlink(missing_ok=True)
+            self.size = self.kills = 0
+
+    kills = 0
+
+
+WORKS = {
+    work.__name__: work
+    for work in (
+        GramFile, StudyRun, StudyRunLoky, FitFiles, FitCommand, DiagnosisFiles, DiagnoseCommand,
+        MonitorRecord,
+    )
+}  # fmt: skip
+
+
+def require(status: int) -> None:
+    """Raise unless a command ended well."""
+    assert status == 0, f"exit status {status}"
+
+
+def kill(work: Work, number: int, draw: random.Random) -> dict:
+    """Kill a work so many times; then, if it can end, let it."""
+    killed = ended = reported = 0
+    problems: list[str] = []
+    while killed < number and len(problems) < 5:
+        lines, done = child(work.work, draw.uniform(0, work.window))
+        killed, ended, reported = killed + (not done), ended + done, reported + len(lines)
+        try:
+            work.check(lines, done)
+        except Exception as error:  # whatever a file that is half makes its reader raise
+            problems.append(f"{type(error).__name__}: {error}")
+    if isinstance(work, Resumed) and not problems:
+        lines, done = child(work.work, None)
+        ended += done
+        work.check(lines, done)
+    return {"killed": killed, "ended": ended, "reported": reported, "problems": problems}
+
+
+def measure(kills: int, names: list[str], seed: int, folder: Path) -> dict[str, dict]:
+    """Kill the works named, together about so many times, each by its share."""
+    draw = random.Random(seed)
+    shares = sum(WORKS[name].share for name in names)
+    found = {}
+    for name in names:
+        start = time.perf_counter()
+        number = max(1, round(kills * WORKS[name].share / shares))
+        row = kill(WORKS[name](folder / name), number, draw)
+        found[name] = row | {"seconds": time.perf_counter() - start}
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=250, help="of all works together")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--works", nargs="+", choices=list(WORKS), default=list(WORKS))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    # A kill does not ask how soon the disk has what it was given: memory is quicker.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        found = measure(options.kills, options.works, options.seed, Path(folder))
+    table = Table("work", "killed", "ended", "parts finished", "problems", "s", padding=0)
+    for name, row in found.items():
+        problems = "\n".join(row["problems"]) or "none"
+        counts = (str(row[key]) for key in ("killed", "ended", "reported"))
+        table.add_row(name, *counts, problems, f"{row['seconds']:.0f}")
+    Console().print(table)
+    print(f"{sum(row['killed'] for row in found.values())} kills")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2))
+    return int(any(row["problems"] for row in found.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
