@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 sys.path.append(str(Path(__file__).parent))  # files are imported on their own, not as a package
 from second_device import SecondDevice
@@ -22,6 +23,13 @@ SWITCHES = (
     "headless=new no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run "
     "disable-background-networking disable-component-update disable-sync"
 )
+
+
+# How long an example takes says something about the machine alone.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

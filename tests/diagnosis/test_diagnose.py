@@ -101,7 +101,7 @@ def test_wrong_labels_are_found_and_shown() -> None:
     for i in flipped.tolist():
         labels[i] = (labels[i] + 1 + int(torch.randint(9, (1,), generator=generator))) % 10
     found = diagnose(
-        None, (data.x_train, labels, data.x_test, data.y_test), budget="10m", max_steps=45 * 40
+        None, (data.x_train, labels, data.x_test, data.y_test), budget="10m", max_steps=45 * 25
     )
     by_name = {statement.name: statement for statement in found.statements}
     assert by_name["labels"].level == "warning", by_name["labels"].text
@@ -176,7 +176,7 @@ def test_the_transformer_example_predicts_every_position(shared_data: Path) -> N
     from overparam.diagnosis.command import run_diagnosis
 
     spec = Path(__file__).resolve().parents[2] / "examples" / "shakespeare_transformer.py"
-    found = run_diagnosis(str(spec), None, None, None, budget="20s", seed=0, max_steps=20)
+    found = run_diagnosis(str(spec), None, None, None, budget="1m", seed=0, max_steps=20)
     by_name = {statement.name: statement for statement in found.statements}
     assert by_name["regime"].level != "unknown"
     assert by_name["labels"].level == "unknown"

@@ -61,7 +61,7 @@ def test_one_process_measures_and_nobody_waits(tmp_path):
         subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in (0, 1)
     ]
     try:
-        assert [process.wait(timeout=120) for process in both] == [0, 0]
+        assert [process.wait(timeout=240) for process in both] == [0, 0]
     finally:
         for process in both:
             process.kill()
@@ -117,5 +117,5 @@ def test_of_sharded_parameters_only_the_loss_is_kept(tmp_path):
     script.write_text(textwrap.dedent(SHARD))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, "-W", "ignore", str(script), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -107,7 +107,7 @@ def in_two_processes(script, data, folder):
         for rank in (0, 1)
     ]
     for process in both:
-        _, problem = process.communicate(timeout=120)
+        _, problem = process.communicate(timeout=240)
         assert process.returncode == 0, problem.decode()
     return [torch.load(folder / f"found-{rank}.pt", weights_only=False) for rank in (0, 1)]
 

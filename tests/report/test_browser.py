@@ -88,7 +88,8 @@ return [style.fill, page.backgroundColor]"""
 def wait_for(browser, colours: list[str]) -> list[str]:
     """Ink and ground, once they are these: a page hears of a new preference between frames."""
     seen = []
-    for _ in range(100):
+    end = time.monotonic() + 240
+    while time.monotonic() < end:
         seen = browser.execute_script(INK)
         if seen == colours:
             break

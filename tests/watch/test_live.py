@@ -69,7 +69,7 @@ def start() -> Iterator[Callable]:
             process.kill()
 
 
-def until(condition: Callable, seconds: float = 90.0):
+def until(condition: Callable, seconds: float = 240.0):
     """The first true value of a condition."""
     end = time.monotonic() + seconds
     while not (value := condition()):

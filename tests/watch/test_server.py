@@ -22,7 +22,7 @@ def server(tmp_path):
 
 
 def ask(server, path: str, **headers):
-    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=240)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
