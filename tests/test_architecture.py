@@ -15,13 +15,12 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("_errors", "_json", "_progress", "_switches", "_types"),
+    ("_errors", "_json", "_memory_limits", "_progress", "_switches", "_types"),
     (
         "_ending",
         "_exclusive",
         "_files",
         "_memory",
-        "_memory_limits",
         "_random_numbers",
         "_signals",
         "_threads",
@@ -291,5 +290,7 @@ def test_every_public_name_exists(module):
 @pytest.mark.parametrize("module", ["overparam", "overparam.cli", "overparam.report"])
 def test_asking_for_help_does_not_wait_for_torch(module):
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=200
+    )
     assert (done.returncode, done.stderr) == (0, b"")

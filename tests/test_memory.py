@@ -9,6 +9,8 @@ import torch
 
 from overparam import _memory, _memory_limits
 from overparam._memory import available, expect_room
+from overparam.kernels import Laplace, RFMRegressor, fit_ridge
+from overparam.tangents import NTKOperator, empirical_ntk, infinite_ntk
 
 CPU = torch.device("cpu")
 
@@ -159,3 +161,21 @@ def test_metal_shares_the_machines_memory(monkeypatch, most, taken, host, left):
     monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: taken)
     monkeypatch.setattr(_memory, "_host", lambda: host)
     assert available(torch.device("mps")) == left
+
+
+def test_what_does_not_fit_is_refused_wherever_memory_is_estimated(monkeypatch):
+    torch.manual_seed(0)
+    x, net = torch.randn(300, 40), torch.nn.Sequential(torch.nn.Linear(40, 50), torch.nn.ReLU())
+    y = x[:, 0].numpy()
+    # A matrix of 300 × 300, or of 40 × 40 twice, does not fit; nor do 300 × (40 + 50) numbers.
+    monkeypatch.setattr(_memory_limits, "process", lambda: 10_000)
+    with pytest.raises(MemoryError, match=r"`NTKOperator\(chunk_size=...\)`"):
+        NTKOperator(net, x)
+    with pytest.raises(MemoryError, match=r"`empirical_ntk\(chunk_size=...\)`"):
+        empirical_ntk(net, x)
+    with pytest.raises(MemoryError, match=r"`RFMRegressor\(feature_matrix='full'\)`.*\n.*diag"):
+        RFMRegressor(n_iter=1).fit(x.numpy(), y)
+    with pytest.raises(MemoryError, match=r"`infinite_ntk\(x=...\)`"):
+        infinite_ntk(x, depth=1)
+    with pytest.raises(MemoryError, match=r"`fit_ridge\(x=...\)`"):
+        fit_ridge(Laplace(), x, x[:, :1], ridge=1.0)

@@ -1,25 +1,31 @@
 """How much memory there is, asked before it is taken."""
 
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from overparam import _memory_limits
 from overparam._errors import expect
+
+if TYPE_CHECKING:
+    import torch
 
 GIB = 2**30
 # The largest block for which glibc still adapts its bounds is 32 MiB with its header.
 _ADAPTS = 31 * 2**20
 
 
-def available(device: torch.device) -> int | None:
-    """Bytes that can still be allocated on `device`; `None` where that cannot be known.
+def available(device: "torch.device | None" = None) -> int | None:
+    """Bytes that can still be allocated; `None` where that cannot be known.
 
     On the processor that is the least of what the system has, of what each control group around
     this process leaves, and of what its own limits leave (`ulimit -v`, `ulimit -d`).
+
+    Args:
+        device: Where; `None` is the machine's own memory, for which torch is not loaded.
     """
-    if device.type == "cpu":
+    if device is None or device.type == "cpu":
         return _host()
+    import torch
+
     if device.type == "mps":
         # Of the machine's memory, of which Metal recommends a part at most.
         room = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
@@ -39,16 +45,20 @@ def keep_freed_memory() -> None:
     block of the largest size that counts, freed untouched, raises the bound to 62 MiB for the
     process, as any tensor of that size does.
     """
+    import torch
+
     torch.empty(_ADAPTS, dtype=torch.uint8)
 
 
-def expect_room(needed: float, device: torch.device, where: str, hint: str) -> None:
-    """Raise if `needed` bytes for a kernel do not fit; `hint` says what to try instead."""
+def expect_room(
+    needed: float, device: "torch.device | None", where: str, hint: str, what: str = "a kernel"
+) -> None:
+    """Raise if `needed` bytes, of `what`, do not fit; `hint` says what to try instead."""
     room = available(device)
     expect(
         room is None or needed <= room,
         where,
-        f"a kernel that fits into the {(room or 0) / GIB:.2f} GiB available",
+        f"{what} that fits into the {(room or 0) / GIB:.2f} GiB available",
         f"one that needs about {needed / GIB:.2f} GiB",
         hint=hint,
         error=MemoryError,

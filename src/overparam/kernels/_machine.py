@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from overparam._errors import expect, unknown
-from overparam._memory import available
+from overparam._memory import available, expect_room
 from overparam._switches import full_precision
 from overparam.kernels._pairs import apply_metric
 from overparam.kernels.custom import Custom
@@ -180,6 +180,14 @@ class FeatureMachine(BaseEstimator):
     ) -> Iterate:
         """Rounds until no more are worth while; the best by the rows held out, or the last."""
         x, targets, weights = training
+        if self.feature_matrix == "full":  # the last round's matrix and the next one
+            expect_room(
+                2 * x.shape[1] ** 2 * x.element_size(),
+                x.device,
+                f"{type(self).__name__}(feature_matrix='full')",
+                "take feature_matrix='diag', or fewer columns.",
+                f"a matrix of {x.shape[1]} × {x.shape[1]} coordinates",
+            )
         self.history_: list[dict[str, float]] = []
         self._ridge = float(self.alpha) if not isinstance(self.alpha, str) else math.nan
         rounds = feature_recursion(

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from overparam._errors import expect
+from overparam._memory import expect_room
 from overparam._model import as_function, call, chunks, n_examples, take, trainable
 from overparam._types import Inputs, Params
 from overparam.linalg.lanczos import Eigenpairs, top_eigenpairs
@@ -43,6 +44,7 @@ class NTKOperator(LinearOperator):
     Raises:
         ValueError: If the examples of a batch influence one another, or an argument is wrong.
         TypeError: If `x` holds no tensors or `model` returns none.
+        MemoryError: If what a product holds does not fit.
 
     Cost:
         A product takes two passes with derivatives over the n examples, and their memory.
@@ -77,6 +79,16 @@ class NTKOperator(LinearOperator):
         self.examples, self.outputs = n_examples(x), plan.outputs
         self.torch_dtype = next(iter(chosen.values())).dtype
         self.device = next(iter(chosen.values())).device
+        together = min(chunk_size or self.examples, self.examples)
+        activations = together * plan.floats // (plan.outputs if plan.swept else 1)
+        parameters = 2 * sum(p.numel() for p in chosen.values())  # a sum, and what is added
+        expect_room(
+            (activations + parameters) * self.torch_dtype.itemsize,
+            self.device,
+            "NTKOperator(chunk_size=...)",
+            "pass a smaller chunk_size.",
+            "a product",
+        )
         size = self.examples * self.outputs
         kind = np.dtype("float64" if self.torch_dtype == torch.float64 else "float32")
         super().__init__(kind, (size, size))
