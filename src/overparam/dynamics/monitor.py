@@ -1,6 +1,7 @@
 """The object that watches a training run and changes nothing."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from overparam.dynamics.instruments import Instruments
 from overparam.dynamics.label_noise import LabelNoiseScorer
 from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import LossStream
+from overparam.dynamics.one_process import OneProcess
 from overparam.dynamics.pace import Pace
 from overparam.dynamics.probes.input_gradients import InputGradients
 from overparam.dynamics.probes.kernel import KernelChange, LossSplit
@@ -37,7 +39,7 @@ from overparam.dynamics.subject import Batch, Forward, Scaler, Subject
 _UNSEEN = 1 / 6
 
 
-class Monitor:
+class Monitor(OneProcess):
     """Watch a training run: stability, spikes and their causes, features, labels.
 
     Call `step` after `backward` and before `optimizer.step()`, in any loop. Weights, gradients,
@@ -51,7 +53,10 @@ class Monitor:
     overflow, since the run diverges, gives none until they are finite again.
 
     In a distributed run only rank 0 measures, on the module inside `DistributedDataParallel`,
-    and never communicates; on other ranks a monitor does nothing.
+    and never communicates; on other ranks a monitor does nothing. Nor does it in a process
+    forked from the one that made it, such as a worker of a `DataLoader`, nor does a copy, such
+    as that in a copy of a model that holds it: the record can be read there, and `step` warns
+    once. It cannot be pickled; the model it watches can.
 
     Names in `history`: ``loss``, ``lr`` (the largest of the groups); ``grad_norm``,
     ``weight_norm``, ``distance`` (from the parameters at construction), ``update_norm``;
@@ -146,6 +151,7 @@ class Monitor:
             "both or neither",
             f"n_classes={n_classes}, n_samples={n_samples}",
         )
+        super().__init__()
         self._inert = _rank() > 0
         self.budget = OverheadBudget(max_overhead, clock=clock, reserve=_UNSEEN)
         chosen = default_probes() if probes is None else probes
@@ -186,6 +192,9 @@ class Monitor:
         """
         if self._inert:
             return
+        if os.getpid() != self._process:
+            self._disown()
+            return
         step, pace = self._step, self._pace
         self._step = step + 1
         if step < pace.until and not (logits is not None and self._batches) and not self._awaiting:
@@ -212,7 +221,7 @@ class Monitor:
     def epoch_end(self) -> None:
         """Close an epoch: update the label-noise signal."""
         labels = self._labels
-        if self._inert or labels is None:
+        if self._inert or labels is None or not self._own:
             return
         self._pace.enter()
         try:
@@ -225,7 +234,7 @@ class Monitor:
 
     def close(self) -> None:
         """Complete the record, and mark the run in the file as finished."""
-        if not self._inert:
+        if not self._inert and self._own:
             self._observe(wait=True)
             self._ledger.end(self._step)
 
@@ -316,6 +325,8 @@ class Monitor:
 
     def _observe(self, *, wait: bool = False) -> None:
         """Take the losses that have arrived."""
+        if not self._own:
+            return
         moments = self._losses.ready(wait=wait)
         if moments:
             self._ledger.losses(moments)
