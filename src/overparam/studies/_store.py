@@ -121,9 +121,10 @@ class CellStore:
             self._make_folder()
         self._expect_file()
         with self._connection() as connection:
+            # Tables first: another run may make the store meanwhile, marks and table at once.
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             ours = connection.execute("PRAGMA application_id").fetchone()[0]
             layout = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if tables == 0 and ours in (0, _APPLICATION):
                 with connection:
                     connection.execute("BEGIN IMMEDIATE")
