@@ -157,7 +157,7 @@ def ask_cleanlab(runs: list[dict[str, Any]]) -> None:
             run["network_seconds"] = time.perf_counter() - started
             np.savez(Path(folder, f"{number:03}.npz"), pred_probs=probabilities, **arrays)
         script = Path(__file__).with_name("peer_cleanlab.py")
-        subprocess.run([python, str(script), folder], check=True)
+        subprocess.run([python, str(script), folder], check=True, timeout=4 * 3600)
         for number, run in enumerate(runs):
             found = np.load(Path(folder, f"{number:03}.scores.npz"))
             run["scores"]["cleanlab_logistic"] = -found["logistic"]
@@ -181,7 +181,7 @@ def difference_from_aum(run: dict[str, Any]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         logits = torch.stack(run["logits"]).numpy()
         np.savez(Path(folder, "in.npz"), given=run["given"], logits=logits)
-        subprocess.run([python, "-c", code, folder], check=True)
+        subprocess.run([python, "-c", code, folder], check=True, timeout=4 * 3600)
         return float(np.abs(np.load(Path(folder, "out.npy")) + run["scores"]["aum"]).max())
 
 

@@ -202,7 +202,7 @@ def out_of_core(folder: Path, n: int, tile: int | None = None) -> None:
     def finished(name: str) -> tuple[float, dict]:
         begun = time.perf_counter()
         process = start(name)
-        answer = process.communicate()[0]
+        answer = process.communicate(timeout=4 * 3600)[0]
         if process.returncode:
             raise RuntimeError(f"writing {name} failed")
         return time.perf_counter() - begun, json.loads(answer.splitlines()[-1])
@@ -216,7 +216,7 @@ def out_of_core(folder: Path, n: int, tile: int | None = None) -> None:
         if process.poll() is not None:
             raise RuntimeError("it ended before it was killed")
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(timeout=60)
     left = tiles - (journal.read_bytes().count(b"\n") - 1)
     again, _ = finished("killed.npy")
     equal = digest(folder / "whole.npy") == digest(folder / "killed.npy")

@@ -58,7 +58,9 @@ def peer(jobs: dict[str, dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         job, result = f"{folder}/job.npz", f"{folder}/result.npz"
         np.savez(job, **{f"{name}/{k}": v for name, j in jobs.items() for k, v in j.items()})
         script = Path(__file__).with_name("xrfm_peer.py")
-        subprocess.run([environment(*PEERS), "-W", "ignore", script, job, result], check=True)
+        subprocess.run(
+            [environment(*PEERS), "-W", "ignore", script, job, result], check=True, timeout=4 * 3600
+        )
         with np.load(result) as file:
             return {name: (file[f"{name}/prediction"], file[f"{name}/seconds"]) for name in jobs}
 
@@ -142,7 +144,7 @@ def ours_alone(n: int, d: int, options: argparse.Namespace) -> dict[str, np.ndar
         command = [sys.executable, __file__, "one", "--n", n, "--d", d, "--to", folder]
         command += ["--threads", options.threads]
         command += ["--processor-time"] * options.processor_time
-        subprocess.run([*map(str, command)], check=True)
+        subprocess.run([*map(str, command)], check=True, timeout=4 * 3600)
         with np.load(f"{folder}/one.npz") as file:
             return {name: file[name] for name in file.files}
 

@@ -46,7 +46,9 @@ def in_a_new_process(command: Sequence[str | Path], threads: int) -> dict:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     variables = {**os.environ, **dict.fromkeys(names, str(threads))}
     words = [str(word) for word in command]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, env=variables)
+    done = subprocess.run(
+        words, check=False, capture_output=True, text=True, env=variables, timeout=4 * 3600
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -45,7 +45,7 @@ def environment(name: str, requirements: Sequence[str], *, with_torch: bool = Tr
     venv.EnvBuilder(with_pip=True).create(folder)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if pinned:
-        subprocess.run([*install, *pinned], check=True)
-    subprocess.run([*install, *pinned, *requirements], check=True)
+        subprocess.run([*install, *pinned], check=True, timeout=3600)
+    subprocess.run([*install, *pinned, *requirements], check=True, timeout=3600)
     stamp.write_text(wanted)
     return python

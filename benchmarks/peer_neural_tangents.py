@@ -127,7 +127,9 @@ def compare(python: Path) -> dict[str, float]:
     from overparam.tangents import infinite_conv_ntk, infinite_ntk
 
     command = [str(python), __file__, "--child", "infinite"]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=4 * 3600
+    ).stdout
     theirs = json.loads(answer.splitlines()[-1])
     differences = {}
     for name, case in infinite_cases().items():

@@ -57,14 +57,22 @@ def test_help_and_list_answer_without_torch(words):
         "print('torch' in sys.modules, status)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
     )
     assert run.stdout.splitlines()[-1] == "False 0"
 
 
 def test_runs_as_a_module_and_knows_its_version():
     run = subprocess.run(
-        [sys.executable, "-m", "overparam", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "overparam", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
     )
     assert run.stdout == "overparam 0.1.0\n"
 

@@ -126,7 +126,10 @@ def test_a_folder_one_may_not_write_to_is_told_before_the_work(tmp_path):
     for folder, expected in ((Path("/"), "a file that can be written"), (tmp_path, "")):
         # Into the first nothing can be written; the second cannot even be looked into.
         done = subprocess.run(
-            [sys.executable, "-c", script, str(folder / "a")], capture_output=True, text=True
+            [sys.executable, "-c", script, str(folder / "a")],
+            capture_output=True,
+            text=True,
+            timeout=200,
         )
         assert "`--json` expected a file" in done.stderr
         assert expected in done.stderr

@@ -264,7 +264,11 @@ def test_floors_are_the_lowest_versions_and_a_failure_is_told(x, step):
 
 def test_the_script_runs_from_another_folder(tmp_path):
     asked = subprocess.run(
-        [sys.executable, str(SCRIPT), "--help"], cwd=tmp_path, capture_output=True, check=False
+        [sys.executable, str(SCRIPT), "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        timeout=200,
     )
     assert asked.returncode == 0
     assert asked.stdout.isascii()

@@ -28,5 +28,7 @@ def test_larger_batches_need_fewer_steps(monkeypatch) -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("bench_*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_starts(path: Path) -> None:
-    done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(path), "--help"], capture_output=True, check=False, timeout=200
+    )
     assert done.returncode == 0, done.stderr.decode()

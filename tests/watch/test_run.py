@@ -92,7 +92,7 @@ def test_a_spike_under_way_is_shown_until_it_is_explained(path):
 
 def test_a_process_that_is_gone_has_stopped(path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+                          capture_output=True, text=True, check=True, timeout=200)  # fmt: skip
     path.write_text(lines({**BEGIN, "pid": int(done.stdout)}, LOSSES))
     run = RunFile(path)
     run.read()
