@@ -312,7 +312,11 @@ def _absent(word: str, package: str) -> ImportError:
 @contextmanager
 def _silenced(*names: str) -> Iterator[None]:
     """What goes wrong is raised here; the loggers would tell it again, at length."""
-    loggers = [logging.getLogger(name) for name in names]
+    loggers = [
+        logging.getLogger(known)
+        for known in list(logging.root.manager.loggerDict)
+        if known.partition(".")[0] in names  # Dask gives some of them a level of their own
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

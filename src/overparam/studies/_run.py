@@ -152,7 +152,7 @@ def _compute(
         )
         raise
     except (RuntimeError, ClusterLost) as problem:  # the back end's: workers were lost again
-        trouble = f"{type(problem).__name__}: {problem}"
+        trouble = " ".join(f"{type(problem).__name__}: {problem}".split())
     if len(done) < len(plan):
         lost = [cell for i, cell in enumerate(plan) if i not in done and i not in failed]
         raise CellsFailed(_complaint(study, plan, failed, lost, trouble))
