@@ -12,13 +12,19 @@ FOLDER = str(Path(__file__).parents[1] / "studies")
 
 
 @pytest.fixture(scope="session")
-def dask_address():
-    """Where a scheduler with two workers listens."""
+def dask_cluster():
+    """A scheduler with two workers."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
     ) as cluster:
-        yield cluster.scheduler_address
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def dask_address(dask_cluster):
+    """Where its scheduler listens."""
+    return dask_cluster.scheduler_address
 
 
 @pytest.fixture(scope="session")

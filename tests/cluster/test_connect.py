@@ -37,6 +37,11 @@ def test_a_file_that_no_scheduler_wrote(capsys, tmp_path, text):
     assert "a file that a Dask scheduler wrote" in said(capsys, "--cluster", str(file))
 
 
+def greet(server, greeting):
+    with server.accept()[0] as client:
+        client.sendall(greeting)
+
+
 @pytest.mark.parametrize(
     ("greeting", "answer"),
     [
@@ -53,7 +58,7 @@ def test_nothing_or_something_else_at_the_address(capsys, monkeypatch, greeting,
         if greeting is None:
             server.close()
         elif greeting:
-            Thread(target=lambda: server.accept()[0].sendall(greeting), daemon=True).start()
+            Thread(target=greet, args=(server, greeting), daemon=True).start()
         assert answer in said(capsys, "--cluster", f"tcp://{host}:{port}")
 
 

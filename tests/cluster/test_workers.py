@@ -52,19 +52,10 @@ def test_a_failing_cell_is_described_and_loses_no_other(toy, tmp_path, cluster):
     assert rows(tmp_path / "s") == 3
 
 
-def mortal_cell(width, sleep, breaks, seed):
-    """The process that computes it first for a width that breaks is killed."""
-    mark = Path(sleep) / str(width)
-    if breaks and not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"value": float(np.random.default_rng([seed, width]).random()), "gap": None}
-
-
 def test_killed_workers_lose_no_cell_and_change_no_bit(toy, tmp_path, address):
     def study(breaks=()):
         return toy.study(
-            range(1, 9), sleep=str(tmp_path), breaks=breaks, function=mortal_cell,
+            range(1, 9), sleep=str(tmp_path), breaks=breaks, function=toy.mortal_cell,
             claims=[toy.claim()],
         )  # fmt: skip
 
@@ -158,7 +149,10 @@ def end():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_task_that_kills_every_worker_is_an_error_and_not_waited_for(dask_address):
+def test_a_task_that_kills_every_worker_is_an_error_and_not_waited_for(
+    dask_cluster, dask_address, monkeypatch
+):
+    monkeypatch.setattr(dask_cluster.scheduler, "allowed_failures", 0)  # a restart takes seconds
     with (
         on_cluster(dask_address),
         pytest.raises(ClusterLost, match="expected workers that compute what they are given"),

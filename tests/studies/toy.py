@@ -13,6 +13,7 @@ Failure:
 import math
 import os
 import random
+import signal
 import time
 
 import torch
@@ -50,6 +51,15 @@ def greedy_cell(width, sleep, breaks, seed):
 def wordless_cell(width, sleep, breaks, seed):
     """A broken specimen: what it returns has no form in JSON."""
     return {"value": complex(width, seed)}
+
+
+def mortal_cell(width, sleep, breaks, seed):
+    """Where it breaks, the process that computes it first is killed; `sleep` is a folder."""
+    mark = os.path.join(sleep, str(width))
+    if breaks and not os.path.exists(mark):
+        open(mark, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": random.Random(1000 * seed + width).random(), "gap": math.nan}
 
 
 def cells(config):
