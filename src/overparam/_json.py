@@ -29,5 +29,7 @@ def strict(value: Any) -> Any:
 
 
 def to_json(document: Any) -> str:
-    """Strict JSON text, readable, with a newline at the end."""
-    return json.dumps(strict(document), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    """Strict JSON text, readable, with a newline at the end; it can be written as UTF-8."""
+    text = json.dumps(strict(document), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    # A name of a file may hold halves of letters, which JSON can only spell as escapes.
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,18 +1,15 @@
 """Data sets in NumPy archives (`.npz`)."""
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from overparam._errors import expect, unknown
+from overparam.datasets.archive import Arrays, open_npz
 from overparam.datasets.dataset import Dataset, Kind, Task, expect_examples, held_out
 from overparam.datasets.targets import Target, read_target
-
-Arrays = dict[str, np.ndarray]
 
 
 def read_npz(
@@ -25,13 +22,13 @@ def read_npz(
     x, y, is_test = _examples(arrays, target, where)
     read = _target(y, arrays, target, where, task)
     if is_test is None:
-        is_test = _published_split(arrays, len(x), seed)
+        is_test = _published_split(arrays, len(x), seed, where)
     if is_test is None:
         is_test = held_out(
             read.values, stratified=read.task == "classification", seed=seed, where=where
         )
     kind: Kind = "table" if x.ndim == 2 else "images"
-    features, levels = _columns(arrays, x.shape[1]) if kind == "table" else ((), ())
+    features, levels = _columns(arrays, x.shape[1], where) if kind == "table" else ((), ())
     return Dataset(
         name=path.stem,
         x_train=x[~is_test],
@@ -77,26 +74,6 @@ def _examples(
     return np.concatenate([x, x_test]), np.concatenate([y, y_test]), is_test
 
 
-def open_npz(path: Path, where: str) -> Arrays:
-    """Every array of the archive, without pickle."""
-    try:
-        # Opened here, since NumPy leaves a broken archive's file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        pickled = "Object arrays" in str(error)
-        raise ValueError(
-            f"`{where}` expected an archive of plain arrays, got "
-            + (
-                "one that holds Python objects, which could run code when opened.\n"
-                "Hint: save arrays of numbers or of text, not of dtype object."
-                if pickled
-                else f"{path}, which NumPy cannot read ({error or type(error).__name__}).\n"
-                "Hint: it may be cut short or no .npz at all; write or fetch it again."
-            )
-        ) from None
-
-
 def _expect_numbers(x: np.ndarray, y: np.ndarray, where: str, part: str = "") -> None:
     """Raise unless the inputs are rows or images of real numbers, and y has a value for each."""
     expect_examples(x, y, where, part)
@@ -113,6 +90,8 @@ def _expect_numbers(x: np.ndarray, y: np.ndarray, where: str, part: str = "") ->
         f"an array of dtype {x.dtype}",
         hint="a .csv or .parquet file may hold columns of names.",
     )
+    expect(x.size and y.size, where, "inputs and targets with numbers in them",
+           f"inputs of shape {x.shape} and targets of shape {y.shape}")  # fmt: skip
     infinite = int(np.isinf(x).sum()) if x.dtype.kind == "f" else 0
     missing = int(np.isnan(x).sum()) if x.dtype.kind == "f" and x.ndim > 2 else 0
     expect(
@@ -147,7 +126,7 @@ def _target(
         hint="y.argmax(axis=1) turns one-hot rows into labels.",
     )
     named = arrays.get("class_names") if target is None and task != "regression" else None
-    if named is not None and len(named) and y.dtype.kind in "iu":
+    if named is not None and named.ndim == 1 and len(named) and y.dtype.kind in "iu":
         expect(
             y.min() >= 0 and y.max() < len(named),
             where,
@@ -159,25 +138,38 @@ def _target(
     return read_target(pd.Series(y, name=target or "y"), where, task)
 
 
-def _published_split(arrays: Arrays, n: int, seed: int) -> np.ndarray | None:
+def _mask(arrays: Arrays, name: str, where: str) -> np.ndarray:
+    """An array of yes and no."""
+    mask = arrays[name]
+    plain = mask.dtype.kind in "bui" and bool(((mask == 0) | (mask == 1)).all())
+    expect(plain, where, f"yes or no, as 1 or 0, in {name}", f"an array of dtype {mask.dtype}")
+    return mask.astype(bool)
+
+
+def _published_split(arrays: Arrays, n: int, seed: int, where: str) -> np.ndarray | None:
     """The test rows by the split an archive brings along, if it does.
 
     That is `is_test`, or the seed-th row of `split_is_train`, or the 2 of `split` (training,
     validation and test as 0, 1 and 2).
     """
     if "is_test" in arrays and arrays["is_test"].shape == (n,):
-        is_test = arrays["is_test"].astype(bool)
+        is_test = _mask(arrays, "is_test", where)
     elif "split_is_train" in arrays and arrays["split_is_train"].shape[1:] == (n,):
-        splits = arrays["split_is_train"]
-        is_test = ~splits[seed % len(splits)].astype(bool)
+        splits = _mask(arrays, "split_is_train", where)
+        expect(len(splits) > 0, where, "at least one split in split_is_train", "none")
+        is_test = ~splits[seed % len(splits)]
     elif "split" in arrays and arrays["split"].shape == (n,):
+        kind = arrays["split"].dtype
+        expect(kind.kind in "iu", where, "0, 1 or 2 in split", f"an array of dtype {kind}")
         is_test = arrays["split"] == 2
     else:
         return None
     return is_test if 0 < is_test.sum() < n else None
 
 
-def _columns(arrays: Arrays, d: int) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _columns(
+    arrays: Arrays, d: int, where: str
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Names and levels of a table's columns; without any, they are x0, x1 and so on."""
     features = arrays.get("feature_names")
     if features is None or features.shape != (d,):
@@ -185,6 +177,15 @@ def _columns(arrays: Arrays, d: int) -> tuple[tuple[str, ...], tuple[tuple[str, 
     levels = arrays.get("categories")
     if levels is None or levels.shape != (d,):
         return tuple(map(str, features)), ((),) * d
-    return tuple(map(str, features)), tuple(
-        tuple(map(str, json.loads(text))) if text else () for text in map(str, levels)
-    )
+    return tuple(map(str, features)), tuple(_level_names(str(text), where) for text in levels)
+
+
+def _level_names(text: str, where: str) -> tuple[str, ...]:
+    """The names of a column's levels; none if it is numerical."""
+    try:
+        names = json.loads(text) if text else []
+    except (ValueError, RecursionError):
+        names = None
+    plain = isinstance(names, list) and all(isinstance(n, str | int | float) for n in names)
+    expect(plain, where, "JSON lists of names in categories", repr(text[:60]))
+    return tuple(map(str, names or ()))

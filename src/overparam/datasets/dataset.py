@@ -103,12 +103,12 @@ def expect_examples(x: np.ndarray, y: np.ndarray, where: str, part: str = "") ->
         f"as many targets as inputs among its {of}",
         f"{len(x)} inputs and {len(y) if y.ndim else 'a single number as'} targets",
     )
+    bad = ~np.isfinite(y) if np.issubdtype(y.dtype, np.inexact) else np.zeros(y.shape, bool)
     expect(
-        not np.issubdtype(y.dtype, np.inexact) or np.isfinite(y).all(),
+        not bad.any(),
         where,
         f"a finite target for every one of its {of}",
-        f"{int((~np.isfinite(y)).reshape(len(y), -1).any(axis=1).sum())} of {len(y)} missing "
-        "or infinite",
+        f"{int(bad.any(axis=tuple(range(1, y.ndim))).sum())} of {len(y)} missing or infinite",
         hint="drop the rows without a target first.",
     )
 

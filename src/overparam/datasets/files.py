@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from overparam._errors import expect
+from overparam._files import expect_readable
 from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, Task
 from overparam.datasets.named import load
@@ -103,7 +104,7 @@ def load_file(
         error=FileNotFoundError,
     )
     expect(
-        path.is_file(),
+        not path.is_dir(),
         where,
         "a file",
         "a directory",
@@ -111,6 +112,7 @@ def load_file(
         if path.is_dir()
         else "",
     )
+    expect_readable(path, where)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn import datasets as bundled
 
 from overparam._errors import unknown
-from overparam.datasets.arrays import open_npz, read_npz
+from overparam.datasets.archive import open_npz
+from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, held_out
 from overparam.datasets.openml import PUBLIC_NAMES, fetch
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
 
 from overparam._errors import expect, unknown
+from overparam._files import expect_readable
 from overparam.datasets.dataset import Dataset, Task, held_out
+from overparam.datasets.table_files import as_numbers, read_csv, read_parquet
 from overparam.datasets.targets import read_target
 
 _USUAL_TARGETS = ("target", "label", "class", "y")
@@ -20,7 +21,7 @@ def read_table(
     path: Path, where: str, *, target: str | None, task: Task | None, seed: int
 ) -> Dataset:
     """The data set in a `.csv` or `.parquet` file; `load_file` says how it is read."""
-    frame = _read_csv(path, where) if path.suffix.lower() == ".csv" else _read_parquet(path, where)
+    frame = read_csv(path, where) if path.suffix.lower() == ".csv" else read_parquet(path, where)
     return from_frame(frame, path.stem, where, target=target, task=task, seed=seed)
 
 
@@ -32,10 +33,10 @@ def read_frame(path: Path) -> pd.DataFrame:
         FileNotFoundError: If there is no such file.
     """
     where = f"read_frame({str(path)!r})"
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
+    readers = {".csv": read_csv, ".parquet": read_parquet}
     reader = readers.get(path.suffix.lower())
     expect(reader is not None, where, "a file ending in .csv or .parquet", path.suffix or "none")
-    expect(path.is_file(), where, "a file", "none", error=FileNotFoundError)
+    expect_readable(path, where)
     assert reader is not None
     return reader(path, where).rename(columns=str)
 
@@ -49,6 +50,10 @@ def from_frame(
     about another row: they are left out, with one warning that names them.
     """
     frame = frame.rename(columns=str)
+    expect(
+        frame.columns.is_unique, where, "columns of different names",
+        f"{frame.columns[frame.columns.duplicated()][:1].tolist()[:1]} twice",
+    )  # fmt: skip
     expect(len(frame) > 0, where, "at least one row", "a table without rows")
     target = _target_column(frame, target, where)
     series = {str(column): values for column, values in frame.items()}
@@ -148,7 +153,7 @@ def _coded(column: pd.Series, where: str) -> tuple[np.ndarray, tuple[str, ...]] 
 
 def _expect_unmixed(text: pd.Series, where: str) -> None:
     """Raise for a column of numbers in which some entries are something else."""
-    numbers = ~np.isnan(_as_numbers(text))
+    numbers = ~np.isnan(as_numbers(text))
     odd = text.to_numpy(object)[~numbers]
     expect(
         not _MOSTLY_NUMBERS <= numbers.mean() < 1,
@@ -158,44 +163,3 @@ def _expect_unmixed(text: pd.Series, where: str) -> None:
         f"{odd[0] if len(odd) else ''!r}",
         hint="leave a missing number empty, and write decimals with a point.",
     )
-
-
-def _as_numbers(text: pd.Series) -> np.ndarray:
-    """Each entry as a number, NaN where it is none."""
-    return np.asarray(pd.to_numeric(text, errors="coerce"), dtype=np.float64)
-
-
-def _read_csv(path: Path, where: str) -> pd.DataFrame:
-    """A text table, its separator the most frequent of comma, semicolon and tab in line one."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
-        frame = pd.read_csv(
-            path, sep=separator, encoding="utf-8-sig", low_memory=False, na_values=["?"]
-        )
-    except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise ValueError(
-            f"`{where}` expected a table of comma-separated values in UTF-8, got a file that "
-            f"cannot be read as one ({str(error).strip().splitlines()[0]})."
-        ) from None
-    names = _as_numbers(pd.Series(frame.columns))
-    expect(
-        np.isnan(names).any() or np.array_equal(names, np.arange(len(names))),
-        where,
-        "column names in the first line",
-        f"the numbers {', '.join(map(str, frame.columns[:4]))}",
-        hint="put a line of column names on top.",
-    )
-    return frame
-
-
-def _read_parquet(path: Path, where: str) -> pd.DataFrame:
-    """A Parquet file."""
-    try:
-        return pd.read_parquet(path, engine="pyarrow")
-    except (OSError, pyarrow.ArrowException) as error:
-        raise ValueError(
-            f"`{where}` expected a Parquet file, got one that cannot be read "
-            f"({str(error).strip().splitlines()[0]})."
-        ) from None
