@@ -15,7 +15,7 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("_errors", "_json", "_memory_limits", "_progress", "_switches", "_types"),
+    ("_devices", "_errors", "_json", "_memory_limits", "_progress", "_switches", "_types"),
     (
         "_ending",
         "_exclusive",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from overparam._devices import synchronize
 from overparam._errors import expect
 from overparam._model import call, take, undisturbed
 from overparam._random_numbers import seeded
@@ -271,6 +272,7 @@ def _time_of_step(task: Task) -> float:
     x, y = take(task.examples.x, index), task.examples.y[index]
     times = []
     for _ in range(6):
+        synchronize(y.device)
         began = time.perf_counter()
         try:
             copied.optimizer.zero_grad()
@@ -281,6 +283,7 @@ def _time_of_step(task: Task) -> float:
                 "`diagnose(model=...)` expected a model, a loss and an optimizer that make a "
                 f"training step of {task.batch_size} examples, got {told(problem)}"
             ) from problem
+        synchronize(y.device)
         times.append(time.perf_counter() - began)
     return median(times[1:])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overparam._devices import synchronize
 from overparam._model import call, n_examples, take, undisturbed
 from overparam._types import Inputs, Params
 from overparam.diagnosis.task import Task
@@ -66,8 +67,10 @@ def probe_batch(
         operator = GGNOperator(task.model, *trial, task.loss)
         direction = torch.ones(operator.size, dtype=operator.dtype, device=operator.device)
         operator.matvec(direction)  # the first call pays for memory and threads
+        synchronize(operator.device)
         began = clock()
         operator.matvec(direction)
+        synchronize(operator.device)
         each = (clock() - began) / len(few)
     size = int(min(max(seconds_per_product / max(each, 1e-9), _FEWEST), len(order)))
     return take(examples.x, order[:size]), examples.y[order[:size]]

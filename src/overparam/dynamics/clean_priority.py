@@ -302,4 +302,4 @@ class CleanPriorityStop:
         """Go on from a saved state."""
         for name in _STATE:
             setattr(self, name, state[name])
-        self._sums, self._counts = state["sums"].numpy().copy(), state["counts"].numpy().copy()
+        self._sums, self._counts = (state[name].cpu().numpy().copy() for name in ("sums", "counts"))

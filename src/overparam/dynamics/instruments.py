@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from overparam._devices import moved
 from overparam._errors import NumericalError, expect
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import Probe, Scene
@@ -107,7 +108,8 @@ class Instruments:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state; probes that had failed by then stay out."""
-        saved = state["probes"]
+        # It may have been read onto another device than that of the run.
+        saved = moved(state["probes"], self.subject.device)
         self.probes = {name: probe for name, probe in self.probes.items() if name in saved}
         for name, probe in self.probes.items():
             probe.load_state_dict(saved[name])

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from overparam._devices import moved
 from overparam._errors import expect, unknown
 from overparam.dynamics.clean_priority import (
     CleanPriorityStop,
@@ -311,9 +312,10 @@ class LabelNoiseScorer:
             f"shape {tuple(state['sums'].shape)}",
             hint="another version saved it; scores cannot be made up for, start with a new scorer.",
         )
-        self._sums, self._aligned = state["sums"].clone(), state["aligned"].clone()
-        self._given = state["given"].clone()
-        self._probabilities = state["probabilities"].clone()
+        kept = moved(state, self._sums.device)  # it may have been read onto another
+        self._sums, self._aligned = kept["sums"].clone(), kept["aligned"].clone()
+        self._given = kept["given"].clone()
+        self._probabilities = kept["probabilities"].clone()
         self._stop.load_state_dict(state["stop"])
         self.epochs = state["epochs"]
 

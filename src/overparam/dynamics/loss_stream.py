@@ -29,9 +29,9 @@ class LossStream:
 
     def __init__(self) -> None:
         self._read: list[tuple] = []
-        self._travelling: deque[tuple[Moment, Tensor, torch.cuda.Event]] = deque()
+        self._travelling: deque[tuple[Moment, Tensor, Tensor | None, torch.cuda.Event]] = deque()
 
-    def push(self, step: int, loss: Tensor | float, rate: float, ids: Any) -> None:
+    def push(self, step: int, loss: Tensor | float, rate: float | Tensor, ids: Any) -> None:
         """Take the loss of a step, with the learning rate and the examples it used.
 
         Raises:
@@ -40,7 +40,7 @@ class LossStream:
         """
         if isinstance(loss, Tensor):
             if loss.is_cuda:
-                self._send(Moment(step, 0.0, rate, ids), loss.detach())
+                self._send(step, loss.detach(), rate, ids)
                 return
             try:
                 loss = loss.item()
@@ -50,27 +50,36 @@ class LossStream:
         elif not isinstance(loss, (int, float)):
             kind = type(loss).__name__
             expect(False, _WHERE, "a number or a tensor with one", kind, error=TypeError)
-        self._read.append((step, loss, rate, ids))
+        self._read.append((step, loss, float(rate), ids))
 
     def ready(self, *, wait: bool = False) -> list[Moment]:
         """The steps whose losses have arrived, in order; with `wait`, all of them."""
         found = [Moment._make(numbers) for numbers in self._read]
         self._read = []
         while self._travelling:
-            moment, copy, arrived = self._travelling[0]
+            moment, loss, rate, arrived = self._travelling[0]
             if wait:
                 arrived.synchronize()
             elif not arrived.query():
                 break
             self._travelling.popleft()
-            found.append(moment._replace(loss=float(copy)))
+            rate = moment.rate if rate is None else float(rate)
+            found.append(moment._replace(loss=float(loss), rate=rate))
         return found
 
-    def _send(self, moment: Moment, loss: Tensor) -> None:
+    def _send(self, step: int, loss: Tensor, rate: float | Tensor, ids: Any) -> None:
         shape = f"shape {tuple(loss.shape)}"
         expect(loss.numel() == 1, _WHERE, "one number", shape, "pass the mean loss of the batch.")
-        copy = torch.empty((), dtype=torch.float32, pin_memory=True)
-        copy.copy_(loss.reshape(()), non_blocking=True)
+        sent = _copied(loss)
+        there = _copied(rate.detach()) if isinstance(rate, Tensor) and rate.is_cuda else None
+        moment = Moment(step, 0.0, 0.0 if there is not None else float(rate), ids)
         arrived = torch.cuda.Event()
-        arrived.record()
-        self._travelling.append((moment, copy, arrived))
+        # On the stream of the loss's own device, which need not be the current one.
+        arrived.record(torch.cuda.current_stream(loss.device))
+        self._travelling.append((moment, sent, there, arrived))
+
+
+def _copied(number: Tensor) -> Tensor:
+    """A copy in pinned memory, in its own precision, which arrives later."""
+    copy = torch.empty((), dtype=number.dtype, pin_memory=True)
+    return copy.copy_(number.reshape(()), non_blocking=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from overparam._devices import moved
 from overparam._errors import expect
 from overparam._types import Loss
 from overparam.dynamics.budget import OverheadBudget
@@ -168,6 +169,7 @@ class Monitor(OneProcess):
         self._labels: LabelStream | None = None
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)
+        self._kept = 0  # losses since the last clocked step
         self._batches = 1  # to score labels of, until the next look
         self._step = 0
         self._awaiting: tuple[int, str] | None = None
@@ -200,12 +202,15 @@ class Monitor(OneProcess):
         if step < pace.until and not (logits is not None and self._batches) and not self._awaiting:
             pace.light += 1
             if step % pace.every == 0:
+                self._kept += 1
                 self._losses.push(step, loss_value, self._subject.rate(), ids)
             return
-        pace.enter()
+        self._enter()
         try:
             self._losses.push(step, loss_value, self._subject.rate(), ids)
-            pace.pushed(self.budget.spent)
+            host = self.budget.spent
+            self._subject.synchronize()
+            pace.pushed(self.budget.spent, host)
             if self._awaiting is not None:
                 self._follow_up(batch)
             labels = self._labels
@@ -216,21 +221,21 @@ class Monitor(OneProcess):
             if step >= pace.until:
                 self._look(step, batch)
         finally:
-            self.budget.leave()
+            self._leave()
 
     def epoch_end(self) -> None:
         """Close an epoch: update the label-noise signal."""
         labels = self._labels
         if self._inert or labels is None or not self._own:
             return
-        self._pace.enter()
+        self._enter()
         try:
             values = self._score(labels.end_epoch)
             if values:
                 self._observe(wait=True)
                 self._publish(max(self._step - 1, 0), values)
         finally:
-            self.budget.leave()
+            self._leave()
 
     def close(self) -> None:
         """Complete the record, and mark the run in the file as finished."""
@@ -300,6 +305,8 @@ class Monitor(OneProcess):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state, in a monitor made with the same arguments.
 
+        Tensors are moved to the model's device, wherever they were read.
+
         Raises:
             ValueError: If the state is of a model with other parameters.
         """
@@ -312,7 +319,7 @@ class Monitor(OneProcess):
         )
         self._step = state["step"]
         self._subject.initial = {name: w.to(own[name]).clone() for name, w in saved.items()}
-        self._subject.probe_batch = state["probe_batch"]
+        self._subject.probe_batch = moved(state["probe_batch"], self._subject.device)
         self.record.load_state_dict(state["record"])
         self._ledger.resume(self._step)
         self._instruments.load_state_dict(state["instruments"])
@@ -322,6 +329,17 @@ class Monitor(OneProcess):
             self._labels.load_state_dict(state["labels"])
         self._awaiting, self._batches = state["awaiting"], state["batches"]
         self._pace.every, self._pace.until = state["pace"]
+
+    def _enter(self) -> None:
+        """Training stops here. What it has queued is its own: no clock must find it inside."""
+        self._subject.synchronize()
+        self._pace.enter(self._kept)
+        self._kept = 0
+
+    def _leave(self) -> None:
+        """Training goes on from here, and with nothing of the monitor's still queued."""
+        self._subject.synchronize()
+        self.budget.leave()
 
     def _observe(self, *, wait: bool = False) -> None:
         """Take the losses that have arrived."""

@@ -28,24 +28,30 @@ class Pace:
         light: Steps since the last clocked one.
     """
 
-    __slots__ = ("_look", "_push", "_pushes", "budget", "every", "light", "until")
+    __slots__ = ("_call", "_look", "_push", "_pushes", "budget", "every", "light", "until")
 
     def __init__(self, budget: OverheadBudget) -> None:
         self.budget = budget
         self.every, self.until, self.light = 1, 0, 0
-        self._push = self._look = math.nan
+        self._call = self._push = self._look = math.nan
         self._pushes = 0
 
-    def enter(self) -> None:
-        """Training stops here; book the light steps since it went on."""
-        # A step that keeps nothing still costs the call.
-        share = 1.0 if self.every == 1 else 1 / self.every + 1 / 4
-        self.budget.enter(self.light * share * self._push if self.light else 0.0)
+    def enter(self, kept: int | None = None) -> None:
+        """Training stops here; book the light steps since it went on.
+
+        Args:
+            kept: How many of them have kept their loss; `None` where nobody counted.
+        """
+        # A step that keeps nothing still costs the host the call.
+        call = 0.0 if self.every == 1 else self._call / 4
+        losses = self.light / self.every if kept is None else kept
+        self.budget.enter(losses * self._push + self.light * call if self.light else 0.0)
         self.light = 0
 
-    def pushed(self, seconds: float) -> None:
-        """Take note of what keeping a loss took."""
+    def pushed(self, seconds: float, host: float | None = None) -> None:
+        """Take note of what keeping a loss took, and for what part of it the host was busy."""
         self._push = _average(self._push, seconds)
+        self._call = _average(self._call, seconds if host is None else host)
         self._pushes += 1
 
     def looked(self, step: int, seconds: float, books: float, *, hurry: bool) -> None:

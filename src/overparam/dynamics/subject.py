@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from overparam._devices import synchronize
 from overparam._errors import expect
 from overparam._model import expect_inputs, n_examples, undisturbed
 from overparam._switches import uncompiled
@@ -90,12 +91,17 @@ class Subject:
             "optimizer": type(self.optimizer).__name__,
         }
 
-    def rate(self) -> float:
-        """Largest learning rate of the optimizer's groups."""
-        groups = self.optimizer.param_groups
-        if len(groups) == 1:
-            return float(groups[0]["lr"])
-        return max(float(group["lr"]) for group in groups)
+    def rate(self) -> float | Tensor:
+        """Largest learning rate of the optimizer's groups; a tensor where it is on a device.
+
+        To make a number of that, the host would have to wait for all that was queued.
+        """
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        there = [r for r in rates if isinstance(r, Tensor) and not r.is_cpu]
+        if not there:
+            return max(map(float, rates))
+        # Each of them has one element, in any shape.
+        return torch.stack([torch.as_tensor(r).to(there[0]).reshape(()) for r in rates]).max()
 
     def scale(self) -> float:
         """What the gradients are multiplied by now."""
@@ -147,8 +153,7 @@ class Subject:
 
     def synchronize(self) -> None:
         """Wait for the device, so that the clock reads what has been computed."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
 
 
 def bare(model: nn.Module) -> nn.Module:

@@ -1,5 +1,6 @@
 """Leading eigenpairs of a symmetric operator that is known by its products with vectors."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._devices import of_operator
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
 from overparam._types import Matvec
@@ -36,7 +38,7 @@ def top_eigenpairs(
     k: int = 1,
     *,
     dtype: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     v0: Float[Tensor, "size"] | None = None,
     which: Literal["largest", "magnitude"] = "largest",
     tolerance: float = 1e-6,
@@ -56,9 +58,10 @@ def top_eigenpairs(
         matvec: v ↦ A v for a symmetric A. Its vectors have the shape, dtype and device of `v0`.
         size: Order of A.
         k: Number of pairs.
-        dtype: Of the vectors; that of `v0`, or torch's default. The recurrence's scalars are
-            float64.
-        device: Of the vectors, unless `v0` says.
+        dtype: Of the vectors; `None` is that of `v0`, else of the operator `matvec` is a method
+            of (`NTKOperator`, `GGNOperator`), else torch's default. The recurrence's scalars
+            are float64.
+        device: Of the vectors, unless `v0` says; `None` likewise.
         v0: Where to start; a good guess of the leading vector saves products.
         which: "largest" for the algebraically largest, "magnitude" for the largest |λ|.
         tolerance: Stop when every residual is at most this times the largest |λ|.
@@ -89,8 +92,10 @@ def top_eigenpairs(
     expect(1 <= k <= size, where, f"a number of pairs between 1 and {size}", k)
     if v0 is None:
         generator = torch.Generator().manual_seed(seed)
-        dtype = dtype or torch.get_default_dtype()
-        v0 = torch.randn(size, generator=generator, dtype=torch.float64).to(device, dtype)
+        there, kind = of_operator(matvec)
+        dtype = dtype or kind
+        v0 = torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
+        v0 = v0.to(device or there, dtype)
     dtype, device = dtype or v0.dtype, v0.device
     start = v0.detach().to(dtype)
     usable = v0.shape == (size,) and bool(torch.isfinite(start).all()) and bool(start.any())
@@ -100,22 +105,22 @@ def top_eigenpairs(
     limit = max(limit, k)
     basis = start.new_empty(min(limit, 32), size)
     basis[0] = start / start.norm()
-    tridiagonal = torch.zeros(limit + 1, limit + 1, dtype=torch.float64)
+    tridiagonal = torch.zeros(limit + 1, limit + 1, dtype=torch.float64, device="cpu")
     fresh, earliest = torch.Generator().manual_seed(seed + 1), 0
     for m in range(1, limit + 1):
-        w = matvec(basis[m - 1]).detach()
+        w, known = matvec(basis[m - 1]).detach(), basis[:m]
+        rayleigh = w.double() @ known[-1].double()
+        w = _orthogonal(w.to(dtype), known)
+        # Both in one go: for each number that is read, the host waits for an accelerator.
+        tridiagonal[m - 1, m - 1], beta = torch.stack([rayleigh, w.double().norm()]).tolist()
         expect(
-            bool(torch.isfinite(w).all()),
+            math.isfinite(beta),  # the length of a vector with NaN or infinity is none
             "top_eigenpairs(matvec=...)",
             "finite products",
             "NaN or infinity",
             hint="the operator overflows, or the model's weights are not finite.",
             error=NumericalError,
         )
-        known = basis[:m]
-        tridiagonal[m - 1, m - 1] = float(w.double() @ known[-1].double())
-        w = _orthogonal(w.to(dtype), known)
-        beta = float(w.double().norm())
         scale = float(tridiagonal[:m, :m].abs().max())
         if beta <= 10 * torch.finfo(dtype).eps * scale * m**0.5:
             beta = 0.0  # the subspace is invariant: go on in a direction of its own,
@@ -133,7 +138,7 @@ def top_eigenpairs(
                     m,
                 )
         if beta == 0.0:
-            w = torch.randn(size, generator=fresh, dtype=torch.float64).to(start)
+            w = torch.randn(size, generator=fresh, dtype=torch.float64, device="cpu").to(start)
             w = _orthogonal(w, known)
         if m == len(basis):
             basis = torch.cat([basis, basis.new_empty(min(m, limit - m), size)])
@@ -187,8 +192,9 @@ def power_iteration(
     v, value = v0 / v0.norm(), 0.0
     for _ in range(products):
         w = matvec(v)
-        value, length = float(v.double() @ w.double()), w.norm()
-        if length == 0:
+        rayleigh, length = v.double() @ w.double(), w.norm()
+        value, size = torch.stack([rayleigh, length.double()]).tolist()
+        if size == 0:
             break
         v = w / length
     return value, v

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._devices import of_operator
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
 from overparam._types import Matvec
@@ -38,7 +39,7 @@ def hutchinson(
     *,
     products: int = 30,
     dtype: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     seed: int = 0,
 ) -> TraceEstimate:
     """Hutchinson's estimate of a trace: the mean of zᵀ A z over random signs z.
@@ -52,8 +53,9 @@ def hutchinson(
         matvec: v ↦ A v for a symmetric A.
         size: Order of A.
         products: Multiplications to spend, at least 2, so that the spread can be seen.
-        dtype: Of the vectors `matvec` takes; torch's default if not given.
-        device: Of the vectors `matvec` takes.
+        dtype: Of the vectors `matvec` takes. `None` asks the operator `matvec` is a method of,
+            as it is of `NTKOperator` and `GGNOperator`; of another, torch's default.
+        device: Likewise.
         seed: Of the random signs.
 
     Raises:
@@ -71,7 +73,7 @@ def hutchinson(
         Hutchinson (1990): random signs have the smallest variance among independent entries.
     """
     _expect_sizes("hutchinson", size, products, 2)
-    draw, kind = torch.Generator().manual_seed(seed), dtype or torch.get_default_dtype()
+    draw, (device, kind) = _draw(seed), _vectors(matvec, dtype, device)
     terms = torch.empty(products, dtype=torch.float64)
     for i in range(products):
         z = _signs(size, 1, draw, kind, device)[:, 0]
@@ -86,7 +88,7 @@ def hutchpp(
     *,
     products: int = 30,
     dtype: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     seed: int = 0,
 ) -> TraceEstimate:
     """Hutch++: the trace on a sketched subspace exactly, the rest by random signs.
@@ -102,8 +104,9 @@ def hutchpp(
         matvec: v ↦ A v for a symmetric A.
         size: Order of A.
         products: Multiplications to spend at most, at least 6.
-        dtype: Of the vectors `matvec` takes; torch's default if not given.
-        device: Of the vectors `matvec` takes.
+        dtype: Of the vectors `matvec` takes. `None` asks the operator `matvec` is a method of,
+            as it is of `NTKOperator` and `GGNOperator`; of another, torch's default.
+        device: Likewise.
         seed: Of the random signs.
 
     Raises:
@@ -132,7 +135,7 @@ def hutchpp(
         Meyer, Musco, Musco, Woodruff (2021), arXiv:2010.09649: the algorithm and its rate.
     """
     _expect_sizes("hutchpp", size, products, 6)
-    draw, kind = torch.Generator().manual_seed(seed), dtype or torch.get_default_dtype()
+    draw, (device, kind) = _draw(seed), _vectors(matvec, dtype, device)
     width = min(products // 3, size)
     start = _signs(size, width, draw, kind, device)
     sketch = torch.stack([_product(matvec, z, "hutchpp") for z in start.T], 1)
@@ -148,6 +151,19 @@ def hutchpp(
         z = z - basis @ (basis.T @ z)
         terms[i] = z @ _product(matvec, z.to(kind), "hutchpp")
     return TraceEstimate(found + float(terms.mean()), _standard_error(terms), products)
+
+
+def _draw(seed: int) -> torch.Generator:
+    """Signs are drawn on the CPU, so that every device gets the same."""
+    return torch.Generator().manual_seed(seed)
+
+
+def _vectors(
+    matvec: Matvec, dtype: torch.dtype | None, device: torch.device | str | None
+) -> tuple[torch.device, torch.dtype]:
+    """Where and in what a product is computed: as given, else as the operator says."""
+    there, kind = of_operator(matvec)
+    return torch.device(device or there), dtype or kind
 
 
 def _expect_sizes(name: str, size: int, products: int, least: int) -> None:
@@ -166,7 +182,7 @@ def _signs(
     size: int, count: int, draw: torch.Generator, dtype: torch.dtype, device: torch.device | str
 ) -> Float[Tensor, "size count"]:
     """Independent random signs."""
-    signs = torch.randint(0, 2, (size, count), generator=draw, dtype=torch.int8)
+    signs = torch.randint(0, 2, (size, count), generator=draw, dtype=torch.int8, device="cpu")
     return (2 * signs - 1).to(device, dtype)
 
 

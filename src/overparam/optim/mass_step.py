@@ -152,10 +152,15 @@ def _single(
             g = g.add(p, alpha=weight_decay)
         buffer.mul_(gamma).add_(g, alpha=share)
         direction = g.add(buffer, alpha=gamma)
-        if tracked:
+        if tracked or _beside(lr, p):
             p.addcmul_(direction, lr, value=-1)
         else:
             p.add_(direction, alpha=-lr)
+
+
+def _beside(lr: Any, p: Tensor) -> bool:
+    """Whether a rate is on the accelerator of a parameter: a number would be waited for."""
+    return isinstance(lr, Tensor) and not lr.is_cpu and lr.device == p.device
 
 
 def _foreach(
@@ -174,7 +179,8 @@ def _foreach(
         # Added one by one: their sum would be a temporary as large as the model, whose page
         # faults make the step two to three times as slow on a CPU.
         for change, rate in ((g, lr), (buffer, lr * gamma)):
-            if isinstance(rate, Tensor) and torch.compiler.is_compiling():
+            compiling = isinstance(rate, Tensor) and torch.compiler.is_compiling()
+            if compiling or _beside(rate, p[0]):
                 _kernels._foreach_add_(p, _kernels._foreach_mul(change, -rate))
             else:
                 _kernels._foreach_add_(p, change, alpha=-rate)

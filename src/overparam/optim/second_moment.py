@@ -117,13 +117,13 @@ def second_moment_rate(
         batch_size: m ≥ 1.
 
     Returns:
-        1 − ρ on the broadcast grid, float64.
+        1 − ρ on the broadcast grid, float64, on the device of the first argument that is a grid.
 
     Raises:
         ValueError: An argument out of range or NaN.
 
     Cost:
-        One eigendecomposition of order 3k per point, for k distinct eigenvalues.
+        One eigendecomposition of order 3k per point, for k distinct eigenvalues, on the CPU.
 
     Example:
         One direction, λ = 1: SGD with step η has ρ = 1 − 2η + 3η², so it needs η < ⅔:
@@ -137,10 +137,10 @@ def second_moment_rate(
         and D is ours; in w and u it cancels to nothing at small α.
     """
     where = "second_moment_rate"
-    grid = [torch.as_tensor(value, dtype=torch.float64) for value in (lr, alpha, kappa_t)]
-    eta, a, kappa, m = torch.broadcast_tensors(
-        *grid, torch.as_tensor(batch_size, dtype=torch.float64)
-    )
+    given = (lr, alpha, kappa_t, batch_size)
+    places = [value.device for value in given if isinstance(value, Tensor) and value.ndim]
+    grid = [torch.as_tensor(value, dtype=torch.float64).cpu() for value in given]
+    eta, a, kappa, m = torch.broadcast_tensors(*grid)
     for name, values, valid, expected in (
         ("lr", eta, (eta >= 0) & torch.isfinite(eta), "finite numbers ≥ 0"),
         ("alpha", a, (a > 0) & (a <= 1), "numbers in (0, 1]"),
@@ -149,21 +149,23 @@ def second_moment_rate(
     ):
         expect(bool(valid.all()), f"{where}({name}=...)", expected, values[~valid].tolist()[:3])
     values = torch.linalg.eigvals(_moment_map(problem, eta, a, kappa, m))
-    return 1 - values.abs().amax(-1)
+    rate = 1 - values.abs().amax(-1)
+    return rate.to(places[0]) if places else rate
 
 
 def _moment_map(
     problem: SampledQuadratic, eta: Tensor, alpha: Tensor, kappa_t: Tensor, m: Tensor
 ) -> Float[Tensor, "*grid 3k 3k"]:
     """The map of (E u², E uD, E D²), coordinate by coordinate, over one step."""
-    h, k = problem.eigenvalues, len(problem.eigenvalues)
+    h, own, counts = (t.cpu() for t in (problem.eigenvalues, problem.own, problem.counts))
+    k = len(h)
     eta, alpha, kappa_t, m = (t[..., None, None] for t in (eta, alpha, kappa_t, m))
     delta = eta / (alpha * kappa_t)
     a1, a2 = alpha * (1 - alpha) / (1 + alpha), (eta + alpha * delta) / (1 + alpha)
     b1, b2 = (1 - alpha) / (1 + alpha), (delta - eta) / (1 + alpha)
     one, mean = torch.eye(k, dtype=torch.float64), torch.diag(h)
     # E[H̃ M H̃] of a batch: its own fourth moment in 1/m of the pairs, HMH in the others.
-    single = torch.diag(problem.own) + problem.cross * h[:, None] * (problem.counts * h)
+    single = torch.diag(own) + problem.cross * h[:, None] * (counts * h)
     square = single / m + (1 - 1 / m) * mean.square()
     rows = [
         [one - 2 * a2 * mean + a2**2 * square, 2 * a1 * (one - a2 * mean), a1**2 * one],

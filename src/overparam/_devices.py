@@ -1,0 +1,46 @@
+"""Devices other than the CPU: they compute behind the host's back, and not all have float64."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until `device` has done all it was given, so that a clock reads what it took."""
+    if device.type in ("cpu", "meta"):
+        return
+    module: Any = getattr(torch, device.type, None)
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is not None and accelerator.type == device.type:
+        torch.accelerator.synchronize(device)
+    elif hasattr(module, "synchronize"):  # one that torch does not count among them
+        module.synchronize(*(() if device.type == "mps" else (device,)))
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """All tensors of a nested state, in dicts, lists and tuples, on `device`."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: moved(item, device) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [moved(item, device) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def of_operator(matvec: Any) -> tuple[torch.device, torch.dtype]:
+    """Where an operator's products are computed, and in what, as far as it says.
+
+    A bound method, such as `NTKOperator.torch_matvec`, says so by its object; of a plain
+    function nothing is known, and torch's defaults are taken.
+    """
+    owner = getattr(getattr(matvec, "func", matvec), "__self__", None)
+    device, dtype = getattr(owner, "device", None), None
+    for name in ("torch_dtype", "dtype"):  # the first where a numpy dtype has the other name
+        found = getattr(owner, name, None)
+        dtype = found if dtype is None and isinstance(found, torch.dtype) else dtype
+    device = device if isinstance(device, torch.device) else torch.get_default_device()
+    return device, dtype or torch.get_default_dtype()
