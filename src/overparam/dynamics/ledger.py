@@ -81,6 +81,9 @@ class Ledger:
             except OSError as problem:
                 self.file = None
                 _given_up("file", problem)
+            except ValueError:  # another writes to it: said once, and nothing more is tried
+                self.file = None
+                raise
 
     def _send(self, numbers: dict[str, float], step: int) -> None:
         if self.sink is not None:

@@ -97,7 +97,9 @@ class Monitor(OneProcess):
     Raises:
         ValueError: An empty or non-finite probe batch, an optimizer over other parameters,
             a model without trainable ones, one of `n_classes` and `n_samples` without the
-            other, a file in a folder that does not exist.
+            other, a file in a folder that does not exist or that another process writes to. In
+            the first step: a file that another monitor of this process has written to since
+            this one was made.
 
     Cost:
         The budget, which includes about 2 µs a step for keeping the loss. What it does not
@@ -159,7 +161,7 @@ class Monitor(OneProcess):
         self._instruments = Instruments(chosen, self._subject, self.budget)
         self._ledger = Ledger(
             None if sink is None else as_function(sink),
-            None if file is None else RecordFile(file, self._subject.facts()),
+            None if file is None or self._inert else RecordFile(file, self._subject.facts()),
         )
         self._losses = LossStream()
         self._pace = Pace(self.budget)

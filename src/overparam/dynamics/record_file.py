@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from overparam._errors import expect
+from overparam.dynamics.sole_writer import InUse, SoleWriter
+
+_WHERE, _FREE = "Monitor(file=...)", "a file that no other monitor writes to"
 
 # Seconds that lines may wait in memory while nothing happens.
 _PATIENCE = 0.2
@@ -20,6 +23,7 @@ class RecordFile:
 
     A process that is killed leaves everything up to its last line; a torn line is closed when
     the next run opens the file, and skipped by whoever reads it. What is not finite is `null`.
+    One record at a time writes to a file, from its first line to `end`; see `SoleWriter`.
 
     ====================================  ======================================================
     ``{"begin": step, "pid": …, …}``      a run begins, or goes on from a saved state at `step`
@@ -38,25 +42,34 @@ class RecordFile:
         start: Step at which the run begins, or goes on from a saved state.
 
     Raises:
-        ValueError: If its folder does not exist, or it is a folder.
+        ValueError: If its folder does not exist, it is a folder, or another process writes to
+            it. With the first line: if another record of this process still does.
     """
 
     def __init__(self, path: Path | str, facts: Mapping[str, Any]) -> None:
         self.path, self.facts = Path(path).absolute(), dict(facts)
         folder = self.path.parent
-        expect(folder.is_dir(), "Monitor(file=...)", "a file in a folder that exists", folder)
-        expect(not self.path.is_dir(), "Monitor(file=...)", "a file", f"the folder {self.path}")
+        expect(folder.is_dir(), _WHERE, "a file in a folder that exists", folder)
+        expect(not self.path.is_dir(), _WHERE, "a file", f"the folder {self.path}")
+        self._writer = SoleWriter(self.path)
+        expect(
+            not self._writer.taken_elsewhere(),
+            _WHERE,
+            _FREE,
+            f"{str(self.path)!r}, to which one in another process does",
+            hint="wait for the end of that run, or name another file.",
+        )
         self._lines: list[str] = []
+        self._head = ""
         self._written = 0.0
-        self._begun = self._rising = False
+        self._begun = self._rising = self._kept = False
         self.start = 0
 
     def losses(self, steps: Sequence[int], losses: Sequence[float], rates: Sequence[float]) -> None:
         """Keep losses and learning rates."""
-        finite = all(map(math.isfinite, losses))
-        shown = losses if finite else [x if math.isfinite(x) else None for x in losses]
+        columns = {"loss": _finite(losses), "lr": _finite(rates)}
         self._begin()
-        self._lines.append(json.dumps({"steps": steps, "loss": shown, "lr": rates}))
+        self._lines.append(json.dumps({"steps": steps, **columns}))
         if self._rising or time.monotonic() - self._written > _PATIENCE:
             self.flush()
 
@@ -84,30 +97,47 @@ class RecordFile:
         if self._begun:
             self._lines.append(json.dumps({"end": step, "at": time.time()}))
             self.flush()
+            self._writer.close()
             self._begun, self.start = False, step
 
     def flush(self) -> None:
-        """Write the lines that wait, in one piece."""
+        """Write the lines that wait, in one piece.
+
+        Raises:
+            ValueError: If nothing has been written yet and another record writes to the file.
+            OSError: If it cannot be written.
+        """
         if not self._lines:
             return
         text = "\n".join(self._lines).encode() + b"\n"
         self._lines, self._written = [], time.monotonic()
-        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":
-                text = b"\n" + text  # what a killed run began to write
-            os.write(handle, text)
-        finally:
-            os.close(handle)
+            self._writer.append(text, self._head.encode() + b"\n")
+        except InUse:
+            expect(
+                self._kept,
+                _WHERE,
+                _FREE,
+                f"{str(self.path)!r}, to which another does",
+                hint="close() the other monitor first, or name another file.",
+            )
+            raise
+        self._kept = True
 
     def _begin(self) -> None:
         if self._begun:
             return
         self._begun = True
         process = {"pid": os.getpid(), "host": platform.node(), "at": time.time()}
-        self._lines.append(json.dumps({"begin": self.start, **process, **self.facts}))
+        self._head = json.dumps({"begin": self.start, **process, **self.facts})
+        self._lines.append(self._head)
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    if all(map(math.isfinite, values)):
+        return list(values)
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: x if math.isfinite(x) else None for name, x in values.items()}
+    return dict(zip(values, _finite(list(values.values())), strict=True))
