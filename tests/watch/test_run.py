@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from overparam.watch import RunFile
+from overparam.watch import page as page_module
+from overparam.watch import run as run_module
 from overparam.watch.page import update
 
 BEGIN = {"begin": 0, "pid": os.getpid(), "host": platform.node(), "model": "Net"}
@@ -115,3 +117,146 @@ def test_names_in_a_record_are_shown_and_not_interpreted(path):
     news = update(run)
     assert "<script" not in news["facts"] + news["events"]
     assert "<script" not in news["figures"]["loss"]["legend"]
+
+
+def test_an_answer_costs_what_is_new(path, monkeypatch):
+    steps = range(0, 60_000, 100)
+    chunks = [{"steps": list(range(s, s + 100)), "loss": [1.0 + s] * 100, "lr": [0.1] * 100}
+              for s in steps]  # fmt: skip
+    path.write_text(lines(BEGIN, *chunks))
+    run, drawn = RunFile(path), {}
+    run.read()
+    assert all(len(column["step"]) < 2000 for column in run.series.values())
+    update(run, drawn)
+    read, figures = [], []
+    take, figure = run_module.read_line, page_module._content
+    monkeypatch.setattr(run_module, "read_line", lambda line: read.append(line) or take(line))
+    monkeypatch.setattr(page_module, "_content", lambda f: figures.append(f.name) or figure(f))
+    with path.open("a") as file:
+        file.write(lines({"steps": [60_000], "loss": [0.5], "lr": [0.1]}, {"step": 1, "rho": 2.0}))
+    run.read()
+    assert len(read) == 2
+    assert "loss 0.5" in update(run, drawn)["facts"]
+    assert figures == ["loss", "stability", "labels"]
+    update(run, drawn)
+    assert len(figures) == 3  # nothing is drawn twice
+    last = drawn["loss"].content["drawing"]["data"][0]
+    assert (last["x"][-1], last["y"][-1]) == (60_000, 0.5)
+
+
+def test_a_part_is_an_answer_too(path):
+    path.write_text(lines(BEGIN, *({**LOSSES, "steps": [s, s + 1, s + 2]} for s in range(500))))
+    run, whole = RunFile(path), RunFile(path)
+    whole.read()
+    assert run.read(at_most=1000)
+    assert run.state() == "reading"
+    assert "reading the record, " in update(run)["facts"]
+    assert 0 < run.progress < 1
+    assert run.series["loss"]["step"][-1] < 100
+    readings = 1
+    while run.state() == "reading":
+        run.read(at_most=1000)
+        readings += 1
+    assert readings == -(-path.stat().st_size // 1000)
+    assert run.series == whole.series
+    assert run.state() == "running"
+
+
+def test_a_line_without_end_is_not_kept(path, monkeypatch):
+    monkeypatch.setattr(run_module, "_LONGEST_LINE", 2000)
+    monkeypatch.setattr(run_module, "_PIECE", 100)
+    run = RunFile(path)
+    path.write_text(lines(BEGIN) + '{"steps": [' + "1, " * 5000)
+    run.read()
+    assert len(run._begun) <= 2000
+    assert run.skipped == 1
+    with path.open("a") as file:
+        file.write("1]}\n" + lines(LOSSES) + "[" + "1, " * 1000 + "1]\n" + lines({"end": 3}))
+    run.read()
+    assert run.skipped == 2
+    assert run.series["loss"]["step"] == [0, 1, 2]
+    assert run.state() == "finished"
+
+
+def test_a_run_that_goes_on_replaces_its_end_in_a_long_record_too(path):
+    long = [{"steps": list(range(s, s + 100)), "loss": [1.0] * 100} for s in range(0, 50_000, 100)]
+    again = {"steps": list(range(20_000, 20_100)), "loss": [3.0] * 100}
+    path.write_text(lines(BEGIN, *long, {**BEGIN, "begin": 20_000}, again))
+    run = RunFile(path)
+    run.read()
+    assert run.last_step == 20_099
+    pairs = zip(*run.series["loss"].values(), strict=True)
+    assert {value for step, value in pairs if step >= 20_000} == {3.0}
+
+
+def test_many_spikes_are_counted_and_the_latest_kept(path):
+    spike = {"kind": "catapult", "ids": list(range(100))}
+    path.write_text(lines(BEGIN, LOSSES, *({"event": {"step": s, **spike}} for s in range(1200))))
+    run = RunFile(path)
+    run.read()
+    assert [event["step"] for event in run.events] == list(range(200, 1200))
+    assert sum(event["ids"] is not None for event in run.events) == 50
+    news = update(run)
+    assert "200 earlier spikes not shown" in news["facts"]
+    assert "0, 1, 2, 3, 4, 5 and 94 more" in news["events"]
+
+
+def test_many_names_are_not_all_kept(path):
+    path.write_text(lines(BEGIN, LOSSES, *({"step": 1, f"column {n}": 1.0} for n in range(1000))))
+    run = RunFile(path)
+    run.read()
+    assert len(run.series) == 200
+    assert {"loss", "lr"} <= run.series.keys()
+
+
+def test_what_is_cut_or_replaced_is_read_anew(path):
+    run = RunFile(path)
+    path.write_text(lines(BEGIN, LOSSES, LOSSES))
+    run.read()
+    version = run.version
+    path.write_text("")  # cut
+    assert not run.read()
+    assert run.version != version
+    assert run.state() == "waiting"
+    path.write_text(lines(BEGIN, LOSSES))
+    run.read()
+    size = path.stat().st_size
+    with path.open("r+") as file:  # replaced in its place by another of at least its length
+        other = lines({**BEGIN, "model": "Mlp"}, {**LOSSES, "loss": [7.0, 7.0, 7.0]}, {"end": 3})
+        file.write(other)
+    assert len(other) > size
+    run.read()
+    assert run.facts["model"] == "Mlp"
+    assert run.series["loss"]["value"] == [7.0, 7.0, 7.0]
+    path.unlink()
+    assert not run.read()
+    assert update(run)["figures"].keys() == {"loss", "stability"}  # what is known stays
+    path.write_text(lines({**BEGIN, "model": "Cnn"}, LOSSES))
+    assert run.read()
+    assert run.facts["model"] == "Cnn"
+
+
+def test_a_file_that_cannot_be_read_is_said_so_and_comes_back(path):
+    path.write_text(lines(BEGIN, LOSSES))
+    run = RunFile(path)
+    run.read()
+    path.unlink()
+    for make in (os.mkfifo, os.mkdir):
+        make(path)
+        version = run.version
+        assert not run.read()  # and does not wait
+        assert run.state() == "unreadable"
+        assert "cannot be read: it is no regular file" in update(run)["facts"]
+        assert run.version == version + (make is os.mkfifo)
+        path.rmdir() if make is os.mkdir else path.unlink()
+    path.write_text(lines(BEGIN, LOSSES, {"end": 3}))
+    assert run.read()
+    assert run.state() == "finished"
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**40, 10**30, True, "1", 1.5, None])
+def test_a_process_that_cannot_be_is_gone(path, pid):
+    path.write_text(lines({**BEGIN, "pid": pid}, LOSSES))
+    run = RunFile(path)
+    run.read()
+    assert run.state() == "stopped"

@@ -1,14 +1,18 @@
 """The figures of a running training, in the order they are looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from overparam.report.figures.curvature import batch_rates_figure, sharpness_figure
 from overparam.report.figures.figure import Figure
 from overparam.report.figures.labels import labels_figure
 from overparam.report.figures.panels import Panel, line, stack, step_axis
 from overparam.report.figures.training import loss_figure, moves, norms_figure, split_figure
-from overparam.report.numbers import number, percent
+from overparam.report.numbers import count, number, percent
 from overparam.report.series import read_series
+from overparam.watch.run import EVENTS, RunFile
+
+# Infinite where nothing is unstable, as at a learning rate of 0.
+_MAY_BE_INFINITE = ("sharpness_limit",)
 
 
 def stability_figure(document: Mapping) -> Figure | None:
@@ -79,41 +83,67 @@ def overhead_figure(document: Mapping) -> Figure | None:
     )
 
 
-def lengths_figure(document: Mapping) -> Figure | None:
-    """Norms of gradient, update and weights; the learning rate is drawn further up."""
-    series = {name: column for name, column in document["series"].items() if name != "lr"}
-    return norms_figure({**document, "series": series})
+def rates_figure(document: Mapping) -> Figure | None:
+    """Critical rates of batches chosen by their step: a histogram is not of the extremes."""
+    return batch_rates_figure({**document, "series": {**document["series"], **_samples(document)}})
 
 
-ORDER = {
-    "loss": loss_figure,
-    "stability": stability_figure,
-    "norms": lengths_figure,
-    "split": split_figure,
-    "eigenvalues": eigenvalues_figure,
-    "labels": labels_figure,
-    "batch_rates": batch_rates_figure,
-    "overhead": overhead_figure,
+def course_figure(document: Mapping) -> Figure | None:
+    """The loss; its median is that of values chosen by their step."""
+    sample = _samples(document).get("loss")
+    return loss_figure({**document, "series": {**document["series"], "loss_sample": sample}})
+
+
+def _samples(document: Mapping) -> Mapping:
+    return document.get("samples", {})
+
+
+# In the order of the page: what draws, and the series it is given.
+_NORMS = ("grad_norm", "update_norm", "weight_norm", "distance")
+ORDER: dict[str, tuple[Callable[[Mapping], Figure | None], tuple[str, ...]]] = {
+    "loss": (course_figure, ("loss", "test_loss", "test_error", EVENTS)),
+    "stability": (stability_figure, ("lr", "sharpness", "sharpness_limit", "stability_ratio")),
+    "norms": (norms_figure, _NORMS),  # the learning rate is drawn further up
+    "split": (split_figure, ("loss_top", "loss_rest")),
+    "eigenvalues": (eigenvalues_figure, tuple(f"eigenvalue_{index}" for index in range(1, 6))),
+    "labels": (labels_figure, ("noise_rate", "suspect_loss", "rho", "armed")),
+    "batch_rates": (rates_figure, ("batch_critical_lr", "lr")),
+    "overhead": (overhead_figure, ("overhead",)),
 }
 
 
-def run_figures(document: Mapping) -> dict[str, Figure]:
-    """The figures whose series have been measured, by name."""
-    drawn = {name: draw(document) for name, draw in ORDER.items()}
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+def run_figures(document: Mapping, names: Iterable[str] = ORDER) -> dict[str, Figure]:
+    """Those of the named figures whose series have been measured, by name."""
+    found = {}
+    for name in names:
+        draw, wanted = ORDER[name]
+        series = {key: entry for key, entry in document["series"].items() if key in wanted}
+        figure = draw({**document, "series": series})
+        if figure is not None:
+            found[name] = figure
+    return found
 
 
-def run_facts(document: Mapping, last_step: int | None) -> list[str]:
+def run_facts(run: RunFile) -> list[str]:
     """What is known of the run, in a few words."""
-    model = document["model"]
-    facts = []
+    model, last_step, facts = run.facts, run.last_step, []
     if model.get("model"):
         facts.append(f"{model['model']}, {number(model.get('parameters'))} parameters")
     if model.get("optimizer"):
-        facts.append(str(model["optimizer"]))
+        facts.append(model["optimizer"])
     if last_step is not None:
         facts.append(f"step {number(last_step)}")
-    loss = read_series(document, "loss")
-    if loss is not None:
-        facts.append(f"loss {number(loss.last, 3)}")
+    lost = run.not_finite()
+    loss = run.columns["loss"].last if "loss" in run.columns else None
+    if loss is not None and loss[1] is not None:
+        facts.append(f"loss {number(loss[1], 3)}")
+    facts += [
+        f"{name.replace('_', ' ')} not finite since step {number(step)}"
+        for name, step in lost.items()
+        if name not in _MAY_BE_INFINITE
+    ]
+    if run.forgotten:
+        facts.append(f"{count(run.forgotten, 'earlier spike')} not shown")
+    if run.skipped:
+        facts.append(f"{count(run.skipped, 'line')} of the record could not be read")
     return facts

@@ -1,22 +1,28 @@
 """Serve the page of a run to this machine's browsers."""
 
+import gzip
 import ipaddress
-import json
+import os
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from overparam._errors import expect
-from overparam.watch.page import page, update
+from overparam.watch.connections import BoundedServer
+from overparam.watch.page import answer, page
 from overparam.watch.run import RunFile
 
 _WHERE = "watch"
+# Bytes of a record that one answer reads: a fraction of a second.
+_PORTION = 2 << 20
+# Bytes of an answer that are sent at once.
+_BLOCK = 1 << 16
 
 
-class RunServer(ThreadingHTTPServer):
+class RunServer(BoundedServer):
     """A page and its news, for as long as `serve_forever` runs.
 
     Args:
@@ -30,10 +36,8 @@ class RunServer(ThreadingHTTPServer):
 
     Raises:
         ValueError: If other machines could reach the address and that is not allowed, the
-            port is taken or no port, or `path` is a folder.
+            port is taken or no port, or `path` is a folder, a pipe or a device.
     """
-
-    daemon_threads = True
 
     def __init__(
         self,
@@ -44,8 +48,9 @@ class RunServer(ThreadingHTTPServer):
         allow_remote: bool = False,
     ) -> None:
         path = Path(path)
-        expect(not path.is_dir(), f"{_WHERE}({str(path)!r})", "a run's file", "a folder",
-               "name the file that Monitor(file=...) writes.")  # fmt: skip
+        kind = "a folder" if os.path.isdir(path) else "a pipe, a socket or a device"
+        expect(os.path.isfile(path) or not os.path.exists(path), f"{_WHERE}({str(path)!r})",
+               "a run's file", kind, "name the file that Monitor(file=...) writes.")  # fmt: skip
         expect(0 <= port < 65536, f"{_WHERE}(port=...)", "a port from 0 to 65535", port)
         expect(
             allow_remote or _is_loopback(host),
@@ -55,6 +60,8 @@ class RunServer(ThreadingHTTPServer):
             hint="the page has no password; --allow-remote serves it to other machines.",
         )
         self.run, self.lock = RunFile(path), threading.Lock()
+        self._said, self._drawn = ("", b""), {}
+        self._pages: dict[bool, bytes] = {}
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Answer)
@@ -65,6 +72,28 @@ class RunServer(ThreadingHTTPServer):
             )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.server_address[1]}/"
+
+    def page(self, *, packed: bool) -> bytes:
+        """The page, made once."""
+        with self.lock:
+            if not self._pages:
+                made = page(self.run)
+                self._pages = {False: made, True: gzip.compress(made)}
+            return self._pages[packed]
+
+    def news(self, since: str) -> bytes:
+        """What the page asks for, as JSON; empty if there is nothing new.
+
+        A record that is long is read in portions, one with every answer.
+        """
+        with self.lock:
+            self.run.read(_PORTION)
+            version = f"{self.run.version} {self.run.state()}"
+            if version == since:
+                return b""
+            if version != self._said[0]:
+                self._said = version, answer(self.run, version, self._drawn)
+            return self._said[1]
 
     def server_bind(self) -> None:
         """Bind without asking a name service for the name of the address."""
@@ -80,43 +109,43 @@ class _Answer(BaseHTTPRequestHandler):
 
     server: RunServer
     protocol_version = "HTTP/1.1"
+    timeout = 10  # seconds to wait for a question, or until a block of an answer is taken
 
     def do_GET(self) -> None:
         """Answer."""
-        asked = urlsplit(self.path)
+        self.server.mark(self.connection, busy=True)
+        try:
+            self._answer()
+        finally:
+            self.server.mark(self.connection, busy=False)
+
+    def _answer(self) -> None:
+        place, _, query = self.path.partition("?")
         host = self.headers.get("Host", "").rsplit(":", 1)[0].strip("[]")
         # A page elsewhere may point a name of its own at this address and read the answer.
         if _is_loopback(str(self.server.server_address[0])) and not _is_loopback(host):
             self._send(403, "text/plain", b"This page is served to this machine alone.\n")
-        elif asked.path == "/":
-            self._send(200, "text/html; charset=utf-8", page(self.server.run))
-        elif asked.path == "/state":
-            self._news(parse_qs(asked.query).get("since", [""])[0])
+        elif place == "/":
+            packed = "gzip" in self.headers.get("Accept-Encoding", "")
+            content = self.server.page(packed=packed)
+            self._send(200, "text/html; charset=utf-8", content, packed=packed)
+        elif place == "/state":
+            news = self.server.news(parse_qs(query).get("since", [""])[0])
+            self._send(200 if news else 204, "application/json", news)
         else:
             self._send(404, "text/plain", b"There is nothing here.\n")
 
-    def _news(self, since: str) -> None:
-        run = self.server.run
-        with self.server.lock:
-            run.read()
-            version = f"{run.version} {run.state()}"
-            if version == since:
-                self._send(204, "application/json", b"")
-                return
-            news = {"version": version, **update(run)}
-        self._send(200, "application/json", json.dumps(news, allow_nan=False).encode())
-
-    def _send(self, status: int, kind: str, body: bytes) -> None:
+    def _send(self, status: int, kind: str, body: bytes, *, packed: bool = False) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
-        try:
-            self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the reader has left
+        for start in range(0, len(body), _BLOCK):  # each has its own time
+            self.wfile.write(body[start : start + _BLOCK])
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing about every question."""
@@ -144,7 +173,9 @@ def watch(
         ValueError: As `RunServer`.
 
     Cost:
-        A page asks once a second; an answer redraws at most a few thousand points a figure.
+        A page asks once a second. An answer costs what has been recorded since the last one, and
+        draws at most 2000 points a curve. The page itself is made once. At most 32 connections
+        are open at a time; one that is silent for 10 seconds is closed.
     """
     with RunServer(path, host=host, port=port, allow_remote=allow_remote) as server:
         announce(server.url)

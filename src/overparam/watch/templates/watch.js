@@ -44,7 +44,9 @@
     } catch {
       at("lost").hidden = false;
     }
-    setTimeout(ask, document.hidden ? 5 * PAUSE : PAUSE);
+    // While the server still reads, it reads on when it is asked.
+    const pause = document.body.dataset.state === "reading" ? PAUSE / 10 : PAUSE;
+    setTimeout(ask, document.hidden ? 5 * pause : pause);
   };
   ask();
 })();
