@@ -15,7 +15,16 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("_devices", "_errors", "_json", "_memory_limits", "_progress", "_switches", "_types"),
+    (
+        "_devices",
+        "_errors",
+        "_json",
+        "_memory_limits",
+        "_numbers",
+        "_progress",
+        "_switches",
+        "_types",
+    ),
     (
         "_ending",
         "_exclusive",
@@ -27,6 +36,7 @@ ORDER = (
         "_workers",
     ),
     ("_model", "cluster", "datasets"),
+    ("_checked",),
     ("linalg", "nets"),
     ("tangents",),
     ("expansions",),

@@ -47,7 +47,14 @@ def expect(
         Hint: use 0.1.
     """
     if not condition:
-        raise error(f"`{where}` expected {expected}, got {got}." + (hint and f"\nHint: {hint}"))
+        raise complaint(where, expected, got, hint, error)
+
+
+def complaint(
+    where: str, expected: str, got: Any, hint: str = "", error: type[Exception] = ValueError
+) -> Exception:
+    """The error that `expect` raises, for where it is raised later or from another."""
+    return error(f"`{where}` expected {expected}, got {got}." + (hint and f"\nHint: {hint}"))
 
 
 def unknown(where: str, kind: str, name: str, choices: Iterable[str]) -> NoReturn:

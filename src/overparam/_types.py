@@ -1,7 +1,7 @@
 """Names for the shapes of data that every layer hands on."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 from torch import Tensor
 
@@ -18,3 +18,19 @@ one half) is whatever the callable does; nothing in the library assumes one."""
 
 Matvec: TypeAlias = Callable[[Tensor], Tensor]
 """Multiplication of a vector by a symmetric matrix that is never formed."""
+
+
+class Range(NamedTuple):
+    """A condition on a number, beside its type in an annotation; see `overparam._checked`."""
+
+    words: str
+    holds: Callable[[float], bool]
+
+
+Positive: TypeAlias = Annotated[float, Range("a finite number > 0", lambda v: v > 0)]
+NonNegative: TypeAlias = Annotated[float, Range("a finite number ≥ 0", lambda v: v >= 0)]
+Share: TypeAlias = Annotated[float, Range("a number in [0, 1]", lambda v: 0 <= v <= 1)]
+Fraction: TypeAlias = Annotated[float, Range("a number in (0, 1)", lambda v: 0 < v < 1)]
+AtLeastOne: TypeAlias = Annotated[float, Range("a finite number ≥ 1", lambda v: v >= 1)]
+Count: TypeAlias = Annotated[int, Range("an integer ≥ 1", lambda v: v >= 1)]
+Natural: TypeAlias = Annotated[int, Range("an integer ≥ 0", lambda v: v >= 0)]

@@ -103,7 +103,8 @@ def test_a_model_that_ignores_its_input_has_zero(x):
             return torch.ones(len(inputs), 2, dtype=inputs.dtype)
 
     assert torch.equal(agop(Constant(), x), torch.zeros(6, 6, dtype=torch.float64))
-    assert math.isnan(agop_alignment(agop(Constant(), x), torch.eye(6)))
+    with pytest.raises(ValueError, match=r"`agop_alignment\(...\)` expected two .* not zero"):
+        agop_alignment(agop(Constant(), x), torch.eye(6))
 
 
 def test_alignment_of_known_angles():

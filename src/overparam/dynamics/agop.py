@@ -8,18 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._model import (
     chunks,
-    expect_deterministic,
     expect_inputs,
     expect_outputs,
+    expect_own_outputs,
     undisturbed,
 )
 
 Outputs = Literal["all", "random"]
 
 
+@checked
 def agop(
     model: nn.Module,
     x: Float[Tensor, "n *input"],
@@ -82,6 +84,7 @@ def agop(
     return total / len(x)
 
 
+@checked
 def agop_diagonal(
     model: nn.Module,
     x: Float[Tensor, "n *input"],
@@ -121,6 +124,7 @@ def agop_diagonal(
     return total / len(x)
 
 
+@checked
 def agop_blocks(
     model: nn.Module,
     x: Float[Tensor, "n *input"],
@@ -184,6 +188,7 @@ def agop_blocks(
     return total / len(x)
 
 
+@checked
 def agop_alignment(first: Tensor, second: Tensor) -> float:
     """Cosine of the angle between two matrices, such as the AGOP of a model and of the target.
 
@@ -198,10 +203,10 @@ def agop_alignment(first: Tensor, second: Tensor) -> float:
         second: Another of the same shape.
 
     Returns:
-        The cosine; `nan` if either is zero or not finite.
+        The cosine.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or either is zero or not finite.
 
     Example:
         >>> round(agop_alignment(torch.eye(4), torch.diag(torch.tensor([1.0, 0, 0, 0]))), 6)
@@ -213,11 +218,26 @@ def agop_alignment(first: Tensor, second: Tensor) -> float:
         f"shape {tuple(first.shape)}, as the first",
         tuple(second.shape),
     )
+    found = cosine(first, second)
+    expect(
+        not math.isnan(found),
+        "agop_alignment(...)",
+        "two finite matrices that are not zero",
+        f"one with entries up to {float(first.abs().max()):.3g}, the other up to "
+        f"{float(second.abs().max()):.3g}",
+        hint="a model whose outputs do not depend on its inputs has no direction to align.",
+    )
+    return found
+
+
+def cosine(first: Tensor, second: Tensor) -> float:
+    """As `agop_alignment`, but `nan` if either is zero or not finite."""
     a, b = first.double().flatten(), second.double().flatten().to(first.device)
-    scale = float(a.norm() * b.norm())
-    if not math.isfinite(scale) or scale == 0:
+    sizes = float(a.abs().max()), float(b.abs().max())
+    if not all(0 < size < math.inf for size in sizes):
         return math.nan
-    return float(a @ b) / scale
+    a, b = a / sizes[0], b / sizes[1]  # the squares of 1e200 are not numbers
+    return float(a @ b) / float(a.norm() * b.norm())
 
 
 def _input_gradients(
@@ -253,7 +273,7 @@ def _input_gradients(
         "a positive number of examples or None",
         chunk_size,
     )
-    expect_deterministic(model, f"{where}(model=...)")
+    expect_own_outputs(model, x, f"{where}(model=...)")
     generator = torch.Generator().manual_seed(seed)
     for part in chunks(len(x), chunk_size):
         with undisturbed(model), torch.enable_grad():

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 
 
@@ -30,6 +31,7 @@ class CatapultOrbit:
         return small and float(self.v[-1]) < 2
 
 
+@checked
 def catapult_map(v0: float, u0: float, steps: int, *, w0: float = 0.0) -> CatapultOrbit:
     """Gradient descent of a two-layer ReLU network with held gates on one example, as a map.
 

@@ -8,6 +8,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam.optim.stability import has_stability_limit
 
@@ -110,6 +111,7 @@ class CatapultScheduler(LRScheduler):
         are ours.
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import quietly
 
@@ -41,6 +42,7 @@ class LossMixture:
         return self.posterior > 0.5
 
 
+@checked(result="anything")
 def loss_mixture(losses: Float[np.ndarray, " n"]) -> LossMixture:
     """The two groups that a set of per-sample losses falls into, by maximum likelihood.
 
@@ -49,10 +51,11 @@ def loss_mixture(losses: Float[np.ndarray, " n"]) -> LossMixture:
     Gaussians of different widths does not by itself.
 
     Args:
-        losses: One number per sample, larger for more suspicious; `nan` is not known.
+        losses: One number per sample, larger for more suspicious; `nan` is not known, and
+            neither is its posterior.
 
-    Returns:
-        The mixture; all `nan` with fewer than 20 known losses, or equal ones.
+    Raises:
+        ValueError: Fewer than 20 known losses, losses that are all equal, or that do not split.
 
     Cost:
         O(n) per iteration of the fit, at most 20,000 losses being fitted.
@@ -66,12 +69,30 @@ def loss_mixture(losses: Float[np.ndarray, " n"]) -> LossMixture:
         Li, Socher, Hoi (2020), arXiv:2002.07394: the mixture on scaled losses, and its
         regularisation of 5e-4. We fit it to losses averaged over epochs.
     """
+    found = split_losses(losses)
+    known = int(np.isfinite(losses).sum())
+    expect(
+        not math.isnan(found.weight),
+        "loss_mixture(losses=...)",
+        f"at least {_LEAST} known losses that fall into two groups",
+        f"{known} known of {len(losses)}, which do not",
+        hint="before training has told samples apart there is nothing to split.",
+    )
+    return found
+
+
+def split_losses(losses: Float[np.ndarray, " n"]) -> LossMixture:
+    """As `loss_mixture`, but all `nan` where the losses do not fall into two groups."""
     losses = np.asarray(losses, dtype=np.float64)
     posterior = np.full(len(losses), math.nan)
     nothing = LossMixture(posterior, (math.nan, math.nan), math.nan)
     known = np.isfinite(losses)
     values = losses[known]
-    if len(values) < _LEAST or np.ptp(values) <= 1e-9 * np.abs(values).max():
+    if (
+        len(values) < _LEAST
+        or not np.isfinite(np.ptp(values))
+        or np.ptp(values) <= 1e-9 * np.abs(values).max()
+    ):
         return nothing
     low, spread = values.min(), np.ptp(values)
     scaled = (values - low) / spread
@@ -183,6 +204,7 @@ class CleanPriorityStop:
         ratio ρ. Both gates, and stopping on R, are ours.
     """
 
+    @checked
     def __init__(
         self,
         num_classes: int | None,
@@ -263,7 +285,7 @@ class CleanPriorityStop:
             random_share: R, if it was estimated; else the rule of the losses alone holds.
             rho: ‖gradient of the others‖ / ‖gradient of the suspects‖, if it was measured.
         """
-        mixture = loss_mixture(mean_losses)
+        mixture = split_losses(mean_losses)
         present = np.asarray(losses)[mixture.suspects]
         present = present[np.isfinite(present)]
         suspect_loss = float(present.mean()) if len(present) else math.nan

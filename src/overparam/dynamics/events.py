@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
 
+from overparam._checked import checked
 from overparam._errors import expect
 
 Phase = Literal["quiet", "opened", "open", "closed", "lost", "dismissed"]
@@ -49,6 +50,7 @@ class CatapultCounter:
         (1, 0.9, 3.0, 2)
     """
 
+    @checked
     def __init__(
         self,
         window: int = 25,
@@ -222,6 +224,7 @@ class Event:
         return plain
 
 
+@checked
 @dataclass(frozen=True)
 class SpikeClassifier:
     """Tell a catapult from a bad batch and from divergence.

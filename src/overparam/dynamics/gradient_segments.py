@@ -8,12 +8,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import grad, jvp, vmap
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import (
     as_function,
-    expect_deterministic,
     expect_inputs,
     expect_outputs,
+    expect_own_outputs,
     n_examples,
     take,
     trainable,
@@ -52,6 +53,7 @@ class CleanDominance:
     cosines: Float[Tensor, " c"]
 
 
+@checked
 def gradient_alignment(model: nn.Module, x: Inputs, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
     """Inner product of each sample's gradient with that of the whole set.
 
@@ -102,6 +104,7 @@ def gradient_alignment(model: nn.Module, x: Inputs, y: Tensor, loss: Loss) -> Fl
     return (slopes * change).flatten(1).sum(1).detach() if outputs.ndim > 1 else slopes * change
 
 
+@checked
 def segment_gradients(
     model: nn.Module, x: Inputs, y: Tensor, loss: Loss, segments: Int[Tensor, " n"]
 ) -> SegmentGradients:
@@ -166,6 +169,7 @@ def segment_gradients(
     return SegmentGradients(norms, (matrix @ matrix.T) / norms[:, None] / norms[None])
 
 
+@checked
 def clean_dominance(
     model: nn.Module,
     x: Inputs,
@@ -269,7 +273,7 @@ def _at(
     """Parameters, the model as a function, outputs, and ∂ℓᵢ/∂f(xᵢ) of every sample."""
     expect_inputs(x, f"{where}(x=...)")
     expect_inputs(y, f"{where}(y=...)", n_examples(x))
-    expect_deterministic(model, f"{where}(model=...)")
+    expect_own_outputs(model, x, f"{where}(model=...)")
     params, function = trainable(model, None, f"{where}(model=...)"), as_function(model)
     with undisturbed(model), torch.no_grad():
         outputs = expect_outputs(function(params, x), n_examples(x), f"{where}(model=...)")

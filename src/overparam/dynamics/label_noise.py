@@ -11,15 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from overparam._checked import checked
 from overparam._devices import moved
 from overparam._errors import expect, unknown
 from overparam.dynamics.clean_priority import (
     CleanPriorityStop,
     LossMixture,
     StopSignal,
-    loss_mixture,
+    split_losses,
 )
-from overparam.dynamics.random_labels import random_label_share
+from overparam.dynamics.random_labels import share_of_random_labels
 
 Method = Literal["margin_loss", "mean_loss", "aum", "el2n", "alignment"]
 # Sums over all visits, and those that start anew with each epoch.
@@ -77,6 +78,7 @@ class LabelNoiseScorer:
         Dziugaite (2021), arXiv:2107.07075: EL2N. Column names of `issues` follow cleanlab.
     """
 
+    @checked
     def __init__(
         self, n_samples: int, num_classes: int | None, *, ignore_index: int = -100
     ) -> None:
@@ -194,6 +196,7 @@ class LabelNoiseScorer:
         """Mean loss of each sample since the epoch began; `nan` if it was not seen in it."""
         return self._mean("epoch_loss", "epoch_count")
 
+    @checked(result="anything")
     def scores(self, method: Method | None = None) -> Float[np.ndarray, " n"]:
         """One number per sample, larger for a more suspicious label; `nan` if never seen.
 
@@ -226,9 +229,10 @@ class LabelNoiseScorer:
             return self._mean("distance")
         return (-self._aligned[:, 0] / self._aligned[:, 1]).numpy()
 
+    @checked(result="anything")
     def mixture(self, method: Method | None = None) -> LossMixture:
         """The two groups the scores fall into, with each sample's posterior."""
-        return loss_mixture(self.scores(method))
+        return split_losses(self.scores(method))
 
     @property
     def random_share(self) -> float:
@@ -236,7 +240,7 @@ class LabelNoiseScorer:
 
         See `random_label_share`; `nan` with two classes, or before the first `update`.
         """
-        return random_label_share(self._probabilities, self._given)
+        return share_of_random_labels(self._probabilities, self._given)
 
     @property
     def noise_rate(self) -> float:
@@ -251,6 +255,7 @@ class LabelNoiseScorer:
         seen = int((self._sums[:, 0] > 0).sum())
         return math.nan if math.isnan(mixture.weight) else float(mixture.suspects.sum()) / seen
 
+    @checked(result="anything")
     def issues(self, method: Method | None = None) -> pd.DataFrame:
         """One row per sample, with cleanlab's column names.
 

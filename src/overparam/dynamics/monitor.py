@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from overparam._checked import checked
 from overparam._devices import moved
 from overparam._errors import expect
 from overparam._types import Loss
@@ -128,6 +129,7 @@ class Monitor(OneProcess):
         (2023), arXiv:2306.02533: noisy labels along training.
     """
 
+    @checked
     def __init__(
         self,
         model: nn.Module,

@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 
 
+@checked
 def implausible_labels(
     probabilities: Float[Tensor, "n C"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
@@ -20,14 +22,14 @@ def implausible_labels(
 
     Args:
         probabilities: What the network believes, best averaged over the epochs so far.
-        labels: Given labels; −1 for one that is not known.
+        labels: Given labels, all known.
 
     Returns:
-        1 for an implausible label, else 0; `nan` for a label that is not known, and for all
-        with two classes, which leave no alternatives to rank.
+        1 for an implausible label, else 0.
 
     Raises:
-        ValueError: Labels of another length.
+        ValueError: Labels of another length or outside 0 … C − 1, or two classes, which leave
+            no alternatives to rank.
 
     Cost:
         O(n · C).
@@ -37,6 +39,32 @@ def implausible_labels(
         >>> implausible_labels(p, torch.tensor([0, 1, 2]))
         tensor([0., 0., 1.])
     """
+    _expect_labels(probabilities, labels, 0, "implausible_labels")
+    return _implausible(probabilities, labels)
+
+
+def _expect_labels(probabilities: Tensor, labels: Tensor, least: int, where: str) -> None:
+    n, classes = probabilities.shape
+    expect(
+        classes >= 3,
+        f"{where}(probabilities=...)",
+        "at least three classes",
+        classes,
+        hint="with two there are no alternatives to the first guess to rank.",
+    )
+    expect(labels.shape == (n,), f"{where}(labels=...)", f"shape ({n},)", tuple(labels.shape))
+    low, high = int(labels.min()), int(labels.max())
+    expect(
+        least <= low and high < classes,
+        f"{where}(labels=...)",
+        f"labels from {least} to {classes - 1}",
+        f"{low} to {high}",
+        hint="leave out the samples whose label is not known.",
+    )
+
+
+def _implausible(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """As `implausible_labels`, with `nan` for −1 and wherever there is nothing to rank."""
     n, classes = probabilities.shape
     expect(
         labels.shape == (n,), "implausible_labels(labels=...)", f"shape ({n},)", tuple(labels.shape)
@@ -49,6 +77,7 @@ def implausible_labels(
     return torch.where(labels >= 0, found, math.nan)
 
 
+@checked
 def random_label_share(probabilities: Float[Tensor, "n C"], labels: Int[Tensor, " n"]) -> float:
     """Estimated share of labels that were replaced by a random different one.
 
@@ -63,7 +92,11 @@ def random_label_share(probabilities: Float[Tensor, "n C"], labels: Int[Tensor, 
         labels: Given labels; −1 for one that is not known.
 
     Returns:
-        A share, which chance can push above 1; `nan` with two classes or no known label.
+        A share, which chance can push above 1.
+
+    Raises:
+        ValueError: Labels of another length or outside −1 … C − 1, two classes, or no known
+            label.
 
     Cost:
         O(n · C).
@@ -75,7 +108,16 @@ def random_label_share(probabilities: Float[Tensor, "n C"], labels: Int[Tensor, 
         >>> round(random_label_share(p, torch.tensor([0] * 9 + [2])), 2)
         0.2
     """
-    found = implausible_labels(probabilities, labels)
+    _expect_labels(probabilities, labels, -1, "random_label_share")
+    expect(
+        (labels >= 0).any(), "random_label_share(labels=...)", "at least one known label", "none"
+    )
+    return share_of_random_labels(probabilities, labels)
+
+
+def share_of_random_labels(probabilities: Tensor, labels: Tensor) -> float:
+    """As `random_label_share`, but `nan` with two classes or no known label."""
+    found = _implausible(probabilities, labels)
     classes = probabilities.shape[1]
     if classes < 3:
         return math.nan

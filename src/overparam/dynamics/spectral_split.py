@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
-from overparam._model import call, expect_deterministic, expect_inputs, n_examples, undisturbed
+from overparam._model import call, expect_inputs, expect_own_outputs, n_examples, undisturbed
 from overparam._types import Inputs, Loss
 from overparam.linalg.lanczos import top_eigenpairs
 from overparam.tangents.empirical import empirical_ntk_blocks
@@ -35,6 +36,7 @@ class SpectralSplit:
         """The loss."""
         return self.top + self.rest
 
+    @checked
     def share_of_rise(self, before: "SpectralSplit") -> float:
         """Part of the rise of the loss since `before` that lies in the top eigenvectors.
 
@@ -46,6 +48,7 @@ class SpectralSplit:
         return (self.top - before.top) / rise if rise > 0 else math.nan
 
 
+@checked
 def spectral_loss_split(
     model: nn.Module,
     x: Inputs,
@@ -101,7 +104,7 @@ def spectral_loss_split(
     where = "spectral_loss_split"
     expect_inputs(x, f"{where}(x=...)")
     expect_inputs(y, f"{where}(y=...)", n_examples(x))
-    expect_deterministic(model, f"{where}(model=...)")
+    expect_own_outputs(model, x, f"{where}(model=...)")
     with undisturbed(model), torch.enable_grad():
         with torch.no_grad():
             outputs = call(model, x)

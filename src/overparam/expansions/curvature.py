@@ -7,13 +7,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._model import (
     as_function,
     chunks,
-    expect_deterministic,
     expect_inputs,
     expect_outputs,
+    expect_own_outputs,
     n_examples,
     take,
     trainable,
@@ -44,7 +45,7 @@ class LossAtPoint:
             "a positive number of examples or None",
             chunk_size,
         )
-        expect_deterministic(model, f"{where}(model=...)")
+        expect_own_outputs(model, x, f"{where}(model=...)")
         self.model, self.x, self.y, self.loss = model, x, y, loss
         self.params: Params = trainable(model, params, f"{where}(model=...)")
         self.function = as_function(model)
@@ -162,6 +163,7 @@ class GGNOperator:
         backward pass.
     """
 
+    @checked
     def __init__(
         self,
         model: nn.Module,
@@ -177,6 +179,7 @@ class GGNOperator:
         self.size, self.dtype, self.device = self.at.size, self.at.dtype, self.at.device
         self._forward_mode = True
 
+    @checked
     def matvec(self, vector: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
         """G v, for a flat vector in the order of `model.named_parameters()`."""
         at, direction = self.at, self.at.split(vector)
@@ -188,6 +191,7 @@ class GGNOperator:
             changes = [self._directional(direction, part)[2] for part in at.slices]
             return at.pull_back(self.loss_curvature(torch.cat(changes)))
 
+    @checked
     def top_eigenpairs(
         self, k: int = 1, *, tolerance: float = 1e-3, seed: int = 0, v0: Tensor | None = None
     ) -> Eigenpairs:
@@ -223,6 +227,7 @@ class GGNOperator:
         (change,) = torch.autograd.grad(pulled, u, list(direction.values()), materialize_grads=True)
         return outputs, list(leaves.values()), change.detach()
 
+    @checked
     def loss_curvature(self, change: Tensor) -> Tensor:
         """(∂²loss/∂f²) times a change of the outputs."""
         outputs = self.at.outputs.detach().requires_grad_()
@@ -256,6 +261,7 @@ class HessianOperator:
         tensor([5.])
     """
 
+    @checked
     def __init__(
         self,
         model: nn.Module,
@@ -268,6 +274,7 @@ class HessianOperator:
         self.at = LossAtPoint("HessianOperator", model, x, y, loss, params, None)
         self.size, self.dtype, self.device = self.at.size, self.at.dtype, self.at.device
 
+    @checked
     def matvec(self, vector: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
         """H v, for a flat vector in the order of `model.named_parameters()`."""
         at = self.at
@@ -283,6 +290,7 @@ class HessianOperator:
             )  # fmt: skip
         return flat(product)
 
+    @checked
     def top_eigenpairs(
         self, k: int = 1, *, tolerance: float = 1e-3, seed: int = 0, v0: Tensor | None = None
     ) -> Eigenpairs:

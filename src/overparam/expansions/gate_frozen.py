@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import trainable
 from overparam._types import Params
@@ -34,12 +35,14 @@ class GateFrozenNetwork(nn.Module):
         start: A frozen copy of it, at w0.
     """
 
+    @checked
     def __init__(self, model: nn.Sequential) -> None:
         super().__init__()
         self.network = copy.deepcopy(model)
         self.start = copy.deepcopy(model).requires_grad_(False)
         self._relu = _gate_index(model)
 
+    @checked
     def gates(self, x: Float[Tensor, "n *input"]) -> Bool[Tensor, "n *hidden"]:
         """Which hidden units are on at w0, for every example; to be kept for a fixed set."""
         with torch.no_grad():
@@ -53,6 +56,7 @@ class GateFrozenNetwork(nn.Module):
         hidden = self.network[: self._relu](x) * gates
         return self.network[self._relu + 1 :](hidden)
 
+    @checked
     def linear(
         self, x: Float[Tensor, "n *input"], gates: Bool[Tensor, "n *hidden"] | None = None
     ) -> Float[Tensor, "n c"]:
@@ -63,6 +67,7 @@ class GateFrozenNetwork(nn.Module):
         held = self.start[: self._relu](x) * gates
         return start(hidden) + readout(held) - start(held)
 
+    @checked
     def expansion(self, x: Float[Tensor, "n *input"]) -> Expansion:
         """The network itself and both polynomials, at the same parameters."""
         gates = self.gates(x)
@@ -75,6 +80,7 @@ class GateFrozenNetwork(nn.Module):
         return {name: (p - start[name]).detach() for name, p in own.items()}
 
 
+@checked
 def freeze_gates(model: nn.Sequential) -> GateFrozenNetwork:
     """The second Taylor polynomial of a two-layer ReLU network, without any derivative.
 

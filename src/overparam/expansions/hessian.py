@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._model import (
     as_function,
-    expect_deterministic,
     expect_inputs,
     expect_outputs,
+    expect_own_outputs,
     n_examples,
     trainable,
     undisturbed,
@@ -19,6 +20,7 @@ from overparam._types import Inputs
 from overparam.linalg.lanczos import top_eigenpairs
 
 
+@checked
 def hessian_norm(
     model: nn.Module,
     x: Inputs,
@@ -76,7 +78,7 @@ def hessian_norm(
     where = "hessian_norm(x=...)"
     expect_inputs(x, where)
     expect(n_examples(x) == 1, where, "one example", n_examples(x), hint="pass x[:1].")
-    expect_deterministic(model, "hessian_norm(model=...)")
+    expect_own_outputs(model, x, "hessian_norm(model=...)")
     expect(tolerance > 0, "hessian_norm(tolerance=...)", "a positive number", tolerance)
     names = list(trainable(model, params, "hessian_norm(model=...)"))
     with undisturbed(model), torch.enable_grad():

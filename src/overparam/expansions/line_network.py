@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._model import expect_inputs
 from overparam.nets.seeding import generator
@@ -70,6 +71,7 @@ class LineNetwork:
         examples is for this network.
     """
 
+    @checked
     def __init__(self, u: Float[Tensor, " m"], v: Float[Tensor, " m"]) -> None:
         for name, weights in (("u", u), ("v", v)):
             expect_inputs(weights, f"LineNetwork({name}=...)", None if name == "u" else len(u))
@@ -82,6 +84,7 @@ class LineNetwork:
         self.u, self.v = u.double(), v.double()
 
     @classmethod
+    @checked
     def random(cls, width: int, *, seed: int | torch.Generator) -> "LineNetwork":
         """Weights as in the paper: u from N(0, 1), v from ±1.
 
@@ -94,6 +97,7 @@ class LineNetwork:
         u = torch.randn(width, generator=draw, dtype=torch.float64)
         return cls(u, 2.0 * torch.randint(0, 2, (width,), generator=draw) - 1)
 
+    @checked
     def eigenvalues(self, x: Float[Tensor, " n"]) -> tuple[float, float]:
         """λ of K = J Jᵀ along x restricted to x > 0 and to x < 0: (Σ x²/m) Σ (u² + v²)."""
         sides = _sides("LineNetwork.eigenvalues", x, x)
@@ -103,6 +107,7 @@ class LineNetwork:
         )
         return positive, negative
 
+    @checked
     def descend(
         self,
         x: Float[Tensor, " n"],

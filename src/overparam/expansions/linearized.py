@@ -6,12 +6,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._model import (
     as_function,
     expect_deterministic,
     expect_inputs,
     expect_outputs,
+    expect_own_outputs,
     n_examples,
     undisturbed,
 )
@@ -35,6 +37,7 @@ class LinearizedModel(DisplacedModel):
         return value + change
 
 
+@checked
 def linearize(model: nn.Module) -> LinearizedModel:
     """The first Taylor polynomial of a model around its present weights, as a module to train.
 
@@ -82,6 +85,7 @@ def linearize(model: nn.Module) -> LinearizedModel:
     return LinearizedModel(model, "linearize(model=...)")
 
 
+@checked
 def linearization_error(
     model: nn.Module, reference_params: Mapping[str, Tensor], x: Inputs
 ) -> float:
@@ -128,7 +132,7 @@ def linearization_error(
         times the squared distance.
     """
     expect_inputs(x, "linearization_error(x=...)")
-    expect_deterministic(model, "linearization_error(model=...)")
+    expect_own_outputs(model, x, "linearization_error(model=...)")
     start = earlier_params("linearization_error(reference_params=...)", model, reference_params)
     now = {name: p.detach() for name, p in model.named_parameters() if name in start}
     with undisturbed(model), torch.no_grad():

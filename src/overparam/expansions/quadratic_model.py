@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import expect_inputs
 from overparam._switches import full_precision
@@ -47,6 +48,7 @@ class QuadraticModel(nn.Module):
         Zhu, Liu, Radhakrishnan, Belkin (2022), arXiv:2205.11787: the general quadratic model.
     """
 
+    @checked
     def __init__(
         self,
         phi: Callable[[Tensor], Tensor],
@@ -95,6 +97,7 @@ class FunctionStep(NamedTuple):
     jacobian: Float[Tensor, "n p"]
 
 
+@checked
 @full_precision()
 def quadratic_step(
     residual: Float[Tensor, " n"],

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._model import (
     as_function,
     expect_deterministic,
     expect_inputs,
     expect_outputs,
+    expect_own_outputs,
     n_examples,
     undisturbed,
 )
@@ -37,6 +39,7 @@ class QuadratizedModel(DisplacedModel):
         return along.value + along.first + along.second / 2
 
 
+@checked
 def quadratize(model: nn.Module) -> QuadratizedModel:
     """The second Taylor polynomial of a model around its present weights, as a module to train.
 
@@ -87,6 +90,7 @@ def quadratize(model: nn.Module) -> QuadratizedModel:
     return QuadratizedModel(model, "quadratize(model=...)")
 
 
+@checked
 def quadratization_error(
     model: nn.Module, reference_params: Mapping[str, Tensor], x: Inputs
 ) -> float:
@@ -129,7 +133,7 @@ def quadratization_error(
     """
     where = "quadratization_error"
     expect_inputs(x, f"{where}(x=...)")
-    expect_deterministic(model, f"{where}(model=...)")
+    expect_own_outputs(model, x, f"{where}(model=...)")
     start = earlier_params(f"{where}(reference_params=...)", model, reference_params)
     now = {name: p.detach() for name, p in model.named_parameters() if name in start}
     with undisturbed(model), torch.no_grad():

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 from torch import Tensor
 from tqdm import tqdm
 
-from overparam._errors import expect, unknown
+from overparam._errors import NumericalError, expect, unknown
 from overparam._memory import available, expect_room
 from overparam._switches import full_precision
 from overparam.kernels._pairs import apply_metric
@@ -138,6 +138,9 @@ class FeatureMachine(BaseEstimator):
         name = type(self).__name__
         self._expect_parameters(name)
         numbers, y = self._read_table(X, y)
+        self._expect_squares(numbers, f"{name}.fit(X=...)")
+        if np.asarray(y).dtype.kind == "f":
+            self._expect_squares(np.asarray(y), f"{name}.fit(y=...)")
         weights = _check_sample_weight(sample_weight, numbers, dtype=np.float64)
         expect(
             (weights >= 0).all() and weights.sum() > 0,
@@ -172,6 +175,11 @@ class FeatureMachine(BaseEstimator):
                 predictor.kernel, points, columns, predictor.feature_matrix, self._weights(shares)
             )
             predictor = KernelPredictor(predictor.kernel, points, dual, predictor.feature_matrix)
+        expect(
+            torch.isfinite(predictor.dual).all(), f"{name}.fit(...)", "finite coefficients",
+            "NaN or infinity", hint="choose a larger alpha or rescale the targets.",
+            error=NumericalError,
+        )  # fmt: skip
         self._keep(predictor, everything[2])
         return self
 
@@ -489,6 +497,16 @@ class FeatureMachine(BaseEstimator):
         order = draw.permutation(len(x))
         held = order[:count]
         return np.sort(order[count:]), (x[held], targets[held], weights[held])
+
+    def _expect_squares(self, numbers: np.ndarray, where: str) -> None:
+        """Raise for numbers whose squares do not add up in double precision."""
+        largest = float(np.abs(numbers).max(initial=0))
+        # Sums of squares over n·d entries stay below the largest float, 1.8e308.
+        limit = math.sqrt(np.finfo(np.float64).max / max(numbers.size, 1)) / 4
+        expect(
+            largest < limit, where, f"numbers up to {limit:.0e} in absolute value",
+            f"{largest:.3g}", hint="divide by a constant, or take logarithms.",
+        )  # fmt: skip
 
     # Settings.
 

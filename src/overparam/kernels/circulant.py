@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.kernels.modular_arithmetic import discrete_log_order, expect_operation
 from overparam.kernels.powers import matrix_power_psd
@@ -18,6 +19,7 @@ KINDS = ("circulant", "hankel")
 KERNEL_KINDS = {"add": "circulant", "sub": "hankel", "mul": "circulant", "div": "hankel"}
 
 
+@checked
 def circulant_deviation(matrix: Float[Tensor, "m m"], *, kind: str = "auto") -> float:
     """Share of a square matrix's energy that its nearest circulant matrix misses.
 
@@ -32,7 +34,7 @@ def circulant_deviation(matrix: Float[Tensor, "m m"], *, kind: str = "auto") -> 
             `circulant_kind`.
 
     Returns:
-        A number in [0, 1]; NaN for the zero matrix.
+        A number in [0, 1]; 0 for the zero matrix, which is circulant.
 
     Raises:
         ValueError: If the matrix is not square, empty or not finite, or the kind is unknown.
@@ -52,9 +54,14 @@ def circulant_deviation(matrix: Float[Tensor, "m m"], *, kind: str = "auto") -> 
     if kind == "auto":
         return min(circulant_deviation(matrix, kind=each) for each in KINDS)
     nearest = nearest_circulant(matrix, kind=kind)
+    size = matrix.abs().max()
+    if size == 0:
+        return 0.0
+    matrix, nearest = matrix / size, nearest / size  # the squares of 1e200 are not numbers
     return float((matrix - nearest).square().sum() / matrix.square().sum())
 
 
+@checked
 def circulant_kind(matrix: Float[Tensor, "m m"]) -> str:
     """The kind, "circulant" or "hankel", that a matrix deviates from less.
 
@@ -67,6 +74,7 @@ def circulant_kind(matrix: Float[Tensor, "m m"]) -> str:
     return min(KINDS, key=lambda kind: circulant_deviation(matrix, kind=kind))
 
 
+@checked
 def nearest_circulant(
     matrix: Float[Tensor, "m m"], *, kind: str = "circulant"
 ) -> Float[Tensor, "m m"]:
@@ -95,6 +103,7 @@ def nearest_circulant(
     return (means / len(matrix))[index]
 
 
+@checked
 def circulant(vector: Float[Tensor, " m"], *, kind: str = "circulant") -> Float[Tensor, "m m"]:
     """The circulant matrix whose first *column* is a vector.
 
@@ -122,6 +131,7 @@ def circulant(vector: Float[Tensor, " m"], *, kind: str = "circulant") -> Float[
     return vector[_diagonals(len(vector), kind, "circulant").to(vector.device)]
 
 
+@checked
 def operand_block(feature_matrix: Float[Tensor, "2p 2p"], operation: str) -> Tensor:
     """The block of a feature matrix that couples the operands, in the order that shows structure.
 
@@ -150,6 +160,7 @@ def operand_block(feature_matrix: Float[Tensor, "2p 2p"], operation: str) -> Ten
     return feature_matrix[p:, :p][order[:, None], order]
 
 
+@checked
 def operand_order(operation: str, modulus: int) -> Int[Tensor, " m"]:
     """The residues in the order in which an operation is addition or subtraction of positions.
 
@@ -173,6 +184,7 @@ def operand_order(operation: str, modulus: int) -> Int[Tensor, " m"]:
     return torch.arange(modulus)
 
 
+@checked
 def random_circulant_features(
     operation: str,
     modulus: int,
@@ -227,6 +239,7 @@ def random_circulant_features(
     return matrix_power_psd(_assemble(block, order, modulus), 0.5)
 
 
+@checked
 def enforce_circulance(
     feature_matrix: Float[Tensor, "2p 2p"], operation: str
 ) -> Float[Tensor, "2p 2p"]:

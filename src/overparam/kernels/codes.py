@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from overparam._checked import checked
+
 SMALLEST = 1e-3
 
 
+@checked
 @dataclass(frozen=True)
 class ClassCodes:
     """Regression targets for K classes, and probabilities from what was regressed.
@@ -31,6 +34,7 @@ class ClassCodes:
     priors: Float[np.ndarray, " K"]
 
     @classmethod
+    @checked
     def of(cls, labels: Int[np.ndarray, " n"], weights: np.ndarray | None = None) -> "ClassCodes":
         """Codes for labels 0…K-1, of which each occurs."""
         counts = np.bincount(labels, weights)
@@ -40,14 +44,17 @@ class ClassCodes:
         # The sign that makes the first class's own coordinate positive, on any LAPACK.
         return cls(basis * np.sign(np.diag(triangle)), counts / counts.sum())
 
+    @checked
     def targets(self, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n K-1"]:
         """The code of each label."""
         return (self.basis - self.priors @ self.basis)[labels]
 
+    @checked
     def decoded(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
         """π + Q f: sums to 1, but may leave [0, 1]."""
         return self.priors + outputs @ self.basis.T
 
+    @checked
     def probabilities(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
         """The same, clipped and normalised."""
         clipped = self.decoded(outputs).clip(SMALLEST, 1 - SMALLEST)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
@@ -13,6 +14,7 @@ from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.powers import matrix_power_psd
 
 
+@checked
 @dataclass(frozen=True)
 class Custom(Kernel):
     """k(Sx, Sz) with S = M^{1/2}, for a function k of two sets of points.

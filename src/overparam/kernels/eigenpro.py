@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 from tqdm import tqdm
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
 from overparam.kernels._shards import Shards
@@ -73,6 +74,7 @@ class EigenProSolver:
         from a sample, the critical batch size and its step.
     """
 
+    @checked
     def __init__(
         self,
         kernel: Kernel,
@@ -111,6 +113,7 @@ class EigenProSolver:
         self._draw = torch.Generator().manual_seed(seed)
         self._prepared = False
 
+    @checked
     @full_precision()
     def fit(
         self,
@@ -144,6 +147,7 @@ class EigenProSolver:
                 break
         return self
 
+    @checked
     @full_precision()
     def partial_fit(
         self, x: Float[Tensor, "n d"], targets: Float[Tensor, "n c"]
@@ -179,6 +183,7 @@ class EigenProSolver:
         self._epoch(shards, targets)
         return shards
 
+    @checked
     @full_precision()
     def predict(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
         """Values of the predictor; in a group, of the same points in every process."""
@@ -248,6 +253,7 @@ class EigenProSolver:
         )
 
 
+@checked
 def fit_eigenpro(
     kernel: Kernel,
     x: Float[Tensor, "n d"],

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
@@ -16,6 +17,7 @@ from overparam.kernels.functions import FeatureMatrix, Kernel, PairKernel
 Method = Literal["auto", "gram", "streamed"]
 
 
+@checked
 @dataclass(frozen=True)
 class KernelPredictor:
     """A function f(x) = Σ_j k_M(x, z_j) α_j, called like any other.
@@ -36,11 +38,13 @@ class KernelPredictor:
         """Values of every output."""
         return self.kernel.product(x, self.centres, self.dual, self.feature_matrix)
 
+    @checked
     def gradient(self, x: Float[Tensor, "m d"] | None = None) -> Float[Tensor, "m c d"]:
         """Derivatives of every output by the input; None means at the centres."""
         return self.kernel.gradient(x, self.centres, self.dual, self.feature_matrix)
 
 
+@checked
 @full_precision()
 def agop(
     predictor: KernelPredictor,
@@ -104,6 +108,7 @@ def agop(
     return _streamed(predictor, x, center, weights, diagonal=False)
 
 
+@checked
 @full_precision()
 def agop_diagonal(
     predictor: KernelPredictor,

@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam.kernels.modular_arithmetic import discrete_log_order, expect_operation
 
 
+@checked
 def fourier_multiplication(
     x: Float[Tensor, "n 2p"], operation: str = "add"
 ) -> Float[Tensor, "n p"]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, Pairs, apply_metric
@@ -203,6 +204,7 @@ class PairKernel(Kernel):
         return self.values_((apply_metric(x, feature_matrix) * x).sum(1))
 
 
+@checked
 @dataclass(frozen=True)
 class Laplace(PairKernel):
     """exp(−‖x − z‖_M / L): the distance is Euclidean, not the sum of absolute values.
@@ -237,6 +239,7 @@ class Laplace(PairKernel):
         return values.div_(values.log()).clamp_max_(0).mul_(self.bandwidth**-2)
 
 
+@checked
 @dataclass(frozen=True)
 class Gaussian(PairKernel):
     """exp(−‖x − z‖²_M / (2 L²)), that is γ = 1/(2 L²) in exp(−γ ‖x − z‖²_M).
@@ -257,6 +260,7 @@ class Gaussian(PairKernel):
         _positive("Gaussian", "bandwidth", self.bandwidth)
 
     @classmethod
+    @checked
     def from_gamma(cls, gamma: float) -> "Gaussian":
         """The kernel exp(−γ ‖x − z‖²_M)."""
         _positive("Gaussian.from_gamma", "gamma", gamma)
@@ -275,6 +279,7 @@ class Gaussian(PairKernel):
         return values.mul_(-(self.bandwidth**-2))
 
 
+@checked
 @dataclass(frozen=True)
 class Quadratic(PairKernel):
     """(xᵀ M z)²: homogeneous of degree two, of rank d(d + 1)/2 at most.
@@ -295,6 +300,7 @@ class Quadratic(PairKernel):
         return pairs.mul_(2)
 
 
+@checked
 @dataclass(frozen=True)
 class DotExponential(PairKernel):
     """exp(xᵀ M z / s), a kernel of the inner product with every degree in it.

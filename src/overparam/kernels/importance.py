@@ -3,7 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
+from overparam._checked import checked
 
+
+@checked
 def bootstrap_interval(
     values: Float[np.ndarray, "n d"],
     *,

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._switches import full_precision
 from overparam.kernels.functions import FeatureMatrix, Kernel
 
@@ -13,6 +14,7 @@ from overparam.kernels.functions import FeatureMatrix, Kernel
 RIDGES = tuple(10 ** (k / 2) for k in range(-10, 5))
 
 
+@checked
 @full_precision()
 def leave_one_out_ridge(
     kernel: Kernel,

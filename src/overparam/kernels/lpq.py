@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
@@ -14,6 +15,7 @@ from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.powers import matrix_power_psd
 
 
+@checked
 @dataclass(frozen=True)
 class Lpq(Kernel):
     """exp(−‖S(x − z)‖_p^q / L^q) with S = M^{1/2}; positive definite for 0 < q ≤ p ≤ 2.

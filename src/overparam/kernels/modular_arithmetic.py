@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.nets.seeding import generator
 
@@ -34,6 +35,7 @@ class ModularTask:
     y_test: Float[Tensor, "n_test p"]
 
 
+@checked
 def modular_arithmetic(
     operation: str,
     modulus: int,
@@ -91,6 +93,7 @@ def modular_arithmetic(
     return ModularTask(operation, modulus, x[:n], y[:n], x[n:], y[n:])
 
 
+@checked
 def operation_table(operation: str, modulus: int) -> Int[Tensor, "p p"]:
     """Results of an operation modulo p: row a, column b; −1 where it is not defined.
 
@@ -124,6 +127,7 @@ def operation_table(operation: str, modulus: int) -> Int[Tensor, "p p"]:
     return table
 
 
+@checked
 def discrete_log_order(modulus: int) -> Int[Tensor, " p-1"]:
     """The residues g⁰, g¹, …, g^{p−2} modulo p, for the smallest generator g.
 

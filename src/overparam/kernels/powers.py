@@ -3,10 +3,12 @@
 from jaxtyping import Float
 from torch import Tensor, linalg
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import full_precision
 
 
+@checked
 @full_precision()
 def matrix_power_psd(
     matrix: Float[Tensor, "d d"] | Float[Tensor, " d"], power: float

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.nets.seeding import generator
@@ -38,6 +39,7 @@ class QuadraticNetwork(nn.Module):
         9.0
     """
 
+    @checked
     def __init__(
         self,
         inputs: int,
@@ -67,6 +69,7 @@ class QuadraticNetwork(nn.Module):
         return self.second(self.first(x).square())
 
 
+@checked
 @full_precision()
 def quadratic_agop(net: QuadraticNetwork, x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
     """Average gradient outer product of a quadratic network, without a Jacobian.
@@ -101,6 +104,7 @@ def quadratic_agop(net: QuadraticNetwork, x: Float[Tensor, "n d"]) -> Float[Tens
     return 4 * first.T @ middle @ first
 
 
+@checked
 def quadratic_agop_trace(net: QuadraticNetwork, x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Trace of `quadratic_agop`, a regulariser: the mean squared norm of the input Jacobian.
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
 from overparam.kernels._kept import kept
@@ -35,6 +36,7 @@ class Iterate:
     predictor: KernelPredictor
 
 
+@checked
 def feature_recursion(
     x: Float[Tensor, "n d"],
     targets: Float[Tensor, "n c"],

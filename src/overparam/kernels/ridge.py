@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect, unknown
 from overparam._memory import expect_room
 from overparam._switches import full_precision
@@ -22,6 +23,7 @@ ITERATE_FROM = 1500
 _SMALLER = "use solver='eigenpro', which needs memory proportional to n, or fewer rows."
 
 
+@checked
 @full_precision()
 def fit_ridge(
     kernel: Kernel,

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._devices import of_operator
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
@@ -31,6 +32,7 @@ class Eigenpairs:
     products: int
 
 
+@checked
 @full_precision()
 def top_eigenpairs(
     matvec: Matvec,
@@ -154,6 +156,7 @@ def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
     return w
 
 
+@checked
 @full_precision()
 def power_iteration(
     matvec: Matvec, v0: Float[Tensor, "size"], *, products: int = 2
@@ -176,6 +179,7 @@ def power_iteration(
 
     Raises:
         ValueError: If `v0` is zero or not finite, or `products` < 1.
+        NumericalError: If a product is not finite.
 
     Cost:
         `products` products with A.

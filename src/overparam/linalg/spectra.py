@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._types import Matvec
 from overparam.linalg.lanczos import top_eigenpairs
@@ -37,6 +38,7 @@ class ExtremeEigenvalues:
         return self.largest / self.smallest if self.smallest > 0 else float("inf")
 
 
+@checked
 def matrix_extremes(
     matrix: Float[Tensor, "n n"], *, noise: torch.dtype | None = None
 ) -> ExtremeEigenvalues:
@@ -78,6 +80,7 @@ def matrix_extremes(
     return ExtremeEigenvalues(max(largest, 0.0), smallest, True, len(matrix))
 
 
+@checked
 def condition_number(matrix: Float[Tensor, "n n"]) -> float:
     """Largest over smallest eigenvalue of a positive semi-definite matrix; infinite if singular.
 

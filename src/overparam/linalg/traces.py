@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._devices import of_operator
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
@@ -32,6 +33,7 @@ class TraceEstimate:
         return f"{self.value:.6g} ± {self.standard_error:.2g} ({self.products} products)"
 
 
+@checked
 @full_precision()
 def hutchinson(
     matvec: Matvec,
@@ -81,6 +83,7 @@ def hutchinson(
     return TraceEstimate(float(terms.mean()), _standard_error(terms), products)
 
 
+@checked
 @full_precision()
 def hutchpp(
     matvec: Matvec,

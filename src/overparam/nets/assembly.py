@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect, unknown
 from overparam._model import (
     as_function,
     evaluate_at,
-    expect_deterministic,
     expect_inputs,
+    expect_own_outputs,
     n_examples,
     take,
     trainable,
@@ -74,6 +75,7 @@ class AssemblyModel(nn.Module):
 
     weights: Tensor
 
+    @checked
     def __init__(
         self,
         submodels: Sequence[nn.Module],
@@ -114,6 +116,7 @@ class AssemblyModel(nn.Module):
         results = vmap(one, randomness="different")(stacked)
         return torch.tensordot(self.weights / self.divisor, results, dims=1)
 
+    @checked
     def submodel(self, index: int) -> nn.Module:
         """A copy of one submodel with its present parameters.
 
@@ -132,6 +135,7 @@ class AssemblyModel(nn.Module):
         return f"{len(self.weights)} submodels, divisor={self.divisor:.3g}"
 
 
+@checked
 def dominance(model: AssemblyModel, x: Inputs) -> Float[Tensor, "n"]:
     """The share of the largest submodel in an assembly's gradient, at each input.
 
@@ -172,7 +176,7 @@ def dominance(model: AssemblyModel, x: Inputs) -> Float[Tensor, "n"]:
     kind = type(model).__name__
     expect(isinstance(model, AssemblyModel), where, "an AssemblyModel", kind, error=TypeError)
     expect_inputs(x, "dominance(x=...)")
-    expect_deterministic(model, where)
+    expect_own_outputs(model, x, where)
     params = {name: p.detach() for name, p in trainable(model, where=where).items()}
     function = as_function(model)
     shares = []

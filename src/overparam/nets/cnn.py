@@ -7,6 +7,7 @@ from numbers import Integral
 import torch
 from torch import nn
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.nets.activations import activation_class
 from overparam.nets.conv import PADDINGS, NTKConv2d
@@ -16,6 +17,7 @@ from overparam.nets.seeding import generator
 HEADS = ("average", "flatten")
 
 
+@checked
 def ntk_cnn(
     input_shape: tuple[int, int, int],
     channels: Sequence[int],

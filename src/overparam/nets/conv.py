@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.nets.seeding import generator
 
@@ -61,6 +62,7 @@ class NTKConv2d(nn.Module):
         convolutions. Liu, Zhu, Belkin (2020), arXiv:2010.01092: channels as the width.
     """
 
+    @checked
     def __init__(
         self,
         in_channels: int,

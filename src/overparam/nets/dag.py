@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.nets.activations import activation_class
 from overparam.nets.seeding import generator
@@ -94,6 +95,7 @@ class DAGNetwork(nn.Module):
 
     _results: Tensor
 
+    @checked
     def __init__(
         self,
         graph: Graph,

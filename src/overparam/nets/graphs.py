@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam.nets.seeding import generator
 from overparam.nets.topology import layers_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import networkx
 
 
+@checked
 def layered_dag(
     sizes: Sequence[int], sees: Mapping[int, Sequence[int]] | None = None
 ) -> Int[Tensor, "2 edges"]:
@@ -62,6 +64,7 @@ def layered_dag(
     return edges
 
 
+@checked
 def dense_dag(sizes: Sequence[int]) -> Int[Tensor, "2 edges"]:
     """Layers, each completely connected to **all** layers before, inputs included.
 
@@ -89,6 +92,7 @@ def dense_dag(sizes: Sequence[int]) -> Int[Tensor, "2 edges"]:
     return layers_of(sizes, "dense_dag(sizes=...)", everything)
 
 
+@checked
 def log_uniform_dag(
     sizes: Sequence[int], low: int, *, high: int, seed: int | torch.Generator
 ) -> Int[Tensor, "2 edges"]:
@@ -153,6 +157,7 @@ def log_uniform_dag(
     return _sorted(torch.cat([edges, _all_pairs(unseen, lookers)], 1))
 
 
+@checked
 def erdos_renyi_dag(
     inputs: int, hidden: int, *, outputs: int = 1, probability: float, seed: int | torch.Generator
 ) -> Int[Tensor, "2 edges"]:
@@ -196,6 +201,7 @@ def erdos_renyi_dag(
     return _connected(present.nonzero().T, inputs, hidden, outputs)
 
 
+@checked
 def watts_strogatz_dag(
     inputs: int,
     hidden: int,
@@ -253,6 +259,7 @@ def watts_strogatz_dag(
     return oriented_dag(graph, inputs, outputs=outputs)
 
 
+@checked
 def oriented_dag(
     graph: "networkx.Graph", inputs: int, *, outputs: int = 1
 ) -> Int[Tensor, "2 edges"]:

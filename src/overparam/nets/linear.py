@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam.nets.seeding import generator
 
@@ -51,6 +52,7 @@ class NTKLinear(nn.Module):
         (2020), arXiv:2010.01092: why widths must be compared in it.
     """
 
+    @checked
     def __init__(
         self,
         in_features: int,

@@ -6,12 +6,14 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam.nets.activations import activation_class
 from overparam.nets.linear import NTKLinear
 from overparam.nets.seeding import generator
 
 
+@checked
 def ntk_mlp(
     widths: Sequence[int],
     activation: str = "tanh",

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.nets.activations import activation_class
 from overparam.nets.conv import PADDINGS, NTKConv2d
@@ -33,6 +34,7 @@ class ResidualBlock(nn.Module):
         He, Zhang, Ren, Sun (2016), arXiv:1603.05027: the identity as the way past a branch.
     """
 
+    @checked
     def __init__(self, branch: nn.Module, scale: float) -> None:
         super().__init__()
         expect(math.isfinite(scale), "ResidualBlock(scale=...)", "a finite number", scale)
@@ -47,6 +49,7 @@ class ResidualBlock(nn.Module):
         return f"scale={self.scale:.3g}"
 
 
+@checked
 def ntk_resnet(
     input_shape: tuple[int, ...],
     width: int,

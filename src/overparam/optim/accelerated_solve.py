@@ -10,6 +10,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect, unknown
 from overparam._types import Matvec
 from overparam.linalg.lanczos import top_eigenpairs
@@ -28,6 +29,7 @@ _ACCURACY, _MARGIN = 1e-3, 1.02
 _WHERE = "accelerated_solve"
 
 
+@checked
 def accelerated_solve(
     A: Any,
     b: Any,

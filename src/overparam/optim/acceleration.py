@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 
 Method = Literal["nesterov", "heavy_ball", "chebyshev"]
@@ -25,6 +26,7 @@ def expect_rho(rho: float, where: str) -> None:
     )
 
 
+@checked
 def nesterov_momentum(rho: float) -> float:
     """Momentum of Nesterov's method that is fastest for the condition number 1/ρ.
 
@@ -46,6 +48,7 @@ def nesterov_momentum(rho: float) -> float:
     return (1 - math.sqrt(rho)) / (1 + math.sqrt(rho))
 
 
+@checked
 def heavy_ball_parameters(rho: float, largest: float) -> dict[str, Any]:
     """Learning rate and momentum of Polyak's method for the condition number 1/ρ.
 
@@ -68,6 +71,7 @@ def heavy_ball_parameters(rho: float, largest: float) -> dict[str, Any]:
     return {"lr": 4 / (largest * root**2), "momentum": nesterov_momentum(rho) ** 2}
 
 
+@checked
 def chebyshev_weights(rho: float) -> Iterator[float]:
     """Weights ω₁ = 1, ω₂, … of the Chebyshev semi-iteration, without end.
 
@@ -96,6 +100,7 @@ def _chebyshev_weights(sigma_squared: float) -> Iterator[float]:
         weight = 1 / (1 - weight / (4 * sigma_squared))
 
 
+@checked
 def spectral_error(
     method: Method, s: Float[Tensor, "*spectrum"], rho: float, steps: int
 ) -> Float[Tensor, "*spectrum"]:
@@ -144,6 +149,7 @@ def spectral_error(
     )
 
 
+@checked
 def spectral_rate(
     method: Method, s: Float[Tensor, "*spectrum"], rho: float
 ) -> Float[Tensor, "*spectrum"]:
@@ -181,6 +187,7 @@ def spectral_rate(
     return torch.where(s < rho, real, 1 - modulus)
 
 
+@checked
 def rho_for_budget(steps: int) -> float:
     """A ρ that suits a given number of steps, where the condition number is not known.
 

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam.optim.interpolation import Projection
 
 
+@checked
 def aiming_constant(
     loss: Callable[[Tensor], Tensor],
     w: Float[Tensor, " p"],
@@ -66,6 +68,7 @@ def aiming_constant(
     return float(gradient.double() @ (w - reference).double()) / excess
 
 
+@checked
 def sgd_step_size(theta: float, beta: float) -> float:
     """The step of SGD with the fastest guaranteed rate under aiming, θ/(2β).
 
@@ -81,6 +84,7 @@ def sgd_step_size(theta: float, beta: float) -> float:
     return theta / (2 * beta)
 
 
+@checked
 def iterations_bound(
     theta: float, alpha: float, beta: float, reduction: float, *, lr: float | None = None
 ) -> float:
@@ -138,15 +142,18 @@ class AimingMonitor:
         [2.0, 2.0]
     """
 
+    @checked
     def __init__(self, loss: Callable[[Tensor], Tensor], steps: Iterable[int]) -> None:
         self.loss, self.steps = loss, frozenset(steps)
         self.snapshots: dict[int, Tensor] = {}
 
+    @checked
     def record(self, step: int, w: Float[Tensor, " p"]) -> None:
         """Keep a copy of the parameters if this step is one of those wanted."""
         if step in self.steps:
             self.snapshots[step] = w.detach().clone()
 
+    @checked
     def finalize(
         self,
         final: Float[Tensor, " p"],

@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 
 
+@checked
 @dataclass(frozen=True)
 class InterpolationConstants:
     """What the theory of stochastic gradients under interpolation needs to know of a problem.
@@ -32,6 +34,7 @@ class InterpolationConstants:
     directions: int
 
 
+@checked
 def interpolation_constants(
     gram: Float[Tensor, "n c n c"],
     residual: Float[Tensor, "n c"],
@@ -110,6 +113,7 @@ def interpolation_constants(
     )
 
 
+@checked
 def mass_constants(features: Float[Tensor, "n d"]) -> InterpolationConstants:
     """The constants of linear least squares, from its inputs.
 
@@ -162,6 +166,7 @@ def mass_constants(features: Float[Tensor, "n d"]) -> InterpolationConstants:
     )
 
 
+@checked
 def critical_batch_sizes(constants: InterpolationConstants) -> tuple[float, float]:
     """Batch sizes (m1*, m2*) at which the gain from a larger batch changes.
 
@@ -201,6 +206,7 @@ class MassHyperparameters:
     compensation: float
 
 
+@checked
 def mass_hyperparameters(
     constants: InterpolationConstants, batch_size: float, *, examples: int | None = None
 ) -> MassHyperparameters:

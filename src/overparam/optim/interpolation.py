@@ -8,21 +8,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
-from overparam._model import as_function, trainable
+from overparam._model import (
+    as_function,
+    expect_deterministic,
+    expect_inputs,
+    expect_own_outputs,
+    trainable,
+    undisturbed,
+)
 from overparam._types import Inputs
 
 Outputs = Callable[[Tensor], Tensor]
 """A model on fixed inputs as a function of its flat parameters; its outputs are flat too."""
 
 
+@checked
 def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " p"]]:
     """The model on `x` as a function of its flat trainable parameters, and these, in float64.
 
     Args:
-        model: A module whose layers are deterministic. It is not touched; its buffers are used
-            as they are, so it should be in evaluation mode.
+        model: A module whose layers are deterministic, so in evaluation mode where it has
+            batch norm or dropout. It is left as it was, by every call of the function too.
         x: The inputs.
+
+    Raises:
+        ValueError: A layer that draws random numbers or mixes examples, here or when the
+            function is called after the model was put into training mode.
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
@@ -30,16 +43,21 @@ def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " 
         >>> bool((f(2 * w) == 2 * model.weight.double().flatten()).all())
         True
     """
-    params = trainable(model, None, "flat_outputs(model=...)")
+    where = "flat_outputs(model=...)"
+    params = trainable(model, None, where)
+    expect_inputs(x, "flat_outputs(x=...)")
+    expect_own_outputs(model, x, where)
     sizes = [p.numel() for p in params.values()]
     function = as_function(model)
 
     def outputs(w: Tensor) -> Tensor:
+        expect_deterministic(model, where)
         parts = w.split(sizes)
         values = {
             name: part.view_as(p) for (name, p), part in zip(params.items(), parts, strict=True)
         }
-        return function(values, x).flatten()
+        with undisturbed(model):
+            return function(values, x).flatten()
 
     return outputs, torch.cat([p.detach().flatten() for p in params.values()]).double()
 
@@ -64,6 +82,7 @@ class Projection:
     iterations: int
 
 
+@checked
 def project_to_interpolation(
     f: Outputs,
     w: Float[Tensor, " p"],
@@ -175,7 +194,8 @@ class SquareLossConstants:
 
     Attributes:
         loss: L(w).
-        pl: μ = ½‖∇L‖²/L here; the Polyak–Łojasiewicz constant is its smallest value.
+        pl: μ = ½‖∇L‖²/L here; the Polyak–Łojasiewicz constant is its smallest value. At a
+            solution, where that is 0/0, its infimum nearby, `pl_bound`.
         pl_bound: λ_min(K)/n, a lower bound of `pl`.
         beta: max Kᵢᵢ, with which E‖∇ℓᵢ‖² ≤ 2βL: the smoothness single examples see.
         beta_full: λ_max(K)/n, with which ‖∇L‖² ≤ 2β_full L.
@@ -187,11 +207,13 @@ class SquareLossConstants:
     beta: float
     beta_full: float
 
+    @checked
     def batch_beta(self, batch_size: int) -> float:
         """β of mini-batches drawn with replacement, β/m + (1−1/m)β_full."""
         return self.beta / batch_size + (1 - 1 / batch_size) * self.beta_full
 
 
+@checked
 def square_loss_constants(
     f: Outputs, w: Float[Tensor, " p"], y: Float[Tensor, " n"]
 ) -> SquareLossConstants:
@@ -220,12 +242,13 @@ def square_loss_constants(
     jacobian, residual, n = _jacobian(f, w).double(), (outputs - y).double(), len(y)
     kernel = jacobian @ jacobian.T
     values = torch.linalg.eigvalsh(kernel)
+    pl_bound = max(float(values[0]), 0.0) / n
     loss = float(residual.square().sum()) / (2 * n)
     gradient = float((jacobian.T @ residual).square().sum()) / n**2
     return SquareLossConstants(
         loss=loss,
-        pl=gradient / (2 * loss) if loss > 0 else math.nan,
-        pl_bound=max(float(values[0]), 0.0) / n,
+        pl=gradient / (2 * loss) if loss > 0 else pl_bound,
+        pl_bound=pl_bound,
         beta=float(kernel.diagonal().max()),
         beta_full=float(values[-1]) / n,
     )

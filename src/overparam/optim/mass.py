@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from overparam._checked import checked
 from overparam._errors import expect
+from overparam._numbers import described, is_number
 from overparam._types import Loss
 from overparam.optim.acceleration import rho_for_budget
-from overparam.optim.mass_step import mass_coefficients, mass_step
+from overparam.optim.mass_step import coefficients, mass_step
 from overparam.optim.model_constants import Batches, probed_hyperparameters
 
 # α = 1 is excluded, and a problem of one direction asks for it.
@@ -105,6 +107,7 @@ class MaSS(Optimizer):
             self._step_supports_amp_scaling = True
 
     @classmethod
+    @checked
     def from_eta_gamma(
         cls, params: ParamsT, eta1: float, eta2: float, gamma: float, **options: Any
     ) -> "MaSS":
@@ -134,6 +137,7 @@ class MaSS(Optimizer):
         return cls(params, eta1, alpha, 1 / (1 - eta2 / bound), **options)
 
     @classmethod
+    @checked
     def from_nesterov(
         cls,
         params: ParamsT,
@@ -163,6 +167,7 @@ class MaSS(Optimizer):
         return cls(params, lr, (1 - momentum) / (1 + momentum), kappa_t, **options)
 
     @classmethod
+    @checked
     def for_model(
         cls,
         model: nn.Module,
@@ -238,7 +243,7 @@ class MaSS(Optimizer):
         """Take over a group of SGD, whose buffer holds gradients undampened."""
         for name in ("momentum", "dampening", "nesterov"):
             group.pop(name, None)
-        share = mass_coefficients(group["alpha"], group["kappa_t"])[1]
+        share = coefficients(group["alpha"], group["kappa_t"])[1]
         for p in group["params"]:
             buffer = self.state[p].get("momentum_buffer") if p in self.state else None
             if buffer is None:
@@ -321,7 +326,7 @@ class MaSS(Optimizer):
         try:
             with torch.no_grad():
                 for group in self.param_groups:
-                    gamma, _ = mass_coefficients(group["alpha"], group["kappa_t"])
+                    gamma, _ = coefficients(group["alpha"], group["kappa_t"])
                     for p in group["params"]:
                         if p in self.state:
                             held.append((p, p.detach().clone()))
@@ -336,6 +341,10 @@ class MaSS(Optimizer):
 
 def _expect_options(options: dict[str, Any]) -> None:
     """Raise for options that are out of range or exclude each other."""
+    for name in ("lr", "alpha", "kappa_t", "weight_decay"):
+        value = options[name]
+        number = is_number(value) or (name == "lr" and isinstance(value, Tensor))
+        expect(number, f"MaSS({name}=...)", "a number", described(value), error=TypeError)
     lr, alpha, kappa_t = options["lr"], options["alpha"], options["kappa_t"]
     expect(
         not isinstance(lr, Tensor) or lr.numel() == 1,

@@ -8,12 +8,15 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, _default_to_fused_or_foreach
 from torch.optim.sgd import sgd
 
+from overparam._checked import checked
 from overparam._errors import expect
+from overparam._types import AtLeastOne, Fraction
 
 _kernels: Any = torch  # its foreach kernels, which it types as private
 
 
-def mass_coefficients(alpha: float, kappa_t: float) -> tuple[float, float]:
+@checked
+def mass_coefficients(alpha: Fraction, kappa_t: AtLeastOne) -> tuple[float, float]:
     """Decay of MaSS's buffer, and the share of each gradient that enters it.
 
         γ = (1−α)/(1+α),    1−τ = (1/κ̃ − α)/(1−α)
@@ -25,10 +28,18 @@ def mass_coefficients(alpha: float, kappa_t: float) -> tuple[float, float]:
         alpha: α in (0, 1).
         kappa_t: κ̃ ≥ 1.
 
+    Raises:
+        ValueError: A number out of its range.
+
     Example:
         >>> mass_coefficients(0.2, 1.0), mass_coefficients(0.25, 4.0)
         ((0.6666666666666667, 1.0), (0.6, 0.0))
     """
+    return coefficients(alpha, kappa_t)
+
+
+def coefficients(alpha: float, kappa_t: float) -> tuple[float, float]:
+    """As `mass_coefficients`, unchecked: for every step."""
     return (1 - alpha) / (1 + alpha), (1 / kappa_t - alpha) / (1 - alpha)
 
 
@@ -95,7 +106,7 @@ def mass_step(
     if foreach is None and fused is None:
         _, foreach = _default_to_fused_or_foreach(params, differentiable=False, use_fused=False)
     rate: Any = lr.squeeze() if isinstance(lr, Tensor) and lr.ndim else lr
-    gamma, share = mass_coefficients(alpha, kappa_t)
+    gamma, share = coefficients(alpha, kappa_t)
     if fused:
         _expect_fusible(params, grads)
         sgd(

@@ -1,18 +1,20 @@
 """The constants of a network's loss, from its tangent kernel and curvature."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
-from overparam._model import call, n_examples, take, undisturbed
+from overparam._model import call, expect_inputs, n_examples, take, undisturbed
+from overparam._numbers import described
 from overparam._random_numbers import own_random_numbers
 from overparam._types import Inputs, Loss
 from overparam.expansions.curvature import GGNOperator
@@ -34,6 +36,7 @@ _ROWS, _EXAMPLES, _CHUNK = 640, 512, 128
 _LOOKS = (0.1, 0.3, 1.0)
 
 
+@checked
 def model_constants(
     model: nn.Module,
     x: Inputs,
@@ -119,6 +122,7 @@ def _curvature(
     return roots, (axes @ (inverse.unsqueeze(-1) * gradient)).squeeze(-1)
 
 
+@checked
 def loader_constants(
     model: nn.Module, batches: Batches, loss: Loss, *, share: float = 0.9, examples: int = 64
 ) -> InterpolationConstants:
@@ -141,6 +145,7 @@ def loader_constants(
     Cost:
         Some ten products with the Gauss–Newton matrix, and `model_constants`.
     """
+    _expect_batches(batches, "loader_constants(batches=...)", again=False)
     with _own_random_numbers(model):  # a loader that shuffles draws from the global generator
         x, y = _gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
     with undisturbed(model, evaluation=True):
@@ -148,6 +153,7 @@ def loader_constants(
     return operator_constants(operator, share=share, examples=examples)
 
 
+@checked
 def operator_constants(
     operator: GGNOperator | NTKOperator,
     y: Tensor | None = None,
@@ -233,7 +239,8 @@ def _gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]
     """The first examples of the batches, as one batch of up to `count`."""
     parts: list[tuple[Inputs, Tensor]] = []
     total = 0
-    for x, y in batches:
+    for batch in batches:
+        x, y = _pair(batch, where)
         parts.append((x, y))
         total += len(y)
         if total >= count:
@@ -247,6 +254,35 @@ def _gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]
     else:
         x = {name: torch.cat([part[name] for part, _ in parts]) for name in first}  # pyright: ignore
     return take(x, slice(0, count)), torch.cat([y for _, y in parts])[:count]
+
+
+@checked
+def _pair(batch: Any, where: str) -> tuple[Inputs, Tensor]:
+    """Inputs and targets of a mini-batch, of one length."""
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor)
+    expect(
+        pair, where, "mini-batches (x, y) of inputs and a tensor of targets", described(batch),
+        hint="a DataLoader over a TensorDataset(x, y) gives such.", error=TypeError,
+    )  # fmt: skip
+    x, y = batch
+    x = tuple(x) if isinstance(x, list) else x
+    expect_inputs(x, where)
+    expect_inputs(y, where, n_examples(x))
+    return x, y
+
+
+def _expect_batches(batches: Any, where: str, *, again: bool) -> None:
+    """Raise for what is no iterable, or can be gone through once only where that is too few."""
+    iterable = isinstance(batches, Iterable) and not isinstance(batches, (str, Mapping, Tensor))
+    expect(
+        iterable, where, "an iterable of mini-batches (x, y)", described(batches),
+        hint="for one batch, pass [(x, y)].", error=TypeError,
+    )  # fmt: skip
+    expect(
+        not (again and isinstance(batches, Iterator)), where,
+        "mini-batches that can be gone through again", f"a {type(batches).__name__}",
+        hint="pass a DataLoader or a list: list(batches) makes one.", error=TypeError,
+    )  # fmt: skip
 
 
 def probed_hyperparameters(
@@ -279,21 +315,15 @@ def probed_hyperparameters(
         The run, and four times `loader_constants`.
     """
     where = "probed_hyperparameters(batches=...)"
-    expect(
-        not isinstance(batches, Iterator),
-        where,
-        "batches that can be gone through again",
-        f"a {type(batches).__name__}, which is used up by the first look",
-        hint="give a list or a DataLoader.",
-    )
+    _expect_batches(batches, where, again=True)
     trial = copy.deepcopy(model)
     with _own_random_numbers(model):
         if batch_size is None:
             first = next(iter(batches), None)
             expect(first is not None, where, "at least one batch of examples", "none")
-            batch_size = n_examples(first[0]) if first else 0
+            batch_size = n_examples(_pair(first, where)[0])
         found = loader_constants(trial, batches, loss, share=share)
-        endless, done = _repeated(batches), 0
+        endless, done = _repeated(batches, where), 0
         for look in _LOOKS if steps else ():
             rate = mass_hyperparameters(found, batch_size).lr / 2
             _descend(trial, islice(endless, max(int(look * steps) - done, 1)), loss, rate)
@@ -317,17 +347,14 @@ def _own_random_numbers(model: nn.Module) -> AbstractContextManager[None]:
     return own_random_numbers({p.device for p in model.parameters()})
 
 
-def _repeated(batches: Batches) -> Iterator[tuple[Inputs, Tensor]]:
-    found = True
-    while found:
-        found = False
+def _repeated(batches: Batches, where: str) -> Iterator[tuple[Inputs, Tensor]]:
+    while True:
+        empty = True
         for batch in batches:
-            found = True
-            yield batch
-    expect(
-        False,
-        "probed_hyperparameters(batches=...)",
-        "batches that can be gone through again",
-        f"none the second time, of {type(batches).__name__}",
-        hint="give a list or a DataLoader.",
-    )
+            empty = False
+            yield _pair(batch, where)
+        # A loader over a stream may start again and give nothing: without this, for ever.
+        expect(
+            not empty, where, "mini-batches that can be gone through again",
+            "none in another pass", hint="pass a list: list(batches) makes one.",
+        )  # fmt: skip

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam.optim.hyperparameters import InterpolationConstants
 
 
+@checked
 @dataclass(frozen=True)
 class SampledQuadratic:
     """f(w) = E ½(xᵀw − xᵀw*)² for random x whose moments are aligned with the axes.
@@ -53,6 +55,7 @@ class SampledQuadratic:
         )
 
 
+@checked
 def gaussian_quadratic(
     variances: Sequence[float], counts: Sequence[float] | None = None
 ) -> SampledQuadratic:
@@ -71,6 +74,7 @@ def gaussian_quadratic(
     return SampledQuadratic(h, 2 * h.square(), 1.0, c)
 
 
+@checked
 def decoupled_quadratic(variances: Sequence[float]) -> SampledQuadratic:
     """The quadratic of x = √variance · z e_i, the axis i drawn uniformly, z ~ N(0, 1).
 
@@ -90,6 +94,7 @@ def decoupled_quadratic(variances: Sequence[float]) -> SampledQuadratic:
     return SampledQuadratic(h / len(h), 3 * h.square() / len(h), 0.0, torch.ones_like(h))
 
 
+@checked
 def second_moment_rate(
     problem: SampledQuadratic,
     lr: float | Float[Tensor, "*grid"],

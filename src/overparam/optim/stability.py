@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import trainable
 from overparam._types import Inputs, Loss, Params
@@ -79,6 +80,7 @@ def _rule(optimizer: Optimizer, group: dict) -> _Rule | None:
     return None
 
 
+@checked
 def has_stability_limit(optimizer: Optimizer) -> bool:
     """Whether the largest stable step of an optimizer, with its options, is known.
 
@@ -116,6 +118,7 @@ def _preconditioner(optimizer: Optimizer, group: dict, p: Tensor, gradient: Tens
     return (total.sqrt() + eps) * (1 + max(step - 1, 0) * group["lr_decay"])
 
 
+@checked(result="not NaN")
 def stability(
     model: nn.Module,
     x: Inputs,
@@ -265,6 +268,7 @@ def _scaling(
     return torch.cat([scales[n] for n in order]), torch.cat([shifts[n] for n in order])
 
 
+@checked(result="not NaN")
 def critical_learning_rate(
     model: nn.Module,
     x: Inputs,

@@ -14,7 +14,7 @@ from overparam._model import as_function, call, n_examples, tensors, trainable, 
 from overparam._types import Inputs, Params
 from overparam.linalg.spectra import eigenvalues, noise_level
 from overparam.tangents._jacobian import jacobians
-from overparam.tangents._session import checked, opened
+from overparam.tangents._session import chosen_params, opened
 from overparam.tangents.empirical import empirical_ntk_blocks
 
 # From here on the smallest eigenvalue of J Jᵀ has lost too many digits to squaring.
@@ -61,7 +61,7 @@ class Subject:
         name: str,
     ) -> "Subject":
         """The copy, after every check."""
-        chosen = list(checked(model, x, None, params, chunk_size, name, "x"))
+        chosen = list(chosen_params(model, x, None, params, chunk_size, name, "x"))
         where = f"{name}(y=...)"
         expect(isinstance(y, Tensor), where, "a tensor", type(y).__name__, error=TypeError)
         finite = bool(torch.isfinite(y).all())

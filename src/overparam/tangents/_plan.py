@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._errors import expect
-from overparam._model import call, expect_outputs, expect_separate, n_examples, take
+from overparam._model import call, expect_outputs, expect_separate, n_examples, take, tried
 from overparam._types import Inputs, Params
 from overparam.tangents._graph import Route, Use, find_uses
 from overparam.tangents._operations import Convolution, Layout, Linear, Operation
@@ -65,7 +65,7 @@ def make_plan(
     n = n_examples(x)
     probe = take(x, sorted({0, n // 2, n - 1}) if n > 1 else [0, 0])
     n = n_examples(probe)
-    raw = expect_outputs(call(model, probe), n, where)
+    raw = expect_outputs(tried(model, probe, where), n, where)
     real = raw.is_floating_point() and raw.numel() > 0
     expect(real, where, "a model with real outputs", f"{raw.dtype} of shape {tuple(raw.shape)}")
     expect_separate(model, probe, raw, where)
@@ -213,8 +213,8 @@ def _sweeps(
     """Whether a sweep of the graph gives what autograd gave for the last functional."""
     wanted = {use.operation.node for use in uses}
     # A single functional may take another path than several do.
-    tried = functionals if outputs.shape[1] > 1 else functionals[-1:]
-    found = Sweep()(outputs, tried, wanted) if pays(outputs, wanted) else None
+    trials = functionals if outputs.shape[1] > 1 else functionals[-1:]
+    found = Sweep()(outputs, trials, wanted) if pays(outputs, wanted) else None
     if found is None:
         return False
     for node in wanted:

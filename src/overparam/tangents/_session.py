@@ -12,7 +12,7 @@ from overparam._switches import no_mkldnn
 from overparam._types import Inputs, Params
 
 
-def checked(
+def chosen_params(
     model: nn.Module,
     x1: Inputs,
     x2: Inputs | None,

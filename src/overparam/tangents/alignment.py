@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.linalg.spectra import noise_level
@@ -40,6 +41,7 @@ class AlignmentResult:
         return float(self.projections[0] / self.projections.sum())
 
 
+@checked
 def eigen_alignment(
     kernel: Float[Tensor, "n n"],
     y: Float[Tensor, "n *outputs"],
@@ -87,6 +89,7 @@ def eigen_alignment(
     return _fitted(values, squares.mean(1), n_bins, drop_top)
 
 
+@checked
 def eigen_alignments(
     kernel: Float[Tensor, "n n"],
     y: Float[Tensor, "n *outputs"],
@@ -123,6 +126,7 @@ def eigen_alignments(
     return tuple(_fitted(values, column, n_bins, drop_top) for column in squares.T)
 
 
+@checked
 def pool_alignments(
     results: Sequence[AlignmentResult], *, n_bins: int = 15, drop_top: int = 0
 ) -> AlignmentResult:
@@ -161,6 +165,7 @@ def pool_alignments(
     return _fitted(every[order], projections[order], n_bins, 0)
 
 
+@checked
 @full_precision()
 def kernel_target_alignment(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]) -> float:
     """Centred alignment of a kernel with the targets' Gram matrix, between −1 and 1.
@@ -195,6 +200,7 @@ def kernel_target_alignment(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *o
     return float(torch.einsum("ic,ij,jc->", columns, centred, columns)) / lengths
 
 
+@checked
 @full_precision()
 def kernel_target_alignments(
     kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]

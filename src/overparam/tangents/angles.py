@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam.tangents.dual_activations import Activation, dual_activation
 
@@ -13,6 +14,7 @@ from overparam.tangents.dual_activations import Activation, dual_activation
 _SMALL = 0.05
 
 
+@checked
 def input_angles(
     x: Float[Tensor, "*batch d"], z: Float[Tensor, "*batch d"]
 ) -> Float[Tensor, "*batch"]:
@@ -48,6 +50,7 @@ def unit_rows(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
     return torch.where(length > 0, x / length, 0.0)
 
 
+@checked
 def relu_embedding_angle(
     theta: Float[Tensor, "*shape"] | float, depth: int
 ) -> Float[Tensor, "*shape"]:
@@ -88,6 +91,7 @@ def relu_embedding_angle(
     return theta
 
 
+@checked
 def model_gradient_angle(
     theta: Float[Tensor, "*shape"] | float, depth: int, activation: Activation = "relu"
 ) -> Float[Tensor, "*shape"]:

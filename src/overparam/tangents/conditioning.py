@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.linalg.spectra import condition_number
 from overparam.nets.activations import ACTIVATIONS
@@ -39,6 +40,7 @@ class ConditioningProfile:
     smallest_angles: Float[Tensor, "seeds depths"]
 
 
+@checked
 def conditioning_profile(
     x: Float[Tensor, "n d"],
     depths: Sequence[int],

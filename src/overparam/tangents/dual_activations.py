@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._model import chunks
 
@@ -31,6 +32,7 @@ _HELD = 2**21
 _SUFFICES, _TOLERATED = 1e-10, 1e-6
 
 
+@checked
 def dual_activation(
     activation: Activation,
     covariance: Float[Tensor, "*shape"],
@@ -83,6 +85,13 @@ def dual_activation(
     """
     a, b, c = torch.broadcast_tensors(variance1, variance2, covariance)
     a, b, c = a.double(), b.double(), c.double()
+    for name, variance in (("variance1", a), ("variance2", b)):
+        expect(
+            (variance >= 0).all(),
+            f"dual_activation({name}=...)",
+            "variances ≥ 0",
+            f"one of {float(variance.min()):.3g}",
+        )
     size = (a * b).sqrt()
     c = torch.maximum(torch.minimum(c, size), -size)
     if isinstance(activation, str):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._memory import GIB, available, expect_room, keep_freed_memory
 from overparam._model import chunks, n_examples, take
@@ -14,7 +15,7 @@ from overparam._types import Inputs
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
 from overparam.tangents._plan import Plan, make_plan
-from overparam.tangents._session import checked, detached, opened
+from overparam.tangents._session import chosen_params, detached, opened
 
 # Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
 # small enough that page faults do not cost more than the calls that a larger one saves.
@@ -22,6 +23,7 @@ _KEPT = GIB
 _PASS = 10 * 2**20
 
 
+@checked
 def empirical_ntk(
     model: nn.Module,
     x1: Inputs,
@@ -88,6 +90,7 @@ def empirical_ntk(
     return kernel[0, :, 0]
 
 
+@checked
 def empirical_ntk_blocks(
     model: nn.Module,
     x1: Inputs,
@@ -141,6 +144,7 @@ def empirical_ntk_blocks(
     return kernel.permute(1, 3, 0, 2)
 
 
+@checked
 def sum_of_logits_ntk(
     model: nn.Module,
     x1: Inputs,
@@ -205,7 +209,7 @@ def _kernel(
     summed: bool = False,
 ) -> Float[Tensor, "k n1 k n2"]:
     """The kernel with K = C outputs kept apart (`blocks`), or K = 1."""
-    chosen = checked(model, x1, x2, params, chunk_size, name)
+    chosen = chosen_params(model, x1, x2, params, chunk_size, name)
     x1, x2 = detached(x1), None if x2 is None else detached(x2)
     keep_freed_memory()
     with opened(model, chosen):

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._memory import GIB, available
 from overparam._switches import full_precision
@@ -52,6 +53,7 @@ class Layers:
         return self.weight_variance * values, self.weight_variance * slopes
 
 
+@checked
 @full_precision()
 def infinite_ntk(
     x: Float[Tensor, "n1 d"],
@@ -134,6 +136,7 @@ def infinite_ntk(
     return _kernel("infinite_ntk", layers, x, z, unscaled=parametrisation == "unscaled_input")
 
 
+@checked
 @full_precision()
 def infinite_nngp(
     x: Float[Tensor, "n1 d"],

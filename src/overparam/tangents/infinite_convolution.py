@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
 from overparam.tangents.dual_activations import Activation
@@ -13,6 +14,7 @@ PADDINGS = ("circular", "zeros")
 HEADS = ("average", "flatten")
 
 
+@checked
 @full_precision()
 def infinite_conv_ntk(
     x: Float[Tensor, "n1 c h w"],

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import expect_inputs, trainable
 from overparam.nets.linear import NTKLinear
@@ -22,6 +23,7 @@ _CURVATURE: dict[type[nn.Module], float] = {
 }
 
 
+@checked
 def two_layer_smoothness(
     model: nn.Module, x: Float[Tensor, "n d"], *, params: Sequence[str] | None = None
 ) -> float:

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam.linalg.spectra import noise_level
 
 
+@checked
 def linearized_loss(
     kernel: Float[Tensor, "n n"],
     r0: Float[Tensor, "n *outputs"],
@@ -56,6 +58,7 @@ def linearized_loss(
     return 0.5 * spectrum.decay() @ spectrum.squares
 
 
+@checked
 def spectral_loss_bound(
     kernel: Float[Tensor, "n n"],
     r0: Float[Tensor, "n *outputs"],
@@ -140,6 +143,7 @@ def spectral_loss_bound(
     return 0.5 * (decay[:, top] @ squares[top] + factor * decay[:, rest] @ values) + stuck
 
 
+@checked
 def classical_loss_bound(
     kernel: Float[Tensor, "n n"],
     r0: Float[Tensor, "n *outputs"],
@@ -203,6 +207,7 @@ class GeneralizationBound:
     left_out: float
 
 
+@checked
 def generalization_bound(
     kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]
 ) -> GeneralizationBound:

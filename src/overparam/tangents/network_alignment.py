@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import call, undisturbed
 from overparam._types import Inputs
@@ -49,6 +50,7 @@ class NetworkAlignment:
         return "\n".join([*lines, f"centred kernel alignment by output: {values}"])
 
 
+@checked
 def network_alignment(
     model: nn.Module,
     x: Inputs,

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._memory import expect_room
 from overparam._model import as_function, call, chunks, n_examples, take, trainable
@@ -16,7 +17,7 @@ from overparam.linalg.lanczos import Eigenpairs, top_eigenpairs
 from overparam.tangents._contraction import squared_norms
 from overparam.tangents._factors import Differentiator, GraphChanged
 from overparam.tangents._plan import make_plan
-from overparam.tangents._session import checked, detached, opened
+from overparam.tangents._session import chosen_params, detached, opened
 
 # Examples whose factors are held at once for the diagonal.
 _HELD = 64
@@ -63,6 +64,7 @@ class NTKOperator(LinearOperator):
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: NTK-vector products.
     """
 
+    @checked
     def __init__(
         self,
         model: nn.Module,
@@ -71,7 +73,7 @@ class NTKOperator(LinearOperator):
         params: Sequence[str] | None = None,
         chunk_size: int | None = None,
     ) -> None:
-        chosen = checked(model, x, None, params, chunk_size, "NTKOperator", "x")
+        chosen = chosen_params(model, x, None, params, chunk_size, "NTKOperator", "x")
         self.model, self.x, self.params = model, detached(x), list(chosen)
         self.chunk_size = chunk_size
         with opened(model, chosen):
@@ -93,6 +95,7 @@ class NTKOperator(LinearOperator):
         kind = np.dtype("float64" if self.torch_dtype == torch.float64 else "float32")
         super().__init__(kind, (size, size))
 
+    @checked
     def torch_matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
         """K v, on the model's device.
 
@@ -185,6 +188,7 @@ class NTKOperator(LinearOperator):
         """Σ_i Σ_c ‖∂f_c(x_i)/∂θ‖², exact."""
         return float(self.diag().double().sum())
 
+    @checked
     def eigsh(self, k: int = 6, *, tolerance: float = 1e-6, seed: int = 0) -> Eigenpairs:
         """The k largest eigenvalues and their vectors, by Lanczos.
 

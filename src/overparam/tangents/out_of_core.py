@@ -15,6 +15,7 @@ from joblib import delayed, effective_n_jobs
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
@@ -25,7 +26,7 @@ from overparam.cluster.backend import as_finished, send
 from overparam.cluster.worker import Sent
 from overparam.tangents._gram_file import GramFile, stored_tile
 from overparam.tangents._grid import Grid, Tile
-from overparam.tangents._session import checked, detached
+from overparam.tangents._session import chosen_params, detached
 from overparam.tangents._tile_maker import TileMaker
 
 KINDS = ("trace", "blocks", "sum_of_logits")
@@ -34,6 +35,7 @@ KINDS = ("trace", "blocks", "sum_of_logits")
 _GROUP = 4
 
 
+@checked
 def empirical_ntk_to_file(
     model: nn.Module,
     x1: Inputs,
@@ -124,7 +126,7 @@ def empirical_ntk_to_file(
     expect(tile is None or whole, f"{name}(tile=...)", "an integer ≥ 1, or None", tile)
     expect(memory > 0, f"{name}(memory=...)", "a positive number of bytes", memory)
     expect(jobs != 0, f"{name}(jobs=...)", "a number of jobs, or -1 for every core", jobs)
-    chosen = checked(model, x1, x2, params, None, name)
+    chosen = chosen_params(model, x1, x2, params, None, name)
     x1, x2 = detached(x1), None if x2 is None else detached(x2)
     other = x1 if x2 is None else x2
     n1, n2 = n_examples(x1), n_examples(other)

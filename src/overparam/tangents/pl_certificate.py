@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._types import Inputs
 from overparam.tangents._pl_radius import KINDS, largest_smoothness, smallest_radius
@@ -69,6 +70,7 @@ class PLCertificate:
         """κ_F = 1/(ημ): steps for the bound to fall by a factor e; nan without a certificate."""
         return 1 / (self.lr * self.mu) if self.certified else math.nan
 
+    @checked
     def loss_bound(self, steps: Sequence[int] | Tensor) -> Float[Tensor, "t"]:
         """(1 − ημ)^t L_0 for each t; nan without a certificate."""
         return self.initial_loss * self.rate ** torch.as_tensor(steps, dtype=torch.float64)
@@ -86,6 +88,7 @@ class PLCertificate:
         )
 
 
+@checked
 def pl_certificate(
     model: nn.Module,
     x: Inputs,

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Inputs, Params
 from overparam.tangents._pl_spectrum import Subject
@@ -52,6 +53,7 @@ class PLEstimate:
         )
 
 
+@checked
 def pl_estimate(
     model: nn.Module,
     x: Inputs,

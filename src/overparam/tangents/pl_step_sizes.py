@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from overparam._checked import checked
 from overparam._errors import expect, unknown
 
 Reduction = Literal["sum", "mean"]
@@ -28,6 +29,7 @@ class Schedule:
     radius: float
 
 
+@checked
 def gd_step_size(lipschitz: float, smoothness: float, residual: float) -> float:
     """η of gradient descent on L = ½‖F − y‖²: 1/(L_F² + β_F ‖r0‖).
 
@@ -57,6 +59,7 @@ def gd_step_size(lipschitz: float, smoothness: float, residual: float) -> float:
     return 1 / curvature
 
 
+@checked
 def sgd_step_size(
     mu: float, smoothness: float, n: int, batch_size: int, *, reduction: Reduction = "sum"
 ) -> Schedule:
@@ -122,6 +125,7 @@ def sgd_step_size(
     return Schedule(lr if reduction == "sum" else lr * batch_size, rate, math.inf, math.nan)
 
 
+@checked
 def pl_down_to(mu: float, smoothness: float, initial_loss: float, epsilon: float) -> Schedule:
     """Gradient descent where PL* holds only as long as the loss is at least ε.
 

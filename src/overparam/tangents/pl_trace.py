@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Inputs, Params
 from overparam.tangents._pl_spectrum import Subject
@@ -79,6 +80,7 @@ class PLTrace:
         """Whether the path stayed within R."""
         return float(self.distances.max()) <= self.radius
 
+    @checked
     def mu_down_to(self, epsilon: float) -> float:
         """μ of PL*_ε on the path: the smallest ½‖∇L‖²/L where L ≥ ε.
 
@@ -111,6 +113,7 @@ class PLTrace:
         )
 
 
+@checked
 def pl_trace(
     model: nn.Module,
     x: Inputs,

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._checked import checked
 from overparam._errors import expect
 
 
@@ -52,6 +53,7 @@ class PowerLaw:
         return f"{law}; aligned residuals would train as t^-({rate})"
 
 
+@checked
 def power_law_fit(
     eigenvalues: Float[Tensor, "n"],
     *,

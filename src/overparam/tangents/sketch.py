@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._model import chunks, n_examples, take
 from overparam._switches import full_precision
@@ -16,7 +17,7 @@ from overparam.linalg.spectra import condition_number
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged, _pairable
 from overparam.tangents._graph import Use
 from overparam.tangents._plan import make_plan
-from overparam.tangents._session import checked, detached, opened
+from overparam.tangents._session import chosen_params, detached, opened
 
 # Rows of random signs drawn at a time; part of what a seed means, so it never changes.
 _ROWS = 8192
@@ -67,6 +68,7 @@ class GradientSketch:
         return condition_number(self.kernel())
 
 
+@checked
 def gradient_sketch(
     model: nn.Module,
     x: Inputs,
@@ -127,7 +129,7 @@ def gradient_sketch(
         Choe et al. (2024), arXiv:2405.13954: projecting δ and a separately, there to a grid;
         the independent pairs used here are a Khatri–Rao sketch.
     """
-    chosen = checked(model, x, None, params, chunk_size, "gradient_sketch", "x")
+    chosen = chosen_params(model, x, None, params, chunk_size, "gradient_sketch", "x")
     expect(isinstance(k, int) and k >= 1, "gradient_sketch(k=...)", "an integer ≥ 1", k)
     expect(isinstance(seed, int), "gradient_sketch(seed=...)", "an integer", seed)
     x = detached(x)

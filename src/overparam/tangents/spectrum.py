@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import n_examples, take
 from overparam._types import Inputs
@@ -22,6 +23,7 @@ from overparam.tangents.operator import NTKOperator
 _SUBMATRIX = 2000
 
 
+@checked
 def kernel_change(kernel: Float[Tensor, "*shape"], initial: Float[Tensor, "*shape"]) -> float:
     """How far a kernel has moved: ‖K − K0‖_F / ‖K0‖_F.
 
@@ -62,6 +64,7 @@ def kernel_change(kernel: Float[Tensor, "*shape"], initial: Float[Tensor, "*shap
     return float((kernel.double() - initial.double()).norm()) / length
 
 
+@checked
 def extreme_eigenvalues(
     model: nn.Module,
     x: Inputs,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam.dynamics.agop import agop_alignment, agop_diagonal
+from overparam.dynamics.agop import agop_diagonal, cosine
 from overparam.dynamics.probes.kernel import at_start
 from overparam.dynamics.probes.probe import Probe, Scene, clone, first_examples, outputs_per_example
 
@@ -47,7 +47,7 @@ class InputGradients(Probe):
         reference = self.start if self.reference is None else self.reference.to(self.start)
         return {
             "agop_trace": float(self.diagonal.sum()),
-            "agop_alignment": agop_alignment(self.diagonal, reference),
+            "agop_alignment": cosine(self.diagonal, reference),
         }
 
     def _diagonal(self, model: torch.nn.Module, x: Tensor, scene: Scene) -> Tensor:
