@@ -309,7 +309,7 @@ def _check_integer(finite: bool, value: Any) -> Problem | None:
     if not is_integer(value):
         return Problem("an integer", described(value))
     if abs(int(value)) >= 2**63:  # the largest that torch and numpy hold
-        return Problem("an integer below 2⁶³", "one of more than 63 bits", ValueError)
+        return Problem("an integer below 2⁶³", "one of more bits", ValueError, at_once=True)
     return None
 
 

@@ -44,10 +44,9 @@ def test_posterior_never_falls_with_the_loss():
     [np.ones(100), np.full(100, math.nan), np.arange(5.0), np.array([]), np.zeros(100)],
     ids=["equal", "unknown", "few", "none", "zero"],
 )
-def test_what_does_not_split_is_nan(losses):
-    found = loss_mixture(losses)
-    assert math.isnan(found.weight)
-    assert not found.suspects.any()
+def test_what_does_not_split_is_an_error(losses):
+    with pytest.raises(ValueError, match=r"`loss_mixture\(losses=...\)` expected"):
+        loss_mixture(losses)
 
 
 def test_unknown_losses_stay_unknown():

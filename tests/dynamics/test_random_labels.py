@@ -1,6 +1,5 @@
 """Random labels are told from hard ones by their rank among the alternatives."""
 
-import math
 
 import pytest
 import torch
@@ -40,13 +39,19 @@ def test_ranks_by_hand():
 def test_unknown_labels_are_left_out():
     p = torch.tensor([[0.5, 0.3, 0.2]]).expand(4, 3)
     labels = torch.tensor([2, 0, -1, -1])
-    assert implausible_labels(p, labels)[2:].isnan().all()
+    with pytest.raises(ValueError, match=r"`implausible_labels\(labels=...\)` expected labels"):
+        implausible_labels(p, labels)
     assert random_label_share(p, labels) == pytest.approx(1.0)
 
 
-def test_two_classes_leave_nothing_to_rank():
-    assert math.isnan(random_label_share(torch.tensor([[0.9, 0.1]]), torch.tensor([1])))
-    assert math.isnan(random_label_share(torch.eye(3), torch.full((3,), -1)))
+@pytest.mark.parametrize(
+    ("p", "labels"),
+    [([[0.9, 0.1]], [1]), ([[0.5, 0.3, 0.2]], [-1]), ([[0.5, 0.3, 0.2]], [3])],
+    ids=["two classes", "none known", "no such class"],
+)
+def test_where_there_is_nothing_to_rank_is_an_error(p, labels):
+    with pytest.raises(ValueError, match=r"`random_label_share\(\w+=...\)` expected"):
+        random_label_share(torch.tensor(p), torch.tensor(labels))
 
 
 def test_labels_of_another_length():

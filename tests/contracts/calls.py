@@ -1,0 +1,362 @@
+"""Every public name: a call of it with good arguments, or why it has none."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import networkx
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+import overparam
+from overparam import dynamics, expansions, kernels, linalg, nets, optim, tangents
+
+PACKAGES = (overparam, dynamics, expansions, kernels, linalg, nets, optim, tangents)
+
+
+class Call(NamedTuple):
+    """A public callable, and its good arguments by name, drawn from a source of randomness."""
+
+    function: Callable[..., Any]
+    arguments: Callable[[torch.Generator], dict[str, Any]]
+
+
+def matrix(*shape: int, **options: Any) -> Callable[[torch.Generator], Tensor]:
+    return lambda draw: torch.randn(shape, generator=draw, dtype=torch.float64, **options)
+
+
+def positive(n: int) -> Callable[[torch.Generator], Tensor]:
+    def gram(draw: torch.Generator) -> Tensor:
+        factor = torch.randn(n, n + 2, generator=draw, dtype=torch.float64)
+        return factor @ factor.T
+
+    return gram
+
+
+def labels(n: int, classes: int) -> Callable[[torch.Generator], Tensor]:
+    return lambda draw: torch.randint(classes, (n,), generator=draw)
+
+
+def array(*shape: int) -> Callable[[torch.Generator], np.ndarray]:
+    return lambda draw: torch.rand(shape, generator=draw, dtype=torch.float64).numpy()
+
+
+def network(draw: torch.Generator) -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(torch.randn(p.shape, generator=draw))
+    return model
+
+
+def relu_network(draw: torch.Generator) -> nn.Module:
+    model = network(draw)
+    assert isinstance(model, nn.Sequential)
+    model[1] = nn.ReLU()
+    return model
+
+
+def call(function: Callable[..., Any], **arguments: Any) -> Call:
+    """Arguments that are functions of one `draw` are drawn; all else is as it is."""
+
+    def drawn(draw: torch.Generator) -> dict[str, Any]:
+        made = (matrix, positive, labels, array)
+        names = tuple(f"{each.__name__}." for each in made)
+        return {
+            name: value(draw)
+            if value in (network, relu_network)
+            or getattr(value, "__qualname__", "").startswith(names)
+            or isinstance(value, Made)
+            else value
+            for name, value in arguments.items()
+        }
+
+    return Call(function, drawn)
+
+
+class Made:
+    """An argument made from others that are drawn."""
+
+    def __init__(self, make: Callable[..., Any], **arguments: Any) -> None:
+        self.inner = call(make, **arguments)
+
+    def __call__(self, draw: torch.Generator) -> Any:
+        return self.inner.function(**self.inner.arguments(draw))
+
+
+X, Y = matrix(5, 3), matrix(5, 2)
+DATA: dict[str, Any] = {"model": network, "x": X}
+FIT: dict[str, Any] = {**DATA, "y": Y}
+LOSS: dict[str, Any] = {**FIT, "loss": mse_loss}
+PREDICTOR = Made(
+    kernels.KernelPredictor, kernel=kernels.Gaussian(2.0), centres=X, dual=matrix(5, 2)
+)
+CONSTANTS = optim.InterpolationConstants(4.0, 8.0, 0.1, 5.0, 3)
+KERNEL: dict[str, Any] = {"kernel": kernels.Laplace(3.0), "x": X, "targets": Y}
+SIGNS = torch.tensor([1.0, -1.0, 0.5, 2.0]).double()
+
+
+def half(w: Tensor) -> Tensor:
+    return w.square().sum() / 2
+
+
+def outputs(w: Tensor) -> Tensor:
+    return torch.stack([w[0] * w[1], w[2]])
+
+
+def product(v: Tensor) -> Tensor:
+    return torch.arange(1.0, 5.0, dtype=v.dtype) * v
+
+
+ALL = [
+    # The front door.
+    call(overparam.agop, **DATA),
+    call(overparam.critical_learning_rate, **LOSS),
+    call(overparam.empirical_ntk, model=network, x1=X),
+    call(overparam.NTKOperator, **DATA),
+    call(overparam.infinite_ntk, x=X, depth=2),
+    call(overparam.linearize, model=network),
+    call(overparam.quadratize, model=network),
+    call(overparam.LabelNoiseScorer, n_samples=5, num_classes=3),
+    # What is measured along a run.
+    call(dynamics.agop_alignment, first=positive(3), second=positive(3)),
+    call(dynamics.agop_blocks, **DATA, block_size=1),
+    call(dynamics.agop_diagonal, **DATA),
+    call(dynamics.catapult_map, v0=0.5, u0=2.5, steps=4),
+    call(dynamics.CatapultCounter, window=5),
+    call(dynamics.CleanPriorityStop, num_classes=3),
+    call(dynamics.SpikeClassifier, limit=1.0),
+    call(dynamics.clean_dominance, **LOSS, clean=torch.tensor([True, True, True, False, False])),
+    call(dynamics.gradient_alignment, **LOSS),
+    call(dynamics.implausible_labels, probabilities=matrix(5, 4), labels=labels(5, 4)),
+    call(dynamics.random_label_share, probabilities=matrix(5, 4), labels=labels(5, 4)),
+    call(dynamics.loss_mixture, losses=array(40)),
+    call(dynamics.segment_gradients, **LOSS, segments=torch.tensor([0, 0, 1, 1, 1])),
+    call(dynamics.spectral_loss_split, **FIT, s=2),
+    # Expansions.
+    call(expansions.GGNOperator, **LOSS),
+    call(expansions.HessianOperator, **LOSS),
+    call(expansions.GateFrozenNetwork, model=relu_network),
+    call(expansions.freeze_gates, model=relu_network),
+    call(expansions.LineNetwork, u=matrix(4), v=matrix(4)),
+    call(expansions.QuadraticModel, phi=torch.tanh, sigma=torch.tanh, gamma=1.0, weights=matrix(4)),
+    call(expansions.hessian_norm, model=network, x=matrix(1, 3)),
+    call(
+        expansions.linearization_error,
+        **DATA,
+        reference_params=Made(lambda m: dict(m.state_dict()), m=network),
+    ),
+    call(
+        expansions.quadratization_error,
+        **DATA,
+        reference_params=Made(lambda m: dict(m.state_dict()), m=network),
+    ),
+    call(
+        expansions.quadratic_step,
+        residual=matrix(2),
+        jacobian=matrix(2, 3),
+        hessians=matrix(2, 3, 3),
+        lr=0.1,
+    ),
+    # Kernel machines.
+    call(kernels.ClassCodes.of, labels=np.array([0, 1, 2, 1])),
+    call(kernels.DotExponential, scale=1.0),
+    call(kernels.Gaussian, bandwidth=2.0),
+    call(kernels.Laplace, bandwidth=2.0),
+    call(kernels.Lpq, bandwidth=2.0, p=2.0, q=1.0),
+    call(kernels.KernelPredictor, kernel=kernels.Gaussian(2.0), centres=X, dual=matrix(5, 2)),
+    call(kernels.EigenProSolver, kernel=kernels.Gaussian(2.0)),
+    call(kernels.QuadraticNetwork, inputs=3, width=2, outputs=2),
+    call(kernels.agop, predictor=PREDICTOR),
+    call(kernels.agop_diagonal, predictor=PREDICTOR),
+    call(kernels.bootstrap_interval, values=array(6, 3), n_resamples=10),
+    call(kernels.circulant, vector=matrix(4)),
+    call(kernels.circulant_deviation, matrix=matrix(4, 4)),
+    call(kernels.circulant_kind, matrix=matrix(4, 4)),
+    call(kernels.nearest_circulant, matrix=matrix(4, 4)),
+    call(kernels.discrete_log_order, modulus=7),
+    call(kernels.enforce_circulance, feature_matrix=positive(14), operation="add"),
+    call(kernels.operand_block, feature_matrix=positive(14), operation="add"),
+    call(kernels.operand_order, operation="mul", modulus=7),
+    call(kernels.operation_table, operation="add", modulus=5),
+    call(kernels.modular_arithmetic, operation="add", modulus=5),
+    call(kernels.random_circulant_features, operation="add", modulus=5),
+    call(kernels.fourier_multiplication, x=matrix(3, 10)),
+    call(kernels.feature_recursion, **{**KERNEL, "x": X}, n_iter=1),
+    call(kernels.fit_eigenpro, **KERNEL, ridge=0.1, epochs=2),
+    call(kernels.fit_ridge, **KERNEL, ridge=0.1),
+    call(kernels.leave_one_out_ridge, **KERNEL),
+    call(kernels.matrix_power_psd, matrix=positive(3), power=0.5),
+    call(
+        kernels.quadratic_agop,
+        net=Made(lambda: kernels.QuadraticNetwork(3, 2, outputs=2).double()),
+        x=X,
+    ),
+    call(
+        kernels.quadratic_agop_trace,
+        net=Made(lambda: kernels.QuadraticNetwork(3, 2, outputs=2).double()),
+        x=X,
+    ),
+    # Linear algebra.
+    call(linalg.condition_number, matrix=positive(3)),
+    call(linalg.hutchinson, matvec=product, size=4, products=9, dtype=torch.float64),
+    call(linalg.hutchpp, matvec=product, size=4, products=9, dtype=torch.float64),
+    call(linalg.matrix_extremes, matrix=positive(3)),
+    call(linalg.power_iteration, matvec=product, v0=matrix(4)),
+    call(linalg.top_eigenpairs, matvec=product, size=4, dtype=torch.float64),
+    # Networks.
+    call(nets.AssemblyModel, submodels=Made(lambda m: [m, m], m=network)),
+    call(nets.DAGNetwork, graph=torch.tensor([[0, 0, 1], [1, 2, 2]])),
+    call(nets.NTKConv2d, in_channels=2, out_channels=3, seed=0),
+    call(nets.NTKLinear, in_features=2, out_features=3, seed=0),
+    call(nets.ResidualBlock, branch=network, scale=0.5),
+    call(nets.dense_dag, sizes=[2, 2, 1]),
+    call(nets.dominance, model=Made(lambda m: nets.AssemblyModel([m, m]), m=network), x=X),
+    call(nets.erdos_renyi_dag, inputs=2, hidden=3, probability=0.5, seed=0),
+    call(nets.layered_dag, sizes=[2, 2, 1]),
+    call(nets.log_uniform_dag, sizes=[2, 3, 1], low=1, high=2, seed=0),
+    call(nets.oriented_dag, graph=networkx.path_graph(4), inputs=1),
+    call(nets.watts_strogatz_dag, inputs=2, hidden=6, neighbours=2, seed=0),
+    call(nets.ntk_cnn, input_shape=(1, 4, 4), channels=[2]),
+    call(nets.ntk_mlp, widths=[3, 4, 1]),
+    call(nets.ntk_resnet, input_shape=(3,), width=4),
+    # Optimizers.
+    call(optim.AimingMonitor, loss=half, steps=[0, 1]),
+    call(
+        optim.InterpolationConstants,
+        largest=4.0,
+        single=8.0,
+        smallest=0.1,
+        kappa_t=5.0,
+        directions=3,
+    ),
+    call(optim.aiming_constant, loss=half, w=matrix(3), reference=matrix(3)),
+    call(optim.chebyshev_weights, rho=0.1),
+    call(optim.critical_batch_sizes, constants=CONSTANTS),
+    call(optim.decoupled_quadratic, variances=[1.0, 2.0]),
+    call(optim.gaussian_quadratic, variances=[1.0, 2.0]),
+    call(optim.flat_outputs, **DATA),
+    call(optim.has_stability_limit, optimizer=torch.optim.SGD([torch.ones(1)], lr=0.1)),
+    call(optim.heavy_ball_parameters, rho=0.1, largest=2.0),
+    call(
+        optim.interpolation_constants,
+        gram=Made(lambda g: g.reshape(3, 2, 3, 2), g=positive(6)),
+        residual=matrix(3, 2),
+    ),
+    call(optim.iterations_bound, theta=0.5, alpha=0.5, beta=2.0, reduction=0.1),
+    call(
+        optim.loader_constants,
+        model=network,
+        batches=Made(lambda x, y: [(x, y)], x=X, y=Y),
+        loss=mse_loss,
+    ),
+    call(optim.mass_coefficients, alpha=0.2, kappa_t=2.0),
+    call(optim.mass_constants, features=X),
+    call(optim.mass_hyperparameters, constants=CONSTANTS, batch_size=4),
+    call(optim.model_constants, **LOSS),
+    call(optim.nesterov_momentum, rho=0.1),
+    call(optim.operator_constants, operator=Made(expansions.GGNOperator, **LOSS)),
+    call(
+        optim.probed_hyperparameters,
+        model=network,
+        batches=Made(lambda x, y: [(x, y)], x=X, y=Y),
+        loss=mse_loss,
+        steps=2,
+    ),
+    call(
+        optim.project_to_interpolation,
+        f=outputs,
+        w=matrix(3),
+        y=torch.zeros(2).double(),
+        start=torch.tensor([0.0, 1.0, 0.0]).double(),
+    ),
+    call(optim.rho_for_budget, steps=10),
+    call(optim.second_moment_rate, problem=optim.gaussian_quadratic([1.0, 2.0]), lr=0.1),
+    call(optim.sgd_step_size, theta=0.5, beta=2.0),
+    call(
+        optim.spectral_error,
+        method="nesterov",
+        s=torch.tensor([0.2, 0.9]).double(),
+        rho=0.1,
+        steps=3,
+    ),
+    call(optim.spectral_rate, method="nesterov", s=torch.tensor([0.2, 0.9]).double(), rho=0.1),
+    call(optim.square_loss_constants, f=outputs, w=matrix(3), y=matrix(2)),
+    call(
+        optim.stability,
+        **LOSS,
+        optimizer=Made(lambda m: torch.optim.SGD(m.parameters(), lr=0.1), m=network),
+    ),
+    call(optim.accelerated_solve, A=positive(3), b=matrix(3)),
+    # Tangent kernels.
+    call(tangents.conditioning_profile, x=X, depths=[1, 2]),
+    call(
+        tangents.dual_activation,
+        activation="relu",
+        covariance=torch.tensor([0.3]).double(),
+        variance1=torch.tensor([1.0]).double(),
+        variance2=torch.tensor([2.0]).double(),
+    ),
+    call(tangents.eigen_alignment, kernel=positive(5), y=Y),
+    call(tangents.eigen_alignments, kernel=positive(5), y=Y),
+    call(tangents.kernel_target_alignment, kernel=positive(5), y=Y),
+    call(tangents.kernel_target_alignments, kernel=positive(5), y=Y),
+    call(tangents.empirical_ntk_blocks, model=network, x1=X),
+    call(tangents.sum_of_logits_ntk, model=network, x1=X),
+    call(tangents.extreme_eigenvalues, **DATA),
+    call(tangents.gd_step_size, lipschitz=2.0, smoothness=1.0, residual=0.5),
+    call(tangents.generalization_bound, kernel=positive(5), y=Y),
+    call(tangents.gradient_sketch, **DATA, k=4, seed=0),
+    call(tangents.infinite_nngp, x=X, depth=2),
+    call(tangents.infinite_conv_ntk, x=matrix(2, 1, 4, 4), depth=1),
+    call(tangents.input_angles, x=X, z=X),
+    call(tangents.kernel_change, kernel=positive(3), initial=positive(3)),
+    call(tangents.linearized_loss, kernel=positive(5), r0=Y, lr=0.01, steps=[0, 1, 2]),
+    call(tangents.classical_loss_bound, kernel=positive(5), r0=Y, lr=0.01, steps=[0, 1, 2]),
+    call(tangents.spectral_loss_bound, kernel=positive(5), r0=Y, lr=0.01, steps=[0, 1, 2]),
+    call(tangents.model_gradient_angle, theta=0.5, depth=2),
+    call(tangents.relu_embedding_angle, theta=0.5, depth=2),
+    call(tangents.network_alignment, **FIT),
+    call(tangents.pl_certificate, **FIT),
+    call(tangents.pl_estimate, **FIT, directions=2),
+    call(
+        tangents.pl_trace,
+        **FIT,
+        checkpoints=Made(lambda m: {0: dict(m.state_dict()), 1: dict(m.state_dict())}, m=network),
+    ),
+    call(tangents.pl_down_to, mu=0.1, smoothness=2.0, initial_loss=1.0, epsilon=0.1),
+    call(tangents.sgd_step_size, mu=0.1, smoothness=2.0, n=5, batch_size=2),
+    call(
+        tangents.pool_alignments,
+        results=Made(lambda k, y: [tangents.eigen_alignment(k, y)] * 2, k=positive(5), y=Y),
+    ),
+    call(tangents.power_law_fit, eigenvalues=torch.arange(1.0, 60.0).double() ** -1.5),
+    call(tangents.two_layer_smoothness, **DATA),
+]
+
+RECORD = "a record of results, which its function makes"
+ELSEWHERE = "has contracts or tests of refusals of its own"
+WITHOUT_CALL = {
+    **dict.fromkeys(
+        ["CatapultOrbit", "CleanDominance", "Event", "Expansion", "FunctionStep", "Iterate",
+         "LineDescent", "LossMixture", "ModularTask", "SegmentGradients", "SpectralSplit", "Spike",
+         "Split", "StopSignal", "Eigenpairs", "ExtremeEigenvalues", "TraceEstimate",
+         "MassHyperparameters", "Projection", "SampledQuadratic", "SquareLossConstants",
+         "Stability", "AlignmentResult", "ConditioningProfile", "GeneralizationBound",
+         "GradientSketch", "NetworkAlignment", "PLCertificate", "PLEstimate", "PLTrace",
+         "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding"],
+        RECORD,
+    ),
+    **dict.fromkeys(
+        ["MaSS", "mass_step", "Monitor", "CatapultScheduler", "diagnose", "RFMClassifier",
+         "RFMRegressor", "IRKMClassifier", "IRKMRegressor", "AGOPTreeClassifier",
+         "AGOPTreeRegressor", "empirical_ntk_to_file"],
+        ELSEWHERE,
+    ),
+    **dict.fromkeys(["Kernel", "PairKernel"], "abstract"),
+    "ClassCodes": "made by ClassCodes.of",
+    "Custom": "takes any function",
+    "Quadratic": "takes nothing",
+    "default_probes": "takes nothing",
+}  # fmt: skip

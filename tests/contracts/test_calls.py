@@ -1,0 +1,256 @@
+"""What every public call does with good arguments and bad: a right answer or an error of ours.
+
+`OVERPARAM_FUZZ=10000 pytest tests/contracts/test_calls.py` tries that many calls.
+"""
+
+import importlib.util
+import inspect
+import math
+import os
+import random
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from overparam._errors import expect
+
+# Tests are imported by path here, so a file beside this one is too.
+_spec = importlib.util.spec_from_file_location("calls", Path(__file__).with_name("calls.py"))
+assert _spec
+assert _spec.loader
+calls: Any = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(calls)
+ALL, PACKAGES, WITHOUT_CALL = calls.ALL, calls.PACKAGES, calls.WITHOUT_CALL
+
+EXAMPLES = int(os.environ.get("OVERPARAM_FUZZ", "150"))
+# Infinite where the docstring says so.
+INFINITE = {"critical_learning_rate", "stability", "condition_number", "matrix_extremes"}
+
+NAN, INF = math.nan, math.inf
+POISONS: list[Callable[[Any], Any]] = [
+    lambda good: None,
+    lambda good: "x",
+    lambda good: [],
+    lambda good: {},
+    lambda good: NAN,
+    lambda good: INF,
+    lambda good: -1,
+    lambda good: 0,
+    lambda good: -0.5,
+    lambda good: 1e300,
+    lambda good: 1e-300,
+    lambda good: True,
+    lambda good: 1j,
+    lambda good: object(),
+    lambda good: torch.zeros(0),
+    lambda good: torch.tensor(NAN),
+    lambda good: torch.ones(2, 3, 4),
+    lambda good: np.ones((2, 2)),
+    lambda good: nn.Linear(7, 2),
+    lambda good: nn.LazyLinear(2),
+    lambda good: nn.Linear(3, 2, device="meta"),
+]
+# What only arrays can be turned into.
+WARPS: list[Callable[[Tensor], Any]] = [
+    lambda t: t * NAN,
+    lambda t: torch.where(torch.arange(t.numel()).view(t.shape) == 0, INF, t.double()),
+    lambda t: t * 0,
+    lambda t: t * 0 + 1,
+    lambda t: t * 1e300,
+    lambda t: t * 1e-300,
+    lambda t: -t,
+    lambda t: t[:0],
+    lambda t: t[:1],
+    lambda t: t[..., :0],
+    lambda t: t.to(torch.complex128),
+    lambda t: t.half(),
+    lambda t: t.long(),
+    lambda t: t > 0,
+    lambda t: t.tolist(),
+    lambda t: t.numpy(),
+    lambda t: t.to("meta"),
+    lambda t: t.to_sparse(),
+    lambda t: t[None],
+]
+
+
+def unfinished(value: Any, infinite: bool, depth: int = 0) -> bool:
+    """Whether NaN, or an infinity unless those are allowed, is anywhere in a result."""
+    if isinstance(value, np.ndarray):
+        value = torch.as_tensor(value) if value.dtype.kind in "fiub" else None
+    if isinstance(value, Tensor):
+        return bool(value.isnan().any()) or (not infinite and bool(value.isinf().any()))
+    if isinstance(value, float):
+        return math.isnan(value) or (not infinite and math.isinf(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, f.name) for f in fields(value)]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)) and depth < 4:
+        return any(unfinished(member, infinite, depth + 1) for member in value)
+    return False
+
+
+def answers(function: Callable[..., Any], arguments: dict[str, Any], name: str = "") -> str:
+    """A finite result, or one error in the library's wording."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = function(**arguments)
+    except Exception as error:
+        assert isinstance(error, (ValueError, TypeError, ArithmeticError)), repr(error)
+        assert str(error).startswith("`"), repr(error)
+        return "ours"
+    if not inspect.isclass(function):
+        assert not unfinished(value, name in INFINITE), value
+    return "finite"
+
+
+def state(value: Any) -> Any:
+    """A copy of what a caller can see of an argument."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return repr(value), id(value), getattr(value, "requires_grad", None)
+    if isinstance(value, nn.Module):
+        return (
+            [(k, repr(v), v.requires_grad, repr(v.grad)) for k, v in value.named_parameters()],
+            [(k, repr(v)) for k, v in value.named_buffers()],
+            [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+             for m in value.modules()],
+        )  # fmt: skip
+    if isinstance(value, Mapping):
+        return {key: state(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [state(member) for member in value]
+    return None
+
+
+def surroundings() -> Any:
+    """What a process can see of its own settings and random numbers."""
+    return (
+        torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate(),
+        torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(),
+        torch.backends.mha.get_fastpath_enabled(), torch.backends.cudnn.allow_tf32,
+        torch.backends.mkldnn.enabled, np.geterr(), np.get_printoptions(), list(warnings.filters),
+    )  # fmt: skip
+
+
+def leaves_alone(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Arguments, settings and random numbers stay as they were, after an error too."""
+    before = state(arguments), surroundings()
+    try:
+        answers(function, arguments)
+    except AssertionError:
+        pass  # what it answers is for another contract
+    after = state(arguments), surroundings()
+    assert before[0] == after[0], "an argument was changed"
+    assert before[1] == after[1], "settings or random numbers were changed"
+
+
+def poisoned(case: Any, seed: int, where: int, which: int | None) -> dict[str, Any]:
+    """Good arguments, one of them replaced unless `which` is None."""
+    arguments = case.arguments(torch.Generator().manual_seed(seed))
+    if which is None or not arguments:
+        return arguments
+    name = sorted(arguments)[where % len(arguments)]
+    good = arguments[name]
+    choices: list[Callable[[Any], Any]] = [*POISONS]
+    if isinstance(good, np.ndarray):
+        choices += [
+            lambda a, w=w: np.asarray(w(torch.as_tensor(a)).resolve_conj()) for w in WARPS[:9]
+        ]
+    if isinstance(good, Tensor) and good.ndim:
+        choices += WARPS
+    try:
+        arguments[name] = choices[which % len(choices)](good)
+    except (RuntimeError, TypeError):
+        arguments[name] = None  # this array cannot be warped that way
+    return arguments
+
+
+quiet = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES < 1000,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+drawn = given(
+    case=st.sampled_from(ALL),
+    seed=st.integers(0, 1000),
+    where=st.integers(0, 9),
+    which=st.none() | st.integers(0, len(POISONS) + len(WARPS) - 1),
+)
+
+
+@pytest.mark.timeout(3600)
+@quiet
+@drawn
+def test_the_answer_is_finite_or_an_error_of_ours(case, seed, where, which):
+    answers(case.function, poisoned(case, seed, where, which), case.function.__name__)
+
+
+@pytest.mark.timeout(3600)
+@quiet
+@drawn
+def test_nothing_of_the_user_is_changed(case, seed, where, which):
+    leaves_alone(case.function, poisoned(case, seed, where, which))
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.function.__name__)
+def test_good_arguments_have_an_answer(case):
+    arguments = poisoned(case, 0, 0, None)
+    assert answers(case.function, arguments, case.function.__name__) == "finite"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_every_public_name_has_a_call_or_a_reason(package):
+    called = {case.function.__qualname__.split(".")[0] for case in ALL}
+    missing = [n for n in package.__all__ if n not in called and n not in WITHOUT_CALL]
+    assert not missing
+
+
+def silent(x: Tensor) -> Tensor:
+    return x / 0 * 0
+
+
+def foreign(x: Tensor) -> Tensor:
+    return x @ torch.ones(17, dtype=x.dtype)
+
+
+def keyed(x: Tensor) -> Tensor:
+    raise KeyError("`x`")
+
+
+@pytest.mark.parametrize("broken", [silent, foreign, keyed])
+def test_the_contract_of_answers_rejects(broken):
+    with pytest.raises(AssertionError):
+        answers(broken, {"x": torch.ones(3)})
+
+
+def writes(x: Tensor) -> None:
+    x.add_(1)
+
+
+def draws(x: Tensor) -> None:
+    torch.rand(1)
+
+
+def switches(x: Tensor) -> None:
+    torch.set_grad_enabled(False)
+    expect(False, "switches(x=...)", "nothing", x)
+
+
+@pytest.mark.parametrize("broken", [writes, draws, switches])
+def test_the_contract_of_leaving_alone_rejects(broken):
+    with torch.random.fork_rng(), torch.enable_grad(), pytest.raises(AssertionError):
+        leaves_alone(broken, {"x": torch.ones(3)})
