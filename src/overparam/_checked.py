@@ -63,8 +63,8 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
 
     Args:
         call: What is decorated.
-        result: What the result may hold. ``"not NaN"`` lets infinities pass, which the
-            docstring of the function then explains.
+        result: What the result may hold. ``"not NaN"`` lets infinities pass and ``"anything"``
+            NaN too, which the docstring of the function then explains.
         first: Do not even ask the function: for methods that change their object.
 
     Cost: a few microseconds a call and one pass over the tensors that come and go.

@@ -65,7 +65,8 @@ def call(function: Callable[..., Any], **arguments: Any) -> Call:
         names = tuple(f"{each.__name__}." for each in made)
         return {
             name: value(draw)
-            if value in (network, relu_network)
+            if value is network
+            or value is relu_network
             or getattr(value, "__qualname__", "").startswith(names)
             or isinstance(value, Made)
             else value
@@ -92,9 +93,15 @@ LOSS: dict[str, Any] = {**FIT, "loss": mse_loss}
 PREDICTOR = Made(
     kernels.KernelPredictor, kernel=kernels.Gaussian(2.0), centres=X, dual=matrix(5, 2)
 )
+TRAINED = nn.Linear(3, 2).double()
 CONSTANTS = optim.InterpolationConstants(4.0, 8.0, 0.1, 5.0, 3)
 KERNEL: dict[str, Any] = {"kernel": kernels.Laplace(3.0), "x": X, "targets": Y}
 SIGNS = torch.tensor([1.0, -1.0, 0.5, 2.0]).double()
+
+
+def frozen_head(m: Any) -> nn.Module:
+    m[2].weight.requires_grad_(False)
+    return m
 
 
 def half(w: Tensor) -> Tensor:
@@ -285,8 +292,8 @@ ALL = [
     call(optim.square_loss_constants, f=outputs, w=matrix(3), y=matrix(2)),
     call(
         optim.stability,
-        **LOSS,
-        optimizer=Made(lambda m: torch.optim.SGD(m.parameters(), lr=0.1), m=network),
+        **{**LOSS, "model": TRAINED},
+        optimizer=torch.optim.SGD(TRAINED.parameters(), lr=0.1),
     ),
     call(optim.accelerated_solve, A=positive(3), b=matrix(3)),
     # Tangent kernels.
@@ -318,7 +325,7 @@ ALL = [
     call(tangents.model_gradient_angle, theta=0.5, depth=2),
     call(tangents.relu_embedding_angle, theta=0.5, depth=2),
     call(tangents.network_alignment, **FIT),
-    call(tangents.pl_certificate, **FIT),
+    call(tangents.pl_certificate, **FIT, smoothness=1.0),
     call(tangents.pl_estimate, **FIT, directions=2),
     call(
         tangents.pl_trace,
@@ -332,7 +339,7 @@ ALL = [
         results=Made(lambda k, y: [tangents.eigen_alignment(k, y)] * 2, k=positive(5), y=Y),
     ),
     call(tangents.power_law_fit, eigenvalues=torch.arange(1.0, 60.0).double() ** -1.5),
-    call(tangents.two_layer_smoothness, **DATA),
+    call(tangents.two_layer_smoothness, model=Made(frozen_head, m=network), x=X),
 ]
 
 RECORD = "a record of results, which its function makes"

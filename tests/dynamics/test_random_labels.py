@@ -1,6 +1,5 @@
 """Random labels are told from hard ones by their rank among the alternatives."""
 
-
 import pytest
 import torch
 

@@ -104,7 +104,7 @@ def gradient_alignment(model: nn.Module, x: Inputs, y: Tensor, loss: Loss) -> Fl
     return (slopes * change).flatten(1).sum(1).detach() if outputs.ndim > 1 else slopes * change
 
 
-@checked
+@checked(result="anything")
 def segment_gradients(
     model: nn.Module, x: Inputs, y: Tensor, loss: Loss, segments: Int[Tensor, " n"]
 ) -> SegmentGradients:
@@ -169,7 +169,7 @@ def segment_gradients(
     return SegmentGradients(norms, (matrix @ matrix.T) / norms[:, None] / norms[None])
 
 
-@checked
+@checked(result="anything")
 def clean_dominance(
     model: nn.Module,
     x: Inputs,

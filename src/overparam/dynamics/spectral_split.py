@@ -36,7 +36,7 @@ class SpectralSplit:
         """The loss."""
         return self.top + self.rest
 
-    @checked
+    @checked(result="anything")
     def share_of_rise(self, before: "SpectralSplit") -> float:
         """Part of the rise of the loss since `before` that lies in the top eigenvectors.
 

@@ -80,7 +80,7 @@ def matrix_extremes(
     return ExtremeEigenvalues(max(largest, 0.0), smallest, True, len(matrix))
 
 
-@checked
+@checked(result="not NaN")
 def condition_number(matrix: Float[Tensor, "n n"]) -> float:
     """Largest over smallest eigenvalue of a positive semi-definite matrix; infinite if singular.
 

@@ -166,7 +166,7 @@ def mass_constants(features: Float[Tensor, "n d"]) -> InterpolationConstants:
     )
 
 
-@checked
+@checked(result="not NaN")
 def critical_batch_sizes(constants: InterpolationConstants) -> tuple[float, float]:
     """Batch sizes (m1*, m2*) at which the gain from a larger batch changes.
 

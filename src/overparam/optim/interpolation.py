@@ -16,7 +16,6 @@ from overparam._model import (
     expect_inputs,
     expect_own_outputs,
     trainable,
-    undisturbed,
 )
 from overparam._types import Inputs
 
@@ -56,8 +55,15 @@ def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " 
         values = {
             name: part.view_as(p) for (name, p), part in zip(params.items(), parts, strict=True)
         }
-        with undisturbed(model):
+        # `undisturbed` sets flags of parameters, which torch.func does not let it do here.
+        buffers = [(b, b.detach().clone()) for b in model.buffers()]
+        try:
             return function(values, x).flatten()
+        finally:
+            with torch.no_grad():
+                for buffer, value in buffers:
+                    if not torch.equal(buffer, value):
+                        buffer.copy_(value)
 
     return outputs, torch.cat([p.detach().flatten() for p in params.values()]).double()
 

@@ -41,7 +41,7 @@ class AlignmentResult:
         return float(self.projections[0] / self.projections.sum())
 
 
-@checked
+@checked(result="anything")
 def eigen_alignment(
     kernel: Float[Tensor, "n n"],
     y: Float[Tensor, "n *outputs"],
@@ -89,7 +89,7 @@ def eigen_alignment(
     return _fitted(values, squares.mean(1), n_bins, drop_top)
 
 
-@checked
+@checked(result="anything")
 def eigen_alignments(
     kernel: Float[Tensor, "n n"],
     y: Float[Tensor, "n *outputs"],
@@ -126,7 +126,7 @@ def eigen_alignments(
     return tuple(_fitted(values, column, n_bins, drop_top) for column in squares.T)
 
 
-@checked
+@checked(result="anything")
 def pool_alignments(
     results: Sequence[AlignmentResult], *, n_bins: int = 15, drop_top: int = 0
 ) -> AlignmentResult:
@@ -200,7 +200,7 @@ def kernel_target_alignment(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *o
     return float(torch.einsum("ic,ij,jc->", columns, centred, columns)) / lengths
 
 
-@checked
+@checked(result="anything")
 @full_precision()
 def kernel_target_alignments(
     kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]

@@ -40,7 +40,7 @@ class ConditioningProfile:
     smallest_angles: Float[Tensor, "seeds depths"]
 
 
-@checked
+@checked(result="not NaN")
 def conditioning_profile(
     x: Float[Tensor, "n d"],
     depths: Sequence[int],

@@ -207,7 +207,7 @@ class GeneralizationBound:
     left_out: float
 
 
-@checked
+@checked(result="not NaN")
 def generalization_bound(
     kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]
 ) -> GeneralizationBound:

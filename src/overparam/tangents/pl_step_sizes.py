@@ -59,7 +59,7 @@ def gd_step_size(lipschitz: float, smoothness: float, residual: float) -> float:
     return 1 / curvature
 
 
-@checked
+@checked(result="anything")
 def sgd_step_size(
     mu: float, smoothness: float, n: int, batch_size: int, *, reduction: Reduction = "sum"
 ) -> Schedule:
@@ -125,7 +125,7 @@ def sgd_step_size(
     return Schedule(lr if reduction == "sum" else lr * batch_size, rate, math.inf, math.nan)
 
 
-@checked
+@checked(result="anything")
 def pl_down_to(mu: float, smoothness: float, initial_loss: float, epsilon: float) -> Schedule:
     """Gradient descent where PL* holds only as long as the loss is at least ε.
 

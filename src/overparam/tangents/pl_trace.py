@@ -80,7 +80,7 @@ class PLTrace:
         """Whether the path stayed within R."""
         return float(self.distances.max()) <= self.radius
 
-    @checked
+    @checked(result="anything")
     def mu_down_to(self, epsilon: float) -> float:
         """μ of PL*_ε on the path: the smallest ½‖∇L‖²/L where L ≥ ε.
 
@@ -113,7 +113,7 @@ class PLTrace:
         )
 
 
-@checked
+@checked(result="anything")
 def pl_trace(
     model: nn.Module,
     x: Inputs,
