@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-sys.path.append(str(Path(__file__).parent))  # files are imported on their own, not as a package
+sys.path.append(str(Path(__file__).parent / "devices"))  # files are imported on their own
 from second_device import SecondDevice
 
 # The models are small: a second thread costs more in waiting than it computes, fifteen-fold on

@@ -1,9 +1,9 @@
 """Public calls, checked at the door: arguments against their annotations, results for NaN.
 
 An annotation already says what a function takes. `checked` holds callers to it, so that a wrong
-argument gets one error that names it, before anything is computed, and no function has to spell
-the same checks out again. What an annotation cannot say (a range, two arguments that belong
-together) stays with the function.
+argument gets one error that names it, and no function has to spell the same checks out again. What
+an annotation cannot say (a range, two arguments that belong together) stays with the function, and
+so does the last word on types: what it can compute with is not refused.
 """
 
 import functools
@@ -37,6 +37,7 @@ class Problem(NamedTuple):
     error: type[Exception] = TypeError
     hint: str = ""
     at_once: bool = False
+    tolerable: bool = False
 
 
 Check = Callable[[Any], Problem | None]
@@ -52,7 +53,8 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
     """Decorate a public function, method or class (its constructor) with checks.
 
     A function that complains itself is heard before the annotation is: it knows more words for
-    what it needs.
+    what it needs. One that gives a finite result of another type, or of an infinite number, may;
+    numbers that are NaN, empty arrays and shapes that do not fit are refused all the same.
 
     Raises from the call:
         TypeError: An argument of another type, or missing, or unknown.
@@ -98,7 +100,7 @@ def _checked(
             return function(*args, **kwargs)
         if not checks:  # on the first call: importing stays fast
             checks.update(_checks(signature))
-        wrong = _complaint(name, signature, checks, args, kwargs)
+        wrong, tolerable = _complaint(name, signature, checks, args, kwargs)
         if wrong and first:
             raise wrong
         try:
@@ -108,7 +110,7 @@ def _checked(
             if ours is error:
                 raise
             raise ours from error
-        if wrong:
+        if wrong and not (tolerable and (result == "finite" or isinstance(wrong, ValueError))):
             raise wrong
         if result != "anything":
             _expect_result(name, value, infinite=result == "not NaN")
@@ -132,7 +134,8 @@ def _ours(error: Exception, where: str, wrong: Exception | None) -> Exception:
         return wrong
     came = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
     kind: type[Exception] = TypeError if isinstance(error, TypeError) else ValueError
-    if isinstance(error, (ArithmeticError, np.linalg.LinAlgError, torch.linalg.LinAlgError)):
+    singular = (np.linalg.LinAlgError, torch.linalg.LinAlgError)  # pyright: ignore
+    if isinstance(error, (ArithmeticError, *singular)):
         kind = NumericalError
     came = f"{type(error).__name__}: {came}"
     return complaint(where, "arguments that it can compute with", came, error=kind)
@@ -145,13 +148,13 @@ _PASSING = (torch.OutOfMemoryError, RecursionError, NumericalError)
 
 def _complaint(
     name: str, signature: inspect.Signature, checks: dict[str, Check], args: Any, kwargs: Any
-) -> Exception | None:
-    """The error that the arguments call for, if any."""
+) -> tuple[Exception | None, bool]:
+    """The error that the arguments call for, if any, and whether the function may ignore it."""
     try:
         bound = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         wanted = f"arguments ({', '.join(p for p in signature.parameters if p != 'self')})"
-        return complaint(f"{name}(...)", wanted, str(error), error=TypeError)
+        return complaint(f"{name}(...)", wanted, str(error), error=TypeError), False
     lengths: dict[str, tuple[int, str]] = {}
     for label, value in bound.items():
         problem = checks[label](value)
@@ -163,8 +166,8 @@ def _complaint(
             wrong = complaint(where, problem.expected, problem.got, problem.hint, problem.error)
             if problem.at_once:
                 raise wrong
-            return wrong
-    return None
+            return wrong, problem.tolerable or problem.error is TypeError
+    return None, False
 
 
 def _other_length(
@@ -301,7 +304,8 @@ def _check_number(finite: bool, value: Any) -> Problem | None:
     except OverflowError:
         number = math.inf
     if finite and not math.isfinite(number):
-        return Problem("a finite number", described(value), ValueError)
+        infinite = not math.isnan(number)
+        return Problem("a finite number", described(value), ValueError, tolerable=infinite)
     return None
 
 

@@ -1,4 +1,4 @@
-"""One thread at a time evaluates a module, whose modes, gradients and buffers are one set."""
+"""What one thread at a time may do: evaluate a module, differentiate in forward mode."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ T = TypeVar("T")
 _changed = threading.Condition(lock)
 # The thread that holds a module or a parameter, by the identity of the latter.
 _holder: dict[int, int] = {}
+_forward = threading.RLock()
 
 
 @contextmanager
@@ -75,7 +76,16 @@ def exclusively(function: Callable[..., T]) -> Callable[..., T]:
     return alone
 
 
+@contextmanager
+def forward_mode() -> Iterator[None]:
+    """Keep other threads out of forward-mode derivatives, whose levels torch counts per process."""
+    with _forward:
+        yield
+
+
 def _forked(me: int) -> None:
+    global _forward
+    _forward = threading.RLock()
     for part in [part for part, thread in _holder.items() if thread != me]:
         del _holder[part]
 

@@ -6,9 +6,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Protocol
 
 # Seconds after which the process ends in any case: an operation of torch, or whatever an
 # interruption waits for, may take longer than whoever asks is going to wait.
@@ -35,9 +36,15 @@ class Request:
         return 0 if self.signal is None else 128 + self.signal
 
 
-def ends_when_asked(
-    main: Callable[[Sequence[str] | None], int],
-) -> Callable[[Sequence[str] | None], int]:
+class Main(Protocol):
+    """A command line: takes words, or none if it is the whole program; gives an exit status."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """Run it."""
+        ...
+
+
+def ends_when_asked(main: Main) -> Main:
     """A command line that SIGTERM and SIGHUP end as Ctrl+C does, with status 128 + signal.
 
     The first request raises `KeyboardInterrupt`, so that what has to be said and put away is;
@@ -46,8 +53,7 @@ def ends_when_asked(
     someone else stay so, and so do all where the call is not in the main thread.
 
     Args:
-        main: Takes words, or `None` if it is the whole program; returns an exit status. After a
-            call with words the handlers are those of before.
+        main: The command line. After a call with words the handlers are those of before.
     """
 
     @functools.wraps(main)

@@ -10,6 +10,7 @@ from torch.func import grad, jvp, vmap
 
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._exclusive import forward_mode
 from overparam._model import (
     as_function,
     expect_inputs,
@@ -254,7 +255,8 @@ def _along(
     """Derivative of the outputs along a direction of the parameters."""
     values = {name: p.detach() for name, p in leaves.items()}
     try:
-        return jvp(function, (values,), (direction,))[1]
+        with forward_mode():
+            return jvp(function, (values,), (direction,))[1]
     except (NotImplementedError, RuntimeError):
         # Reverse mode twice: J v is the gradient of ⟨Jᵀ u, v⟩ with respect to u.
         outputs = function(leaves)

@@ -9,6 +9,7 @@ from torch.autograd import forward_ad
 
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
+from overparam._exclusive import forward_mode
 from overparam._model import (
     as_function,
     chunks,
@@ -208,7 +209,7 @@ class GGNOperator:
         if self._forward_mode:
             # One forward pass serves both directions: its tangent is J v, its graph gives Jᵀ.
             try:
-                with forward_ad.dual_level():
+                with forward_mode(), forward_ad.dual_level():
                     duals = {n: forward_ad.make_dual(p, direction[n]) for n, p in leaves.items()}
                     outputs, change = forward_ad.unpack_dual(at.function(duals, inputs))
                 change = torch.zeros_like(outputs) if change is None else change.detach()

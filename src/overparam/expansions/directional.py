@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from overparam._errors import expect
+from overparam._exclusive import forward_mode
 from overparam._model import as_function
 from overparam._switches import plain_attention
 from overparam._types import Inputs, Params
@@ -30,7 +31,7 @@ def first_directional(
 ) -> tuple[Float[Tensor, "n *c"], Float[Tensor, "n *c"]]:
     """Outputs at `point` and ∇f·δ along `direction`, in one forward pass."""
     function = as_function(model)
-    with _plain_layers():
+    with forward_mode(), _plain_layers():
         value, change, *_ = torch.func.jvp(lambda p: function(p, x), (point,), (direction,))
     return value, change
 
@@ -56,7 +57,7 @@ def second_directional(
         value, change, *_ = torch.func.jvp(lambda q: function(q, x), (p,), (direction,))
         return value, change
 
-    with _plain_layers():
+    with forward_mode(), _plain_layers():
         try:
             (value, first), (_, second), *_ = torch.func.jvp(along, (point,), (direction,))
         except NotImplementedError as problem:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import expect, unknown
+from overparam._exclusive import forward_mode
 from overparam._model import chunks
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
@@ -178,7 +179,8 @@ def _integrated(function: Callable[[Tensor], Tensor], a: Tensor, b: Tensor, c: T
 
 def _with_slope(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """φ(x) and φ'(x), element by element."""
-    values, slopes = torch.func.jvp(function, (x,), (torch.ones_like(x),))[:2]
+    with forward_mode():
+        values, slopes = torch.func.jvp(function, (x,), (torch.ones_like(x),))[:2]
     expect(
         values.shape == x.shape,
         "dual_activation(activation=...)",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._exclusive import forward_mode
 from overparam._memory import expect_room
 from overparam._model import as_function, call, chunks, n_examples, take, trainable
 from overparam._types import Inputs, Params
@@ -138,7 +139,7 @@ class NTKOperator(LinearOperator):
         values = {name: p.detach() for name, p in params.items()}
         tangents = dict(zip(params, direction, strict=True))
         try:
-            with torch.no_grad():
+            with forward_mode(), torch.no_grad():
                 return torch.func.jvp(lambda p: function(p, x), (values,), (tangents,))[1].reshape(
                     -1, self.outputs
                 )

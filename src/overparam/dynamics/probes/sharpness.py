@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from overparam._exclusive import forward_mode
 from overparam.dynamics.probes.probe import Probe, Scene, clone
 from overparam.optim.stability import stability
 
@@ -16,7 +17,7 @@ def load_forward_mode() -> None:
     It takes about half a second on the first derivative, which would otherwise fall into a
     training step and use up the budget of thousands.
     """
-    with forward_ad.dual_level():
+    with forward_mode(), forward_ad.dual_level():
         forward_ad.make_dual(torch.zeros(1), torch.ones(1))
 
 
