@@ -269,9 +269,10 @@ def expect_separate(model: nn.Module, x: Inputs, outputs: Tensor, where: str) ->
     with torch.no_grad():
         # Dropout of few units drops the same ones twice now and then, so where the generator
         # moved there are more trials: 8 agree by chance once in 256 for a single coin.
+        first = expect_outputs(tried(model, x, where), n_examples(x), where)
         for _ in range(8):
             before = torch.get_rng_state()
-            difference = _difference(model, x, tried(model, x, where), outputs)
+            difference = _difference(model, x, tried(model, x, where), first)
             expect(
                 difference == 0,
                 where,
