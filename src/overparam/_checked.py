@@ -142,7 +142,10 @@ def _ours(error: Exception, where: str, wrong: Exception | None) -> Exception:
 
 
 _KNOWN = {"builtins", "torch", "numpy", "scipy", "sklearn", "pandas"}
-_FOREIGN = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_FOREIGN = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    StopIteration,
+)  # fmt: skip
 _PASSING = (torch.OutOfMemoryError, RecursionError, NumericalError)
 
 

@@ -256,7 +256,6 @@ def _gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]
     return take(x, slice(0, count)), torch.cat([y for _, y in parts])[:count]
 
 
-@checked
 def _pair(batch: Any, where: str) -> tuple[Inputs, Tensor]:
     """Inputs and targets of a mini-batch, of one length."""
     pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor)
@@ -285,6 +284,7 @@ def _expect_batches(batches: Any, where: str, *, again: bool) -> None:
     )  # fmt: skip
 
 
+@checked
 def probed_hyperparameters(
     model: nn.Module,
     batches: Batches,
