@@ -53,8 +53,8 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
     """Decorate a public function, method or class (its constructor) with checks.
 
     A function that complains itself is heard before the annotation is: it knows more words for
-    what it needs. One that gives a finite result of another type, or of an infinite number, may;
-    numbers that are NaN, empty arrays and shapes that do not fit are refused all the same.
+    what it needs. One that gives a finite result of another type, of an infinite number or of
+    none at all, may; NaN and shapes that do not fit are refused all the same.
 
     Raises from the call:
         TypeError: An argument of another type, or missing, or unknown.
@@ -373,7 +373,8 @@ def _numbers(value: Tensor | np.ndarray) -> Problem | None:
     if unreal:
         return Problem("real numbers", f"the dtype {value.dtype}")
     if size == 0:
-        return Problem("at least one number", f"the shape {tuple(value.shape)}", ValueError)
+        came = f"the shape {tuple(value.shape)}"
+        return Problem("at least one number", came, ValueError, tolerable=True)
     if bad := n_bad(value):
         came = f"{bad} of {size} that are NaN or infinite"
         hint = "impute or drop the rows that hold them."

@@ -171,11 +171,12 @@ def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:
 def unusable(model: nn.Module) -> tuple[str, str, str] | None:
     """Why a model cannot be computed with, whatever the inputs: expected, got and hint."""
     tensors_of = [*model.named_parameters(), *model.named_buffers()]
+    places = {value.device for _, value in tensors_of}
     for name, value in tensors_of:
         if is_lazy(value):
             hint = "call it once on a batch."
             return "a model whose parameters have shapes", f"{name!r} without one", hint
-        if value.is_meta:
+        if value.is_meta and len(places) == 1:  # `trainable` complains of several
             hint = "model.to_empty(device=...) and then its weights make it one."
             return "a model with values", f"{name!r} on no device (meta)", hint
     for name, value in tensors_of:

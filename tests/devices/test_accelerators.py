@@ -107,9 +107,9 @@ def test_every_kind_is_waited_for(kind: str, chosen: bool, monkeypatch: pytest.M
         def synchronize(self, *_: Any) -> None:
             self.count += 1
 
-    with Counting(kind) as second:
+    with Counting(kind) as second, monkeypatch.context() as patch:
         if not chosen:  # one that torch does not count among its accelerators
-            monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda *_, **__: None)
+            patch.setattr(torch.accelerator, "current_accelerator", lambda *_, **__: None)
         synchronize(second.device)
         synchronize(torch.device("cpu"))
         synchronize(torch.device("meta"))
@@ -129,8 +129,8 @@ def test_losses_travel_on_their_own_stream_in_their_own_precision(
             return True
 
     exact = 1 + 2.0**-40
-    with SecondDevice("cuda") as second:
-        monkeypatch.setattr(torch.cuda, "Event", Event)
+    with SecondDevice("cuda") as second, monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "Event", Event)
         losses = LossStream()
         rate = torch.tensor(0.1 + 2.0**-45, dtype=torch.float64, device=second.device)
         for number in (exact, 2.0):

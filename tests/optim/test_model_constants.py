@@ -178,7 +178,7 @@ def test_batches_that_are_used_up_are_refused_and_not_waited_for():
     batches = [(x[:4], y[:4])]
     with pytest.raises(ValueError, match="can be gone through again, got a generator"):
         probed_hyperparameters(model, (b for b in batches), nn.CrossEntropyLoss())
-    with pytest.raises(ValueError, match="can be gone through again, got none the second time"):
+    with pytest.raises(ValueError, match="can be gone through again, got none in another pass"):
         # One look for the size, one for the constants, one for training.
         probed_hyperparameters(model, Once(batches, 3), nn.CrossEntropyLoss(), steps=20)
 

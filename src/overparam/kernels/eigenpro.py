@@ -187,6 +187,10 @@ class EigenProSolver:
     @full_precision()
     def predict(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m c"]:
         """Values of the predictor; in a group, of the same points in every process."""
+        return self._values(x)
+
+    def _values(self, x: Tensor) -> Tensor:
+        """Likewise, also while they may diverge."""
         values = self.kernel.product(x, self.centres, self.dual, self.feature_matrix)
         if self.group is not None:
             distributed.all_reduce(values, group=self.group)
@@ -235,7 +239,7 @@ class EigenProSolver:
             own, centres = self.centres[first + rows], first + rows
             known = targets[rows] - self.ridge * self.dual[centres]
             points = shards.spread(own, here, len(part))
-            residual = self.predict(points) - shards.spread(known, here, len(part))
+            residual = self._values(points) - shards.spread(known, here, len(part))
             total += float(residual.square().sum())
             self.dual[centres] -= self._step * residual[here]
             common = self.kernel.matrix(self._sample, own, self.feature_matrix) @ residual[here]

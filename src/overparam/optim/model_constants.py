@@ -280,7 +280,7 @@ def _expect_batches(batches: Any, where: str, *, again: bool) -> None:
     expect(
         not (again and isinstance(batches, Iterator)), where,
         "mini-batches that can be gone through again", f"a {type(batches).__name__}",
-        hint="pass a DataLoader or a list: list(batches) makes one.", error=TypeError,
+        hint="pass a DataLoader or a list: list(batches) makes one.",
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from overparam.linalg.spectra import noise_level
 
 @checked
 def linearized_loss(
-    kernel: Float[Tensor, "n n"],
+    kernel: Float[Tensor, "m m"],
     r0: Float[Tensor, "n *outputs"],
     lr: float,
     steps: Sequence[int] | Tensor,
@@ -60,7 +60,7 @@ def linearized_loss(
 
 @checked
 def spectral_loss_bound(
-    kernel: Float[Tensor, "n n"],
+    kernel: Float[Tensor, "m m"],
     r0: Float[Tensor, "n *outputs"],
     lr: float,
     steps: Sequence[int] | Tensor,
@@ -145,7 +145,7 @@ def spectral_loss_bound(
 
 @checked
 def classical_loss_bound(
-    kernel: Float[Tensor, "n n"],
+    kernel: Float[Tensor, "m m"],
     r0: Float[Tensor, "n *outputs"],
     lr: float,
     steps: Sequence[int] | Tensor,
@@ -209,7 +209,7 @@ class GeneralizationBound:
 
 @checked(result="not NaN")
 def generalization_bound(
-    kernel: Float[Tensor, "n n"], y: Float[Tensor, "n *outputs"]
+    kernel: Float[Tensor, "m m"], y: Float[Tensor, "n *outputs"]
 ) -> GeneralizationBound:
     """Leading terms of two bounds on the test loss of a kernel's minimum-norm fit.
 
