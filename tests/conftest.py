@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 sys.path.append(str(Path(__file__).parent / "devices"))  # files are imported on their own
 from second_device import SecondDevice
+
+# A shell that starts the tests in the background lets them ignore Ctrl+C, and so all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The models are small: a second thread costs more in waiting than it computes, fifteen-fold on
 # a machine that is busy with something else. It also rounds differently: OMP_NUM_THREADS=2 asks
@@ -87,7 +91,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(words, capture_output=True).returncode:
+    if (
+        not shutil.which("mount")
+        or subprocess.run(words, capture_output=True, timeout=60).returncode
+    ):
         pytest.skip("no disk may be mounted here")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=60)

@@ -21,7 +21,7 @@ def shell(line: str, tmp_path, **environment) -> tuple[int, str, str]:
     program = f"{sys.executable} -m overparam"
     run = subprocess.run(
         ["bash", "-c", line.replace("OVERPARAM", program)],
-        capture_output=True, cwd=tmp_path, check=False,
+        capture_output=True, cwd=tmp_path, check=False, timeout=240,
         env={**os.environ, "OVERPARAM_CACHE": str(tmp_path), **environment},
     )  # fmt: skip
     return run.returncode, run.stdout.decode("latin-1"), run.stderr.decode("latin-1")

@@ -66,7 +66,7 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
     Args:
         call: What is decorated.
         result: What the result may hold. ``"not NaN"`` lets infinities pass and ``"anything"``
-            NaN too, which the docstring of the function then explains.
+            NaN too, in the arguments as well; the docstring of the function explains it.
         first: Do not even ask the function: for methods that change their object.
 
     Cost: a few microseconds a call and one pass over the tensors that come and go.
@@ -85,12 +85,15 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
         call.__init__ = _checked(call.__init__, call.__qualname__, "anything", first)
         return call
     name = call.__qualname__.removesuffix(".__init__")
-    return _checked(call, name, "anything" if name != call.__qualname__ else result, first)
+    if name != call.__qualname__:
+        return _checked(call, name, "anything", first)
+    return _checked(call, name, result, first, unknown=result == "anything")
 
 
 def _checked(
-    function: Callable[..., Any], name: str, result: Result, first: bool
+    function: Callable[..., Any], name: str, result: Result, first: bool, *, unknown: bool = False
 ) -> Callable[..., Any]:
+    """The function with its checks; `unknown` numbers may be NaN on both sides."""
     signature = inspect.signature(function)
     checks: dict[str, Check] = {}
 
@@ -101,6 +104,7 @@ def _checked(
         if not checks:  # on the first call: importing stays fast
             checks.update(_checks(signature))
         wrong, tolerable = _complaint(name, signature, checks, args, kwargs)
+        valued = isinstance(wrong, ValueError)
         if wrong and first:
             raise wrong
         try:
@@ -110,7 +114,7 @@ def _checked(
             if ours is error:
                 raise
             raise ours from error
-        if wrong and not (tolerable and (result == "finite" or isinstance(wrong, ValueError))):
+        if wrong and not (unknown or (tolerable and (result == "finite" or valued))):
             raise wrong
         if result != "anything":
             _expect_result(name, value, infinite=result == "not NaN")
@@ -294,6 +298,8 @@ def _check(annotation: Any, finite: bool = True) -> Check:
         return functools.partial(_SIMPLE[annotation], finite)
     if _is_array(annotation):
         return functools.partial(_check_array, annotation)
+    if getattr(annotation, "_is_protocol", False):
+        return _fine
     if issubclass(annotation, nn.Module):
         return functools.partial(_check_model, annotation)
     return functools.partial(_check_instance, annotation)

@@ -179,8 +179,8 @@ def unusable(model: nn.Module) -> tuple[str, str, str] | None:
         if value.is_meta and len(places) == 1:  # `trainable` complains of several
             hint = "model.to_empty(device=...) and then its weights make it one."
             return "a model with values", f"{name!r} on no device (meta)", hint
-    for name, value in tensors_of:
-        if value.layout == torch.strided and n_bad(value):
+    for name, value in model.named_parameters():  # a mask among the buffers may be infinite
+        if value.layout == torch.strided and not value.is_meta and n_bad(value):
             hint = "if training diverged, take a smaller learning rate."
             return "a model with finite parameters", f"NaN or infinity in {name!r}", hint
     return None

@@ -15,7 +15,7 @@ FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_kills.py"
 def test_a_few_kills_leave_everything_whole(tmp_path):
     words = [sys.executable, str(FILE), "--kills", "20", "--json", str(tmp_path / "found.json")]
     works = ["GramFile", "FitFiles", "MonitorRecord"]
-    done = subprocess.run([*words, "--works", *works], capture_output=True, text=True)
+    done = subprocess.run([*words, "--works", *works], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert {name: row["problems"] for name, row in found.items()} == {name: [] for name in works}

@@ -355,8 +355,7 @@ def test_a_copy_holds_nothing(tmp_path):
     train(model, optimizer, monitor, range(2))
     dropped, again = copy.deepcopy(monitor), copy.deepcopy(monitor)
     del dropped
-    with pytest.warns(RuntimeWarning, match="another monitor writes"):
-        again.close()
+    again.close()  # the record stays the first one's
     train(model, optimizer, monitor, range(2, 3))
     monitor.close()
     assert steps_in(path) == [0, 1, 2]

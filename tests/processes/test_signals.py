@@ -120,8 +120,8 @@ from overparam._signals import ends_when_asked
 
 @ends_when_asked
 def main(words):
-    print("begun", flush=True)
     try:
+        print("begun", flush=True)
         time.sleep(100)
     finally:
         time.sleep(100)

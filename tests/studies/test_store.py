@@ -143,7 +143,7 @@ def test_a_full_disk_is_called_that_and_what_is_stored_stays(small_disk):
 
 def test_a_disk_for_reading_only_is_told_before_cells_are_computed(small_disk):
     CellStore(small_disk / "cells.sqlite").put(KEY, '{"value": 1}', 0.5)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True, timeout=60)
     store = CellStore(small_disk / "cells.sqlite")
     assert store.get(KEY) == Stored({"value": 1}, 0.5)
     with pytest.raises(OSError, match="a store that can be written to") as caught:

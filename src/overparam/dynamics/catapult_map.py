@@ -31,7 +31,7 @@ class CatapultOrbit:
         return small and float(self.v[-1]) < 2
 
 
-@checked
+@checked(result="anything")
 def catapult_map(v0: float, u0: float, steps: int, *, w0: float = 0.0) -> CatapultOrbit:
     """Gradient descent of a two-layer ReLU network with held gates on one example, as a map.
 

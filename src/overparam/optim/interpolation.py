@@ -1,7 +1,7 @@
 """The solutions of an over-parameterized model: the nearest one, and the constants there."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +45,9 @@ def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " 
     where = "flat_outputs(model=...)"
     params = trainable(model, None, where)
     expect_inputs(x, "flat_outputs(x=...)")
-    expect_own_outputs(model, x, where)
+    # The function computes in float64; asked is the model, in its own numbers.
+    dtype = next(iter(params.values())).dtype
+    expect_own_outputs(model, _as(dtype, x), where)
     sizes = [p.numel() for p in params.values()]
     function = as_function(model)
 
@@ -66,6 +68,19 @@ def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " 
                         buffer.copy_(value)
 
     return outputs, torch.cat([p.detach().flatten() for p in params.values()]).double()
+
+
+def _as(dtype: torch.dtype, x: Inputs) -> Inputs:
+    """The inputs, where they are real, in another precision."""
+
+    def cast(value: Tensor) -> Tensor:
+        return value.to(dtype) if value.is_floating_point() else value
+
+    if isinstance(x, Tensor):
+        return cast(x)
+    if isinstance(x, Mapping):
+        return {name: cast(value) for name, value in x.items()}
+    return tuple(map(cast, x))
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def dual_activation(
             (variance >= 0).all(),
             f"dual_activation({name}=...)",
             "variances ≥ 0",
-            f"one of {float(variance.min()):.3g}",
+            f"one of {variance.min():.3g}" if variance.numel() else "none",
         )
     size = (a * b).sqrt()
     c = torch.maximum(torch.minimum(c, size), -size)
