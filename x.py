@@ -124,7 +124,8 @@ def demo(*args: str) -> int:
 def test(*args: str) -> int:
     """Run every test."""
     add_integrations()
-    return run("-m", "pytest", *args)
+    # A worker for each core: tests take one thread each. More than four would want much memory.
+    return run("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *args)
 
 
 def check(*paths: str) -> int:
