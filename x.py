@@ -130,6 +130,7 @@ def test(*args: str) -> int:
 
 def check(*paths: str) -> int:
     """Format, lint and types; all three run, whatever the first finds."""
+    add_integrations()  # types of theirs are looked at too
     return max(
         run("-m", "ruff", "format", "--check", *paths),
         run("-m", "ruff", "check", *paths),

@@ -207,7 +207,7 @@ def test_a_new_environment_needs_them_again(x):
 
 
 def test_check_reports_a_failure_of_any_tool_and_runs_them_all(x):
-    x.set_up()
+    x.main(["test"])
     x.calls.clear()
     x.failing = ("--check",)
     assert x.main(["check"]) == 1

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from overparam._errors import expect
@@ -76,11 +77,12 @@ def exclusively(function: Callable[..., T]) -> Callable[..., T]:
     return alone
 
 
-@contextmanager
-def forward_mode() -> Iterator[None]:
-    """Keep other threads out of forward-mode derivatives, whose levels torch counts per process."""
-    with _forward:
-        yield
+def forward_mode() -> AbstractContextManager[object]:
+    """Keep other threads out of forward-mode derivatives, whose levels torch counts per process.
+
+    A compiled graph does not enter locks.
+    """
+    return nullcontext() if torch.compiler.is_compiling() else _forward
 
 
 def _forked(me: int) -> None:
