@@ -343,7 +343,10 @@ def _check_flag(finite: bool, value: Any) -> Problem | None:
 def _check_tensor(finite: bool, value: Any) -> Problem | None:
     if not isinstance(value, Tensor):
         hint = "torch.as_tensor makes one of an array."
-        return Problem("a tensor", described(value), hint=hint)
+        # At once: `.double()` and the like, harmless for tensors, would change a module.
+        return Problem(
+            "a tensor", described(value), hint=hint, at_once=isinstance(value, nn.Module)
+        )
     return _numbers(value)
 
 

@@ -44,7 +44,7 @@ DOCUMENTED = {
     "critical_learning_rate", "stability", "pl_certificate", "pl_estimate", "pl_trace",
     "sgd_step_size", "pl_down_to", "eigen_alignment", "eigen_alignments", "pool_alignments",
     "kernel_target_alignments", "network_alignment", "segment_gradients", "clean_dominance",
-    "loss_mixture", "iterations_bound",
+    "loss_mixture", "iterations_bound", "catapult_map",
 }  # fmt: skip
 
 NAN, INF = math.nan, math.inf
@@ -68,7 +68,8 @@ POISONS: list[Callable[[Any], Any]] = [
     lambda good: torch.ones(2, 3, 4),
     lambda good: np.ones((2, 2)),
     lambda good: nn.Linear(7, 2),
-    lambda good: nn.LazyLinear(2),
+    # As a mere function it would be called, and have shapes then.
+    lambda good: nn.LazyLinear(2) if isinstance(good, nn.Module) else None,
     lambda good: nn.Linear(3, 2, device="meta"),
 ]
 # What only arrays can be turned into.

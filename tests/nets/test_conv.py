@@ -91,3 +91,10 @@ def test_circular_padding_wider_than_the_image():
     layer = NTKConv2d(1, 1, 5, padding=2, padding_mode="circular", seed=0)
     with pytest.raises(ValueError, match=r"`NTKConv2d\(padding=\.\.\.\)`.*1 × 4"):
         layer(torch.zeros(1, 1, 1, 4))
+
+
+def test_without_a_seed_nothing_is_drawn():
+    before = torch.get_rng_state()
+    with pytest.raises(TypeError, match=r"a whole number or a torch\.Generator, got None"):
+        NTKConv2d(2, 3, seed=None)
+    assert torch.equal(torch.get_rng_state(), before)
