@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 
 import psutil
 import pytest
@@ -142,7 +143,10 @@ def test_a_command_that_does_not_come_to_its_end_is_ended(started):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_call_that_is_asked_to_end_leaves_the_handlers_of_before(number, capsys):
+def test_a_call_that_is_asked_to_end_leaves_the_handlers_of_before(number, capsys, request):
+    # Whoever runs the tests side by side may have a handler of its own for a signal.
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, usual)))
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     @ends_when_asked
