@@ -125,6 +125,21 @@ def test_an_optimizer_without_a_known_limit_is_told_of() -> None:
     assert json.loads(found.to_json())["advice"]["learning_rate"] is None
 
 
+def test_after_a_run_that_diverged_nothing_is_measured() -> None:
+    x, y = torch.randn(60, 3), torch.arange(60) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = diagnose(
+            None, (x, y), None, lambda p: torch.optim.SGD(p, lr=1e38), budget="10m",
+            max_steps=1,  # no batch has seen what it made of the weights
+        )  # fmt: skip
+    assert "agop" not in found.series
+    assert json.loads(found.to_json())
+    by_name = {statement.name: statement for statement in found.statements}
+    assert by_name["spikes"].level == "critical"
+    assert by_name["test"].level == "unknown"
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("60s", 60), ("1.5m", 90), (7, 7), ("2h", 7200), (" 10 ", 10)]
 )

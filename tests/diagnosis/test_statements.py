@@ -76,6 +76,14 @@ def test_spikes(kinds: list[str], level: str) -> None:
     assert statement.value == len(kinds)
 
 
+@pytest.mark.parametrize("kinds", [[], ["catapult"], ["non-finite"]])
+def test_a_run_that_diverged_is_never_called_good(kinds: list[str]) -> None:
+    found = replace(FOUND, diverged=True, test_errors=[0.3, 0.2])
+    found = replace(found, events=[{"kind": kind} for kind in kinds])
+    assert statements.spikes(found).level == "critical"
+    assert statements.generalisation(found).level == "unknown"
+
+
 @pytest.mark.parametrize(
     ("losses", "error", "level", "word"),
     [([2.0 / 2**i for i in range(10)], 0.1, "good", "interpolates"),

@@ -230,14 +230,17 @@ def _diagnose(
         else (smoothness_ratio(task, probe, generator), math.nan)
     )
     change, missed, final = math.nan, math.nan, []
-    if start is not None and run.stopped != "diverged":
+    sensitivity = None
+    diverged = run.stopped == "diverged"  # then nothing can be measured any more
+    if start is not None and not diverged:
         known = start
         change, missed, final = _attempt(
             "the kernel's change",
             lambda: change_since(task, known, initial),
             (math.nan, math.nan, []),
         )
-    sensitivity = _attempt("the inputs", lambda: _sensitivity(task, generator), None)
+    if not diverged:
+        sensitivity = _attempt("the inputs", lambda: _sensitivity(task, generator), None)
     measured = Measured(
         task, run, traces, start,
         rate=rate, advised=advised, limit=limit, initial_limit=initial_limit,

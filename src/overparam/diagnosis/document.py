@@ -191,6 +191,7 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         input_names=examples.column_names,
         image=examples.image_shape is not None,
         overhead=run.monitor.overhead,
+        diverged=run.stopped == "diverged",
     )
 
 

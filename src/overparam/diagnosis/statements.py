@@ -51,6 +51,7 @@ class Findings:
         input_names: Their names; empty if they have none.
         image: Whether inputs are images.
         overhead: Part of the run's time that the monitor took.
+        diverged: Whether the loss was not finite at the end.
     """
 
     optimizer: str
@@ -80,6 +81,7 @@ class Findings:
     input_names: Sequence[str] = ()
     image: bool = False
     overhead: float = math.nan
+    diverged: bool = False
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -190,16 +192,20 @@ def spikes(found: Findings) -> Statement:
     """What the loss spikes were."""
     kinds = [str(event["kind"]) for event in found.events]
     counts = {kind: kinds.count(kind) for kind in _CAUSES if kind in kinds}
+    lower = (
+        f"Lower the rate to {show(found.advised)} or below."
+        if math.isfinite(found.advised)
+        else "Lower the rate."
+    )
+    if not counts and found.diverged:
+        text = "Training diverged: the last step left a loss that is not finite."
+        return Statement("spikes", text, 0.0, 0.0, lower, "critical")
     if not counts:
         return Statement("spikes", "The loss had no spikes.", 0.0, 0.0, "", "good")
     told = "; ".join(f"{count} × {_CAUSES[kind]}" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
-    if "non-finite" in counts or "divergence" in counts:
-        return Statement(
-            "spikes", text, len(kinds), 0.0,
-            f"Lower the rate to {show(found.advised)} or below."
-            if math.isfinite(found.advised) else "Lower the rate.", "critical",
-        )  # fmt: skip
+    if found.diverged or "non-finite" in counts or "divergence" in counts:
+        return Statement("spikes", text, len(kinds), 0.0, lower, "critical")
     if "bad batch" in counts:
         return Statement(
             "spikes", text, len(kinds), 0.0,
@@ -318,6 +324,11 @@ def generalisation(found: Findings) -> Statement:
         return Statement(
             "test", "No test examples, so nothing is said of generalisation.", math.nan, math.nan,
             "", "unknown",
+        )  # fmt: skip
+    if found.diverged:
+        return Statement(
+            "test", "Cannot tell how the network generalises: training diverged.", math.nan,
+            math.nan, "", "unknown",
         )  # fmt: skip
     best, last, what = min(known), known[-1], found.test_measure
     shown = (lambda v: f"{show(100 * v)} %") if what == "error" else show

@@ -119,7 +119,9 @@ def train_monitored(
     loss, error = evaluate(task, examples.x_test, examples.y_test)
     if math.isfinite(loss):
         run.evaluated.append((run.steps, loss, error))
-    run.train_error = evaluate(task, examples.x, examples.y)[1]
+    loss, run.train_error = evaluate(task, examples.x, examples.y)
+    if not math.isfinite(loss):
+        run.stopped = "diverged"  # maybe in the last step, which no batch has seen
     return run
 
 
