@@ -161,7 +161,8 @@ def _complaint(
         bound = signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         wanted = f"arguments ({', '.join(p for p in signature.parameters if p != 'self')})"
-        return complaint(f"{name}(...)", wanted, str(error), error=TypeError), False
+        came = str(error).removeprefix("got ")  # as Python words an unknown name
+        return complaint(f"{name}(...)", wanted, came, error=TypeError), False
     lengths: dict[str, tuple[int, str]] = {}
     for label, value in bound.items():
         problem = checks[label](value)
