@@ -103,7 +103,7 @@ def empirical_ntk_to_file(
         That of `empirical_ntk`, and for every tile that does not find its examples' factors
         among those held, differentiating these again. Memory is `memory` and one tile for each
         job, whatever n1 and n2 are; the disk holds the result alone. A call that finds tiles
-        finished reads these once and hashes them, about a second for each gigabyte.
+        finished reads these once and hashes them, a few seconds for each gigabyte.
 
     Example:
         >>> from tempfile import TemporaryDirectory
