@@ -1,9 +1,12 @@
 """A module as a function of its parameters, and as it was afterwards."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+import overparam
 from overparam._model import (
     as_function,
     call,
@@ -130,6 +133,49 @@ def test_mixing_of_examples_is_found_by_its_effect() -> None:
     with pytest.raises(ValueError, match="does not depend on the others"):
         expect_separate(Centred(), x, Centred()(x), "f(model=...)")
     expect_separate(nn.Identity(), x, x, "f(model=...)")
+
+
+class ByHand(nn.Module):
+    """A layer with something between it and the next that no class of layers tells."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.between = between
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.tanh(self.between(self.first(x))))
+
+
+DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "dropout": lambda h: nn.functional.dropout(h, 0.5, training=True),
+    "noise": lambda h: h + torch.randn(h.shape[1:]),
+}
+MIXES: dict[str, Callable[[Tensor], Tensor]] = {
+    "centred": lambda h: h - h.mean(0),
+    "standardised": lambda h: (h - h.mean(0)) / (h.std(0) + 1e-3),  # of one example NaN
+    "attention": lambda h: (h @ h.T).softmax(1) @ h,
+    "by place": lambda h: h * torch.arange(1.0, len(h) + 1)[:, None],
+}
+IN_CHUNKS: dict[str, Callable[[nn.Module, Tensor, int], object]] = {
+    "agop": lambda m, x, size: overparam.agop(m, x, chunk_size=size),
+    "kernel": lambda m, x, size: overparam.empirical_ntk(m, x, chunk_size=size),
+    "rate": lambda m, x, size: overparam.critical_learning_rate(
+        m, x, x[:, :2], nn.functional.mse_loss, chunk_size=size
+    ),
+}
+
+
+@pytest.mark.parametrize("size", [None, 1, 2])
+@pytest.mark.parametrize("measured", IN_CHUNKS)
+@pytest.mark.parametrize("between", [*DRAWS, *MIXES])
+def test_layers_are_judged_by_what_they_do(between: str, measured: str, size: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, x = ByHand((DRAWS | MIXES)[between]), torch.randn(6, 3)
+        said = "without random layers" if between in DRAWS else "does not depend on the others"
+        with pytest.raises(ValueError, match=rf"^`\w+\(model=...\)` expected a model.*{said}"):
+            IN_CHUNKS[measured](model, x, size)
 
 
 def test_outputs_that_cancel_are_not_taken_for_mixed_ones() -> None:
