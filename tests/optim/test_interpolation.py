@@ -104,3 +104,36 @@ def test_a_point_of_the_set_is_its_own_projection():
     found = project_to_interpolation(circle, w, torch.ones(1).double(), w)
     assert found.distance == pytest.approx(0, abs=1e-9)
     assert math.isfinite(found.tangential)
+
+
+def by_hand(model, x):
+    """The outputs of flat parameters without the care that `flat_outputs` takes."""
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+
+    def outputs(w):
+        parts = w.split([shape.numel() for shape in shapes.values()])
+        values = {
+            name: part.view(shape)
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
+        return torch.func.functional_call(model, values, (x,)).flatten()
+
+    return outputs, torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("outputs_of", [flat_outputs, by_hand])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda f, w, y: square_loss_constants(f, w, y),
+        lambda f, w, y: project_to_interpolation(f, w, y, w),
+    ],
+    ids=["constants", "projection"],
+)
+def test_a_batch_norm_in_training_mode_is_refused_and_keeps_its_statistics(call, outputs_of):
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)).double().train()
+    x = torch.arange(8.0).double().reshape(4, 2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"^`.*expected"):
+        call(*outputs_of(model, x), torch.zeros(4).double())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -152,7 +153,7 @@ def project_to_interpolation(
     expect(
         start.shape == w.shape, f"{where}(start=...)", f"shape {tuple(w.shape)}", tuple(start.shape)
     )
-    shape = tuple(f(w).shape)
+    shape = tuple(_pulled(f, w)[0].shape)
     expect(shape == tuple(y.shape), f"{where}(y=...)", f"shape {shape}", tuple(y.shape))
     accuracy = 1e-12 * max(1.0, float(y.abs().max()))
     v = _restore(f, start, y, accuracy, 50)
@@ -180,6 +181,16 @@ def project_to_interpolation(
             break
         v = moved
     return Projection(v, float((w - v).norm()), part, float((f(v) - y).abs().max()), iteration)
+
+
+def _pulled(f: Outputs, v: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:
+    """f(v), and what takes a gradient of it to one of v.
+
+    Inside the transform torch refuses a function that writes to what it holds, such as the
+    statistics of a batch norm in training mode, before anything is written; a call is too late.
+    """
+    found: Any = torch.func.vjp(f, v)
+    return found[0].detach(), found[1]
 
 
 def _jacobian(f: Outputs, v: Tensor) -> Float[Tensor, "n p"]:
@@ -257,10 +268,12 @@ def square_loss_constants(
         >>> found.loss, found.pl_bound, found.beta, found.beta_full
         (1.25, 0.5, 4.0, 2.0)
     """
-    outputs = f(w).detach()
+    outputs, pull_back = _pulled(f, w)
     where = "square_loss_constants(y=...)"
     expect(outputs.shape == y.shape, where, f"shape {tuple(outputs.shape)}", tuple(y.shape))
-    jacobian, residual, n = _jacobian(f, w).double(), (outputs - y).double(), len(y)
+    basis = torch.eye(len(y), dtype=outputs.dtype, device=outputs.device)
+    jacobian = torch.func.vmap(pull_back)(basis)[0].detach().double()
+    residual, n = (outputs - y).double(), len(y)
     kernel = jacobian @ jacobian.T
     values = torch.linalg.eigvalsh(kernel)
     pl_bound = max(float(values[0]), 0.0) / n
