@@ -230,6 +230,11 @@ def test_without_arguments_there_is_help(words, capsys):
     assert said.err == ""
 
 
+def test_who_asks_is_told_that_a_specification_is_run(capsys):
+    assert main(["diagnose", "--help"]) == 0
+    assert "SPEC is run as a program of yours" in " ".join(capsys.readouterr().out.split())
+
+
 def test_tables_are_drawn_in_a_terminal_and_plain_elsewhere(capsys, monkeypatch):
     cli.print_table(["name", "claim"], [["a", "[b] 1"]])
     assert capsys.readouterr().out == "a\t[b] 1\n"

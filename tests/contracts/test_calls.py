@@ -22,6 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import overparam
+from overparam import dynamics, kernels, linalg, optim, tangents
 from overparam._errors import expect
 
 # Tests are imported by path here, so a file beside this one is too.
@@ -266,3 +268,70 @@ def switches(x: Tensor) -> None:
 def test_the_contract_of_leaving_alone_rejects(broken):
     with torch.random.fork_rng(), torch.enable_grad(), pytest.raises(AssertionError):
         leaves_alone(broken, {"x": torch.ones(3)})
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.LazyLinear(4), nn.Tanh(), nn.LazyLinear(1))
+
+
+def broken() -> nn.Module:
+    layer = nn.Linear(2, 1)
+    nn.init.constant_(layer.weight, NAN)
+    return layer
+
+
+WEIGHT = nn.Parameter(torch.ones(1))
+ONES = torch.ones(5, 3)
+HALF = torch.tensor([0.5, 0.5]).double()
+# Each once gave NaN without a word, or an error of another library.
+REFUSED: dict[str, Callable[[], Any]] = {
+    "targets whose squares overflow": lambda: kernels.RFMRegressor(n_iter=1).fit(
+        np.arange(12.0).reshape(6, 2), 1e300 * np.arange(1.0, 7)
+    ),
+    "targets whose squares overflow, in pieces": lambda: kernels.IRKMRegressor(n_iter=1).fit(
+        np.arange(12.0).reshape(6, 2), 1e300 * np.arange(1.0, 7)
+    ),
+    "losses that are constant": lambda: dynamics.loss_mixture(np.ones(40)),
+    "losses that are NaN": lambda: dynamics.loss_mixture(np.full(40, NAN)),
+    "no losses": lambda: dynamics.loss_mixture(np.ones(0)),
+    "a label of no class": lambda: dynamics.implausible_labels(ONES / 3, -torch.ones(5).long()),
+    "labels of no class": lambda: dynamics.random_label_share(ONES / 3, -torch.ones(5).long()),
+    "the direction of nothing": lambda: dynamics.agop_alignment(torch.zeros(3, 3), torch.eye(3)),
+    "a power of NaN": lambda: kernels.matrix_power_psd(torch.full((3, 3), NAN), 0.5),
+    "products that are NaN": lambda: linalg.power_iteration(lambda v: v * NAN, torch.ones(3)),
+    "weights that are NaN": lambda: overparam.linearize(broken()),
+    "weights that are NaN, twice": lambda: overparam.quadratize(broken()),
+    "a negative variance": lambda: tangents.dual_activation("relu", HALF, -HALF, HALF),
+    "a rate that is NaN": lambda: optim.mass_coefficients(NAN, 2.0),
+    "no model": lambda: overparam.agop(None, ONES),
+    "a rate in words": lambda: optim.MaSS([WEIGHT], lr="0.1"),
+    "a lazy model's agop": lambda: overparam.agop(lazy(), ONES),
+    "a lazy model's kernel": lambda: overparam.empirical_ntk(lazy(), ONES),
+    "a lazy model's rate": lambda: overparam.critical_learning_rate(
+        lazy(), ONES, ONES[:, :1], nn.functional.mse_loss
+    ),
+    "a lazy model's expansion": lambda: overparam.linearize(lazy()),
+    "another width for agop": lambda: overparam.agop(nn.Linear(2, 1), ONES),
+    "another width for a kernel": lambda: overparam.empirical_ntk(nn.Linear(2, 1), ONES),
+    "another width for a rate": lambda: overparam.critical_learning_rate(
+        nn.Linear(2, 1), ONES, ONES[:, :1], nn.functional.mse_loss
+    ),
+    "no batches": lambda: optim.MaSS.for_model(nn.Linear(3, 1), nn.functional.mse_loss, None),
+    "a number for batches": lambda: optim.MaSS.for_model(
+        nn.Linear(3, 1), nn.functional.mse_loss, 3
+    ),
+    "inputs without targets": lambda: optim.MaSS.for_model(
+        nn.Linear(3, 1), nn.functional.mse_loss, [ONES]
+    ),
+    "batches of three": lambda: optim.MaSS.for_model(
+        nn.Linear(3, 1), nn.functional.mse_loss, [(ONES, ONES, ONES)]
+    ),
+    "batches of another width": lambda: optim.MaSS.for_model(
+        nn.Linear(2, 1), nn.functional.mse_loss, [(ONES, ONES[:, :1])]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_answered_is_refused(name):
+    assert answers(lambda: REFUSED[name](), {}) == "ours"

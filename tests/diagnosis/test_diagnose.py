@@ -153,6 +153,12 @@ def test_budgets_that_are_none(text: str | float) -> None:
         parse_budget(text)
 
 
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "h", math.inf, 1e12])
+def test_a_budget_without_end(text: str | float) -> None:
+    with pytest.raises(ValueError, match=r"`diagnose\(budget=...\)` expected"):
+        parse_budget(text)
+
+
 def test_a_budget_too_small() -> None:
     with pytest.raises(ValueError, match="expected at least 5 s, got 1 s"):
         diagnose(budget="1s")

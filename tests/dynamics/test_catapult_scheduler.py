@@ -213,6 +213,12 @@ def test_every_schedule_ends_and_says_why(losses, ends, reason):
     assert schedule.get_last_lr() == [0.5]
 
 
+def test_a_schedule_without_further_words_ends_below_rounding():
+    schedule = CatapultScheduler(sgd(), lambda: 1.0, n_catapults=2, patience=5)
+    assert through(schedule, [1.0, *[5.6e-16] * 3000], 3000) < 3000
+    assert schedule.n_done == 0
+
+
 def test_a_catapult_begins_the_count_of_attempts_again():
     schedule = CatapultScheduler(sgd(), lambda: 1.0, warmup=0, cooldown=0, patience=2, attempts=2)
     event = [1.0, 1.0, 1.0, 2.0, 0.5]
