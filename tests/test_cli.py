@@ -383,25 +383,13 @@ def test_what_cannot_be_written_is_told_before_the_work(
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["other"]
 
 
-class Large:
-    """A result of two megabytes."""
-
-    def summary(self):
-        return "found"
-
-    def to_json(self, path):
-        from overparam._files import write_whole
-
-        write_whole(path, "x" * 2_000_000)
-
-    report = to_json
-
-
 @pytest.mark.parametrize("option", ["--json", "--html"])
 def test_a_disk_that_fills_up_while_a_diagnosis_is_written(option, small_disk, monkeypatch, capsys):
     from overparam.diagnosis import command
+    from overparam.diagnosis.result import Diagnosis
 
-    monkeypatch.setattr(command, "run_diagnosis", lambda *words, **options: Large())
+    found = Diagnosis({"command": "x" * 2_000_000}, {}, {}, {})
+    monkeypatch.setattr(command, "run_diagnosis", lambda *words, **options: found)
     (small_disk / "old").write_text("precious")
     assert main(["diagnose", option, str(small_disk / "old")]) == 2
     assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"

@@ -183,6 +183,19 @@ def test_batches_that_are_used_up_are_refused_and_not_waited_for():
         probed_hyperparameters(model, Once(batches, 3), nn.CrossEntropyLoss(), steps=20)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "once",
+    [iter, reversed, lambda batches: map(tuple, batches), lambda batches: (b for b in batches)],
+    ids=["iter", "reversed", "map", "generator"],
+)
+def test_mass_is_not_made_for_batches_that_come_once(once):
+    model, x, y = classifier()
+    batches = once([(x[:4], y[:4]), (x[4:8], y[4:8])])
+    with pytest.raises(ValueError, match="can be gone through again"):
+        MaSS.for_model(model, nn.CrossEntropyLoss(), batches)
+
+
 def test_bad_data_names_the_call():
     model, x, y = classifier()
     with pytest.raises(ValueError, match=r"`model_constants\(x=...\)` expected finite"):
