@@ -16,7 +16,7 @@ SOURCE = Path(overparam.__file__).parent
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
     (
-        "_devices",
+        "_as_before",
         "_errors",
         "_json",
         "_memory_limits",
@@ -26,6 +26,7 @@ ORDER = (
         "_types",
     ),
     (
+        "_devices",
         "_ending",
         "_exclusive",
         "_files",

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam._errors import expect
+
 
 def synchronize(device: torch.device) -> None:
     """Wait until `device` has done all it was given, so that a clock reads what it took."""
@@ -17,6 +19,20 @@ def synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
     elif hasattr(module, "synchronize"):  # one that torch does not count among them
         module.synchronize(*(() if device.type == "mps" else (device,)))
+
+
+def expect_device(device: Any, where: str) -> torch.device:
+    """The device that is meant, if this machine has it and it holds numbers."""
+    problem = ""
+    try:
+        float(torch.zeros(1, device=device))
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, TypeError) as error:
+        problem = str(error).strip().partition("\n")[0]
+    expect(
+        not problem, where, "a device of this machine", f"{str(device)[:60]!r}: {problem}",
+        hint="'cpu' is always there.",
+    )  # fmt: skip
+    return torch.device(device)
 
 
 def moved(value: Any, device: torch.device) -> Any:

@@ -1,9 +1,11 @@
 """Every public function of tensors or modules gives on a device what it gives on the CPU."""
 
 import dataclasses
+import functools
 import importlib
 import math
 import pkgutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ import overparam
 from overparam import dynamics, expansions, kernels, linalg, nets, optim, tangents
 
 MSE = nn.functional.mse_loss
+_OPERATIONS = (("add", 4), ("sub", 4), ("mul", 5), ("div", 5))
 
 
 class Place:
@@ -52,6 +55,11 @@ class Place:
 
     def least(self) -> tuple[Any, Tensor]:
         return optim.flat_outputs(self.model(), self.x)
+
+    def positive(self, n: int) -> Tensor:
+        """A positive definite matrix of order n."""
+        rows = torch.arange(1.0, n + 1, dtype=torch.float64)
+        return self.to(torch.cos(rows[:, None] - rows) + torch.eye(n, dtype=torch.float64))
 
     def linear(self) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         features = torch.cat([self.x, self.x**2], 1)[:4]
@@ -174,6 +182,82 @@ def _graph(s: Place) -> Any:
     return s.to(nets.DAGNetwork(graph, seed=0)).double()(s.x)
 
 
+def _tree(kind: str) -> Callable[[Place], Any]:
+    """Split and fitted on the device that its machines name."""
+
+    def fitted(s: Place) -> Any:
+        regressor = functools.partial(
+            kernels.RFMRegressor, bandwidth=2.0, alpha=0.1, n_iter=1, device=str(s.device)
+        )
+        leaf = regressor() if kind == "Regressor" else kernels.RFMClassifier(
+            bandwidth=2.0, alpha=0.1, n_iter=1, device=str(s.device)
+        )  # fmt: skip
+        tree = getattr(kernels, f"AGOPTree{kind}")(
+            leaf, split_estimator=regressor(), max_leaf_size=5, min_leaf_size=2
+        )
+        x, y = s.x.cpu().numpy(), (s.y[:, 0] if kind == "Regressor" else s.labels).cpu().numpy()
+        tree.fit(x, y)
+        assert len(tree.leaves_) == 2
+        return tree.predict(x) if kind == "Regressor" else tree.predict_proba(x)
+
+    return fitted
+
+
+def _aimed(s: Place) -> Any:
+    features, w = s.linear()
+
+    def loss(w: Tensor) -> Tensor:
+        return (features(w) - s.y[:4, 0]).square().sum()
+
+    monitor = optim.AimingMonitor(loss, steps=[0, 2])
+    for step in range(3):
+        monitor.record(step, w)
+        w = w - 0.01 * torch.func.grad(loss)(w)
+    assert {t.device for t in monitor.snapshots.values()} == {s.device}
+
+    def project(point: Tensor) -> optim.Projection:
+        return optim.project_to_interpolation(features, point, s.y[:4, 0], w)
+
+    return monitor.finalize(w, project=project, infimum=-1.0).to_numpy()
+
+
+def _line(s: Place) -> Any:
+    net = expansions.LineNetwork(s.x[:, 0], s.x[:, 1])
+    x, y = s.x[:, 2], s.y[:, 0]
+    return [net.eigenvalues(x), *(net.descend(x, y, 0.1, 3, gates=g) for g in ("frozen", "moving"))]
+
+
+def _quadratic_model(s: Place) -> Any:
+    model = expansions.QuadraticModel(
+        lambda x: x, lambda x: x[:, :, None] * x[:, None], gamma=0.5, weights=s.x[0]
+    )
+    outputs = model(s.x)
+    return outputs, torch.autograd.grad(outputs.square().sum(), model.weights)
+
+
+def _to_file(s: Place) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            np.array(
+                tangents.empirical_ntk_to_file(
+                    s.model(), s.x, s.x[:3], path=f"{folder}/{kind}.npy", kind=kind, tile=3,
+                    progress=False,
+                )
+            )
+            for kind in ("trace", "blocks", "sum_of_logits")
+        ]  # fmt: skip
+
+
+def _solved(s: Place) -> Any:
+    b = s.y[:, 0]
+    operator = tangents.NTKOperator(s.model(), s.x)
+    return [
+        optim.accelerated_solve(A, b, x0, method=method, maxiter=20, rtol=1e-9)
+        for A in (s.square, lambda v: s.square @ v, operator, s.square.cpu().numpy())
+        for method, x0 in (("nesterov", None), ("heavy_ball", b), ("chebyshev", b))
+    ]
+
+
 CASES: dict[str, Callable[[Place], Any]] = {
     "dynamics.CatapultScheduler": _scheduled,
     "dynamics.LabelNoiseScorer": _scored,
@@ -202,8 +286,11 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "dynamics.spectral_loss_split": lambda s: dynamics.spectral_loss_split(
         s.model(), s.x, s.y, 2
     ),
+    "expansions.GateFrozenNetwork": lambda s: expansions.GateFrozenNetwork(s.relu())(s.x),
     "expansions.GGNOperator": _operator("GGN"),
     "expansions.HessianOperator": _operator("Hessian"),
+    "expansions.LineNetwork": _line,
+    "expansions.QuadraticModel": _quadratic_model,
     "expansions.freeze_gates": lambda s: expansions.freeze_gates(s.relu())(s.x),
     "expansions.hessian_norm": lambda s: expansions.hessian_norm(s.model(), s.x[:1]),
     "expansions.linearization_error": lambda s: expansions.linearization_error(
@@ -224,6 +311,9 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "kernels.Quadratic": _kernel(kernels.Quadratic()),
     "kernels.Custom": _kernel(kernels.Custom(lambda x, z: x @ z.T + 1)),
     "kernels.EigenProSolver": _eigenpro,
+    "kernels.AGOPTreeClassifier": _tree("Classifier"),
+    "kernels.AGOPTreeRegressor": _tree("Regressor"),
+    "kernels.IRKMClassifier": _estimator("IRKMClassifier"),
     "kernels.IRKMRegressor": _estimator("IRKMRegressor"),
     "kernels.RFMClassifier": _estimator("RFMClassifier"),
     "kernels.RFMRegressor": _estimator("RFMRegressor"),
@@ -233,6 +323,18 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "kernels.circulant": lambda s: s.circulant(),
     "kernels.circulant_deviation": lambda s: kernels.circulant_deviation(s.square),
     "kernels.circulant_kind": lambda s: len(kernels.circulant_kind(s.circulant())),
+    "kernels.enforce_circulance": lambda s: [
+        kernels.enforce_circulance(s.positive(2 * p), operation)
+        for operation, p in _OPERATIONS
+    ],
+    "kernels.operand_block": lambda s: [
+        kernels.operand_block(s.positive(2 * p), operation) for operation, p in _OPERATIONS
+    ],
+    "kernels.fourier_multiplication": lambda s: [
+        kernels.fourier_multiplication(s.positive(2 * p), operation)
+        for operation, p in _OPERATIONS
+    ],
+    "kernels.QuadraticNetwork": lambda s: _quadratic(s)(s.x),
     "kernels.feature_recursion": lambda s: [
         (i.predictor.dual, i.predictor.feature_matrix)
         for i in kernels.feature_recursion(s.x, s.y, kernels.Gaussian(2.0), n_iter=2)
@@ -264,6 +366,11 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "linalg.top_eigenpairs": lambda s: linalg.top_eigenpairs(
         lambda v: s.square @ v, 8, v0=s.y[:, 0]
     ).values,
+    "nets.NTKConv2d": lambda s: s.to(nets.NTKConv2d(1, 2, seed=0, dtype=torch.float64))(
+        s.square[:4, :4][None, None]
+    ),
+    "nets.NTKLinear": lambda s: s.to(nets.NTKLinear(3, 2, seed=0, dtype=torch.float64))(s.x),
+    "nets.ResidualBlock": lambda s: s.to(nets.ResidualBlock(nn.Tanh(), 0.5))(s.x),
     "nets.AssemblyModel": lambda s: s.to(nets.AssemblyModel([s.model(), s.model()]))(s.x),
     "nets.DAGNetwork": _graph,
     "nets.dominance": lambda s: nets.dominance(
@@ -276,7 +383,9 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "nets.ntk_resnet": lambda s: s.to(
         nets.ntk_resnet((3,), 4, seed=0, dtype=torch.float64)
     )(s.x),
+    "optim.AimingMonitor": _aimed,
     "optim.MaSS": _trained,
+    "optim.accelerated_solve": _solved,
     "optim.aiming_constant": lambda s: optim.aiming_constant(
         lambda w: w.square().sum(), s.y[:, 0], torch.zeros_like(s.y[:, 0])
     ),
@@ -324,6 +433,7 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "tangents.eigen_alignment": lambda s: tangents.eigen_alignment(s.square, s.y, n_bins=2),
     "tangents.eigen_alignments": lambda s: tangents.eigen_alignments(s.square, s.y, n_bins=2),
     "tangents.empirical_ntk": lambda s: tangents.empirical_ntk(s.model(), s.x),
+    "tangents.empirical_ntk_to_file": _to_file,
     "tangents.empirical_ntk_blocks": lambda s: tangents.empirical_ntk_blocks(s.model(), s.x),
     "tangents.extreme_eigenvalues": lambda s: tangents.extreme_eigenvalues(s.model(), s.x),
     "tangents.generalization_bound": lambda s: tangents.generalization_bound(s.square, s.y),
@@ -400,6 +510,7 @@ def test_is_the_same_on_a_device(name: str, device: torch.device) -> None:
 ON_THE_CPU = {
     "dynamics.LabelNoiseScorer": "keeps a table over the training set in the host's memory",
     "dynamics.implausible_labels": "fills a table of that kind",
+    "expansions.LineNetwork": "a few numbers a step, which the host computes with",
     "kernels.feature_recursion": "no feature matrix in the first round",
     "tangents.conditioning_profile": "one number a network",
     "tangents.pl_trace": "one number a checkpoint",
@@ -438,26 +549,18 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     NUMPY: {
         "dynamics": "CleanPriorityStop loss_mixture",
-        "kernels": "AGOPTreeClassifier AGOPTreeRegressor bootstrap_interval",
-        "optim": "accelerated_solve",
-        "tangents": "empirical_ntk_to_file",
+        "kernels": "bootstrap_interval",
     },
     WITHIN: {
         "dynamics": "default_probes",
-        "expansions": "GateFrozenNetwork LinearizedModel QuadratizedModel",
-        "kernels": "Kernel PairKernel IRKMClassifier QuadraticNetwork",
-        "nets": "NTKConv2d NTKLinear ResidualBlock",
+        "expansions": "LinearizedModel QuadratizedModel",
+        "kernels": "Kernel PairKernel",
     },
     MADE: {
-        "kernels": "discrete_log_order enforce_circulance fourier_multiplication "
-        "modular_arithmetic operand_block operand_order operation_table "
+        "kernels": "discrete_log_order modular_arithmetic operand_order operation_table "
         "random_circulant_features",
         "nets": "dense_dag erdos_renyi_dag layered_dag log_uniform_dag oriented_dag "
         "watts_strogatz_dag",
-    },
-    "is a loop over numbers and closures, and not tested on a device yet": {
-        "expansions": "LineNetwork QuadraticModel",
-        "optim": "AimingMonitor",
     },
 }
 # Packages of files, tables, documents and runs, which use the functions above.

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from overparam._errors import expect
+from overparam._numbers import described
 
 Task = Literal["classification", "regression"]
 Kind = Literal["table", "images", "tokens"]
@@ -115,8 +116,9 @@ def expect_examples(x: np.ndarray, y: np.ndarray, where: str, part: str = "") ->
 
 def expect_seed(seed: object, where: str) -> None:
     """Raise unless every generator of numbers in use takes this seed."""
-    whole = isinstance(seed, int | np.integer) and 0 <= seed < 2**32
-    expect(whole, where, "a whole number from 0 to 2**32 - 1", seed)
+    number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    whole = number and 0 <= seed < 2**32
+    expect(whole, where, "a whole number from 0 to 2**32 - 1", described(seed))
 
 
 def held_out(y: np.ndarray, *, stratified: bool, seed: int, where: str = "") -> np.ndarray:

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from overparam._devices import synchronize
+from overparam._devices import expect_device, synchronize
 from overparam._errors import expect
 from overparam._model import call, take, undisturbed
+from overparam._numbers import described, is_integer
 from overparam._random_numbers import seeded
 from overparam._switches import quietly, thread_count
 from overparam._types import Inputs, Loss
@@ -106,6 +107,12 @@ def diagnose(
     began = time.perf_counter()
     seconds = parse_budget(budget)
     expect_seed(seed, "diagnose(seed=...)")
+    for name, count in (("batch_size", batch_size), ("max_steps", max_steps)):
+        expect(
+            count is None or is_integer(count), f"diagnose({name}=...)",
+            "a positive number, or None", described(count), error=TypeError,
+        )  # fmt: skip
+    expect(callable(progress), "diagnose(progress=...)", "a function", described(progress))
     examples = as_examples(data, seed=seed)
     place = _device_of(model, device)
     with seeded(seed, place):  # the built-in network, a function's network, dropout
@@ -147,18 +154,14 @@ def parse_budget(budget: str | float) -> float:
 def _device_of(model: Any, device: str | torch.device | None) -> torch.device:
     """Where to work: as asked, else where the model is."""
     if device is not None:
-        problem = ""
-        try:
-            float(torch.zeros(1, device=device))  # the device is there, and holds numbers
-        except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
-            problem = str(error).strip().partition("\n")[0]
-        expect(
-            not problem, "diagnose(device=...)", "a device of this machine",
-            f"{str(device)!r}: {problem}", hint="'cpu' is always there.",
-        )  # fmt: skip
-        return torch.device(device)
+        return expect_device(device, "diagnose(device=...)")
     first = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
-    return torch.device("cpu") if first is None else first.device
+    place = torch.device("cpu") if first is None else first.device
+    expect(
+        place.type != "meta", "diagnose(model=...)", "parameters that have values",
+        "some on no device (meta)", hint="model.to_empty(device='cpu'), then set them.",
+    )  # fmt: skip
+    return place
 
 
 def _diagnose(

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
+from overparam._numbers import described, is_number
 from overparam.optim.stability import has_stability_limit
 
 # Part of the first loss below which a loss is not told from rounding.
@@ -178,12 +181,18 @@ class CatapultScheduler(LRScheduler):
         self.first = self.level = self.highest = math.nan
         self._set(self.rest * self._critical())
 
+    @or_as_before
+    @checked(result="anything")
     def step(self, loss: float) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Take the loss after a step of the optimizer, and set the rate of the next.
 
         Args:
             loss: On all of the data, or on a fixed part of it.
         """
+        expect(
+            is_number(loss) or isinstance(loss, Tensor), "CatapultScheduler.step(loss=...)",
+            "a number", described(loss), error=TypeError,
+        )  # fmt: skip
         value = float(loss)
         expect(
             math.isfinite(value) and not value > 1e6 * (self.first or math.inf),
@@ -217,7 +226,7 @@ class CatapultScheduler(LRScheduler):
         risen = self.highest > self.peak * self.level
         if risen and value < self.level:
             self.n_done, self.failed = self.n_done + 1, 0
-            self.peaks.append(self.highest / self.level)
+            self.peaks = [*self.peaks, self.highest / self.level]
             if self.n_done == self.n_catapults:
                 self._finish(_ALL_DONE, value)
             else:
@@ -293,6 +302,8 @@ class CatapultScheduler(LRScheduler):
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         return state | {"peaks": list(self.peaks)}
 
+    @or_as_before
+    @checked
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state; the optimizer's own holds the learning rates."""
         expect(

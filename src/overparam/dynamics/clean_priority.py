@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._switches import quietly
@@ -234,6 +235,8 @@ class CleanPriorityStop:
         self.peak = self.largest_loss = self.largest = -math.inf
         self._sums = self._counts = np.zeros(0)
 
+    @or_as_before
+    @checked(result="anything")
     def step(
         self,
         losses: Float[np.ndarray, " n"],
@@ -269,6 +272,8 @@ class CleanPriorityStop:
         )
         return self.update(means, losses, random_share=random_share, rho=rho)
 
+    @or_as_before
+    @checked(result="anything")
     def update(
         self,
         mean_losses: Float[np.ndarray, " n"],
@@ -285,6 +290,7 @@ class CleanPriorityStop:
             random_share: R, if it was estimated; else the rule of the losses alone holds.
             rho: ‖gradient of the others‖ / ‖gradient of the suspects‖, if it was measured.
         """
+        random_share, rho = float(random_share), float(rho)
         mixture = split_losses(mean_losses)
         present = np.asarray(losses)[mixture.suspects]
         present = present[np.isfinite(present)]
@@ -320,6 +326,8 @@ class CleanPriorityStop:
         sums, counts = torch.tensor(self._sums), torch.tensor(self._counts)
         return {**numbers, "sums": sums, "counts": counts}
 
+    @or_as_before
+    @checked
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         for name in _STATE:

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
 
+from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._numbers import described, is_number
 
 Phase = Literal["quiet", "opened", "open", "closed", "lost", "dismissed"]
 Kind = Literal["catapult", "bad batch", "divergence", "non-finite", "unexplained"]
@@ -86,6 +88,11 @@ class CatapultCounter:
             the step it is over, ``"lost"`` on the step it is given up (too long, beyond the
             divergence factor, or not finite), ``"quiet"`` otherwise.
         """
+        expect(
+            is_number(loss), "CatapultCounter.update(loss=...)", "a number", described(loss),
+            error=TypeError,
+        )  # fmt: skip
+        loss = float(loss)
         if not math.isfinite(loss):
             if not self.is_open:
                 return "quiet"
@@ -152,6 +159,8 @@ class CatapultCounter:
         names = ("first", "is_open", "count", "length", "level", "peak")
         return {"recent": list(self.recent), **{name: getattr(self, name) for name in names}}
 
+    @or_as_before
+    @checked
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         state = dict(state)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._devices import moved
 from overparam._errors import expect, unknown
@@ -100,6 +101,7 @@ class LabelNoiseScorer:
         self.signal: StopSignal | None = None
         self.epochs = 0
 
+    @checked(result="anything")
     def update(
         self,
         logits: Float[Tensor, "b C"],
@@ -141,6 +143,7 @@ class LabelNoiseScorer:
         self._probabilities.index_add_(0, ids, p)
         self._given[ids] = labels
 
+    @checked(result="anything")
     def update_losses(self, losses: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
         """Take the losses of a batch, where there are no logits: in a regression.
 
@@ -165,6 +168,7 @@ class LabelNoiseScorer:
         rows = torch.stack([one, losses, zero, zero, zero, one, losses], dim=1)
         self._sums.index_add_(0, ids, rows)
 
+    @checked(result="anything")
     def update_alignment(self, alignment: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
         """Take what `gradient_alignment` measured, for the score "alignment".
 
@@ -297,6 +301,8 @@ class LabelNoiseScorer:
             "epochs": self.epochs,
         }
 
+    @or_as_before
+    @checked
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state of a scorer of the same size.
 
@@ -318,11 +324,11 @@ class LabelNoiseScorer:
             hint="another version saved it; scores cannot be made up for, start with a new scorer.",
         )
         kept = moved(state, self._sums.device)  # it may have been read onto another
+        self.epochs = state["epochs"]
         self._sums, self._aligned = kept["sums"].clone(), kept["aligned"].clone()
         self._given = kept["given"].clone()
         self._probabilities = kept["probabilities"].clone()
         self._stop.load_state_dict(state["stop"])
-        self.epochs = state["epochs"]
 
     def _checked(self, logits: Tensor, labels: Tensor, ids: Tensor) -> tuple[Tensor, ...]:
         """The batch without ignored samples, or an error."""

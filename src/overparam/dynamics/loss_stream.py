@@ -7,8 +7,26 @@ import torch
 from torch import Tensor
 
 from overparam._errors import expect
+from overparam._numbers import is_number
 
 _WHERE = "Monitor.step(loss_value=...)"
+
+
+def expect_loss(loss: Any) -> None:
+    """Raise unless it is one number; on a device it need not have been computed yet.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is more than one, or none.
+    """
+    if isinstance(loss, Tensor):
+        single = loss.numel() == 1 and not loss.is_meta
+        hint = "pass the mean loss of the batch."
+        expect(single, _WHERE, "one number", f"shape {tuple(loss.shape)}", hint)
+        expect(not loss.is_complex(), _WHERE, "a real number", loss.dtype, error=TypeError)
+    elif not isinstance(loss, (int, float)):  # asked first: this is asked at every step
+        words = "a number or a tensor with one"
+        expect(is_number(loss), _WHERE, words, type(loss).__name__, error=TypeError)
 
 
 class Moment(NamedTuple):
@@ -32,25 +50,13 @@ class LossStream:
         self._travelling: deque[tuple[Moment, Tensor, Tensor | None, torch.cuda.Event]] = deque()
 
     def push(self, step: int, loss: Tensor | float, rate: float | Tensor, ids: Any) -> None:
-        """Take the loss of a step, with the learning rate and the examples it used.
-
-        Raises:
-            TypeError: If it is not a number.
-            ValueError: If it is more than one.
-        """
+        """Take the loss of a step, one number, with the learning rate and the examples it used."""
         if isinstance(loss, Tensor):
             if loss.is_cuda:
                 self._send(step, loss.detach(), rate, ids)
                 return
-            try:
-                loss = loss.item()
-            except RuntimeError:
-                hint = "pass the mean loss of the batch."
-                expect(False, _WHERE, "one number", f"shape {tuple(loss.shape)}", hint)
-        elif not isinstance(loss, (int, float)):
-            kind = type(loss).__name__
-            expect(False, _WHERE, "a number or a tensor with one", kind, error=TypeError)
-        self._read.append((step, loss, float(rate), ids))
+            loss = loss.item()
+        self._read.append((step, float(loss), float(rate), ids))
 
     def ready(self, *, wait: bool = False) -> list[Moment]:
         """The steps whose losses have arrived, in order; with `wait`, all of them."""
@@ -68,8 +74,6 @@ class LossStream:
         return found
 
     def _send(self, step: int, loss: Tensor, rate: float | Tensor, ids: Any) -> None:
-        shape = f"shape {tuple(loss.shape)}"
-        expect(loss.numel() == 1, _WHERE, "one number", shape, "pass the mean loss of the batch.")
         sent = _copied(loss)
         there = _copied(rate.detach()) if isinstance(rate, Tensor) and rate.is_cuda else None
         moment = Moment(step, 0.0, 0.0 if there is not None else float(rate), ids)

@@ -21,7 +21,7 @@ from overparam.dynamics.events import CatapultCounter, Event, SpikeClassifier
 from overparam.dynamics.instruments import Instruments
 from overparam.dynamics.label_noise import LabelNoiseScorer
 from overparam.dynamics.ledger import Ledger
-from overparam.dynamics.loss_stream import LossStream
+from overparam.dynamics.loss_stream import LossStream, expect_loss
 from overparam.dynamics.one_process import OneProcess
 from overparam.dynamics.pace import Pace
 from overparam.dynamics.probes.input_gradients import InputGradients
@@ -34,11 +34,16 @@ from overparam.dynamics.record import Record
 from overparam.dynamics.record_file import RecordFile
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spike_watch import SpikeWatch
-from overparam.dynamics.subject import Batch, Forward, Scaler, Subject
+from overparam.dynamics.subject import Batch, Forward, Scaler, Subject, expect_pair
 
 # Part of the budget for what measuring costs training afterwards, whose data it has driven out
 # of the caches: an eighth to a quarter of the time it takes itself, on small networks.
 _UNSEEN = 1 / 6
+# What a saved state holds.
+_SAVED = {
+    "step", "initial", "probe_batch", "record", "budget", "watch", "labels", "instruments",
+    "awaiting", "pace", "batches",
+}  # fmt: skip
 
 
 class Monitor(OneProcess):
@@ -195,12 +200,18 @@ class Monitor(OneProcess):
                 probe batch if none was given.
             ids: Positions of the batch's examples in the training set; named in events.
             logits: Outputs of the batch, for label noise; they are copied.
+
+        Raises:
+            TypeError: A loss that is no number, or a batch that is no pair.
+            ValueError: A loss of several numbers. The step does not count then.
         """
         if self._inert:
             return
         if os.getpid() != self._process:
             self._disown()
             return
+        expect_loss(loss_value)
+        expect_pair(batch)
         step, pace = self._step, self._pace
         self._step = step + 1
         if step < pace.until and not (logits is not None and self._batches) and not self._awaiting:
@@ -306,6 +317,7 @@ class Monitor(OneProcess):
             "batches": self._batches,
         }
 
+    @checked
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state, in a monitor made with the same arguments.
 
@@ -314,6 +326,9 @@ class Monitor(OneProcess):
         Raises:
             ValueError: If the state is of a model with other parameters.
         """
+        missing = sorted(_SAVED - state.keys())
+        expect(not missing, "Monitor.load_state_dict(state)", "a state that a monitor gave",
+               f"one without {', '.join(missing)}")  # fmt: skip
         saved, own = state["initial"], self._subject.initial
         expect(
             {name: w.shape for name, w in saved.items()} == {n: w.shape for n, w in own.items()},

@@ -28,6 +28,14 @@ class Scaler(Protocol):
         ...
 
 
+def expect_pair(batch: Any) -> None:
+    """Raise unless it is a batch as `Monitor.step` takes it, or none."""
+    if batch is not None:
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        words = "a pair (inputs, targets)"
+        expect(pair, "Monitor.step(batch=...)", words, type(batch).__name__, error=TypeError)
+
+
 class Subject:
     """A model in training, as probes see it.
 
@@ -126,8 +134,6 @@ class Subject:
         if self.probe_batch is not None or batch is None:
             return
         where = "Monitor.step(batch=...)"
-        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-        expect(pair, where, "a pair (inputs, targets)", type(batch).__name__, error=TypeError)
         try:
             expect_inputs(batch[0], where)
             expect_inputs(batch[1], where, n_examples(batch[0]))

@@ -18,10 +18,21 @@ from sklearn.utils.validation import (
 from torch import Tensor
 from tqdm import tqdm
 
-from overparam._errors import NumericalError, expect, unknown
+from overparam._as_before import or_as_before
+from overparam._devices import expect_device
+from overparam._errors import NumericalError, complaint, expect
 from overparam._memory import available, expect_room
+from overparam._numbers import described, is_integer, is_number
 from overparam._switches import full_precision
 from overparam.kernels._pairs import apply_metric
+from overparam.kernels._settings import (
+    FLAG,
+    FUNCTION,
+    choice,
+    expect_settings,
+    number,
+    whole,
+)
 from overparam.kernels.custom import Custom
 from overparam.kernels.eigenpro import fit_eigenpro
 from overparam.kernels.encoding import (
@@ -53,6 +64,26 @@ DOUBLE_BELOW = 4096
 HOLD_OUT_FROM, HOLD_OUT_AT_MOST = 500, 2000
 PATIENCE = 2  # rounds without a better one after which the recursion stops
 ROWS_FOR_RIDGE, ROWS_FOR_MEDIAN = 500, 1000
+
+
+SETTINGS = {
+    "bandwidth": number("a positive number or a rule", lambda v: v > 0, "dimension", "median"),
+    "alpha": number("a number ≥ 0 or 'auto'", lambda v: v >= 0, "auto"),
+    "n_iter": whole("a number of rounds ≥ 0", 0),
+    "feature_matrix": choice("diag", "full"),
+    "agop_power": number("a positive number", lambda v: v > 0),
+    "center_gradients": FLAG,
+    "normalize": choice("max", "trace", None),
+    "weight_floor": number("a number ≥ 0", lambda v: v >= 0),
+    "solver": choice("auto", "cg", "cholesky", "eigenpro", "lstsq"),
+    "agop_samples": whole("a positive number of rows", 1),
+    "validation_fraction": number("a number in (0, 1) or None", lambda v: 0 < v < 1, none=True),
+    "early_stopping": FLAG,
+    "standardize": FLAG,
+    "dtype": choice("auto", "float32", "float64"),
+    "callback": FUNCTION,
+    "progress": FLAG,
+}
 
 
 class FeatureMachine(BaseEstimator):
@@ -119,6 +150,7 @@ class FeatureMachine(BaseEstimator):
         """Those of other targets."""
         raise NotImplementedError
 
+    @or_as_before
     @full_precision()
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: Any = None) -> Any:
         """Fit.
@@ -134,6 +166,7 @@ class FeatureMachine(BaseEstimator):
 
         Raises:
             ValueError: NaN or infinite inputs, lengths that differ, a parameter out of range.
+                An estimator that was fitted before is then as it was.
         """
         name = type(self).__name__
         self._expect_parameters(name)
@@ -156,7 +189,7 @@ class FeatureMachine(BaseEstimator):
         )
         self.encoded_names_ = np.array(self.encoding_.names, dtype=object)
         targets = self._read_targets(y, weights)
-        draw = check_random_state(0 if self.random_state is None else self.random_state)
+        draw = random_numbers(self)
         self._seed = int(draw.randint(2**31 - 1))
         x, targets, weights = merged(self.encoding_.encode(numbers), targets, weights)
         del numbers  # from here on only one table of numbers is needed
@@ -340,7 +373,16 @@ class FeatureMachine(BaseEstimator):
     @full_precision()
     def _outputs(self, X: Any) -> np.ndarray:
         encoded = self._encoded(X)
-        return self._predictor()(encoded).cpu().numpy().astype(np.float64)
+        outputs = self._predictor()(encoded).cpu().numpy().astype(np.float64)
+        expect(
+            np.isfinite(outputs).all(),
+            f"{type(self).__name__}.predict(X=...)",
+            "rows in the range of those fitted",
+            "some whose predictions are NaN or infinite",
+            hint="see whether a column has another unit than when the model was fitted.",
+            error=NumericalError,
+        )
+        return outputs
 
     def _output_map(self) -> np.ndarray:
         """What outputs are multiplied by to be in the units of the targets."""
@@ -418,8 +460,14 @@ class FeatureMachine(BaseEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.importance_interval"
-        expect(0 < level < 1, f"{name}(level=...)", "a number in (0, 1)", level)
-        expect(n_resamples >= 1, f"{name}(n_resamples=...)", "a positive number", n_resamples)
+        expect(
+            is_number(level) and 0 < level < 1,
+            f"{name}(level=...)", "a number in (0, 1)", described(level),
+        )  # fmt: skip
+        expect(
+            is_integer(n_resamples) and n_resamples >= 1,
+            f"{name}(n_resamples=...)", "a positive number", described(n_resamples),
+        )  # fmt: skip
         predictor = self._predictor()
         squares = np.empty((len(self.X_fit_), self.X_fit_.shape[1]))
         blocks = predictor.kernel.gradient_blocks(
@@ -511,46 +559,14 @@ class FeatureMachine(BaseEstimator):
     # Settings.
 
     def _expect_parameters(self, name: str) -> None:
-        expect(
-            self.alpha == "auto"
-            or (not isinstance(self.alpha, str) and 0 <= self.alpha < math.inf),
-            f"{name}(alpha=...)",
-            "a number ≥ 0 or 'auto'",
-            self.alpha,
-        )
-        expect(
-            isinstance(self.n_iter, int | np.integer) and self.n_iter >= 0,
-            f"{name}(n_iter=...)",
-            "a number of rounds ≥ 0",
-            self.n_iter,
-        )
-        fraction = self.validation_fraction
-        expect(
-            fraction is None or 0 < fraction < 1,
-            f"{name}(validation_fraction=...)",
-            "a number in (0, 1) or None",
-            fraction,
-        )
-        expect(
-            isinstance(self.agop_samples, int | np.integer) and self.agop_samples >= 1,
-            f"{name}(agop_samples=...)",
-            "a positive number of rows",
-            self.agop_samples,
-        )
-        choices = {
-            "feature_matrix": ("diag", "full"),
-            "solver": ("auto", "cg", "cholesky", "eigenpro", "lstsq"),
-            "dtype": ("auto", "float32", "float64"),
-        }
-        for parameter, allowed in choices.items():
-            value = getattr(self, parameter)
-            if value not in allowed:
-                unknown(f"{name}({parameter}=...)", "a choice", str(value), allowed)
-        if isinstance(self.kernel, str) and self.kernel not in KERNELS:
-            unknown(f"{name}(kernel=...)", "a kernel", self.kernel, KERNELS)
-        if isinstance(self.bandwidth, str) and self.bandwidth not in ("dimension", "median"):
-            choices_ = ("dimension", "median")
-            unknown(f"{name}(bandwidth=...)", "a number or a rule", self.bandwidth, choices_)
+        expect_settings(self, SETTINGS)
+        known = isinstance(self.kernel, str | Kernel) or callable(self.kernel)
+        words = "a name, a Kernel or a function of two sets of points"
+        expect(known, f"{name}(kernel=...)", words, described(self.kernel), error=TypeError)
+        if isinstance(self.kernel, str):
+            expect_settings(self, {"kernel": choice(*KERNELS)})
+        if self.device is not None:
+            expect_device(self.device, f"{name}(device=...)")
 
     def _dtype(self, n: int) -> torch.dtype:
         if self.dtype == "auto":
@@ -595,6 +611,17 @@ class FeatureMachine(BaseEstimator):
     def _weights(weights: Tensor) -> Tensor | None:
         """None if all are 1."""
         return None if bool((weights == 1).all()) else weights
+
+
+def random_numbers(estimator: Any) -> np.random.RandomState:
+    """What an estimator draws from; None is 0, so that NumPy's own generator stays as it is."""
+    given = estimator.random_state
+    try:
+        return check_random_state(0 if given is None else given)
+    except (TypeError, ValueError) as problem:
+        where = f"{type(estimator).__name__}(random_state=...)"
+        words = "None, a whole number from 0 to 2**32 - 1 or a RandomState"
+        raise complaint(where, words, described(given)) from problem
 
 
 def merged(

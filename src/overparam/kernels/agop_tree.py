@@ -1,6 +1,5 @@
 """Trees that split where a model is sensitive and fit a feature learner in every leaf."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +8,14 @@ import numpy as np
 from joblib import delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from overparam._errors import expect, unknown
+from overparam._as_before import or_as_before
+from overparam._errors import expect
 from overparam._workers import results
+from overparam.kernels._machine import random_numbers
+from overparam.kernels._settings import choice, expect_settings, number, whole
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 
 SPLITS = ("agop", "axis", "pca")
@@ -25,6 +26,18 @@ MOST_LEAVES, SHARE = 12, 0.99
 GRADIENT_ROWS = 500  # gradients formed at a time
 # Projections closer than this share of their range are one value: rounding must not route.
 TIE = 1e-9
+
+
+SETTINGS = {
+    "max_leaf_size": whole("a whole number ≥ 1", 1),
+    "min_leaf_size": whole("a whole number ≥ 1", 1),
+    "split_samples": whole("a whole number ≥ 2", 2),
+    "split": choice(*SPLITS),
+    "split_temperature": number(
+        "None, 'tune' or a number ≥ 0", lambda v: v >= 0, "tune", none=True
+    ),
+    "validation_fraction": number("a number in (0, 1)", lambda v: 0 < v < 1),
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class _AGOPTree(BaseEstimator):
 
     def _grow(self, x: np.ndarray, y: np.ndarray) -> None:
         """Grow the tree, fit the leaves, choose the temperature."""
-        draw = check_random_state(self.random_state)
+        draw = random_numbers(self)
         rows = draw.permutation(len(x))
         held = rows[:0]
         if self.split_temperature == "tune":
@@ -219,13 +232,13 @@ class _AGOPTree(BaseEstimator):
         x = np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
         weights = self._weights(x, self.temperature_)
         total: np.ndarray | None = None
-        for number, leaf in enumerate(self.leaves_):
-            used = weights[:, number] > 0
+        for place, leaf in enumerate(self.leaves_):
+            used = weights[:, place] > 0
             if used.any():
                 part = self._outputs(leaf, x[used])
                 if total is None:
                     total = np.zeros((len(x), part.shape[1]))
-                total[used] += weights[used, number, None] * part
+                total[used] += weights[used, place, None] * part
         assert total is not None
         return total
 
@@ -258,31 +271,7 @@ class _AGOPTree(BaseEstimator):
 
     def _expect_parameters(self) -> None:
         name = type(self).__name__
-        for parameter, least in (("max_leaf_size", 1), ("min_leaf_size", 1), ("split_samples", 2)):
-            value = getattr(self, parameter)
-            expect(
-                isinstance(value, int | np.integer) and value >= least,
-                f"{name}({parameter}=...)",
-                f"a whole number ≥ {least}",
-                repr(value),
-            )
-        if self.split not in SPLITS:
-            unknown(f"{name}(split=...)", "a rule", str(self.split), SPLITS)
-        temperature = self.split_temperature
-        expect(
-            temperature is None
-            or temperature == "tune"
-            or (not isinstance(temperature, str) and 0 <= temperature < math.inf),
-            f"{name}(split_temperature=...)",
-            "None, 'tune' or a number ≥ 0",
-            repr(temperature),
-        )
-        expect(
-            0 < self.validation_fraction < 1,
-            f"{name}(validation_fraction=...)",
-            "a number in (0, 1)",
-            self.validation_fraction,
-        )
+        expect_settings(self, SETTINGS)
         expect(
             self.estimator is None or hasattr(self.estimator, "fit"),
             f"{name}(estimator=...)",
@@ -329,7 +318,8 @@ class AGOPTreeRegressor(RegressorMixin, _AGOPTree):
             0 or one of 20 values from 0.025 to 4.5; then leaves are fitted again, to all rows.
         validation_fraction: Of the rows, held out for "tune".
         n_jobs: Leaves fitted at a time, as for joblib.
-        random_state: Of the rows drawn and of the leaves.
+        random_state: Of the rows drawn and of the leaves; None is 0, and leaves NumPy's own
+            generator as it was.
 
     Attributes:
         leaves_: The fitted estimators.
@@ -361,6 +351,7 @@ class AGOPTreeRegressor(RegressorMixin, _AGOPTree):
         rule, with a threshold between two values, routes rows in training and prediction.
     """
 
+    @or_as_before
     def fit(self, X: Any, y: Any) -> "AGOPTreeRegressor":
         """Fit.
 
@@ -427,6 +418,7 @@ class AGOPTreeClassifier(ClassifierMixin, _AGOPTree):
         Beaglehole, Holzmüller, Radhakrishnan, Belkin (2025), arXiv:2508.10053.
     """
 
+    @or_as_before
     def fit(self, X: Any, y: Any) -> "AGOPTreeClassifier":
         """Fit.
 

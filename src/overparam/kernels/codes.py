@@ -49,12 +49,12 @@ class ClassCodes:
         """The code of each label."""
         return (self.basis - self.priors @ self.basis)[labels]
 
-    @checked(result="anything")
+    @checked
     def decoded(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
         """π + Q f: sums to 1, but may leave [0, 1]."""
         return self.priors + outputs @ self.basis.T
 
-    @checked(result="anything")
+    @checked
     def probabilities(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
         """The same, clipped and normalised."""
         clipped = self.decoded(outputs).clip(SMALLEST, 1 - SMALLEST)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 from tqdm import tqdm
 
+from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
@@ -55,7 +56,7 @@ class EigenProSolver:
 
     Raises:
         ValueError: A number out of range, or targets that do not match.
-        NumericalError: If the steps diverge.
+        NumericalError: If the steps diverge. After an error the solver is as it was before.
 
     Cost:
         n² kernel values an epoch, s³ once; memory n (d + c) + s² numbers and a block. In a group
@@ -113,6 +114,7 @@ class EigenProSolver:
         self._draw = torch.Generator().manual_seed(seed)
         self._prepared = False
 
+    @or_as_before
     @checked
     @full_precision()
     def fit(
@@ -147,6 +149,7 @@ class EigenProSolver:
                 break
         return self
 
+    @or_as_before
     @checked
     @full_precision()
     def partial_fit(
@@ -246,7 +249,7 @@ class EigenProSolver:
             common = shards.sum_(common)
             correction = self._vectors @ (self._damping[:, None] * (self._vectors.T @ common))
             self.dual[self._sample_rows] += self._step * correction[self._of_sample]
-        self.history.append(math.sqrt(total / (shards.total * targets.shape[1])))
+        self.history = [*self.history, math.sqrt(total / (shards.total * targets.shape[1]))]
         expect(
             math.isfinite(total),
             "EigenProSolver.fit()",

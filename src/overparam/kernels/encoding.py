@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_array
 
-from overparam._errors import expect
+from overparam._errors import complaint, expect
+from overparam._numbers import described
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,12 @@ def categorical_positions(x: Any, chosen: "str | Sequence | None", where: str) -
             or pd.api.types.is_string_dtype(dtype)
             or pd.api.types.is_bool_dtype(dtype)
         ]
-    values = list(chosen)
+    try:
+        values = list(chosen)
+    except TypeError as problem:
+        words = "'from_dtype', None, positions, names or a mask"
+        where = f"{where}(categorical_features=...)"
+        raise complaint(where, words, described(chosen), error=TypeError) from problem
     shape = np.shape(x)
     if len(shape) != 2:
         return []  # no table: scikit-learn words that complaint

@@ -1,9 +1,10 @@
 """The recursion of feature machines: fit by kernel ridge regression, reweigh the input, repeat."""
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -111,32 +112,54 @@ def feature_recursion(
     expect(n_iter >= 0, f"{where}(n_iter=...)", "a number of rounds ≥ 0", n_iter)
     expect(power > 0, f"{where}(power=...)", "a positive number", power)
     expect(weight_floor >= 0, f"{where}(weight_floor=...)", "a number ≥ 0", weight_floor)
-    draw = torch.Generator().manual_seed(seed)
-    average = agop_diagonal if diagonal else agop
-    matrix: FeatureMatrix = None
-    keeper = kept(kernel, x)
-    for iteration in range(n_iter + 1):
-        adapted = adapt(kernel, x, matrix) if adapt else kernel
-        solved = adapted
-        if keeper and isinstance(adapted, PairKernel):
-            keeper.kernel, solved = adapted, keeper
+
+    def next_matrix(outer: Tensor) -> Tensor:
+        return next_feature_matrix(outer, power, normalize, weight_floor)
+
+    def solved(machine: Kernel, matrix: FeatureMatrix) -> Tensor:
         if solve:
-            dual = solve(solved, x, targets, matrix, weights)
-        else:
-            dual = fit_ridge(
-                solved, x, targets, ridge=ridge, feature_matrix=matrix, weights=weights
-            )
+            return solve(machine, x, targets, matrix, weights)
+        return fit_ridge(machine, x, targets, ridge=ridge, feature_matrix=matrix, weights=weights)
+
+    average = functools.partial(agop_diagonal if diagonal else agop, center=center)
+    rounds, keeper = range(n_iter + 1), kept(kernel, x)
+    draw = torch.Generator().manual_seed(seed)
+    return _rounds(x, kernel, rounds, keeper, solved, average, next_matrix, weights,
+                   agop_samples, adapt, draw)  # fmt: skip
+
+
+def _rounds(
+    x: Tensor,
+    kernel: Kernel,
+    rounds: range,
+    keeper: Any,
+    solved: Callable[[Kernel, FeatureMatrix], Tensor],
+    average: Callable[..., Tensor],
+    next_matrix: Callable[[Tensor], Tensor],
+    weights: Tensor | None,
+    agop_samples: int | None,
+    adapt: Callable[[Kernel, Tensor, FeatureMatrix], Kernel] | None,
+    draw: torch.Generator,
+) -> Iterator[Iterate]:
+    """The rounds themselves; arguments are looked at before the first is asked for."""
+    matrix: FeatureMatrix = None
+    for iteration in rounds:
+        adapted = adapt(kernel, x, matrix) if adapt else kernel
+        machine = adapted
+        if keeper and isinstance(adapted, PairKernel):
+            keeper.kernel, machine = adapted, keeper
+        dual = solved(machine, matrix)
         predictor = KernelPredictor(adapted, x, dual, matrix)
         yield Iterate(iteration, predictor)
-        if iteration == n_iter:
+        if iteration == rounds[-1]:
             return
         if agop_samples is None or agop_samples >= len(x):
-            known = KernelPredictor(solved, x, dual, matrix)
-            outer = average(known, center=center, weights=weights)
+            known = KernelPredictor(machine, x, dual, matrix)
+            outer = average(known, weights=weights)
         else:
             rows = torch.randperm(len(x), generator=draw)[:agop_samples].to(x.device)
             share = None if weights is None else weights[rows]
-            outer = average(predictor, x[rows], center=center, weights=share)
+            outer = average(predictor, x[rows], weights=share)
         if not float(outer.max()) > 0:
             warnings.warn(
                 "the predictor does not depend on its input (constant targets?): "
@@ -145,7 +168,7 @@ def feature_recursion(
                 stacklevel=2,
             )
             continue
-        matrix = next_feature_matrix(outer, power, normalize, weight_floor)
+        matrix = next_matrix(outer)
 
 
 @full_precision()

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam.optim.interpolation import Projection
@@ -147,11 +148,17 @@ class AimingMonitor:
         self.loss, self.steps = loss, frozenset(steps)
         self.snapshots: dict[int, Tensor] = {}
 
+    @or_as_before
     @checked
     def record(self, step: int, w: Float[Tensor, " p"]) -> None:
         """Keep a copy of the parameters if this step is one of those wanted."""
         if step in self.steps:
-            self.snapshots[step] = w.detach().clone()
+            known = next(iter(self.snapshots.values()), w)
+            expect(
+                w.shape == known.shape, "AimingMonitor.record(w=...)",
+                f"{len(known)} parameters, as before", len(w),
+            )  # fmt: skip
+            self.snapshots = {**self.snapshots, step: w.detach().clone()}
 
     @checked
     def finalize(
@@ -177,6 +184,10 @@ class AimingMonitor:
         """
         rows = []
         for step, w in sorted(self.snapshots.items()):
+            expect(
+                w.shape == final.shape, "AimingMonitor.finalize(final=...)",
+                f"{len(w)} parameters, as recorded", len(final),
+            )  # fmt: skip
             value, gradient = _value_and_gradient(self.loss, w, "AimingMonitor(loss=...)")
             excess = value - infimum
             if excess <= 1e-12:

@@ -15,7 +15,7 @@ from overparam._errors import expect
 from overparam._numbers import described, is_number
 from overparam._types import Loss
 from overparam.optim.acceleration import rho_for_budget
-from overparam.optim.mass_step import coefficients, mass_step
+from overparam.optim.mass_step import Step, coefficients
 from overparam.optim.model_constants import Batches, probed_hyperparameters
 
 # α = 1 is excluded, and a problem of one direction asks for it.
@@ -77,10 +77,11 @@ class MaSS(Optimizer):
         keeps in float32 the digits that a second copy of the weights loses.
     """
 
+    @checked
     def __init__(
         self,
         params: ParamsT,
-        lr: float | Tensor = 0.1,
+        lr: Tensor | float = 0.1,
         alpha: float = 0.05,
         kappa_t: float = 3.0,
         weight_decay: float = 0.0,
@@ -141,7 +142,7 @@ class MaSS(Optimizer):
     def from_nesterov(
         cls,
         params: ParamsT,
-        lr: float | Tensor,
+        lr: Tensor | float,
         momentum: float,
         kappa_t: float = 3.0,
         **options: Any,
@@ -216,6 +217,7 @@ class MaSS(Optimizer):
         settings["kappa_t"] = min(settings["kappa_t"], 1 / settings["alpha"])
         return cls((p for p in model.parameters() if p.requires_grad), **{**settings, **options})
 
+    @checked
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, its options checked like the constructor's."""
         if isinstance(param_group, dict):
@@ -226,7 +228,7 @@ class MaSS(Optimizer):
                 warnings.warn(
                     f"MaSS: alpha * kappa_t is {product:.3g}. Above 1 the momentum acts against "
                     "the gradient; at 1 the method is plain SGD.",
-                    stacklevel=2,
+                    stacklevel=3,  # behind the checks of the arguments
                 )
         super().add_param_group(param_group)
 
@@ -276,15 +278,20 @@ class MaSS(Optimizer):
         """
         loss = None
         if closure is not None:
+            expect(
+                callable(closure), "MaSS.step(closure=...)", "a function, or None",
+                described(closure), error=TypeError,
+            )  # fmt: skip
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(self.defaults["differentiable"]):
+            steps: list[Step] = []
             for group in self.param_groups:
                 params: list[Tensor] = []
                 grads: list[Tensor] = []
                 buffers: list[Tensor] = []
                 self._init_group(group, params, grads, buffers)
-                mass_step(
+                step = Step(
                     params, grads, buffers,
                     lr=group["lr"], alpha=group["alpha"], kappa_t=group["kappa_t"],
                     weight_decay=group["weight_decay"], maximize=group["maximize"],
@@ -293,6 +300,11 @@ class MaSS(Optimizer):
                     grad_scale=getattr(self, "grad_scale", None),
                     found_inf=getattr(self, "found_inf", None),
                 )  # fmt: skip
+                step.expect_possible()
+                steps.append(step)
+            # Only now: what one group is refused must not leave the others a step ahead.
+            for step in steps:
+                step.take()
         return loss
 
     @torch.no_grad()

@@ -1,7 +1,8 @@
 """One step of MaSS on lists of tensors: loop over tensors, foreach and fused."""
 
+import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.optim.sgd import sgd
 
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._numbers import described, is_number
 from overparam._types import AtLeastOne, Fraction
 
 _kernels: Any = torch  # its foreach kernels, which it types as private
@@ -84,6 +86,8 @@ def mass_step(
         found_inf: Of a `GradScaler`: skip the step if not 0; fused only.
 
     Raises:
+        TypeError, ValueError: What is no tensor, tensors that do not belong together, or a
+            number out of its range. NaN among gradients is passed on.
         RuntimeError: The fused path with sparse or complex tensors, a scale without it, or
             weight decay of sparse gradients.
 
@@ -100,41 +104,110 @@ def mass_step(
         >>> p, buffer
         (tensor([-0.5000]), tensor([1.]))
     """
+    for name, value in (("params", params), ("grads", grads), ("buffers", buffers)):
+        _expect_tensors(value, name)
     params, grads, buffers = list(params), list(grads), list(buffers)
-    if not params:
-        return
-    if foreach is None and fused is None:
-        _, foreach = _default_to_fused_or_foreach(params, differentiable=False, use_fused=False)
-    rate: Any = lr.squeeze() if isinstance(lr, Tensor) and lr.ndim else lr
-    gamma, share = coefficients(alpha, kappa_t)
-    if fused:
-        _expect_fusible(params, grads)
-        sgd(
-            params, grads, cast("list[Tensor | None]", buffers), fused=True, nesterov=True,
-            lr=rate, momentum=gamma, dampening=1 - share, weight_decay=weight_decay,
-            maximize=maximize, grad_scale=grad_scale, found_inf=found_inf,
-        )  # fmt: skip
-        return
-    expect(
-        grad_scale is None and found_inf is None,
-        "mass_step(grad_scale=...)",
-        "gradients that are unscaled already, for these are not fused",
-        "a scale",
-        hint="pass fused=True for every parameter group or for none.",
-        error=RuntimeError,
-    )
-    sparse = any(g.is_sparse for g in grads)
-    expect(
-        not (sparse and weight_decay),
-        "mass_step(weight_decay=...)",
-        "0 for sparse gradients",
-        weight_decay,
-        hint="give the embedding a parameter group with weight_decay=0.",
-        error=RuntimeError,
-    )
-    # There are no sparse kernels for many tensors at once.
-    step = _foreach if foreach and not sparse else _single
-    step(params, grads, buffers, rate, gamma, share, weight_decay, maximize)
+    _expect_fit(params, grads, "grads")
+    _expect_fit(params, buffers, "buffers")
+    tensor = isinstance(lr, Tensor) and lr.numel() == 1 and not (lr.is_complex() or lr.is_meta)
+    _expect_number("lr", tensor or is_number(lr), lr, "a number, or a tensor of one element")
+    _expect_number("alpha", is_number(alpha) and 0 < alpha < 1, alpha, "a number in (0, 1)")
+    _expect_number("kappa_t", is_number(kappa_t) and kappa_t >= 1, kappa_t, "a number ≥ 1")
+    finite = is_number(weight_decay) and 0 <= weight_decay < math.inf
+    _expect_number("weight_decay", finite, weight_decay, "a finite number ≥ 0")
+    for name, flag in (("maximize", maximize), ("foreach", foreach), ("fused", fused)):
+        _expect_number(name, flag is None or isinstance(flag, bool), flag, "True or False")
+    step = Step(
+        params, grads, buffers, lr, alpha, kappa_t, float(weight_decay), maximize, foreach, fused,
+        grad_scale, found_inf,
+    )  # fmt: skip
+    step.expect_possible()
+    step.take()
+
+
+class Step(NamedTuple):
+    """A step of `mass_step` before it is taken; its numbers are not looked at any more.
+
+    Twice, so that of several groups of parameters none moves where another cannot.
+    """
+
+    params: list[Tensor]
+    grads: list[Tensor]
+    buffers: list[Tensor]
+    lr: float | Tensor
+    alpha: float
+    kappa_t: float
+    weight_decay: float
+    maximize: bool
+    foreach: bool | None
+    fused: bool | None
+    grad_scale: Tensor | None
+    found_inf: Tensor | None
+
+    def expect_possible(self) -> None:
+        """Raise for what the path that was chosen cannot do."""
+        if self.fused:
+            _expect_fusible(self.params, self.grads)
+            return
+        expect(
+            self.grad_scale is None and self.found_inf is None,
+            "mass_step(grad_scale=...)",
+            "gradients that are unscaled already, for these are not fused",
+            "a scale",
+            hint="pass fused=True for every parameter group or for none.",
+            error=RuntimeError,
+        )
+        expect(
+            not (self.weight_decay and any(g.is_sparse for g in self.grads)),
+            "mass_step(weight_decay=...)",
+            "0 for sparse gradients",
+            self.weight_decay,
+            hint="give the embedding a parameter group with weight_decay=0.",
+            error=RuntimeError,
+        )
+
+    def take(self) -> None:
+        """The step."""
+        params, grads, buffers, lr = self.params, self.grads, self.buffers, self.lr
+        if not params:
+            return
+        foreach = self.foreach
+        if foreach is None and self.fused is None:
+            _, foreach = _default_to_fused_or_foreach(params, differentiable=False, use_fused=False)
+        rate: Any = lr.squeeze() if isinstance(lr, Tensor) and lr.ndim else lr
+        gamma, share = coefficients(self.alpha, self.kappa_t)
+        if self.fused:
+            sgd(
+                params, grads, cast("list[Tensor | None]", buffers), fused=True, nesterov=True,
+                lr=rate, momentum=gamma, dampening=1 - share, weight_decay=self.weight_decay,
+                maximize=self.maximize, grad_scale=self.grad_scale, found_inf=self.found_inf,
+            )  # fmt: skip
+            return
+        # There are no sparse kernels for many tensors at once.
+        update = _foreach if foreach and not any(g.is_sparse for g in grads) else _single
+        update(params, grads, buffers, rate, gamma, share, self.weight_decay, self.maximize)
+
+
+def _expect_number(name: str, holds: bool, value: Any, words: str) -> None:
+    error = ValueError if is_number(value) else TypeError
+    expect(holds, f"mass_step({name}=...)", words, described(value), error=error)
+
+
+def _expect_tensors(values: Any, name: str) -> None:
+    """Raise unless it is a sequence of tensors that can be computed with."""
+    where, words = f"mass_step({name}=...)", "a sequence of tensors"
+    known = isinstance(values, (list, tuple)) and all(isinstance(v, Tensor) for v in values)
+    expect(known, where, words, described(values), error=TypeError)
+    expect(not any(v.is_meta for v in values), where, words, "one on no device (meta)")
+
+
+def _expect_fit(params: list[Tensor], others: list[Tensor], name: str) -> None:
+    """Raise unless there is one for every parameter, in its shape, dtype and place."""
+    where, words = f"mass_step({name}=...)", "one for each parameter, in its shape and dtype"
+    expect(len(params) == len(others), where, words, f"{len(others)} for {len(params)}")
+    for p, other in zip(params, others, strict=True):
+        same = (p.shape, p.dtype, p.device) == (other.shape, other.dtype, other.device)
+        expect(same, where, words, f"{described(other)} for {described(p)}")
 
 
 def _expect_fusible(params: list[Tensor], grads: list[Tensor]) -> None:
