@@ -116,8 +116,7 @@ def expect_examples(x: np.ndarray, y: np.ndarray, where: str, part: str = "") ->
 
 def expect_seed(seed: object, where: str) -> None:
     """Raise unless every generator of numbers in use takes this seed."""
-    number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    whole = number and 0 <= seed < 2**32
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 2**32
     expect(whole, where, "a whole number from 0 to 2**32 - 1", described(seed))
 
 
