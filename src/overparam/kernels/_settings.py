@@ -53,11 +53,11 @@ def expect_settings(estimator: Any, settings: Mapping[str, Setting]) -> None:
     kind = type(estimator).__name__
     for parameter, setting in settings.items():
         value, where = getattr(estimator, parameter), f"{kind}({parameter}=...)"
-        if isinstance(value, str) and setting.names:
-            if value not in setting.names:
-                unknown(where, setting.words, value, setting.names)
-        elif not setting.holds(value):
-            words = setting.words
-            if words == "a choice":
-                words = "a choice out of " + ", ".join(setting.names)
-            expect(False, where, words, described(value))
+        if isinstance(value, str) and value in setting.names:
+            continue
+        if isinstance(value, str) and setting.words == "a choice":
+            unknown(where, setting.words, value, setting.names)
+        words = setting.words
+        if words == "a choice":
+            words = "a choice out of " + ", ".join(setting.names)
+        expect(setting.holds(value), where, words, described(value))
