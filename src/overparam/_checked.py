@@ -67,7 +67,7 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
         call: What is decorated.
         result: What the result may hold. ``"not NaN"`` lets infinities pass and ``"anything"``
             NaN too, in the arguments as well; the docstring of the function explains it.
-        first: Do not even ask the function: for methods that change their object.
+        first: Refuse before the function is asked: for those that change what they are given.
 
     Cost: a few microseconds a call and one pass over the tensors that come and go.
 
@@ -104,9 +104,10 @@ def _checked(
         if not checks:  # on the first call: importing stays fast
             checks.update(_checks(signature))
         wrong, tolerable = _complaint(name, signature, checks, args, kwargs)
-        valued = isinstance(wrong, ValueError)
-        if wrong and first:
-            raise wrong
+        may = tolerable and (result == "finite" or isinstance(wrong, ValueError))
+        refused = wrong if not (may or unknown) else None
+        if refused and first:
+            raise refused
         try:
             value = function(*args, **kwargs)
         except Exception as error:
@@ -114,8 +115,8 @@ def _checked(
             if ours is error:
                 raise
             raise ours from error
-        if wrong and not (unknown or (tolerable and (result == "finite" or valued))):
-            raise wrong
+        if refused:
+            raise refused
         if result != "anything":
             _expect_result(name, value, infinite=result == "not NaN")
         return value
@@ -310,7 +311,7 @@ def _check_number(finite: bool, value: Any) -> Problem | None:
     if not is_number(value):
         return Problem("a finite number" if finite else "a number", described(value))
     try:
-        number = float(value)
+        number = float(value.detach() if isinstance(value, Tensor) else value)
     except OverflowError:
         number = math.inf
     if finite and not math.isfinite(number):
@@ -466,6 +467,8 @@ def _check_tuple(checks: list[Check], value: Any) -> Problem | None:
 
 def _check_sequence(check: Check, value: Any) -> Problem | None:
     plain = (Tensor, np.ndarray)
+    if isinstance(value, Tensor) and (value.is_meta or value.layout != torch.strided):
+        return _numbers(value)
     if isinstance(value, plain) and value.ndim == 1:
         value = value.tolist()
     elif isinstance(value, (str, bytes, Mapping, *plain)) or not hasattr(value, "__len__"):

@@ -364,4 +364,4 @@ REFUSED: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_answered_is_refused(name):
-    assert answers(lambda: REFUSED[name](), {}) == "ours"
+    assert answers(lambda: REFUSED[name](), {}) == "refused"

@@ -114,7 +114,7 @@ class CatapultScheduler(LRScheduler):
         are ours.
     """
 
-    @checked
+    @checked(first=True)
     def __init__(
         self,
         optimizer: Optimizer,
