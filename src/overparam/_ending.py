@@ -69,8 +69,7 @@ def complaint(error: BaseException) -> str | None:
 def _status(error: BaseException) -> int:
     """Say what there is to say of an error; the status it ends with."""
     if isinstance(error, KeyboardInterrupt):
-        _say("interrupted.")
-        return INTERRUPTED
+        return INTERRUPTED  # who asked for it is known, and said, above
     if isinstance(error, BrokenPipeError):
         return 0  # the reader, such as `head`, has seen enough
     if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed, unless it is here

@@ -47,10 +47,11 @@ class Main(Protocol):
 def ends_when_asked(main: Main) -> Main:
     """A command line that SIGTERM and SIGHUP end as Ctrl+C does, with status 128 + signal.
 
-    The first request raises `KeyboardInterrupt`, so that what has to be said and put away is;
-    further ones, which schedulers send along with the first, change nothing. Within seconds the
-    process is gone in any case. Signals that are ignored, as under `nohup`, or handled by
-    someone else stay so, and so do all where the call is not in the main thread.
+    The first request raises `KeyboardInterrupt`, so that what has to be put away is; further
+    ones, which schedulers send along with the first, change nothing. A line on stderr says why
+    it ended. Within seconds the process is gone in any case. Signals that are ignored, as under
+    `nohup`, or handled by someone else stay so, and so do all where the call is not in the main
+    thread.
 
     Args:
         main: The command line. After a call with words the handlers are those of before.
@@ -63,10 +64,13 @@ def ends_when_asked(main: Main) -> Main:
                 status = main(arguments)
             except KeyboardInterrupt:
                 status = 130
-        if request.signal not in (None, signal.SIGINT):
+        status = request.status or status
+        if request.signal or status == 130:
+            asked = request.signal or signal.SIGINT
+            why = "interrupted" if asked == signal.SIGINT else f"ended by {asked.name}"
             with suppress(OSError, ValueError):  # a terminal that is gone
-                print(f"overparam: ended by {request.signal.name}.", file=sys.stderr, flush=True)
-        return request.status or status
+                print(f"overparam: {why}.", file=sys.stderr, flush=True)
+        return status
 
     return ending
 

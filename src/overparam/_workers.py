@@ -1,12 +1,16 @@
 """Processes that joblib starts: they end with this one, and their death is told in words."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
+
+import joblib
+from joblib.parallel import LokyBackend, get_active_backend
 
 from overparam._errors import expect
 
@@ -18,20 +22,23 @@ def parallel(n_jobs: int | None, **options: Any) -> Any:
     """A `joblib.Parallel` whose processes end soon after this one, even if that is killed.
 
     joblib's own wait for work for five minutes more, with everything they inherited, such as
-    the pipe that a caller reads to its end. Back ends other than joblib's default, and a
-    user's own ``initializer``, are left alone.
+    the pipe that a caller reads to its end. Ctrl+C, which a terminal sends to all of them, is
+    for this one. Back ends other than joblib's default, and a user's own ``initializer``, are
+    left alone.
 
     Args:
         n_jobs: As for joblib.
         options: Others of `joblib.Parallel`.
     """
-    import joblib
-    from joblib.parallel import get_active_backend
-
     backend, _ = get_active_backend()
     own = getattr(backend, "backend_kwargs", {})
-    if type(backend).__name__ == "LokyBackend" and "initializer" not in own:
+    if type(backend) is LokyBackend and "initializer" not in own:
         options |= {"initializer": end_with, "initargs": (os.getpid(),)}
+        options["backend"] = _Undisturbed(
+            nesting_level=backend.nesting_level,
+            inner_max_num_threads=backend.inner_max_num_threads,
+            **own,
+        )
     return joblib.Parallel(n_jobs=n_jobs, **options)
 
 
@@ -72,6 +79,33 @@ def told_of_the_dead(where: str) -> Iterator[None]:
         hint="if the system killed them for want of memory, take fewer jobs.",
         error=ChildProcessError,
     )
+
+
+class _Undisturbed(LokyBackend):
+    """Workers that do not hear Ctrl+C: each that is starting would print where it was."""
+
+    def configure(self, *arguments: Any, **options: Any) -> int:
+        """Begin a loop, for which there may be workers too few."""
+        with _deaf():
+            return super().configure(*arguments, **options)
+
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        """Hand one task over, and start workers if there are none."""
+        with _deaf():
+            return super().submit(*arguments, **options)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes and threads that are started within have SIGINT blocked for good, as this has."""
+    if os.name == "nt":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with(parent: int) -> None:

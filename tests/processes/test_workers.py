@@ -1,6 +1,7 @@
 """Workers that are killed: what they had is given out once more, or the run says so."""
 
 import os
+import signal
 import threading
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_cell_that_always_kills_its_worker_takes_no_finished_one_with_it(modul
         run_study(study, store=tmp_path / "s", n_jobs=2)
     # It and, at most, the one that was computed beside it.
     assert any(f"the other {stored} are stored" in str(failure.value) for stored in (4, 5))
+
+
+def test_workers_leave_ctrl_c_to_the_process_that_started_them():
+    tasks = [delayed(signal.pthread_sigmask)(signal.SIG_BLOCK, ()) for _ in range(2)]
+    here = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert parallel(2)(tasks) == [{signal.SIGINT}] * 2
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == here == set()
 
 
 def test_a_users_own_initializer_and_other_back_ends_are_left_alone():
