@@ -1,9 +1,16 @@
 """Random SIGKILLs while files are written: what was finished is kept, nothing half is read.
 
 A process that has imported everything forks a child for each kill, so that the moment falls into
-the work and not into imports. Every writer goes on where the one before was killed, until it ends;
-then its result is compared, bit for bit, with that of a writer left alone. Printed are, for each
-kind of work, how many were killed and ended, and whatever went wrong; the exit status is 1 then.
+the work and not into imports; a few are command lines of their own, imports and worker processes
+included. Every writer goes on where the one before was killed, until it ends; then its result is
+compared, bit for bit, with that of a writer left alone. A kill leaves no process behind and
+nothing in shared memory.
+
+Printed are, for each kind of work as soon as it is through, its kills: during the work, and
+before it began, which is before it touched its folder; further, how many runs ended before their
+kill came, the parts that were reported as finished, and the losses: whatever went wrong, in words
+below. Ctrl+C and SIGTERM print what there is until then. The exit status is 1 after a loss, 130
+after an interruption.
 """
 
 import argparse
@@ -13,24 +20,24 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import joblib
 import numpy as np
+import psutil
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
-from tqdm import tqdm
 
 from overparam.cli import main as command_line
 from overparam.diagnosis.diagnose import diagnose  # noqa: F401  imported before the first fork
@@ -47,6 +54,8 @@ from overparam.watch.run import RunFile
 
 Report = Callable[[str], None]
 STUDY = "radhakrishnan2024_rfm"
+# Seconds until workers are gone that may still import torch when their parent is killed.
+PATIENCE = 100.0
 
 
 def child(work: Callable[[Report], None], seconds: float | None) -> tuple[list[str], bool]:
@@ -56,33 +65,67 @@ def child(work: Callable[[Report], None], seconds: float | None) -> tuple[list[s
         What it reported, and whether it had ended.
     """
     read, write = os.pipe()
+    said = tempfile.TemporaryFile()  # noqa: SIM115  the child has it too
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            os.setsid()  # workers are killed together with it
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.setsid()  # by which its workers are known when it is gone
             quiet = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1):
                 os.dup2(quiet, stream)
+            os.dup2(said.fileno(), 2)
             work(lambda line: os.write(write, f"{line}\n".encode()) and None)
             status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
-    os.close(write)
-    if seconds is not None:
-        time.sleep(seconds)
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:  # not yet a group of its own, or ended
+    try:
+        os.close(write)
+        if seconds is not None:
+            time.sleep(seconds)
             os.kill(pid, signal.SIGKILL)
-    with os.fdopen(read) as reports:
-        lines = reports.read().splitlines()
-    _, status = os.waitpid(pid, 0)
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
-        raise AssertionError("the work raised; see above")
+        with os.fdopen(read) as reports:
+            lines = reports.read().splitlines()
+        _, status = os.waitpid(pid, 0)
+    except BaseException:  # this process is asked to end
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        raise
+    with said:
+        said.seek(0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+            raise AssertionError(f"the work raised: {said.read().decode()}")
+    expect_nothing_of(pid)
     return lines, not os.WIFSIGNALED(status)
+
+
+def expect_nothing_of(pid: int) -> None:
+    """Raise if a process that is gone leaves workers, or semaphores and arrays in memory."""
+    end = time.monotonic() + PATIENCE
+    while left := [*workers_of(pid), *shared_by(pid)]:
+        assert time.monotonic() < end, f"left behind: {', '.join(left)}"
+        time.sleep(0.05)
+
+
+def workers_of(pid: int) -> list[str]:
+    """Processes that it, or they, started."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        with suppress(ProcessLookupError, psutil.Error):
+            if os.getsid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.info["cmdline"] or [])[:100])
+    return found
+
+
+def shared_by(pid: int) -> list[str]:
+    """What joblib and its processes hold in shared memory under that number."""
+    marks = (f"loky-{pid}-", f"joblib_memmapping_folder_{pid}_")
+    with suppress(FileNotFoundError):
+        return [name for name in os.listdir("/dev/shm") if any(mark in name for mark in marks)]
+    return []
 
 
 class Work:
@@ -113,9 +156,15 @@ class Work:
                 importlib.import_module(name)
         shutil.rmtree(self.folder)
         self.folder.mkdir()
-        start = time.perf_counter()
-        child(self.work, None)
-        self.window = 1.1 * (time.perf_counter() - start)
+        self.window = 1.1 * measured(self.work)
+
+    def touched(self) -> dict[Path, int]:
+        """When each file of its, and the folder, was changed last."""
+        found = {}
+        for path in [self.folder, *self.folder.rglob("*")]:
+            with suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+        return found
 
     def imports(self, report: Report, known: set[str]) -> None:
         """Run, and report the modules that are new."""
@@ -203,7 +252,12 @@ class StudyRun(Resumed):
     """`study run --jobs 2`, its workers threads."""
 
     share = 40
-    back_end: str | None = "threading"
+
+    def words(self) -> list[str]:
+        """The command line."""
+        store, numbers = str(self.folder / "cells.sqlite"), str(self.folder / "study.json")
+        words = ["study", "run", STUDY, "--size", "smoke", "--jobs", "2"]
+        return [*words, "--store", store, "--json", numbers]
 
     def work(self, report: Report) -> None:
         """As `Resumed.work`."""
@@ -214,11 +268,8 @@ class StudyRun(Resumed):
             report(_digest(key))
 
         CellStore.put = reporting
-        back_end = joblib.parallel_config(self.back_end) if self.back_end else nullcontext()
-        store, numbers = self.folder / "cells.sqlite", self.folder / "study.json"
-        words = ["study", "run", STUDY, "--size", "smoke", "--jobs", "2", "--store", str(store)]
-        with back_end:
-            assert command_line([*words, "--json", str(numbers)]) == 0
+        with joblib.parallel_config("threading"):
+            require(command_line(self.words()))
 
     def result(self) -> object:
         """As `Resumed.result`."""
@@ -232,11 +283,35 @@ class StudyRun(Resumed):
         super().check(lines, ended)
 
 
-class StudyRunLoky(StudyRun):
-    """`study run --jobs 2`, its workers started as the command line starts them."""
+class StudyProcess(StudyRun):
+    """`study run --jobs 2` as a program of its own, its workers processes."""
 
-    share = 5
-    back_end = None
+    share = 6
+
+    def clear(self) -> None:
+        """As `Resumed.clear`."""
+        super().clear()
+        self.cells: dict[str, tuple] = {}
+
+    def work(self, report: Report) -> None:
+        """As `Resumed.work`."""
+        become(self.words())
+
+    def timed(self) -> None:
+        """As `Work.timed`; there is nothing to import here."""
+        self.window = 1.1 * measured(self.work)
+
+    def check(self, lines: list[str], ended: bool) -> None:
+        """As `Resumed.check`; what is stored is what was reported."""
+        cells, path = {}, self.folder / "cells.sqlite"
+        if path.exists():
+            with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as store:
+                rows = store.execute("SELECT * FROM cells").fetchall()  # if there is a table yet
+                cells = {str(row[0]): row for row in rows}
+        assert self.cells.items() <= cells.items(), "finished cells are gone, or others"
+        lines += [name for name in cells if name not in self.cells]
+        self.cells = cells
+        super().check(lines, ended)
 
 
 class Turns(Work):
@@ -356,13 +431,15 @@ class Command(Work):
         files = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
         return {f.name: f.read_bytes() for f in files if not f.name.endswith(".part")}
 
+    def line(self) -> list[str]:
+        """The command line."""
+        places = {"--save": "model", "--json": "found.json", "--html": "found.html"}
+        options = ((name, str(self.folder / places[name])) for name in self.outputs)
+        return [*self.words, *(word for option in options for word in option)]
+
     def work(self, report: Report) -> None:
         """As `Work.work`."""
-        places = {"--save": "model", "--json": "found.json", "--html": "found.html"}
-        options = [
-            word for name in self.outputs for word in (name, str(self.folder / places[name]))
-        ]
-        require(command_line([*self.words, *options]))
+        require(command_line(self.line()))
         report("written")
 
     def check(self, lines: list[str], ended: bool) -> None:
@@ -389,6 +466,21 @@ class FitCommand(Command):
     share = 12
     words = ("fit", "iris", "--no-baselines", "--folds", "2")
     outputs = ("--save", "--json", "--html")
+
+
+class FitProcess(FitCommand):
+    """The same as a program of its own, with two worker processes."""
+
+    share = 4
+    words = (*FitCommand.words, "--jobs", "2")
+
+    def work(self, report: Report) -> None:
+        """As `Work.work`."""
+        become(self.line())
+
+    def timed(self) -> None:
+        """As `Work.timed`; there is nothing to import here."""
+        self.window = 1.1 * measured(self.work)
 
 
 class DiagnoseCommand(Command):
@@ -464,8 +556,8 @@ class MonitorRecord(Work):
 WORKS = {
     work.__name__: work
     for work in (
-        GramFile, StudyRun, StudyRunLoky, FitFiles, FitCommand, DiagnosisFiles, DiagnoseCommand,
-        MonitorRecord,
+        GramFile, StudyRun, StudyProcess, FitFiles, FitCommand, FitProcess, DiagnosisFiles,
+        DiagnoseCommand, MonitorRecord,
     )
 }  # fmt: skip
 
@@ -475,62 +567,106 @@ def require(status: int) -> None:
     assert status == 0, f"exit status {status}"
 
 
-def kill(work: Work, number: int, draw: random.Random) -> dict:
-    """Kill a work so many times; then, if it can end, let it."""
-    killed = ended = reported = 0
-    problems: list[str] = []
-    bar = tqdm(total=number, desc=type(work).__name__, unit="kill", disable=None)
-    while killed < number and len(problems) < 5:
-        lines, done = child(work.work, draw.uniform(0, work.window))
-        killed, ended, reported = killed + (not done), ended + done, reported + len(lines)
-        bar.update(not done)
-        try:
+def become(words: list[str]) -> None:
+    """Turn this process into the command line with these words."""
+    os.execv(sys.executable, [sys.executable, "-m", "overparam", *words])
+
+
+def measured(work: Callable[[Report], None]) -> float:
+    """Seconds that it takes, undisturbed."""
+    start = time.perf_counter()
+    child(work, None)
+    return time.perf_counter() - start
+
+
+def kill(make: Callable[[], Work], number: int, draw: random.Random, row: dict) -> None:
+    """Kill a work so many times, counting in `row`; then, if it can end, let it."""
+    work = None
+    with noted(row):
+        work = make()
+    while work and row["killed"] < number and len(row["problems"]) < 5:
+        with noted(row):
+            untouched = work.touched()
+            lines, done = child(work.work, draw.uniform(0, work.window))
+            row["killed"] += not done
+            row["ended"] += done
+            row["before"] += not done and work.touched() == untouched
             work.check(lines, done)
-        except Exception as error:  # whatever a file that is half makes its reader raise
-            problems.append(f"{type(error).__name__}: {error}")
-    bar.close()
-    if isinstance(work, Resumed) and not problems:
-        lines, done = child(work.work, None)
-        ended += done
-        work.check(lines, done)
-    return {"killed": killed, "ended": ended, "reported": reported, "problems": problems}
+            row["reported"] += len(lines)
+    if isinstance(work, Resumed) and not row["problems"]:
+        with noted(row):
+            lines, done = child(work.work, None)
+            row["ended"] += done
+            work.check(lines, done)
+            row["reported"] += len(lines)
 
 
-def measure(kills: int, names: list[str], seed: int, folder: Path) -> dict[str, dict]:
+@contextmanager
+def noted(row: dict) -> Iterator[None]:
+    """Count what goes wrong: a file that is half makes its reader raise whatever it likes."""
+    try:
+        yield
+    except Exception as error:
+        row["problems"].append(f"{type(error).__name__}: {error}")
+
+
+COUNTS = ("kills", "during", "before", "ended first", "finished parts", "losses", "seconds")
+
+
+def line(name: str, row: dict) -> str:
+    """A work's counts."""
+    killed, before = row["killed"], row["before"]
+    ended, reported, losses = row["ended"], row["reported"], len(row["problems"])
+    counts = (killed, killed - before, before, ended, reported, losses, round(row["seconds"]))
+    columns = (f"{n:>{len(title)}}" for n, title in zip(counts, COUNTS, strict=True))
+    return "  ".join([f"{name:16}", *columns, *(f"\n  {text}" for text in row["problems"])])
+
+
+def measure(kills: int, names: list[str], seed: int, folder: Path, found: dict) -> None:
     """Kill the works named, together about so many times, each by its share."""
     draw = random.Random(seed)
     shares = sum(WORKS[name].share for name in names)
-    found = {}
+    print("  ".join([f"{'work':16}", *COUNTS]), flush=True)
     for name in names:
         start = time.perf_counter()
         number = max(1, round(kills * WORKS[name].share / shares))
-        row = kill(WORKS[name](folder / name), number, draw)
-        found[name] = row | {"seconds": time.perf_counter() - start}
-    return found
+        counts = ("killed", "before", "ended", "reported", "seconds")
+        row = found[name] = dict.fromkeys(counts, 0) | {"problems": []}
+        try:
+            kill(partial(WORKS[name], folder / name), number, draw, row)
+        finally:
+            row["seconds"] = time.perf_counter() - start
+            print(line(name, row), flush=True)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=250, help="of all works together")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=240, help="of all works together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--works", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    # A shell that starts this in the background lets it ignore Ctrl+C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     # A kill does not ask how soon the disk has what it was given: memory is quicker.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        found = measure(options.kills, options.works, options.seed, Path(folder))
-    table = Table("work", "killed", "ended", "parts finished", "problems", "s", padding=0)
-    for name, row in found.items():
-        problems = "\n".join(row["problems"]) or "none"
-        counts = (str(row[key]) for key in ("killed", "ended", "reported"))
-        table.add_row(name, *counts, problems, f"{row['seconds']:.0f}")
-    Console().print(table)
-    print(f"{sum(row['killed'] for row in found.values())} kills")
+    found: dict[str, dict] = {}
+    interrupted = False
+    try:
+        with tempfile.TemporaryDirectory(dir=memory) as folder:
+            measure(options.kills, options.works, options.seed, Path(folder), found)
+    except KeyboardInterrupt:
+        interrupted = True
+    losses = sum(len(row["problems"]) for row in found.values())
+    how = "interrupted after " if interrupted else ""
+    print(f"{how}{sum(row['killed'] for row in found.values())} kills, {losses} losses")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
-    return int(any(row["problems"] for row in found.values()))
+    return 130 if interrupted else int(losses > 0)
 
 
 if __name__ == "__main__":
