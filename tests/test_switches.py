@@ -18,8 +18,14 @@ from overparam._exclusive import exclusive
 from overparam._model import as_function, undisturbed
 from overparam._random_numbers import own_random_numbers, seeded
 from overparam._switches import full_precision, quietly, thread_count
+from overparam.expansions import (
+    linearization_error,
+    linearize,
+    quadratization_error,
+    quadratize,
+)
 from overparam.kernels import Custom, RFMRegressor, fit_eigenpro, fit_ridge
-from overparam.tangents import empirical_ntk
+from overparam.tangents import NTKOperator, empirical_ntk
 
 NEWER = hasattr(torch._C, "_get_fp32_precision_getter")  # torch 2.9
 ABOVE = (("generic", "all"), ("cuda", "all"), ("mkldnn", "all"))
@@ -275,6 +281,44 @@ def test_parameters_are_swapped_by_one_thread_at_a_time(restless: None) -> None:
     for outputs, truth in zip(found, expected, strict=True):
         assert all(torch.equal(output, truth) for output in outputs)
     assert [id(p) for p in model.parameters()] == own
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["a model each", "one model"])
+def test_threads_differentiate_in_forward_mode_one_after_the_other(
+    restless: None, shared: bool
+) -> None:
+    """torch counts its levels per process; a level that another thread has left is none."""
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)) for _ in range(4)]
+    models = models[:1] * 4 if shared else models
+    starts = [{n: p.detach() + 0.1 for n, p in model.named_parameters()} for model in models]
+    expansions = [linearize(model) for model in models]
+    expansions = expansions[:1] * 4 if shared else expansions
+    x, v = torch.randn(6, 3), torch.randn(12)
+
+    def moved(number: int, expand: Callable[[nn.Module], nn.Module]) -> Tensor:
+        expansion = expand(models[number])
+        for change in expansion.parameters():
+            nn.init.constant_(change, 0.3)
+        return expansion(x).detach()
+
+    ways: list[Callable[[int], Tensor]] = [
+        lambda i: torch.tensor(linearization_error(models[i], starts[i], x)),
+        lambda i: torch.tensor(quadratization_error(models[i], starts[i], x)),
+        lambda i: NTKOperator(models[i], x).torch_matvec(v),
+        lambda i: moved(i, linearize),
+        lambda i: moved(i, quadratize),
+        lambda i: NTKOperator(expansions[i], x).torch_matvec(v),
+        lambda i: expansions[i](x).detach(),
+    ]
+    expected = [[way(i) for way in ways] for i in range(4)]
+    found = in_threads(lambda i: [[way(i) for way in ways] for _ in range(4)])
+    for outputs, truth in zip(found, expected, strict=True):
+        assert all(
+            torch.equal(output, value)
+            for turn in outputs
+            for output, value in zip(turn, truth, strict=True)
+        )
 
 
 def test_a_thread_that_holds_a_model_does_not_wait_for_another() -> None:

@@ -107,7 +107,7 @@ def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
 
     def function(params: Params, x: Inputs) -> Tensor:
         args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else (x, None)
-        with _held(model):
+        with held(model):
             return evaluate_at(model, _every_place(model, params), args, kwargs)
 
     return function
@@ -115,11 +115,11 @@ def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
 
 def evaluate_at(model: nn.Module, places: Params, args: Any, kwargs: Any = None) -> Any:
     """The model with other tensors in the places given, which it holds for that long."""
-    with _held(model):
+    with held(model):
         return torch.func.functional_call(model, places, args, kwargs, tie_weights=False)
 
 
-def _held(model: nn.Module) -> AbstractContextManager[None]:
+def held(model: nn.Module) -> AbstractContextManager[None]:
     """`exclusive`, but while a graph is compiled, which takes the tensors as arguments."""
     return nullcontext() if torch.compiler.is_compiling() else exclusive(model)
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from overparam._errors import expect
 from overparam._exclusive import forward_mode
-from overparam._model import as_function
+from overparam._model import as_function, held
 from overparam._switches import plain_attention
 from overparam._types import Inputs, Params
 
@@ -31,7 +31,7 @@ def first_directional(
 ) -> tuple[Float[Tensor, "n *c"], Float[Tensor, "n *c"]]:
     """Outputs at `point` and ∇f·δ along `direction`, in one forward pass."""
     function = as_function(model)
-    with forward_mode(), _plain_layers():
+    with held(model), forward_mode(), _plain_layers():  # in this order everywhere
         value, change, *_ = torch.func.jvp(lambda p: function(p, x), (point,), (direction,))
     return value, change
 
@@ -57,7 +57,7 @@ def second_directional(
         value, change, *_ = torch.func.jvp(lambda q: function(q, x), (p,), (direction,))
         return value, change
 
-    with forward_mode(), _plain_layers():
+    with held(model), forward_mode(), _plain_layers():  # in this order everywhere
         try:
             (value, first), (_, second), *_ = torch.func.jvp(along, (point,), (direction,))
         except NotImplementedError as problem:

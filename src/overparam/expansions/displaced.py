@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._errors import expect
+from overparam._exclusive import exclusive
 from overparam._model import trainable
 from overparam._types import Inputs, Params
 
@@ -22,8 +23,9 @@ class DisplacedModel(nn.Module):
 
     def __init__(self, model: nn.Module, where: str) -> None:
         super().__init__()
-        names = list(trainable(model, where=where))
-        self.reference = copy.deepcopy(model).requires_grad_(False)
+        with exclusive(model):  # which may be held with other parameters in it
+            names = list(trainable(model, where=where))
+            self.reference = copy.deepcopy(model).requires_grad_(False)
         start = dict(self.reference.named_parameters())
         self._names = names
         self.displacement = nn.ParameterList(torch.zeros_like(start[name]) for name in names)

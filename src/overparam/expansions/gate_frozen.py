@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._exclusive import exclusive
 from overparam._model import trainable
 from overparam._types import Params
 from overparam.nets.linear import NTKLinear
@@ -38,8 +39,9 @@ class GateFrozenNetwork(nn.Module):
     @checked
     def __init__(self, model: nn.Sequential) -> None:
         super().__init__()
-        self.network = copy.deepcopy(model)
-        self.start = copy.deepcopy(model).requires_grad_(False)
+        with exclusive(model):
+            self.network = copy.deepcopy(model)
+        self.start = copy.deepcopy(self.network).requires_grad_(False)
         self._relu = _gate_index(model)
 
     @checked

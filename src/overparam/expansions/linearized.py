@@ -133,9 +133,10 @@ def linearization_error(
     """
     expect_inputs(x, "linearization_error(x=...)")
     expect_own_outputs(model, x, "linearization_error(model=...)")
-    start = earlier_params("linearization_error(reference_params=...)", model, reference_params)
-    now = {name: p.detach() for name, p in model.named_parameters() if name in start}
     with undisturbed(model), torch.no_grad():
+        where = "linearization_error(reference_params=...)"
+        start = earlier_params(where, model, reference_params)
+        now = {name: p.detach() for name, p in model.named_parameters() if name in start}
         outputs = as_function(model)(now, x)
         outputs = expect_outputs(outputs, n_examples(x), "linearization_error(model=...)")
         moved = {name: now[name] - start[name] for name in start}

@@ -134,9 +134,9 @@ def quadratization_error(
     where = "quadratization_error"
     expect_inputs(x, f"{where}(x=...)")
     expect_own_outputs(model, x, f"{where}(model=...)")
-    start = earlier_params(f"{where}(reference_params=...)", model, reference_params)
-    now = {name: p.detach() for name, p in model.named_parameters() if name in start}
     with undisturbed(model), torch.no_grad():
+        start = earlier_params(f"{where}(reference_params=...)", model, reference_params)
+        now = {name: p.detach() for name, p in model.named_parameters() if name in start}
         outputs = as_function(model)(now, x)
         outputs = expect_outputs(outputs, n_examples(x), f"{where}(model=...)")
         moved = {name: now[name] - start[name] for name in start}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._exclusive import exclusive
 from overparam._model import call, expect_inputs, n_examples, take, undisturbed
 from overparam._numbers import described
 from overparam._random_numbers import own_random_numbers
@@ -316,7 +317,8 @@ def probed_hyperparameters(
     """
     where = "probed_hyperparameters(batches=...)"
     _expect_batches(batches, where, again=True)
-    trial = copy.deepcopy(model)
+    with exclusive(model):
+        trial = copy.deepcopy(model)
     with _own_random_numbers(model):
         if batch_size is None:
             first = next(iter(batches), None)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._errors import expect
+from overparam._exclusive import exclusive
 from overparam._memory import available, expect_room
 from overparam._model import as_function, call, n_examples, tensors, trainable, undisturbed
 from overparam._types import Inputs, Params
@@ -66,7 +67,8 @@ class Subject:
         expect(isinstance(y, Tensor), where, "a tensor", type(y).__name__, error=TypeError)
         finite = bool(torch.isfinite(y).all())
         expect(finite, where, "finite targets", "NaN or infinity")
-        twin = copy.deepcopy(model).double()
+        with exclusive(model):
+            twin = copy.deepcopy(model).double()
         inputs = _double(x)
         with undisturbed(twin), torch.no_grad():
             outputs = call(twin, inputs)
