@@ -16,6 +16,7 @@ after an interruption.
 import argparse
 import importlib
 import json
+import math
 import os
 import random
 import shutil
@@ -64,8 +65,22 @@ def child(work: Callable[[Report], None], seconds: float | None) -> tuple[list[s
     Returns:
         What it reported, and whether it had ended.
     """
-    read, write = os.pipe()
-    said = tempfile.TemporaryFile()  # noqa: SIM115  the child has it too
+    others = shared()
+    with tempfile.TemporaryFile() as reports, tempfile.TemporaryFile() as said:
+        pid, status = forked(work, seconds, reports.fileno(), said.fileno())
+        reports.seek(0)
+        said.seek(0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+            raise AssertionError(f"the work raised: {said.read().decode()}")
+        lines = reports.read().decode().splitlines()
+    expect_nothing_of(pid, others)
+    return lines, not os.WIFSIGNALED(status)
+
+
+def forked(
+    work: Callable[[Report], None], seconds: float | None, reports: int, said: int
+) -> tuple[int, int]:
+    """The number and the end of a process that writes its reports and words into two files."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -75,37 +90,41 @@ def child(work: Callable[[Report], None], seconds: float | None) -> tuple[list[s
             quiet = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1):
                 os.dup2(quiet, stream)
-            os.dup2(said.fileno(), 2)
-            work(lambda line: os.write(write, f"{line}\n".encode()) and None)
+            os.dup2(said, 2)
+            work(lambda line: os.write(reports, f"{line}\n".encode()) and None)
             status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
     try:
-        os.close(write)
-        if seconds is not None:
-            time.sleep(seconds)
-            os.kill(pid, signal.SIGKILL)
-        with os.fdopen(read) as reports:
-            lines = reports.read().splitlines()
-        _, status = os.waitpid(pid, 0)
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while time.monotonic() < end:
+            gone, status = os.waitpid(pid, os.WNOHANG)
+            if gone:
+                return pid, status
+            time.sleep(0.002)
+        os.kill(pid, signal.SIGKILL)
+        return os.waitpid(pid, 0)
     except BaseException:  # this process is asked to end
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         raise
-    with said:
-        said.seek(0)
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
-            raise AssertionError(f"the work raised: {said.read().decode()}")
-    expect_nothing_of(pid)
-    return lines, not os.WIFSIGNALED(status)
 
 
-def expect_nothing_of(pid: int) -> None:
-    """Raise if a process that is gone leaves workers, or semaphores and arrays in memory."""
+def expect_nothing_of(pid: int, others: set[str]) -> None:
+    """Raise if a process that is gone leaves workers, or semaphores and arrays in memory.
+
+    Args:
+        pid: Its number, which others may have had before.
+        others: What was in shared memory before it.
+    """
     end = time.monotonic() + PATIENCE
-    while left := [*workers_of(pid), *shared_by(pid)]:
+    marks = (f"loky-{pid}-", f"joblib_memmapping_folder_{pid}_")
+    while True:
+        left = [name for name in shared() - others if any(mark in name for mark in marks)]
+        if not (left := left + workers_of(pid)):
+            return
         assert time.monotonic() < end, f"left behind: {', '.join(left)}"
         time.sleep(0.05)
 
@@ -120,12 +139,11 @@ def workers_of(pid: int) -> list[str]:
     return found
 
 
-def shared_by(pid: int) -> list[str]:
-    """What joblib and its processes hold in shared memory under that number."""
-    marks = (f"loky-{pid}-", f"joblib_memmapping_folder_{pid}_")
+def shared() -> set[str]:
+    """Names in shared memory."""
     with suppress(FileNotFoundError):
-        return [name for name in os.listdir("/dev/shm") if any(mark in name for mark in marks)]
-    return []
+        return set(os.listdir("/dev/shm"))
+    return set()
 
 
 class Work:
@@ -175,6 +193,10 @@ class Work:
     def prepare(self) -> None:
         """Make the results of a writer left alone."""
 
+    def is_whole_run(self) -> bool:
+        """Whether the next run has everything to do."""
+        return True
+
     def work(self, report: Report) -> None:
         """Write, and report what is finished."""
         raise NotImplementedError
@@ -192,6 +214,10 @@ class Resumed(Work):
         self.timed()
         self.right = self.result()
         self.clear()
+
+    def is_whole_run(self) -> bool:
+        """As `Work.is_whole_run`."""
+        return not self.known
 
     def clear(self) -> None:
         """Begin anew."""
@@ -587,7 +613,10 @@ def kill(make: Callable[[], Work], number: int, draw: random.Random, row: dict) 
     while work and row["killed"] < number and len(row["problems"]) < 5:
         with noted(row):
             untouched = work.touched()
+            start, whole = time.monotonic(), work.is_whole_run()
             lines, done = child(work.work, draw.uniform(0, work.window))
+            if done and whole:  # machines are faster at one time than at another
+                work.window = 1.1 * (time.monotonic() - start)
             row["killed"] += not done
             row["ended"] += done
             row["before"] += not done and work.touched() == untouched
