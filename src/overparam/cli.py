@@ -439,7 +439,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run the command line and return its exit status.
 
     0 is fine, 1 a claim that failed under `check` or a cell that could not be computed, 2
-    misuse, 70 a mistake of ours, 130 an interruption. Misuse is one line on stderr.
+    misuse, 70 a mistake of ours, 130 an interruption, 128 + n another signal that asked it
+    to end. Misuse and requests are one line on stderr.
 
     Args:
         arguments: Words after the program's name; `None` means those of this process.

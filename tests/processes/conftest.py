@@ -40,7 +40,8 @@ def started():
         if process.poll() is None:
             family = [*family, *psutil.Process(process.pid).children(recursive=True)]
             process.kill()
-        for member in family:
+        # Left alone, workers end by themselves, and then who clears shared memory after them.
+        for member in psutil.wait_procs(family, timeout=30)[1]:
             with suppress(psutil.NoSuchProcess):
                 member.kill()
         process.communicate(timeout=60)
