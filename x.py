@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 STAMP = VENV / "set-up-finished"
 ADDED = VENV / "integrations-installed"
+# A worker for each core: tests take one thread each. More than four would want much memory.
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -124,8 +126,7 @@ def demo(*args: str) -> int:
 def test(*args: str) -> int:
     """Run every test."""
     add_integrations()
-    # A worker for each core: tests take one thread each. More than four would want much memory.
-    return run("-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *args)
+    return run("-m", "pytest", *SIDE_BY_SIDE, *args)
 
 
 def check(*paths: str) -> int:
@@ -220,14 +221,14 @@ def floors(*args: str) -> int:
 
     project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
     lowest = [asked.replace(">=", "==") for asked in project["dependencies"]]
-    tools = ["pytest", "pytest-randomly", "pytest-timeout", "hypothesis", "pyyaml"]
+    tools = ["pytest", "pytest-randomly", "pytest-timeout", "pytest-xdist", "hypothesis", "pyyaml"]
     python = new_environment(".venv-floors")
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     return each(
         [*pip, "install", *lowest, *tools],
         [*pip, "install", "--no-deps", "-e", str(HERE)],
         [*pip, "check"],
-        [python, "-m", "pytest", *(args or ("src", "tests"))],
+        [python, "-m", "pytest", *SIDE_BY_SIDE, *(args or ("src", "tests"))],
     )
 
 
