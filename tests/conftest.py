@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-sys.path.append(str(Path(__file__).parent / "devices"))  # files are imported on their own
+sys.path += [str(Path(__file__).parent / folder) for folder in ("contracts", "devices")]
 from second_device import SecondDevice
 
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and so all they start.

@@ -259,7 +259,7 @@ def test_floors_are_the_lowest_versions_and_a_failure_is_told(x, step):
     assert {"numpy==1.26", "torch==2.6"} <= set(x.calls[0])
     assert not any("-c" in call for call in pip_calls(x))
     if step != "pip":
-        assert x.calls[-1] == ["-m", "pytest", "tests/linalg"]
+        assert x.calls[-1] == ["-m", "pytest", *x.SIDE_BY_SIDE, "tests/linalg"]
 
 
 def test_the_script_runs_from_another_folder(tmp_path):

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -83,12 +84,14 @@ def _heard(*, for_good: bool) -> Iterator[Request]:
         yield request
         return
     usual = (signal.SIG_DFL, signal.default_int_handler)
+    filters = warnings.filters[:]
     before = {number: signal.getsignal(number) for number in _REQUESTS}
     before = {number: handler for number, handler in before.items() if handler in usual}
 
     def hear(number: int, frame: FrameType | None) -> None:
         for other in before:
             signal.signal(other, signal.SIG_IGN)
+        warnings.simplefilter("ignore")  # work that is broken off is told of in one line
         request.signal = signal.Signals(number)
         raise KeyboardInterrupt
 
@@ -109,6 +112,7 @@ def _heard(*, for_good: bool) -> Iterator[Request]:
                 signal.signal(number, handler)
             signal.set_wakeup_fd(told)
             writer.close()
+            warnings.filters[:] = filters  # pyright: ignore[reportIndexIssue]
 
 
 def _enforce(reader: socket.socket, requests: set[int], over: threading.Event) -> None:

@@ -7,19 +7,20 @@ import inspect
 import math
 import os
 import random
-import sys
 import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
+import calls
 import numpy as np
+import objects
 import pytest
 import torch
+from calls import PACKAGES, WITHOUT_CALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -27,11 +28,6 @@ from torch import Tensor, nn
 import overparam
 from overparam import dynamics, kernels, linalg, optim, tangents
 from overparam._errors import expect
-
-sys.path.append(str(Path(__file__).parent))  # files are imported on their own
-import calls
-import objects
-from calls import PACKAGES, WITHOUT_CALL
 
 ALL = [*calls.ALL, *objects.ALL]
 EXAMPLES = int(os.environ.get("OVERPARAM_FUZZ", "100"))

@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 
 from overparam._errors import expect
-from overparam._numbers import described
 
 Task = Literal["classification", "regression"]
 Kind = Literal["table", "images", "tokens"]
@@ -117,7 +116,7 @@ def expect_examples(x: np.ndarray, y: np.ndarray, where: str, part: str = "") ->
 def expect_seed(seed: object, where: str) -> None:
     """Raise unless every generator of numbers in use takes this seed."""
     whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 2**32
-    expect(whole, where, "a whole number from 0 to 2**32 - 1", described(seed))
+    expect(whole, where, "a whole number from 0 to 2**32 - 1", seed)
 
 
 def held_out(y: np.ndarray, *, stratified: bool, seed: int, where: str = "") -> np.ndarray:

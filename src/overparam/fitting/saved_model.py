@@ -105,12 +105,24 @@ class SavedModel:
         return np.where(np.isnan(values), median, values)
 
     def outputs(self, coordinates: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n outputs"]:
-        """Predictions of coordinates: the target, or a probability for each class."""
+        """Predictions of coordinates: the target, or a probability for each class.
+
+        Raises:
+            NumericalError: If one is not finite.
+        """
         points = torch.from_numpy(coordinates).to(self.predictor.centres)
         raw = self.predictor(points).cpu().numpy().astype(np.float64)
-        if self.codes is not None:
-            return self.codes.probabilities(raw)
-        return raw * self.scale + self.centre
+        if self.codes is None:
+            raw = raw * self.scale + self.centre
+        odd = np.flatnonzero(~np.isfinite(raw).all(axis=1))
+        expect(
+            len(odd) == 0,
+            "SavedModel.predict(frame=...)",
+            "rows whose prediction is finite",
+            f"{len(odd)} of {len(raw)} whose is not, the first of them row {odd[:1]}",
+            error=NumericalError,
+        )
+        return raw if self.codes is None else self.codes.probabilities(raw)
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """The predicted target of each row: numbers, or names of classes.
@@ -123,7 +135,7 @@ class SavedModel:
             ValueError: As `coordinates`.
             NumericalError: If a prediction is not finite.
         """
-        outputs = self._outputs(frame)
+        outputs = self.outputs(self.coordinates(frame))
         if self.codes is None:
             return outputs[:, 0]
         return np.array(self.class_names, dtype=object)[outputs.argmax(1)]
@@ -141,20 +153,7 @@ class SavedModel:
             f"a regression of {self.target!r}",
             hint="use predict.",
         )
-        return self._outputs(frame)
-
-    def _outputs(self, frame: pd.DataFrame) -> Float[np.ndarray, "n outputs"]:
-        """`outputs` of rows; none of them is NaN or infinite."""
-        outputs = self.outputs(self.coordinates(frame))
-        odd = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
-        expect(
-            len(odd) == 0,
-            "SavedModel.predict(frame=...)",
-            "rows whose prediction is finite",
-            f"{len(odd)} of {len(outputs)} whose is not, the first of them row {odd[:1]}",
-            error=NumericalError,
-        )
-        return outputs
+        return self.outputs(self.coordinates(frame))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write numbers and words (`model.json`) into a folder, made if need be.

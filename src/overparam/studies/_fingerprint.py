@@ -1,6 +1,7 @@
 """A hash of everything that decides a cell's result, so that stale results are never reused."""
 
 import ast
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator
@@ -68,8 +69,14 @@ def _library_files(tree: ast.Module) -> set[Path]:
         if path in found or path.parent == _PACKAGE / "studies":
             continue
         found.add(path)
-        waiting += _imported(ast.parse(path.read_text(encoding="utf-8")))
+        waiting += _needed(path.read_text(encoding="utf-8"))
     return found
+
+
+@functools.cache  # many studies need the same files
+def _needed(text: str) -> list[Path]:
+    """`_imported` of a file with this text."""
+    return list(_imported(ast.parse(text)))
 
 
 def _imported(tree: ast.Module) -> Iterator[Path]:
