@@ -68,7 +68,7 @@ OPTIMIZERS = [
         model=network, data=Made(lambda x, y: [(x, y)], x=X, y=Y), loss=mse_loss,
         steps=5, share=0.9, probe_steps=2,
     ),
-    method(MASS, "step", closure=None),
+    method(MASS, "step"),  # what its closure raises is the user's own
     method(MASS, "reset_momentum"),
     method(MASS, "add_param_group", param_group=Made(lambda p: {"params": p}, p=PARAMS))._replace(
         changes=("of", "param_group")

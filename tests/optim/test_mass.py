@@ -336,3 +336,11 @@ def test_its_stability_limit_separates_convergence_from_divergence():
                 w.grad = x.square() @ w.detach()
                 optimizer.step()
             assert (not float(w.detach().abs().max()) < 1e3) is diverges
+
+
+def test_a_closure_is_a_function_whose_errors_are_its_own():
+    optimizer = MaSS([torch.ones(2, requires_grad=True)], lr=0.1)
+    with pytest.raises(TypeError, match=r"`MaSS.step\(closure=...\)` expected a function"):
+        optimizer.step(3)
+    with pytest.raises(KeyError, match="batch"):
+        optimizer.step(lambda: {}["batch"])
