@@ -338,21 +338,23 @@ def nothing_is_computed(monkeypatch):
 STUDY = "liu2020_kernel_constancy"
 
 
+OUTPUTS = (
+    "diagnose --json", "diagnose --html", "fit iris --json", "fit iris --html", "fit iris --save",
+    "predict model table.csv --output", f"study run {STUDY} --json", f"study check {STUDY} --json",
+)  # fmt: skip
+TROUBLES = ("full", "a file as folder", "name too long", "in use")
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("words", "trouble"),
     [
-        ["diagnose", "--json", "PLACE"],
-        ["diagnose", "--html", "PLACE"],
-        ["fit", "iris", "--json", "PLACE"],
-        ["fit", "iris", "--html", "PLACE"],
-        ["fit", "iris", "--save", "PLACE"],
-        ["predict", "model", "table.csv", "--output", "PLACE"],
-        ["study", "run", STUDY, "--json", "PLACE"],
-        ["study", "check", STUDY, "--json", "PLACE"],
+        (words, trouble)
+        for words in OUTPUTS
+        for trouble in TROUBLES
+        # A folder is where the files of several studies go.
+        if not (words.startswith("study") and trouble == "in use")
     ],
-    ids=lambda words: " ".join(words),
 )
-@pytest.mark.parametrize("trouble", ["full", "a file as folder", "name too long", "in use"])
 def test_what_cannot_be_written_is_told_before_the_work(
     words, trouble, nothing_is_computed, tmp_path, monkeypatch, capsys
 ):
@@ -365,8 +367,6 @@ def test_what_cannot_be_written_is_told_before_the_work(
     elif trouble == "name too long":
         place = tmp_path / ("n" * 300)
     elif trouble == "in use":
-        if words[0] == "study":
-            pytest.skip("a folder is where several studies' files go")
         place = tmp_path / "folder"
     else:
 
@@ -374,7 +374,7 @@ def test_what_cannot_be_written_is_told_before_the_work(
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("os.fsync", full)
-    assert main([str(place) if word == "PLACE" else word for word in words]) == 2
+    assert main([*words.split(), str(place)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("overparam: ")
     assert said.count("\n") == 1
