@@ -12,7 +12,7 @@ from torch import nn
 from overparam._errors import expect
 from overparam._switches import lock, on_fork
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _changed = threading.Condition(lock)
 # The thread that holds a module or a parameter, by the identity of the latter.
@@ -66,15 +66,23 @@ def exclusive(model: nn.Module) -> Iterator[None]:
             _changed.notify_all()
 
 
-def exclusively(function: Callable[..., T]) -> Callable[..., T]:
-    """Let a function of a module, its first argument, run in one thread at a time."""
+def held(model: nn.Module) -> AbstractContextManager[None]:
+    """`exclusive`, but while a graph is compiled, which takes the tensors as arguments."""
+    return nullcontext() if torch.compiler.is_compiling() else exclusive(model)
+
+
+def exclusively(function: F) -> F:
+    """Let a function or method of a module, its first argument, run in one thread at a time.
+
+    A module that reads its own parameters needs it too: in another thread they may be others.
+    """
 
     @wraps(function)
-    def alone(model: nn.Module, *args: Any, **kwargs: Any) -> T:
-        with exclusive(model):
+    def alone(model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with held(model):
             return function(model, *args, **kwargs)
 
-    return alone
+    return alone  # pyright: ignore[reportReturnType]
 
 
 def forward_mode() -> AbstractContextManager[object]:

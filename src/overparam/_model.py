@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from overparam._errors import complaint, expect
-from overparam._exclusive import exclusive, exclusively
+from overparam._exclusive import exclusive, exclusively, held
 from overparam._numbers import n_bad
 from overparam._random_numbers import own_random_numbers
 from overparam._switches import full_precision, plain_attention, quietly
@@ -117,11 +117,6 @@ def evaluate_at(model: nn.Module, places: Params, args: Any, kwargs: Any = None)
     """The model with other tensors in the places given, which it holds for that long."""
     with held(model):
         return torch.func.functional_call(model, places, args, kwargs, tie_weights=False)
-
-
-def held(model: nn.Module) -> AbstractContextManager[None]:
-    """`exclusive`, but while a graph is compiled, which takes the tensors as arguments."""
-    return nullcontext() if torch.compiler.is_compiling() else exclusive(model)
 
 
 def _every_place(model: nn.Module, params: Params) -> Params:

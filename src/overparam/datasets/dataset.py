@@ -126,8 +126,8 @@ def held_out(y: np.ndarray, *, stratified: bool, seed: int, where: str = "") -> 
     two rows gives none. Without, or where no class has three rows, all rows are one class.
 
     Example:
-        >>> held_out(np.array([0] * 10 + [1] * 5), stratified=True, seed=0).sum()
-        np.int64(3)
+        >>> int(held_out(np.array([0] * 10 + [1] * 5), stratified=True, seed=0).sum())
+        3
     """
     expect(
         len(y) >= 5,

@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from overparam._errors import expect
-from overparam._exclusive import forward_mode
-from overparam._model import as_function, held
+from overparam._exclusive import forward_mode, held
+from overparam._model import as_function
 from overparam._switches import plain_attention
 from overparam._types import Inputs, Params
 

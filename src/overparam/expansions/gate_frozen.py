@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._exclusive import exclusive
+from overparam._exclusive import exclusive, exclusively
 from overparam._model import trainable
 from overparam._types import Params
 from overparam.nets.linear import NTKLinear
@@ -45,11 +45,13 @@ class GateFrozenNetwork(nn.Module):
         self._relu = _gate_index(model)
 
     @checked
+    @exclusively
     def gates(self, x: Float[Tensor, "n *input"]) -> Bool[Tensor, "n *hidden"]:
         """Which hidden units are on at w0, for every example; to be kept for a fixed set."""
         with torch.no_grad():
             return self.start[: self._relu](x) > 0
 
+    @exclusively
     def forward(
         self, x: Float[Tensor, "n *input"], gates: Bool[Tensor, "n *hidden"] | None = None
     ) -> Float[Tensor, "n c"]:
@@ -59,6 +61,7 @@ class GateFrozenNetwork(nn.Module):
         return self.network[self._relu + 1 :](hidden)
 
     @checked
+    @exclusively
     def linear(
         self, x: Float[Tensor, "n *input"], gates: Bool[Tensor, "n *hidden"] | None = None
     ) -> Float[Tensor, "n c"]:
@@ -70,6 +73,7 @@ class GateFrozenNetwork(nn.Module):
         return start(hidden) + readout(held) - start(held)
 
     @checked
+    @exclusively
     def expansion(self, x: Float[Tensor, "n *input"]) -> Expansion:
         """The network itself and both polynomials, at the same parameters."""
         gates = self.gates(x)

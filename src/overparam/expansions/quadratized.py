@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
+from overparam._exclusive import exclusively
 from overparam._model import (
     as_function,
     expect_deterministic,
@@ -30,6 +31,7 @@ class QuadratizedModel(DisplacedModel):
         displacement: δ, one tensor per trainable parameter of the model, in its order.
     """
 
+    @exclusively
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
         """f(w0; x) + ∇f(w0; x)·δ + ½ δᵀ∇²f(w0; x) δ, differentiable by δ and by x."""
         x = called_with(args, kwargs)
