@@ -221,7 +221,15 @@ def floors(*args: str) -> int:
 
     project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
     lowest = [asked.replace(">=", "==") for asked in project["dependencies"]]
-    tools = ["pytest", "pytest-randomly", "pytest-timeout", "pytest-xdist", "hypothesis", "pyyaml"]
+    tools = [
+        "pytest",
+        "pytest-randomly",
+        "pytest-timeout",
+        "pytest-xdist",
+        "hypothesis",
+        "pyyaml",
+        "pillow",
+    ]
     python = new_environment(".venv-floors")
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     return each(
