@@ -293,7 +293,8 @@ def tampered_numbers(draw, content, arrays):
         size = draw.choice([0, 2**63, len(content), 7])
         return size.to_bytes(8, "little") + content[8:]
     if kind == "raw":
-        dtype, size = draw.choice([("F8_E4M3", 1), ("BF16", 2), ("F8_E5M2", 1), ("F16", 2)])
+        kinds = [("F8_E4M3", 1), ("BF16", 2), ("F8_E5M2", 1), ("F16", 2), ("C64", 8)]
+        dtype, size = draw.choice(kinds)
         n = len(arrays["dual"])
         return raw(dtype, [n, 1], b"\0" * size * n, arrays)
     if kind == "NaN":
@@ -301,7 +302,7 @@ def tampered_numbers(draw, content, arrays):
         array.flat[: draw.randrange(3)] = draw.choice([np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308])
     elif kind == "type":
         array = np.nan_to_num(array).astype(
-            draw.choice([np.float32, np.float16, np.int64, np.uint8, bool, "c8"])
+            draw.choice([np.float32, np.float16, np.int64, np.uint8, bool])
         )
     elif kind == "shape":
         shapes = [array[:-1], array[None], array.ravel(), np.concatenate([array, array]), array[:0]]

@@ -1,5 +1,6 @@
 """Tables in text and Parquet files as data frames, whole or not at all."""
 
+import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,10 @@ def read_csv(path: Path, where: str) -> pd.DataFrame:
         "a table of comma-separated values in UTF-8",
         f"a file that cannot be read as one ({problem.strip().partition(chr(10))[0]})",
     )
+    # Before pandas 3 one number beyond the range of a double turns its column into text.
+    for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
+        with contextlib.suppress(ValueError, TypeError):
+            frame[name] = pd.to_numeric(frame[name])
     return frame
 
 

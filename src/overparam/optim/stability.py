@@ -101,7 +101,7 @@ def _preconditioner(optimizer: Optimizer, group: dict, p: Tensor, gradient: Tens
     """
     state = optimizer.state.get(p) or {}
     eps = group["eps"]
-    if isinstance(optimizer, (Adam, AdamW)):  # before torch 2.7 the one is no kind of the other
+    if isinstance(optimizer, Adam):
         if "exp_avg_sq" not in state:
             return gradient.abs() + eps
         second = state["max_exp_avg_sq"] if group["amsgrad"] else state["exp_avg_sq"]
