@@ -18,6 +18,7 @@ from overparam._exclusive import exclusive
 from overparam._model import as_function, undisturbed
 from overparam._random_numbers import own_random_numbers, seeded
 from overparam._switches import full_precision, quietly, thread_count
+from overparam.diagnosis.task import as_examples, build_task
 from overparam.expansions import (
     linearization_error,
     linearize,
@@ -281,6 +282,25 @@ def test_parameters_are_swapped_by_one_thread_at_a_time(restless: None) -> None:
     for outputs, truth in zip(found, expected, strict=True):
         assert all(torch.equal(output, truth) for output in outputs)
     assert [id(p) for p in model.parameters()] == own
+
+
+def test_a_copy_is_not_taken_while_another_thread_has_other_parameters_in(restless: None) -> None:
+    model, x = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)), torch.rand(6, 2)
+    function, examples = as_function(model), as_examples((x, torch.ones(6, 1)))
+    own = [p.detach().clone() for p in model.parameters()]
+    other = {name: torch.full_like(p, 7.0) for name, p in model.named_parameters()}
+
+    def work(number: int) -> bool:
+        if number % 2:
+            return all(bool(torch.isfinite(function(other, x)).all()) for _ in range(200))
+        tasks = [build_task(model, examples, "mse", None, 4) for _ in range(20)]
+        return all(
+            torch.equal(p, q)
+            for task in tasks
+            for p, q in zip(task.model.parameters(), own, strict=True)
+        )
+
+    assert all(in_threads(work))
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["a model each", "one model"])

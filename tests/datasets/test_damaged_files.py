@@ -151,6 +151,7 @@ TABLES = {
     "a field without end": ("a,y\n" + "x" * 200_000 + ",1\n", "field larger than"),
     "numbers for names": ("1.5,2.5\n1,2\n", "column names in the first line"),
     "infinity": ("a,y\n" + "1e999,1\n2,3\n" * 20, "finite numbers"),
+    "infinity beside gaps": ("a,b,y\n" + "-1e999,1,1\n,2,3\n2,3,3\n" * 20, "finite numbers"),
 }
 
 

@@ -93,6 +93,18 @@ def test_state_goes_on():
     assert rest.state_dict() == whole.state_dict()
 
 
+@pytest.mark.parametrize("change", [{"phases": 3}, {"level": None}])
+def test_a_state_of_something_else_changes_nothing(change):
+    counter = CatapultCounter()
+    phases(counter, [1, 0.5])
+    before = counter.state_dict()
+    state = {key: value for key, value in before.items() if key not in change}
+    state |= {key: value for key, value in change.items() if value is not None}
+    with pytest.raises(ValueError, match=r"CatapultCounter.load_state_dict\(state\)"):
+        counter.load_state_dict(state)
+    assert counter.state_dict() == before
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"window": 0}, {"rise": 1.0}, {"close": 3.0}, {"floor": -1.0}, {"noise": -1.0},

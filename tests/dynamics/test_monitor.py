@@ -263,6 +263,16 @@ def test_state_goes_on_exactly(tmp_path):
     assert found.equals(expected)
 
 
+def test_a_state_from_before_goes_on_with_its_floor():
+    model, _, _ = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    old, new = (Monitor(model, MSE, optimizer) for _ in range(2))
+    state = old.state_dict()
+    state["watch"]["counter"]["floor"] = state["watch"].pop("floor") + 0.125
+    new.load_state_dict(state)
+    assert new.state_dict()["watch"]["floor"] == state["watch"]["counter"]["floor"]
+
+
 def test_a_state_of_another_model_is_refused():
     model, _, _ = regression()
     other, _, _ = regression(width=8)

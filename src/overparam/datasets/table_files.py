@@ -1,7 +1,7 @@
 """Tables in text and Parquet files as data frames, whole or not at all."""
 
-import contextlib
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -12,6 +12,8 @@ import pyarrow.parquet
 
 from overparam._errors import expect
 from overparam._memory import expect_room
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def read_csv(path: Path, where: str) -> pd.DataFrame:
@@ -49,8 +51,8 @@ def read_csv(path: Path, where: str) -> pd.DataFrame:
     )
     # Before pandas 3 one number beyond the range of a double turns its column into text.
     for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
-        with contextlib.suppress(ValueError, TypeError):
-            frame[name] = pd.to_numeric(frame[name])
+        if all(_NUMBER.fullmatch(str(value)) for value in frame[name].dropna()):
+            frame[name] = frame[name].astype(float)
     return frame
 
 

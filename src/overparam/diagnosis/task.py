@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from overparam._errors import expect
+from overparam._exclusive import exclusive
 from overparam._model import (
     call,
     expect_inputs,
@@ -248,11 +249,12 @@ def build_task(
         isinstance(model, nn.Module), where, "a torch module", type(model).__name__, error=TypeError
     )
     assert isinstance(model, nn.Module)
-    if isinstance(optimizer, Optimizer):
-        model, made = copy.deepcopy((model, optimizer))
-        given = True
-    else:
-        model = copy.deepcopy(model)
+    given = isinstance(optimizer, Optimizer)
+    with exclusive(model):
+        model, made = copy.deepcopy(
+            (model, optimizer if isinstance(optimizer, Optimizer) else None)
+        )
+    if not isinstance(optimizer, Optimizer):
         if any(nn.parameter.is_lazy(p) for p in model.parameters()):
             _initialise(model, examples)
         chosen = list(trainable(model, None, where).values())
@@ -268,6 +270,7 @@ def build_task(
             "an optimizer, or a function that makes one of parameters",
             f"a function that returns {type(made).__name__}", error=TypeError,
         )  # fmt: skip
+    assert made is not None
     trainable(model, None, where)
     if device is not None:
         model.to(device)

@@ -162,7 +162,17 @@ class CatapultCounter:
     @or_as_before
     @checked
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: If it is not one that a counter gave.
+        """
+        expect(
+            state.keys() == self.state_dict().keys(),
+            "CatapultCounter.load_state_dict(state)",
+            "a state that a counter gave",
+            f"one with {', '.join(map(str, state)) or 'nothing'}",
+        )
         state = dict(state)
         self.recent = deque(state.pop("recent"), maxlen=self.recent.maxlen)
         for name, value in state.items():

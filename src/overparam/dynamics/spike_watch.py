@@ -197,7 +197,8 @@ class SpikeWatch:
         """Everything `load_state_dict` needs; a spike under way is carried along."""
         rise = self._rise
         return {
-            "counter": self.counter.state_dict() | {"floor": self.counter.floor},
+            "counter": self.counter.state_dict(),
+            "floor": self.counter.floor,
             "events": [{"kind": e.kind, "reason": e.reason, **vars(e.spike)} for e in self.events],
             "wanted": sorted(self.wanted),
             "quadratic": self.quadratic,
@@ -209,7 +210,10 @@ class SpikeWatch:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.counter.load_state_dict(state["counter"])
+        # A state from before 0.2 kept the floor with the rest of the counter.
+        counter = dict(state["counter"])
+        self.counter.floor = state.get("floor", counter.pop("floor", self.counter.floor))
+        self.counter.load_state_dict(counter)
         self.events = []
         for plain in state["events"]:
             rest = {key: value for key, value in plain.items() if key not in ("kind", "reason")}

@@ -12,6 +12,7 @@ from torch.func import jacrev, vmap
 
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect, unknown
+from overparam._exclusive import exclusive
 from overparam._model import (
     as_function,
     evaluate_at,
@@ -269,12 +270,13 @@ def _places(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _with_tensors(model: nn.Module, change: Callable[[Tensor], Tensor]) -> nn.Module:
     """A copy of a module with every parameter and buffer replaced, tied ones alike."""
     memo: dict[int, Any] = {}
-    for _, tensor in _every(model):
-        new = change(tensor)
-        if isinstance(tensor, nn.Parameter):
-            new = nn.Parameter(new, requires_grad=tensor.requires_grad)
-        memo.setdefault(id(tensor), new)
-    return copy.deepcopy(model, memo)
+    with exclusive(model):
+        for _, tensor in _every(model):
+            new = change(tensor)
+            if isinstance(tensor, nn.Parameter):
+                new = nn.Parameter(new, requires_grad=tensor.requires_grad)
+            memo.setdefault(id(tensor), new)
+        return copy.deepcopy(model, memo)
 
 
 def _every(model: nn.Module) -> list[tuple[str, Tensor]]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam._exclusive import exclusive
 from overparam._model import n_examples
 from overparam.dynamics.probes.probe import (
     Probe,
@@ -108,7 +109,8 @@ class KernelChange(Probe):
 
 def at_start(scene: Scene) -> torch.nn.Module:
     """A copy of the model at its initial parameters."""
-    model = copy.deepcopy(scene.model)
+    with exclusive(scene.model):
+        model = copy.deepcopy(scene.model)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.grad = None
