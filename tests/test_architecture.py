@@ -17,6 +17,7 @@ SOURCE = Path(overparam.__file__).parent
 ORDER = (
     (
         "_as_before",
+        "_deprecated",
         "_errors",
         "_json",
         "_memory_limits",
@@ -39,7 +40,7 @@ ORDER = (
     ("_model", "cluster", "datasets"),
     ("_checked",),
     ("linalg", "nets"),
-    ("tangents",),
+    ("curvature", "tangents"),
     ("expansions",),
     ("optim",),
     ("dynamics",),

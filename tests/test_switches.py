@@ -325,10 +325,10 @@ def test_threads_differentiate_in_forward_mode_one_after_the_other(
     ways: list[Callable[[int], Tensor]] = [
         lambda i: torch.tensor(linearization_error(models[i], starts[i], x)),
         lambda i: torch.tensor(quadratization_error(models[i], starts[i], x)),
-        lambda i: NTKOperator(models[i], x).torch_matvec(v),
+        lambda i: NTKOperator(models[i], x).matvec(v),
         lambda i: moved(i, linearize),
         lambda i: moved(i, quadratize),
-        lambda i: NTKOperator(expansions[i], x).torch_matvec(v),
+        lambda i: NTKOperator(expansions[i], x).matvec(v),
         lambda i: expansions[i](x).detach(),
     ]
     expected = [[way(i) for way in ways] for i in range(4)]

@@ -50,13 +50,11 @@ def moved(value: Any, device: torch.device) -> Any:
 def of_operator(matvec: Any) -> tuple[torch.device, torch.dtype]:
     """Where an operator's products are computed, and in what, as far as it says.
 
-    A bound method, such as `NTKOperator.torch_matvec`, says so by its object; of a plain
+    A bound method, such as `GGNOperator.matvec`, says so by its object; of a plain
     function nothing is known, and torch's defaults are taken.
     """
     owner = getattr(getattr(matvec, "func", matvec), "__self__", None)
-    device, dtype = getattr(owner, "device", None), None
-    for name in ("torch_dtype", "dtype"):  # the first where a numpy dtype has the other name
-        found = getattr(owner, name, None)
-        dtype = found if dtype is None and isinstance(found, torch.dtype) else dtype
+    device, dtype = getattr(owner, "device", None), getattr(owner, "dtype", None)
+    dtype = dtype if isinstance(dtype, torch.dtype) else None
     device = device if isinstance(device, torch.device) else torch.get_default_device()
     return device, dtype or torch.get_default_dtype()

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 import overparam
-from overparam import dynamics, expansions, kernels, linalg, nets, optim, tangents
+from overparam import curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents
 
-PACKAGES = (overparam, dynamics, expansions, kernels, linalg, nets, optim, tangents)
+PACKAGES = (overparam, curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents)
 
 
 class Call(NamedTuple):
@@ -127,6 +127,9 @@ def product(v: Tensor) -> Tensor:
     return torch.arange(1.0, 5.0, dtype=v.dtype) * v
 
 
+SYMMETRIC = Made(linalg.FunctionOperator, matvec=product, size=4, dtype=torch.float64)
+
+
 def rounds(**arguments: Any) -> list[kernels.Iterate]:
     return list(kernels.feature_recursion(**arguments))
 
@@ -156,14 +159,16 @@ ALL = [
     call(dynamics.loss_mixture, losses=array(40)),
     call(dynamics.segment_gradients, **LOSS, segments=torch.tensor([0, 0, 1, 1, 1])),
     call(dynamics.spectral_loss_split, **FIT, s=2),
+    # Curvature.
+    call(curvature.GGNOperator, **LOSS),
+    call(curvature.HessianOperator, **LOSS),
+    call(curvature.OutputHessian, model=network, x=matrix(1, 3)),
+    call(curvature.hessian_norm, model=network, x=matrix(1, 3)),
     # Expansions.
-    call(expansions.GGNOperator, **LOSS),
-    call(expansions.HessianOperator, **LOSS),
     call(expansions.GateFrozenNetwork, model=relu_network),
     call(expansions.freeze_gates, model=relu_network),
     call(expansions.LineNetwork, u=matrix(4), v=matrix(4)),
     call(expansions.QuadraticModel, phi=torch.tanh, sigma=torch.tanh, gamma=1.0, weights=matrix(4)),
-    call(expansions.hessian_norm, model=network, x=matrix(1, 3)),
     call(
         expansions.linearization_error,
         **DATA,
@@ -221,12 +226,15 @@ ALL = [
         x=X,
     ),
     # Linear algebra.
+    call(linalg.DiagonalOperator, entries=matrix(4)),
+    call(linalg.FunctionOperator, matvec=product, size=4),
+    call(linalg.MatrixOperator, matrix=positive(4)),
     call(linalg.condition_number, matrix=positive(3)),
-    call(linalg.hutchinson, matvec=product, size=4, products=9, dtype=torch.float64),
-    call(linalg.hutchpp, matvec=product, size=4, products=9, dtype=torch.float64),
+    call(linalg.hutchinson, operator=SYMMETRIC, products=9),
+    call(linalg.hutchpp, operator=SYMMETRIC, products=9),
     call(linalg.matrix_extremes, matrix=positive(3)),
-    call(linalg.power_iteration, matvec=product, v0=matrix(4)),
-    call(linalg.top_eigenpairs, matvec=product, size=4, dtype=torch.float64),
+    call(linalg.power_iteration, operator=SYMMETRIC, v0=matrix(4)),
+    call(linalg.top_eigenpairs, operator=SYMMETRIC),
     # Networks.
     call(nets.AssemblyModel, submodels=Made(lambda m: [m, m], m=network)),
     call(nets.DAGNetwork, graph=torch.tensor([[0, 0, 1], [1, 2, 2]])),
@@ -278,7 +286,7 @@ ALL = [
     call(optim.mass_hyperparameters, constants=CONSTANTS, batch_size=4),
     call(optim.model_constants, **LOSS),
     call(optim.nesterov_momentum, rho=0.1),
-    call(optim.operator_constants, operator=Made(expansions.GGNOperator, **LOSS)),
+    call(optim.operator_constants, operator=Made(curvature.GGNOperator, **LOSS)),
     call(
         optim.probed_hyperparameters,
         model=network,
@@ -373,5 +381,7 @@ WITHOUT_CALL = {
     "ClassCodes": "made by ClassCodes.of",
     "Custom": "takes any function",
     "Quadratic": "takes nothing",
+    "OperatorProduct": "what `@` of two operators makes",
+    "SymmetricOperator": "abstract",
     "default_probes": "takes nothing",
 }  # fmt: skip

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from overparam._devices import moved, of_operator, synchronize
 from overparam._model import undisturbed
 from overparam._random_numbers import own_random_numbers, seeded
+from overparam.curvature import GGNOperator
 from overparam.dynamics import LabelNoiseScorer, Monitor
 from overparam.dynamics.loss_stream import LossStream
-from overparam.expansions import GGNOperator
-from overparam.linalg import hutchinson, hutchpp, power_iteration, top_eigenpairs
+from overparam.linalg import DiagonalOperator, hutchinson, hutchpp, power_iteration, top_eigenpairs
 from overparam.optim import MaSS, gaussian_quadratic, second_moment_rate
 from overparam.tangents import NTKOperator
 
@@ -147,18 +147,19 @@ def test_losses_travel_on_their_own_stream_in_their_own_precision(
 def test_operators_say_where_they_are(device: torch.device) -> None:
     model, (x, y) = network(device), data(device)
     kernel, curvature = NTKOperator(model, x), GGNOperator(model, x, y, MSE)
-    assert of_operator(kernel.torch_matvec) == (device, torch.float64)
+    assert of_operator(kernel.matvec) == (device, torch.float64)
     assert of_operator(lambda v: v) == (torch.device("cpu"), torch.float32)
-    for matvec, size in ((kernel.torch_matvec, len(x)), (curvature.matvec, curvature.size)):
-        top = top_eigenpairs(matvec, size)
+    for operator in (kernel, curvature):
+        assert (operator.device, operator.dtype) == (device, torch.float64)
+        top = top_eigenpairs(operator)
         assert top.values.device == top.vectors.device == device
-        largest, vector = power_iteration(matvec, top.vectors[:, 0])
+        largest, vector = power_iteration(operator, top.vectors[:, 0])
         # Residual of the pair: the tolerance that was asked for.
         assert largest == pytest.approx(float(top.values[0]), rel=1e-6)
         assert vector.device == device
-        dense = torch.stack([matvec(row) for row in torch.eye(size, device=device).double()])
+        dense = operator @ torch.eye(operator.size, device=device).double()
         for trace in (hutchinson, hutchpp):
-            found = trace(matvec, size, products=12)
+            found = trace(operator, products=12)
             # Six standard errors, and rounding where the estimate is exact.
             error = 6 * found.standard_error + 1e-9 * abs(found.value)
             assert found.value == pytest.approx(float(dense.trace()), abs=error)
@@ -211,10 +212,9 @@ def test_buffers_are_compared_with_one_wait() -> None:
 def test_lanczos_waits_once_a_step() -> None:
     with SecondDevice("cuda") as second:
         values = torch.linspace(1, 2, 50, device=second.device, dtype=torch.float64)
+        operator = DiagonalOperator(values)
         second.waits.clear()
-        found = top_eigenpairs(
-            lambda v: values * v, 50, dtype=torch.float64, device=second.device
-        )  # fmt: skip
+        found = top_eigenpairs(operator)
         # One a product, and for the start and the result a few.
         assert second.waits.total() <= found.products + 5
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import overparam
-from overparam import dynamics, expansions, kernels, linalg, nets, optim, tangents
+from overparam import curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents
 
 MSE = nn.functional.mse_loss
 _OPERATIONS = (("add", 4), ("sub", 4), ("mul", 5), ("div", 5))
@@ -154,8 +154,8 @@ def _operator(kind: str) -> Callable[[Place], Any]:
     def products(s: Place) -> Any:
         if kind == "NTK":
             operator = tangents.NTKOperator(s.model(), s.x)
-            return operator.torch_matvec(s.y[:, 0]), operator.trace()
-        made = getattr(expansions, f"{kind}Operator")(s.model(), s.x, s.y, MSE)
+            return operator.matvec(s.y[:, 0]), operator.trace()
+        made = getattr(curvature, f"{kind}Operator")(s.model(), s.x, s.y, MSE)
         return made.matvec(torch.ones(made.size, dtype=made.dtype, device=s.device))
 
     return products
@@ -258,7 +258,16 @@ def _solved(s: Place) -> Any:
     ]
 
 
+def _arithmetic(s: Place) -> Any:
+    A, D = linalg.MatrixOperator(s.square), linalg.DiagonalOperator(s.y[:, 0])
+    return (A - D / 2).shifted(0.5), A.scaled(s.y[:, 0].abs()), A @ D
+
+
 CASES: dict[str, Callable[[Place], Any]] = {
+    "curvature.GGNOperator": _operator("GGN"),
+    "curvature.HessianOperator": _operator("Hessian"),
+    "curvature.OutputHessian": lambda s: curvature.OutputHessian(s.model(), s.x[:1]).dense(),
+    "curvature.hessian_norm": lambda s: curvature.hessian_norm(s.model(), s.x[:1]),
     "dynamics.CatapultScheduler": _scheduled,
     "dynamics.LabelNoiseScorer": _scored,
     "dynamics.Monitor": _monitored,
@@ -287,12 +296,9 @@ CASES: dict[str, Callable[[Place], Any]] = {
         s.model(), s.x, s.y, 2
     ),
     "expansions.GateFrozenNetwork": lambda s: expansions.GateFrozenNetwork(s.relu())(s.x),
-    "expansions.GGNOperator": _operator("GGN"),
-    "expansions.HessianOperator": _operator("Hessian"),
     "expansions.LineNetwork": _line,
     "expansions.QuadraticModel": _quadratic_model,
     "expansions.freeze_gates": lambda s: expansions.freeze_gates(s.relu())(s.x),
-    "expansions.hessian_norm": lambda s: expansions.hessian_norm(s.model(), s.x[:1]),
     "expansions.linearization_error": lambda s: expansions.linearization_error(
         s.model(), s.far(), s.x
     ),
@@ -352,19 +358,23 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "kernels.nearest_circulant": lambda s: kernels.nearest_circulant(s.square),
     "kernels.quadratic_agop": lambda s: kernels.quadratic_agop(_quadratic(s), s.x),
     "kernels.quadratic_agop_trace": lambda s: kernels.quadratic_agop_trace(_quadratic(s), s.x),
-    "linalg.condition_number": lambda s: linalg.condition_number(s.square),
-    "linalg.hutchinson": lambda s: linalg.hutchinson(
+    "linalg.DiagonalOperator": lambda s: linalg.DiagonalOperator(s.y[:, 0]).dense(),
+    "linalg.FunctionOperator": lambda s: linalg.FunctionOperator(
         lambda v: s.square @ v, 8, dtype=torch.float64, device=s.device
-    ),
+    ).diagonal(),
+    "linalg.MatrixOperator": lambda s: linalg.MatrixOperator(s.square) @ s.y,
+    "linalg.OperatorProduct": lambda s: [made.dense() for made in _arithmetic(s)],
+    "linalg.condition_number": lambda s: linalg.condition_number(s.square),
+    "linalg.hutchinson": lambda s: linalg.hutchinson(linalg.MatrixOperator(s.square)),
     "linalg.hutchpp": lambda s: linalg.hutchpp(
-        lambda v: s.square @ v, 8, dtype=torch.float64, device=s.device, products=12
+        linalg.MatrixOperator(s.square), products=12
     ),
     "linalg.matrix_extremes": lambda s: linalg.matrix_extremes(s.square),
     "linalg.power_iteration": lambda s: linalg.power_iteration(
-        lambda v: s.square @ v, s.y[:, 0]
+        linalg.MatrixOperator(s.square), s.y[:, 0]
     ),
     "linalg.top_eigenpairs": lambda s: linalg.top_eigenpairs(
-        lambda v: s.square @ v, 8, v0=s.y[:, 0]
+        linalg.MatrixOperator(s.square), v0=s.y[:, 0]
     ).values,
     "nets.NTKConv2d": lambda s: s.to(nets.NTKConv2d(1, 2, seed=0, dtype=torch.float64))(
         s.square[:4, :4][None, None]

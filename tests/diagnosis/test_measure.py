@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from overparam.curvature import GGNOperator
 from overparam.diagnosis.measure import change_since, kernel_at_start, smoothness_ratio
 from overparam.diagnosis.task import Examples, Task, build_task
-from overparam.expansions.curvature import GGNOperator
 
 
 def small_task(loss: str) -> Task:

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from overparam.curvature import GGNOperator
 from overparam.dynamics import Monitor
 from overparam.dynamics.probes import LossSplit, Norms, Probe, Sharpness
-from overparam.expansions.curvature import GGNOperator
 
 MSE = nn.functional.mse_loss
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from overparam._errors import NumericalError
-from overparam.linalg import condition_number, matrix_extremes
+from overparam.linalg import MatrixOperator, condition_number, matrix_extremes
 from overparam.linalg.spectra import bounded_extremes
 
 
@@ -45,11 +45,13 @@ def test_bound_by_a_principal_submatrix() -> None:
     x = torch.randn(50, 80, generator=generator, dtype=torch.float64)
     a = x @ x.T
     exact = matrix_extremes(a)
-    ends = bounded_extremes(lambda v: a @ v, 50, a[:20, :20], dtype=a.dtype, device="cpu")
+    ends = bounded_extremes(MatrixOperator(a, psd=True), a[:20, :20])
     assert not ends.exact
     assert ends.largest == pytest.approx(exact.largest, rel=1e-6)
     assert ends.smallest >= exact.smallest
     assert ends.condition_number <= exact.condition_number * (1 + 1e-6)
+    with pytest.raises(ValueError, match="known to be positive semi-definite"):
+        bounded_extremes(MatrixOperator(a), a[:20, :20])
 
 
 def test_zero_matrix() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._errors import NumericalError
-from overparam.linalg import hutchinson, hutchpp
+from overparam.linalg import FunctionOperator, MatrixOperator, hutchinson, hutchpp
 from overparam.tangents import NTKOperator
 
 
@@ -19,9 +19,7 @@ def errors(estimator, matrix: Tensor, products: int, seeds: int = 60) -> Tensor:
     """Relative errors over seeds."""
     trace = float(matrix.trace())
     return torch.tensor([
-        estimator(
-            lambda v: matrix @ v, len(matrix), products=products, dtype=torch.float64, seed=s
-        ).value / trace - 1
+        estimator(MatrixOperator(matrix), products=products, seed=s).value / trace - 1
         for s in range(seeds)
     ])  # fmt: skip
 
@@ -55,10 +53,7 @@ def test_the_rates_are_those_of_the_papers() -> None:
 @pytest.mark.parametrize("estimator", [hutchinson, hutchpp])
 def test_the_standard_error_is_what_estimates_spread_by(estimator) -> None:
     matrix = decaying()
-    found = [
-        estimator(lambda v: matrix @ v, 200, products=60, dtype=torch.float64, seed=s)
-        for s in range(60)
-    ]
+    found = [estimator(MatrixOperator(matrix), products=60, seed=s) for s in range(60)]
     spread = float(torch.tensor([f.value for f in found]).std())
     stated = math.sqrt(sum(f.standard_error**2 for f in found) / len(found))
     assert stated == pytest.approx(spread, rel=0.35)
@@ -69,13 +64,13 @@ def test_low_rank_and_small_matrices_are_exact() -> None:
     draw = torch.Generator().manual_seed(1)
     factor = torch.randn(50, 3, generator=draw, dtype=torch.float64)
     matrix = factor @ factor.T
-    found = hutchpp(lambda v: matrix @ v, 50, products=12, dtype=torch.float64)
+    found = hutchpp(MatrixOperator(matrix), products=12)
     assert found.value == pytest.approx(float(matrix.trace()), rel=1e-12)
     assert found.standard_error < 1e-12 * found.value
-    tiny = hutchpp(lambda v: matrix[:2, :2] @ v, 2, products=30, dtype=torch.float64)
+    tiny = hutchpp(MatrixOperator(matrix[:2, :2]), products=30)
     assert tiny.value == pytest.approx(float(matrix[:2, :2].trace()), rel=1e-12)
     assert (tiny.standard_error, tiny.products) == (0.0, 4)
-    zero = hutchpp(torch.zeros_like, 9, products=6)
+    zero = hutchpp(FunctionOperator(torch.zeros_like, 9), products=6)
     assert (zero.value, zero.standard_error) == (0.0, 0.0)
 
 
@@ -85,7 +80,7 @@ def test_on_a_tangent_kernel() -> None:
         model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
         x = torch.randn(20, 3).double()
     kernel = NTKOperator(model, x)
-    found = hutchpp(kernel.torch_matvec, kernel.shape[0], products=30, dtype=kernel.torch_dtype)
+    found = hutchpp(kernel, products=30)
     assert abs(found.value - kernel.trace()) < 4 * found.standard_error
     assert "products" in str(found)
 
@@ -94,7 +89,7 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone() -> None:
     matrix, state = decaying(20), torch.get_rng_state()
 
     def run(seed: int) -> float:
-        found = hutchpp(lambda v: matrix @ v, 20, products=9, dtype=torch.float64, seed=seed)
+        found = hutchpp(MatrixOperator(matrix), products=9, seed=seed)
         return found.value
 
     assert run(1) == run(1) != run(2)
@@ -105,10 +100,10 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone() -> None:
 def test_bad_input(name: str) -> None:
     estimator = {"hutchinson": hutchinson, "hutchpp": hutchpp}[name]
     with pytest.raises(ValueError, match=rf"`{name}\(products=...\)` expected at least"):
-        estimator(lambda v: v, 4, products=1)
-    with pytest.raises(ValueError, match=rf"`{name}\(size=...\)` expected an order"):
-        estimator(lambda v: v, 0)
-    with pytest.raises(ValueError, match=rf"`{name}\(matvec=...\)` expected products of shape"):
-        estimator(lambda v: v[:1], 4)
-    with pytest.raises(NumericalError, match=rf"`{name}\(matvec=...\)` expected finite"):
-        estimator(lambda v: v * torch.nan, 4)
+        estimator(FunctionOperator(lambda v: v, 4), products=1)
+    with pytest.raises(TypeError, match=rf"`{name}\(operator=...\)` expected a symmetric operator"):
+        estimator(torch.eye(3))
+    with pytest.raises(ValueError, match="expected products of shape"):
+        estimator(FunctionOperator(lambda v: v[:1], 4))
+    with pytest.raises(NumericalError, match=rf"`{name}\(operator=...\)` expected finite"):
+        estimator(FunctionOperator(lambda v: v * torch.nan, 4))

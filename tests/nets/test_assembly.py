@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from overparam._errors import NumericalError
-from overparam.expansions import hessian_norm, linearize
+from overparam.curvature import hessian_norm
+from overparam.expansions import linearize
 from overparam.nets import AssemblyModel, NTKConv2d, dominance, ntk_mlp
 from overparam.tangents import empirical_ntk
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from overparam.expansions import hessian_norm, linearization_error, linearize
+from overparam.curvature import hessian_norm
+from overparam.expansions import linearization_error, linearize
 from overparam.nets import (
     DAGNetwork,
     NTKLinear,

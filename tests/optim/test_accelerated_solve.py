@@ -70,7 +70,7 @@ def test_it_takes_a_tangent_kernel():
     operator = NTKOperator(nn.Linear(5, 1).double(), torch.randn(4, 5, dtype=torch.float64))
     x, info = accelerated_solve(operator, B, rho=1e-3, rtol=1e-8)
     assert info == 0
-    assert_close(operator.torch_matvec(x), B, rtol=1e-6, atol=1e-7)
+    assert_close(operator.matvec(x), B, rtol=1e-6, atol=1e-7)
 
 
 def test_an_array_comes_back_as_an_array():

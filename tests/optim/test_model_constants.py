@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from overparam.expansions.curvature import GGNOperator
+from overparam.curvature import GGNOperator
 from overparam.optim.hyperparameters import mass_constants
 from overparam.optim.mass import MaSS
 from overparam.optim.model_constants import (

@@ -156,7 +156,7 @@ def test_groups_with_their_own_rates_are_measured_together() -> None:
     groups = [{"params": model[0].parameters(), "lr": 0.1},
               {"params": model[1].parameters(), "lr": 0.02}]  # fmt: skip
     measured = stability(model, x, y, nn.MSELoss(), SGD(groups, lr=1.0))
-    from overparam.expansions.curvature import GGNOperator
+    from overparam.curvature import GGNOperator
 
     operator = GGNOperator(model, x, y, nn.MSELoss())
     dense = torch.stack([operator.matvec(e) for e in torch.eye(operator.size).double()])

@@ -46,19 +46,19 @@ def test_equals_the_dense_kernel(kind: str, chunk_size: int | None) -> None:
     dense = square(model, x)
     operator = NTKOperator(model, x, chunk_size=chunk_size)
     eye = torch.eye(len(dense)).double()
-    products = torch.stack([operator.torch_matvec(v) for v in eye])
+    products = torch.stack([operator.matvec(v) for v in eye])
     assert_close(products, dense, rtol=1e-10, atol=1e-10)
-    assert_close(operator.diag(), dense.diagonal(), rtol=1e-10, atol=1e-10)
+    assert_close(operator.diagonal(), dense.diagonal(), rtol=1e-10, atol=1e-10)
     assert operator.trace() == pytest.approx(float(dense.trace()), rel=1e-12)
-    assert_close(torch.from_numpy(operator @ np.eye(len(dense))), dense, rtol=1e-10, atol=1e-10)
-    assert_close(torch.from_numpy(operator.H @ eye[0].numpy()), dense[0], rtol=1e-10, atol=1e-10)
-    top = operator.eigsh(2, tolerance=1e-10)
+    assert_close(operator @ eye, dense, rtol=1e-10, atol=1e-10)
+    assert_close(operator.dense(), dense, rtol=1e-10, atol=1e-10)
+    top = operator.eigenpairs(2, tolerance=1e-10)
     assert_close(top.values, torch.linalg.eigvalsh(dense).flip(0)[:2], rtol=1e-9, atol=1e-9)
 
 
 def test_scipy_takes_it() -> None:
     model, x = network("mlp")
-    values = eigsh(NTKOperator(model, x), k=3, return_eigenvectors=False)
+    values = eigsh(NTKOperator(model, x).to_scipy(), k=3, return_eigenvectors=False)
     expected = torch.linalg.eigvalsh(square(model, x))[-3:]
     assert_close(torch.from_numpy(np.sort(values)), expected, rtol=1e-9, atol=1e-9)
 
@@ -70,7 +70,7 @@ def test_follows_training_and_names_a_subset() -> None:
         model[2].weight.mul_(2)
     blocks = empirical_ntk_blocks(model, x, params=["0.weight"])
     expected = blocks.permute(0, 2, 1, 3).reshape(21, 21)
-    assert_close(operator.torch_matvec(torch.ones(21).double()), expected.sum(1))
+    assert_close(operator.matvec(torch.ones(21).double()), expected.sum(1))
 
 
 def test_without_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_without_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = network("mlp")
     monkeypatch.setattr(torch.func, "jvp", missing)
     v = torch.arange(21).double()
-    assert_close(NTKOperator(model, x).torch_matvec(v), square(model, x) @ v)
+    assert_close(NTKOperator(model, x).matvec(v), square(model, x) @ v)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "re-used"])
@@ -89,8 +89,8 @@ def test_nothing_is_changed(kind: str) -> None:
     parameters = [(p, p.detach().clone()) for p in model.parameters()]
     rng = torch.get_rng_state()
     operator = NTKOperator(model, x)
-    operator.torch_matvec(torch.ones(operator.shape[0]))
-    operator.diag()
+    operator.matvec(torch.ones(operator.shape[0]))
+    operator.diagonal()
     for (p, value), now in zip(parameters, model.parameters(), strict=True):
         assert p is now
         assert p.grad is None
@@ -103,4 +103,23 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match=r"`NTKOperator\(x=...\)` expected finite"):
         NTKOperator(model, x * torch.nan)
     with pytest.raises(ValueError, match="a vector of 21"):
-        NTKOperator(model, x).torch_matvec(torch.ones(20))
+        NTKOperator(model, x).matvec(torch.ones(20))
+
+
+def test_the_old_names_work_and_say_what_replaces_them() -> None:
+    """While the operator was SciPy's, its vectors were arrays."""
+    model, x = network("mlp")
+    operator, v = NTKOperator(model, x), torch.arange(21).double()
+    product = operator.matvec(v)
+    for old, new in (
+        (lambda: operator.torch_matvec(v), product),
+        (lambda: torch.from_numpy(operator.matvec(v.numpy())), product),
+        (lambda: torch.from_numpy(operator @ v.numpy()), product),
+        (lambda: torch.from_numpy(operator @ v.numpy()[:, None])[:, 0], product),
+        (lambda: operator.diag(), operator.diagonal()),
+        (lambda: operator.eigsh(2).values, operator.eigenpairs(2).values),
+        (lambda: operator.torch_dtype, torch.float64),
+    ):
+        with pytest.warns(DeprecationWarning, match="is now .* works until 0.3"):
+            found = old()
+        assert torch.equal(found, new) if isinstance(new, Tensor) else found is new

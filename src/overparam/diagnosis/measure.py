@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from overparam._devices import synchronize
 from overparam._model import call, n_examples, take, undisturbed
 from overparam._types import Inputs, Params
+from overparam.curvature.gauss_newton import GGNOperator
 from overparam.diagnosis.task import Task
-from overparam.expansions.curvature import GGNOperator
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
 from overparam.optim.hyperparameters import InterpolationConstants
@@ -129,8 +129,8 @@ def smoothness_ratio(task: Task, probe: tuple[Inputs, Tensor], generator: torch.
     with undisturbed(task.model, evaluation=True):
         for part in [slice(None), *(slice(i, i + 1) for i in range(min(len(y), 8)))]:
             operator = GGNOperator(task.model, take(x, part), y[part], task.loss)
-            start = torch.randn(operator.size, generator=generator).to(operator.device)
-            value, _ = power_iteration(operator.matvec, start.to(operator.dtype), products=4)
+            start = torch.randn(operator.size, generator=generator)
+            value, _ = power_iteration(operator, start, products=4)
             if math.isnan(together):
                 together = value
             else:

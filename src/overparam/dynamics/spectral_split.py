@@ -10,7 +10,7 @@ from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import call, expect_inputs, expect_own_outputs, n_examples, undisturbed
 from overparam._types import Inputs, Loss
-from overparam.linalg.lanczos import top_eigenpairs
+from overparam.linalg.operator import MatrixOperator
 from overparam.tangents.empirical import empirical_ntk_blocks
 
 
@@ -136,9 +136,7 @@ def _top_eigenvectors(matrix: Tensor, s: int) -> tuple[Tensor, Tensor]:
     if size <= 64 or s > size // 8:
         values, vectors = torch.linalg.eigh(matrix.double())
         return values[-s:].flip(0), vectors[:, -s:].flip(1)
-    pairs = top_eigenpairs(
-        lambda v: matrix @ v, size, s, dtype=matrix.dtype, device=matrix.device, tolerance=1e-4
-    )
+    pairs = MatrixOperator(matrix, psd=True).eigenpairs(s, tolerance=1e-4)
     return pairs.values, pairs.vectors
 
 

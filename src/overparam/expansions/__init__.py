@@ -1,8 +1,7 @@
 """A network, or its loss, as its first or second Taylor polynomial in the parameters."""
 
-from overparam.expansions.curvature import GGNOperator, HessianOperator
+from overparam._deprecated import moved
 from overparam.expansions.gate_frozen import Expansion, GateFrozenNetwork, freeze_gates
-from overparam.expansions.hessian import hessian_norm
 from overparam.expansions.line_network import LineDescent, LineNetwork
 from overparam.expansions.linearized import LinearizedModel, linearization_error, linearize
 from overparam.expansions.quadratic_model import (
@@ -19,19 +18,21 @@ from overparam.expansions.quadratized import (
 __all__ = [
     "Expansion",
     "FunctionStep",
-    "GGNOperator",
     "GateFrozenNetwork",
-    "HessianOperator",
     "LineDescent",
     "LineNetwork",
     "LinearizedModel",
     "QuadraticModel",
     "QuadratizedModel",
     "freeze_gates",
-    "hessian_norm",
     "linearization_error",
     "linearize",
     "quadratic_step",
     "quadratization_error",
     "quadratize",
 ]
+
+__getattr__ = moved(
+    __name__,
+    dict.fromkeys(("GGNOperator", "HessianOperator", "hessian_norm"), "overparam.curvature"),
+)

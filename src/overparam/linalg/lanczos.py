@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._devices import of_operator
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
-from overparam._types import Matvec
+from overparam.linalg._multiplied import Multiplied, takes_operator
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,13 @@ class Eigenpairs:
     products: int
 
 
+@takes_operator
 @checked
 @full_precision()
 def top_eigenpairs(
-    matvec: Matvec,
-    size: int,
+    operator: Multiplied,
     k: int = 1,
     *,
-    dtype: torch.dtype | None = None,
-    device: torch.device | str | None = None,
     v0: Float[Tensor, "size"] | None = None,
     which: Literal["largest", "magnitude"] = "largest",
     tolerance: float = 1e-6,
@@ -57,49 +54,46 @@ def top_eigenpairs(
     converge first: eigenvalues at the *bottom* of a kernel matrix are not worth asking for.
 
     Args:
-        matvec: v ↦ A v for a symmetric A. Its vectors have the shape, dtype and device of `v0`.
-        size: Order of A.
+        operator: A `SymmetricOperator`, A. Vectors are in its dtype and on its device, the
+            recurrence's scalars in float64.
         k: Number of pairs.
-        dtype: Of the vectors; `None` is that of `v0`, else of the operator `matvec` is a method
-            of (`NTKOperator`, `GGNOperator`), else torch's default. The recurrence's scalars
-            are float64.
-        device: Of the vectors, unless `v0` says; `None` likewise.
         v0: Where to start; a good guess of the leading vector saves products.
-        which: "largest" for the algebraically largest, "magnitude" for the largest |λ|.
+        which: "largest" for the algebraically largest, "magnitude" for the largest |λ|, which
+            is the same where the operator is marked positive semi-definite.
         tolerance: Stop when every residual is at most this times the largest |λ|.
         max_products: Stop at the latest after so many products; by default max(20 k, 300),
-            never more than `size`.
+            never more than the order of A.
         seed: Of the start vector, if `v0` is not given.
 
     Returns:
         The pairs; check `residuals` where `max_products` may have ended the search.
 
     Raises:
-        ValueError: If `k` is not between 1 and `size`, or `v0` is zero or of another size.
+        ValueError: If `k` is not between 1 and the order of A, or `v0` is zero or of another size.
         NumericalError: If a product is not finite.
 
     Cost:
-        One product with A per step and 4 m² size flops in all for m steps; memory m size
+        One product with A per step and 4 m² n flops in all for m steps of order n; memory m n
         numbers. On kernel matrices about 20 products give six digits of the largest.
 
     Example:
-        >>> A = torch.diag(torch.tensor([3.0, 1.0, 2.0]))
-        >>> top_eigenpairs(lambda v: A @ v, 3, k=2).values.round(decimals=4)
+        >>> from overparam.linalg import MatrixOperator
+        >>> A = MatrixOperator(torch.diag(torch.tensor([3.0, 1.0, 2.0])))
+        >>> top_eigenpairs(A, k=2).values.round(decimals=4)
         tensor([3., 2.])
 
     References:
         Lanczos (1950); Parlett, The Symmetric Eigenvalue Problem (1998), §13: residual bounds.
     """
+    size, dtype, device = operator.size, operator.dtype, operator.device
     where = "top_eigenpairs(k=...)"
     expect(1 <= k <= size, where, f"a number of pairs between 1 and {size}", k)
+    if operator.psd:
+        which = "largest"
     if v0 is None:
         generator = torch.Generator().manual_seed(seed)
-        there, kind = of_operator(matvec)
-        dtype = dtype or kind
         v0 = torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
-        v0 = v0.to(device or there, dtype)
-    dtype, device = dtype or v0.dtype, v0.device
-    start = v0.detach().to(dtype)
+    start = v0.detach().to(device, dtype)
     usable = v0.shape == (size,) and bool(torch.isfinite(start).all()) and bool(start.any())
     expect(usable, "top_eigenpairs(v0=...)", f"a non-zero finite vector of {size}", v0.shape)
 
@@ -110,14 +104,14 @@ def top_eigenpairs(
     tridiagonal = torch.zeros(limit + 1, limit + 1, dtype=torch.float64, device="cpu")
     fresh, earliest = torch.Generator().manual_seed(seed + 1), 0
     for m in range(1, limit + 1):
-        w, known = matvec(basis[m - 1]).detach(), basis[:m]
+        w, known = operator._matvec(basis[m - 1]).detach(), basis[:m]
         rayleigh = w.double() @ known[-1].double()
         w = _orthogonal(w.to(dtype), known)
         # Both in one go: for each number that is read, the host waits for an accelerator.
         tridiagonal[m - 1, m - 1], beta = torch.stack([rayleigh, w.double().norm()]).tolist()
         expect(
             math.isfinite(beta),  # the length of a vector with NaN or infinity is none
-            "top_eigenpairs(matvec=...)",
+            "top_eigenpairs(operator=...)",
             "finite products",
             "NaN or infinity",
             hint="the operator overflows, or the model's weights are not finite.",
@@ -156,10 +150,11 @@ def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
     return w
 
 
+@takes_operator
 @checked
 @full_precision()
 def power_iteration(
-    matvec: Matvec, v0: Float[Tensor, "size"], *, products: int = 2
+    operator: Multiplied, v0: Float[Tensor, "size"], *, products: int = 2
 ) -> tuple[float, Float[Tensor, "size"]]:
     """Rayleigh quotient after a few steps of power iteration, and the vector reached.
 
@@ -170,7 +165,7 @@ def power_iteration(
     eigenvalues of both signs the iteration follows the largest |λ|, and need not settle.
 
     Args:
-        matvec: v ↦ A v for a symmetric A.
+        operator: A `SymmetricOperator`, A.
         v0: Where to start; any length but zero.
         products: Multiplications with A, at least one.
 
@@ -185,17 +180,21 @@ def power_iteration(
         `products` products with A.
 
     Example:
-        >>> A = torch.diag(torch.tensor([2.0, 1.0]))
-        >>> value, vector = power_iteration(lambda v: A @ v, torch.tensor([1.0, 0.0]), products=1)
+        >>> from overparam.linalg import DiagonalOperator
+        >>> A = DiagonalOperator(torch.tensor([2.0, 1.0]))
+        >>> value, vector = power_iteration(A, torch.tensor([1.0, 0.0]), products=1)
         >>> value, vector
         (2.0, tensor([1., 0.]))
     """
     expect(products >= 1, "power_iteration(products=...)", "a number ≥ 1", products)
     usable = bool(torch.isfinite(v0).all()) and bool(v0.any())
     expect(usable, "power_iteration(v0=...)", "a finite vector that is not zero", v0)
-    v, value = v0 / v0.norm(), 0.0
+    fits = v0.shape == (operator.size,)
+    expect(fits, "power_iteration(v0=...)", f"a vector of {operator.size}", tuple(v0.shape))
+    start = v0.detach().to(operator.device, operator.dtype)
+    v, value = start / start.norm(), 0.0
     for _ in range(products):
-        w = matvec(v)
+        w = operator._matvec(v)
         rayleigh, length = v.double() @ w.double(), w.norm()
         value, size = torch.stack([rayleigh, length.double()]).tolist()
         if size == 0:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
-from overparam._types import Matvec
+from overparam.linalg._multiplied import Multiplied
 from overparam.linalg.lanczos import top_eigenpairs
 
 LARGEST_FORMED = 20_000
@@ -102,34 +102,29 @@ def condition_number(matrix: Float[Tensor, "n n"]) -> float:
 
 
 def bounded_extremes(
-    matvec: Matvec,
-    size: int,
-    submatrix: Float[Tensor, "m m"],
-    *,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    seed: int = 0,
+    operator: Multiplied, submatrix: Float[Tensor, "m m"], *, seed: int = 0
 ) -> ExtremeEigenvalues:
     """λ_max by Lanczos and an upper bound of λ_min, for a matrix too large to form.
 
     Args:
-        matvec: v ↦ A v.
-        size: Order of A.
+        operator: A, marked positive semi-definite.
         submatrix: A principal submatrix of A: λ_min of it is at least that of A.
-        dtype: Of the vectors `matvec` takes.
-        device: Of the vectors `matvec` takes.
         seed: Of the start vector.
 
     Cost:
         About 20 products with A, and m³ flops.
 
     Example:
+        >>> from overparam.linalg import MatrixOperator
         >>> A = torch.diag(torch.tensor([5.0, 2.0, 1.0]))
-        >>> ends = bounded_extremes(lambda v: A @ v, 3, A[:2, :2], dtype=A.dtype, device="cpu")
+        >>> ends = bounded_extremes(MatrixOperator(A, psd=True), A[:2, :2])
         >>> round(ends.largest, 4), ends.smallest, ends.exact
         (5.0, 2.0, False)
     """
-    top = top_eigenpairs(matvec, size, dtype=dtype, device=device, seed=seed)
+    where = "bounded_extremes(operator=...)"
+    expect(operator.psd, where, "one known to be positive semi-definite", "no such mark")
+    size = operator.size
+    top = top_eigenpairs(operator, seed=seed)
     values = eigenvalues(submatrix, "bounded_extremes(submatrix=...)")
     largest = max(float(top.values[0]), float(values[0]))
     smallest = float(values[-1])

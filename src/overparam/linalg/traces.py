@@ -8,10 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._devices import of_operator
 from overparam._errors import NumericalError, expect
 from overparam._switches import full_precision
-from overparam._types import Matvec
+from overparam.linalg._multiplied import Multiplied, takes_operator
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,10 @@ class TraceEstimate:
         return f"{self.value:.6g} ± {self.standard_error:.2g} ({self.products} products)"
 
 
+@takes_operator
 @checked
 @full_precision()
-def hutchinson(
-    matvec: Matvec,
-    size: int,
-    *,
-    products: int = 30,
-    dtype: torch.dtype | None = None,
-    device: torch.device | str | None = None,
-    seed: int = 0,
-) -> TraceEstimate:
+def hutchinson(operator: Multiplied, *, products: int = 30, seed: int = 0) -> TraceEstimate:
     """Hutchinson's estimate of a trace: the mean of zᵀ A z over random signs z.
 
         tr A = E zᵀ A z,   variance of one term 2 (‖A‖_F² − Σ_i A_ii²).
@@ -52,48 +44,38 @@ def hutchinson(
     `hutchpp` does better wherever a few eigenvalues hold most of the trace.
 
     Args:
-        matvec: v ↦ A v for a symmetric A.
-        size: Order of A.
+        operator: A `SymmetricOperator`, A.
         products: Multiplications to spend, at least 2, so that the spread can be seen.
-        dtype: Of the vectors `matvec` takes. `None` asks the operator `matvec` is a method of,
-            as it is of `NTKOperator` and `GGNOperator`; of another, torch's default.
-        device: Likewise.
         seed: Of the random signs.
 
     Raises:
-        ValueError: If `size` < 1 or `products` < 2.
+        ValueError: If `products` < 2.
         NumericalError: If a product is not finite.
 
     Cost:
-        `products` products with A and O(size) memory.
+        `products` products with A and O(n) memory for A of order n.
 
     Example:
-        >>> hutchinson(lambda v: 2 * v, 5, products=3)
+        >>> from overparam.linalg import FunctionOperator
+        >>> hutchinson(FunctionOperator(lambda v: 2 * v, 5), products=3)
         TraceEstimate(value=10.0, standard_error=0.0, products=3)
 
     References:
         Hutchinson (1990): random signs have the smallest variance among independent entries.
     """
-    _expect_sizes("hutchinson", size, products, 2)
-    draw, (device, kind) = _draw(seed), _vectors(matvec, dtype, device)
+    _expect_products("hutchinson", products, 2)
+    draw, size, kind, device = _draw(seed), operator.size, operator.dtype, operator.device
     terms = torch.empty(products, dtype=torch.float64)
     for i in range(products):
         z = _signs(size, 1, draw, kind, device)[:, 0]
-        terms[i] = z.double() @ _product(matvec, z, "hutchinson")
+        terms[i] = z.double() @ _product(operator, z, "hutchinson")
     return TraceEstimate(float(terms.mean()), _standard_error(terms), products)
 
 
+@takes_operator
 @checked
 @full_precision()
-def hutchpp(
-    matvec: Matvec,
-    size: int,
-    *,
-    products: int = 30,
-    dtype: torch.dtype | None = None,
-    device: torch.device | str | None = None,
-    seed: int = 0,
-) -> TraceEstimate:
+def hutchpp(operator: Multiplied, *, products: int = 30, seed: int = 0) -> TraceEstimate:
     """Hutch++: the trace on a sketched subspace exactly, the rest by random signs.
 
         Q = orth(A S),   tr A ≈ tr QᵀAQ + (1/m) Σ_j zⱼᵀ (1 − QQᵀ) A (1 − QQᵀ) zⱼ,
@@ -104,26 +86,23 @@ def hutchpp(
     standard error is that of the second term, given Q.
 
     Args:
-        matvec: v ↦ A v for a symmetric A.
-        size: Order of A.
+        operator: A `SymmetricOperator`, A.
         products: Multiplications to spend at most, at least 6.
-        dtype: Of the vectors `matvec` takes. `None` asks the operator `matvec` is a method of,
-            as it is of `NTKOperator` and `GGNOperator`; of another, torch's default.
-        device: Likewise.
         seed: Of the random signs.
 
     Raises:
-        ValueError: If `size` < 1 or `products` < 6.
+        ValueError: If `products` < 6.
         NumericalError: If a product is not finite.
 
     Cost:
-        `products` products with A, (2/9) products² size flops, products/3 · size numbers.
+        `products` products with A of order n, (2/9) products² n flops, products/3 · n numbers.
 
     Example:
         One product in three finds the only direction of a matrix of rank one:
 
+        >>> from overparam.linalg import FunctionOperator
         >>> v = torch.tensor([1.0, 2.0, 2.0])
-        >>> round(hutchpp(lambda z: v * (v @ z), 3, products=6).value, 4)
+        >>> round(hutchpp(FunctionOperator(lambda z: v * (v @ z), 3), products=6).value, 4)
         9.0
 
         The trace of a network's tangent kernel, from products alone:
@@ -131,19 +110,19 @@ def hutchpp(
         >>> from overparam.tangents import NTKOperator
         >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
         >>> K = NTKOperator(torch.nn.Linear(2, 1, bias=False), x)
-        >>> round(hutchpp(K.torch_matvec, K.shape[0], products=6).value, 4), K.trace()
+        >>> round(hutchpp(K, products=6).value, 4), K.trace()
         (5.0, 5.0)
 
     References:
         Meyer, Musco, Musco, Woodruff (2021), arXiv:2010.09649: the algorithm and its rate.
     """
-    _expect_sizes("hutchpp", size, products, 6)
-    draw, (device, kind) = _draw(seed), _vectors(matvec, dtype, device)
+    _expect_products("hutchpp", products, 6)
+    draw, size, kind, device = _draw(seed), operator.size, operator.dtype, operator.device
     width = min(products // 3, size)
     start = _signs(size, width, draw, kind, device)
-    sketch = torch.stack([_product(matvec, z, "hutchpp") for z in start.T], 1)
+    sketch = torch.stack([_product(operator, z, "hutchpp") for z in start.T], 1)
     basis = torch.linalg.qr(sketch).Q
-    image = torch.stack([_product(matvec, q.to(kind), "hutchpp") for q in basis.T], 1)
+    image = torch.stack([_product(operator, q.to(kind), "hutchpp") for q in basis.T], 1)
     found = float((basis * image).sum())
     if width == size:
         return TraceEstimate(found, 0.0, 2 * width)
@@ -152,7 +131,7 @@ def hutchpp(
     for i in range(probes):
         z = _signs(size, 1, draw, torch.float64, device)[:, 0]
         z = z - basis @ (basis.T @ z)
-        terms[i] = z @ _product(matvec, z.to(kind), "hutchpp")
+        terms[i] = z @ _product(operator, z.to(kind), "hutchpp")
     return TraceEstimate(found + float(terms.mean()), _standard_error(terms), products)
 
 
@@ -161,17 +140,8 @@ def _draw(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _vectors(
-    matvec: Matvec, dtype: torch.dtype | None, device: torch.device | str | None
-) -> tuple[torch.device, torch.dtype]:
-    """Where and in what a product is computed: as given, else as the operator says."""
-    there, kind = of_operator(matvec)
-    return torch.device(device or there), dtype or kind
-
-
-def _expect_sizes(name: str, size: int, products: int, least: int) -> None:
-    """Raise for an order or a number of products that makes no estimate."""
-    expect(isinstance(size, int) and size >= 1, f"{name}(size=...)", "an order ≥ 1", size)
+def _expect_products(name: str, products: int, least: int) -> None:
+    """Raise for a number of products that makes no estimate."""
     expect(
         isinstance(products, int) and products >= least,
         f"{name}(products=...)",
@@ -189,18 +159,18 @@ def _signs(
     return (2 * signs - 1).to(device, dtype)
 
 
-def _product(matvec: Matvec, v: Tensor, name: str) -> Float[Tensor, "size"]:
+def _product(operator: Multiplied, v: Tensor, name: str) -> Float[Tensor, "size"]:
     """A v in float64, or an error."""
-    product = matvec(v).detach().double()
+    product = operator._matvec(v).detach().double()
     expect(
         product.shape == v.shape,
-        f"{name}(matvec=...)",
+        f"{name}(operator=...)",
         f"products of shape {tuple(v.shape)}",
         tuple(product.shape),
     )
     expect(
         bool(torch.isfinite(product).all()),
-        f"{name}(matvec=...)",
+        f"{name}(operator=...)",
         "finite products",
         "NaN or infinity",
         hint="the operator overflows, or the model's weights are not finite.",

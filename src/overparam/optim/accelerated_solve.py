@@ -13,7 +13,7 @@ from torch import Tensor
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect, unknown
 from overparam._types import Matvec
-from overparam.linalg.lanczos import top_eigenpairs
+from overparam.linalg.operator import FunctionOperator, SymmetricOperator
 from overparam.optim.acceleration import (
     METHODS,
     Method,
@@ -158,15 +158,14 @@ def _product(A: Any, b: Tensor) -> Matvec:
     """Multiplication by A of vectors like `b`."""
     if isinstance(A, Tensor):
         shape, multiply = A.shape, (lambda v: A.to(v) @ v)
-    elif hasattr(A, "torch_matvec"):
-        shape, multiply = A.shape, A.torch_matvec
+    elif isinstance(A, SymmetricOperator):
+        shape, multiply = A.shape, (lambda v: A.matvec(v).to(v))
     elif isinstance(A, LinearOperator) or hasattr(A, "__array__") or hasattr(A, "tocsr"):
         operator = aslinearoperator(A)
         shape = operator.shape
         multiply = lambda v: torch.as_tensor(operator.matvec(v.cpu().numpy())).to(v)  # noqa: E731
     else:
-        size = getattr(A, "size", len(b))
-        shape, multiply = (size, size), getattr(A, "matvec", A)
+        shape, multiply = (len(b), len(b)), A
     expect(
         callable(multiply),
         f"{_WHERE}(A=...)",
@@ -185,5 +184,6 @@ def _product(A: Any, b: Tensor) -> Matvec:
 
 def _largest(product: Matvec, b: Tensor) -> float:
     """An upper bound of the largest eigenvalue, almost surely."""
-    pairs = top_eigenpairs(product, len(b), dtype=b.dtype, device=b.device, tolerance=_ACCURACY)
+    operator = FunctionOperator(product, len(b), dtype=b.dtype, device=b.device)
+    pairs = operator.eigenpairs(tolerance=_ACCURACY)
     return float(pairs.values[0]) * _MARGIN

@@ -18,7 +18,8 @@ from overparam._model import call, expect_inputs, n_examples, take, undisturbed
 from overparam._numbers import described
 from overparam._random_numbers import own_random_numbers
 from overparam._types import Inputs, Loss
-from overparam.expansions.curvature import GGNOperator
+from overparam.curvature.gauss_newton import GGNOperator
+from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.optim.hyperparameters import (
     InterpolationConstants,
     MassHyperparameters,
@@ -82,7 +83,7 @@ def model_constants(
         Liu, Belkin (2020), arXiv:1810.13395, for linear least squares; the rest is by analogy.
     """
     with undisturbed(model, evaluation=True):
-        at = GGNOperator(model, x, y, loss, params=params, _where="model_constants").at
+        at = LossAtPoint("model_constants", model, x, y, loss, params, None)
         blocks = empirical_ntk_blocks(model, x, params=params).double()
     outputs = at.outputs.reshape(len(at.outputs), -1)
     roots, residual = _curvature(at.outputs, y, loss)
@@ -150,7 +151,8 @@ def loader_constants(
     with _own_random_numbers(model):  # a loader that shuffles draws from the global generator
         x, y = _gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
     with undisturbed(model, evaluation=True):
-        operator = GGNOperator(model, x, y, loss, chunk_size=_CHUNK, _where="loader_constants")
+        at = LossAtPoint("loader_constants", model, x, y, loss, None, _CHUNK)
+        operator = GGNOperator.at_point(at)
     return operator_constants(operator, share=share, examples=examples)
 
 
@@ -201,8 +203,8 @@ def operator_constants(
         model, x, params = operator.model, operator.x, operator.params
         n = operator.examples
         expect(len(y) == n, f"{where}(y=...)", f"{n} targets, one for each example", len(y))
-        loss, largest = _half_mean_of_squares, float(operator.eigsh(1, tolerance=1e-2).values[0])
-        largest /= n
+        loss = _half_mean_of_squares
+        largest = float(operator.eigenpairs(tolerance=1e-2).values[0]) / n
     else:
         known = isinstance(operator, GGNOperator)
         expect(
@@ -218,7 +220,7 @@ def operator_constants(
         )
         model, x, y, loss, params = at.model, at.x, at.y, at.loss, list(at.params)
         with undisturbed(model, evaluation=True):
-            largest = float(operator.top_eigenpairs(1, tolerance=1e-2).values[0])
+            largest = float(operator.eigenpairs(1, tolerance=1e-2).values[0])
     with undisturbed(model, evaluation=True), torch.no_grad():
         outputs = call(model, take(x, slice(0, 1))).numel()
     few = slice(0, max(min(examples, _ROWS // outputs), 4))

@@ -12,8 +12,10 @@ from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import trainable
 from overparam._types import Inputs, Loss, Params
-from overparam.expansions.curvature import GGNOperator
-from overparam.linalg.lanczos import power_iteration, top_eigenpairs
+from overparam.curvature.gauss_newton import GGNOperator
+from overparam.curvature.loss_at_point import LossAtPoint
+from overparam.linalg.lanczos import power_iteration
+from overparam.linalg.operator import DiagonalOperator
 from overparam.optim.mass import MaSS
 from overparam.optim.mass_step import mass_coefficients
 
@@ -205,7 +207,7 @@ def _measure(
         hint="build it from model.parameters(), after moving the model to its device.",
     )
     order = [name for name in names.values() if any(name in members for _, members in groups)]
-    operator = GGNOperator(model, x, y, loss, params=order, chunk_size=chunk_size, _where=where)
+    operator = GGNOperator.at_point(LossAtPoint(where, model, x, y, loss, order, chunk_size))
     rules = [rule for group, _ in groups if (rule := _rule(optimizer, group)) is not None]
     if len(rules) < len(groups):
         warnings.warn(
@@ -220,22 +222,18 @@ def _measure(
     rates = [float(group["lr"]) for group, _ in groups]
     probed = rates if any(rates) else [1.0] * len(rates)
     scale, shift = _scaling(optimizer, groups, rules, probed, operator, order)
-    root = scale.sqrt()
-
-    def matvec(v: Tensor) -> Tensor:
-        return root * operator.matvec(root * v) + shift * v
+    matrix = operator.scaled(scale)
+    if bool(shift.any()):
+        matrix = matrix + DiagonalOperator(shift)
 
     if products is None:
-        pair = top_eigenpairs(
-            matvec, operator.size, 1, dtype=operator.dtype, device=operator.device,
-            v0=v0, tolerance=1e-3, seed=seed,
-        )  # fmt: skip
+        pair = matrix.eigenpairs(v0=v0, tolerance=1e-3, seed=seed)
         probed_ratio, vector = float(pair.values[0]), pair.vectors[:, 0]
     else:
         if v0 is None:
             generator = torch.Generator().manual_seed(seed)
-            v0 = torch.randn(operator.size, generator=generator).to(root)
-        probed_ratio, vector = power_iteration(matvec, v0, products=products)
+            v0 = torch.randn(operator.size, generator=generator)
+        probed_ratio, vector = power_iteration(matrix, v0, products=products)
     fastest = max(range(len(probed)), key=probed.__getitem__)
     threshold, rate = rules[fastest].threshold, probed[fastest]
     return Stability(

@@ -32,7 +32,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from overparam.expansions.hessian import hessian_norm
+from overparam.curvature.output_hessian import hessian_norm
 from overparam.expansions.linearized import linearization_error
 from overparam.nets.mlp import ntk_mlp
 from overparam.studies._claims import Claim, Range

@@ -30,7 +30,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from overparam.expansions.hessian import hessian_norm
+from overparam.curvature.output_hessian import hessian_norm
 from overparam.expansions.linearized import linearization_error
 from overparam.nets.dag import DAGNetwork
 from overparam.nets.graphs import dense_dag, layered_dag, log_uniform_dag

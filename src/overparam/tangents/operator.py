@@ -1,30 +1,32 @@
 """The full tangent kernel as a linear operator, never formed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import LinearOperator
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import expect
+from overparam._deprecated import deprecated
 from overparam._exclusive import forward_mode
 from overparam._memory import expect_room
 from overparam._model import as_function, call, chunks, n_examples, take, trainable
 from overparam._types import Inputs, Params
-from overparam.linalg.lanczos import Eigenpairs, top_eigenpairs
+from overparam.linalg.lanczos import Eigenpairs
+from overparam.linalg.operator import SymmetricOperator
 from overparam.tangents._contraction import squared_norms
 from overparam.tangents._factors import Differentiator, GraphChanged
 from overparam.tangents._plan import make_plan
 from overparam.tangents._session import chosen_params, detached, opened
+from overparam.tangents.empirical import empirical_ntk_blocks
 
 # Examples whose factors are held at once for the diagonal.
 _HELD = 64
 
 
-class NTKOperator(LinearOperator):
+class NTKOperator(SymmetricOperator):
     """The tangent kernel of n examples and C outputs, as an operator of order nC.
 
         K = J Jᵀ,   row i·C + c of J is ∂f_c(x_i)/∂θ,
@@ -32,9 +34,9 @@ class NTKOperator(LinearOperator):
     so that a vector is read as an (n, C) array, row by row. Nothing is averaged over outputs:
     the trace is the sum over examples *and* outputs.
 
-    A `scipy.sparse.linalg.LinearOperator`, hence usable with SciPy's solvers; `torch_matvec`
-    stays on the model's device. The model's parameters are read at every product, so that the
-    operator follows training.
+    A `SymmetricOperator` on the model's device, positive semi-definite; SciPy's solvers take
+    its `to_scipy()`. The model's parameters are read at every product, so that the operator
+    follows training.
 
     Args:
         model: A module in evaluation mode; left as it was after every product.
@@ -56,7 +58,7 @@ class NTKOperator(LinearOperator):
 
         >>> x = torch.tensor([[1.0], [2.0]])
         >>> K = NTKOperator(torch.nn.Linear(1, 1, bias=False), x)
-        >>> K.torch_matvec(torch.tensor([1.0, 0.0]))
+        >>> K @ torch.tensor([1.0, 0.0])
         tensor([1., 2.])
         >>> K.trace()
         5.0
@@ -80,35 +82,22 @@ class NTKOperator(LinearOperator):
         with opened(model, chosen):
             plan, _ = make_plan(model, self.x, chosen, "NTKOperator(model=...)")
         self.examples, self.outputs = n_examples(x), plan.outputs
-        self.torch_dtype = next(iter(chosen.values())).dtype
-        self.device = next(iter(chosen.values())).device
+        first = next(iter(chosen.values()))
+        size = self.examples * self.outputs
+        super().__init__(size, dtype=first.dtype, device=first.device, psd=True)
         together = min(chunk_size or self.examples, self.examples)
         activations = together * plan.floats // (plan.outputs if plan.swept else 1)
         parameters = 2 * sum(p.numel() for p in chosen.values())  # a sum, and what is added
         expect_room(
-            (activations + parameters) * self.torch_dtype.itemsize,
+            (activations + parameters) * self.dtype.itemsize,
             self.device,
             "NTKOperator(chunk_size=...)",
             "pass a smaller chunk_size.",
             "a product",
         )
-        size = self.examples * self.outputs
-        kind = np.dtype("float64" if self.torch_dtype == torch.float64 else "float32")
-        super().__init__(kind, (size, size))
 
-    @checked
-    def torch_matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
-        """K v, on the model's device.
-
-        Args:
-            v: A vector of n C numbers.
-
-        Raises:
-            ValueError: If `v` has another length.
-        """
-        where = "NTKOperator.torch_matvec(v=...)"
-        expect(v.shape == (self.shape[0],), where, f"a vector of {self.shape[0]}", tuple(v.shape))
-        weights = v.detach().to(self.device, self.torch_dtype).view(self.examples, self.outputs)
+    def _matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
+        weights = v.view(self.examples, self.outputs)
         chosen = trainable(self.model, self.params)
         with opened(self.model, chosen):
             direction = self._transposed(weights, chosen)
@@ -151,14 +140,7 @@ class NTKOperator(LinearOperator):
             )
             return torch.autograd.grad(gradients, dummy, direction)[0]
 
-    def _matvec(self, x: np.ndarray) -> np.ndarray:
-        v = torch.from_numpy(np.ascontiguousarray(x).reshape(-1))
-        return self.torch_matvec(v).cpu().numpy()
-
-    def _adjoint(self) -> "NTKOperator":
-        return self
-
-    def diag(self) -> Float[Tensor, "nc"]:
+    def diagonal(self) -> Float[Tensor, "nc"]:
         """‖∂f_c(x_i)/∂θ‖² at i·C + c, exact, from the layers' factors.
 
         Raises:
@@ -167,6 +149,9 @@ class NTKOperator(LinearOperator):
         Cost:
             C backward passes over the examples.
         """
+        return self._diagonal()
+
+    def _diagonal(self) -> Float[Tensor, "nc"]:
         chosen = trainable(self.model, self.params)
         with opened(self.model, chosen):
             plan, uses = make_plan(self.model, self.x, chosen, "NTKOperator(model=...)")
@@ -185,23 +170,50 @@ class NTKOperator(LinearOperator):
         ]
         return torch.cat(norms, 1).T.reshape(-1)
 
-    def trace(self) -> float:
-        """Σ_i Σ_c ‖∂f_c(x_i)/∂θ‖², exact."""
-        return float(self.diag().double().sum())
+    def _dense(self) -> Float[Tensor, "nc nc"]:
+        blocks = empirical_ntk_blocks(
+            self.model, self.x, params=self.params, chunk_size=self.chunk_size
+        )
+        return blocks.permute(0, 2, 1, 3).reshape(self.size, self.size).to(self.dtype)
 
-    @checked
+    # What it was called while it was SciPy's, until 0.3.
+
+    def matvec(self, v: Any) -> Any:
+        """K v; see `SymmetricOperator.matvec`."""
+        if isinstance(v, np.ndarray):
+            deprecated("`NTKOperator.matvec` of an array", "`to_scipy().matvec`")
+            return super().matvec(torch.from_numpy(v.reshape(-1))).cpu().numpy()
+        return super().matvec(v)
+
+    def matmat(self, columns: Any) -> Any:
+        """K V; see `SymmetricOperator.matmat`."""
+        if isinstance(columns, np.ndarray):
+            deprecated("`NTKOperator.matmat` of an array", "`to_scipy().matmat`")
+            return super().matmat(torch.from_numpy(columns)).cpu().numpy()
+        return super().matmat(columns)
+
+    def __matmul__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return self.matvec(other) if other.ndim == 1 else self.matmat(other)
+        return super().__matmul__(other)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The old name of `dtype`."""
+        deprecated("`NTKOperator.torch_dtype`", "`dtype`")
+        return self.dtype
+
+    def torch_matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
+        """The old name of `matvec`."""
+        deprecated("`NTKOperator.torch_matvec`", "`matvec`")
+        return self.matvec(v)
+
+    def diag(self) -> Float[Tensor, "nc"]:
+        """The old name of `diagonal`."""
+        deprecated("`NTKOperator.diag`", "`diagonal`")
+        return self.diagonal()
+
     def eigsh(self, k: int = 6, *, tolerance: float = 1e-6, seed: int = 0) -> Eigenpairs:
-        """The k largest eigenvalues and their vectors, by Lanczos.
-
-        Args:
-            k: Number of pairs.
-            tolerance: Of the residuals, relative to the largest eigenvalue.
-            seed: Of the start vector.
-
-        Raises:
-            ValueError: If `k` is not between 1 and n C.
-        """
-        return top_eigenpairs(
-            self.torch_matvec, self.shape[0], k, dtype=self.torch_dtype, device=self.device,
-            tolerance=tolerance, seed=seed,
-        )  # fmt: skip
+        """The old name of `eigenpairs`, of six pairs."""
+        deprecated("`NTKOperator.eigsh`", "`eigenpairs`")
+        return self.eigenpairs(k, tolerance=tolerance, seed=seed)

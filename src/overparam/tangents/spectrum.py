@@ -110,11 +110,8 @@ def extreme_eigenvalues(
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(n_examples(x), generator=generator)[: max(1, _SUBMATRIX // outputs)]
     return bounded_extremes(
-        operator.torch_matvec,
-        size,
+        operator,
         _square(model, take(x, chosen.to(operator.device)), params, chunk_size),
-        dtype=operator.torch_dtype,
-        device=operator.device,
         seed=seed,
     )
 

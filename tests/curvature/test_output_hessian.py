@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import functional_call, hessian
 
 from overparam._errors import NumericalError
-from overparam.expansions.hessian import hessian_norm
+from overparam.curvature import hessian_norm
 from overparam.nets import ntk_mlp
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._errors import NumericalError
-from overparam.expansions.curvature import GGNOperator, HessianOperator
+from overparam.curvature import GGNOperator, HessianOperator
 
 
 def tiny(kind: str) -> tuple[nn.Module, Tensor]:
@@ -131,12 +131,12 @@ def test_the_two_agree_for_a_linear_model_and_differ_for_another() -> None:
     assert float((ggn.matvec(v) - hessian.matvec(v)).norm()) > 1e-3
 
 
-def test_top_eigenpairs_of_both() -> None:
+def test_leading_eigenpairs() -> None:
     model, x = tiny("mlp")
     y = targets(True)
     operator = GGNOperator(model, x, y, nn.CrossEntropyLoss())
     dense = dense_ggn(model, x, y, nn.CrossEntropyLoss())
-    found = operator.top_eigenpairs(3, tolerance=1e-9)
+    found = operator.eigenpairs(3, tolerance=1e-9)
     expected = torch.linalg.eigvalsh(dense).flip(0)[:3]
     torch.testing.assert_close(found.values.double(), expected, rtol=1e-6, atol=1e-10)
 
@@ -206,3 +206,31 @@ def test_other_bad_input() -> None:
         GGNOperator(nn.Linear(3, 3), X, X, lambda f, y: (f - y).sum() / 0)
     with pytest.raises(ValueError, match=r"chunk_size=...\)` expected a positive"):
         GGNOperator(nn.Linear(3, 3), X, Y, nn.CrossEntropyLoss(), chunk_size=0)
+
+
+@pytest.mark.parametrize("kind", [GGNOperator, HessianOperator])
+def test_the_old_name_of_eigenpairs_says_what_replaces_it(kind: type) -> None:
+    model, x = tiny("mlp")
+    operator = kind(model, x, targets(True), nn.CrossEntropyLoss())
+    with pytest.warns(DeprecationWarning, match="is now `eigenpairs`"):
+        found = operator.top_eigenpairs(2)
+    assert torch.equal(found.values, operator.eigenpairs(2, tolerance=1e-3).values)
+
+
+def test_only_what_is_known_to_be_convex_is_marked() -> None:
+    model, x = tiny("mlp")
+    marks = {
+        loss: GGNOperator(model, x, targets(True), loss).psd
+        for loss in (nn.CrossEntropyLoss(), nn.functional.cross_entropy, lambda f, y: -f.mean())
+    }
+    assert list(marks.values()) == [True, True, False]
+    assert not HessianOperator(model, x, targets(True), nn.CrossEntropyLoss()).psd
+
+
+@pytest.mark.parametrize("name", ["GGNOperator", "HessianOperator", "hessian_norm"])
+def test_the_old_path_of_a_name_says_the_new_one(name: str) -> None:
+    import overparam.curvature as new
+    import overparam.expansions as old
+
+    with pytest.warns(DeprecationWarning, match=f"is now overparam.curvature.{name}"):
+        assert getattr(old, name) is getattr(new, name)

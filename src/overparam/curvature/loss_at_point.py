@@ -1,0 +1,118 @@
+"""A loss of a model on a batch at one point, checked once: what its curvature is made of."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from overparam._errors import NumericalError, expect
+from overparam._model import (
+    as_function,
+    chunks,
+    expect_inputs,
+    expect_outputs,
+    expect_own_outputs,
+    n_examples,
+    take,
+    trainable,
+    undisturbed,
+)
+from overparam._types import Inputs, Loss, Params
+
+
+class LossAtPoint:
+    """A loss of a model on a batch, at the model's present parameters, checked once."""
+
+    def __init__(
+        self,
+        where: str,
+        model: nn.Module,
+        x: Inputs,
+        y: Tensor,
+        loss: Loss,
+        params: Sequence[str] | None,
+        chunk_size: int | None,
+    ) -> None:
+        expect_inputs(x, f"{where}(x=...)")
+        expect_inputs(y, f"{where}(y=...)", n_examples(x))
+        expect(
+            chunk_size is None or chunk_size >= 1,
+            f"{where}(chunk_size=...)",
+            "a positive number of examples or None",
+            chunk_size,
+        )
+        expect_own_outputs(model, x, f"{where}(model=...)")
+        self.model, self.x, self.y, self.loss = model, x, y, loss
+        self.params: Params = trainable(model, params, f"{where}(model=...)")
+        self.function = as_function(model)
+        self.slices = chunks(n_examples(x), chunk_size)
+        self.size = sum(p.numel() for p in self.params.values())
+        first = next(iter(self.params.values()))
+        self.dtype, self.device = first.dtype, first.device
+        with undisturbed(model), torch.no_grad():
+            outputs = [
+                expect_outputs(
+                    self.function(self.params, take(x, part)),
+                    part.stop - part.start,
+                    f"{where}(model=...)",
+                )
+                for part in self.slices
+            ]
+        self.outputs = torch.cat(outputs)
+        try:
+            value = loss(self.outputs, y)
+        except (IndexError, RuntimeError) as problem:
+            raise ValueError(
+                f"`{where}(y=...)` expected targets that the loss accepts for outputs of shape "
+                f"{tuple(self.outputs.shape)}, got {tuple(y.shape)} {y.dtype}: {problem}"
+            ) from problem
+        expect(
+            isinstance(value, Tensor) and value.numel() == 1,
+            f"{where}(loss=...)",
+            "a loss that returns one number for a batch",
+            f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__,
+            hint="use reduction='mean' or 'sum'.",
+        )
+        self.value = float(value)
+        if not torch.isfinite(value):
+            raise NumericalError(
+                f"`{where}(...)` expected a finite loss at the present parameters, got {value}."
+            )
+
+    def split(self, vector: Tensor) -> Params:
+        """A flat vector as a direction for each parameter."""
+        parts = vector.to(self.dtype).split([p.numel() for p in self.params.values()])
+        return {
+            name: part.view_as(p)
+            for (name, p), part in zip(self.params.items(), parts, strict=True)
+        }
+
+    def leaves(self) -> Params:
+        """The parameters as fresh leaves that share the model's memory."""
+        return {name: p.detach().requires_grad_() for name, p in self.params.items()}
+
+    def pull_back(self, cotangent: Tensor) -> Float[Tensor, " p"]:
+        """Jᵀu, for u in the shape of the outputs."""
+        total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
+        for part in self.slices:
+            leaves = self.leaves()
+            outputs = self.function(leaves, take(self.x, part))
+            total += flat(
+                torch.autograd.grad(
+                    outputs, list(leaves.values()), cotangent[part], materialize_grads=True
+                )
+            )
+        return total
+
+    def gradient(self) -> Float[Tensor, " p"]:
+        """Gradient of the loss, flat."""
+        outputs = self.outputs.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(self.loss(outputs, self.y), outputs)
+        with undisturbed(self.model):
+            return self.pull_back(slope)
+
+
+def flat(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors end to end."""
+    return torch.cat([t.reshape(-1) for t in tensors])
