@@ -15,6 +15,7 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
+    ("errors",),
     (
         "_as_before",
         "_deprecated",
@@ -61,7 +62,7 @@ EXCEPTIONS = {
     ("fitting", "report"): "TableFit.report(path), likewise",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
-REPORT_KNOWS = ("_errors", "_files", "report")
+REPORT_KNOWS = ("_errors", "_files", "errors", "report")
 
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 

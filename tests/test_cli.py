@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from overparam import cli, studies
-from overparam._errors import NumericalError, UsageError, expect
+from overparam._errors import UsageError, expect
 from overparam.cli import main
+from overparam.errors import NumericalError
 from overparam.studies import CellsFailed, _catalogue, _run
 
 

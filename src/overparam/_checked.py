@@ -20,10 +20,11 @@ import torch
 from jaxtyping import AbstractArray
 from torch import Tensor, nn
 
-from overparam._errors import NumericalError, complaint, expect
+from overparam._errors import complaint, expect
 from overparam._model import unusable
 from overparam._numbers import described, is_integer, is_number, n_bad
 from overparam._types import Inputs, Range
+from overparam.errors import NumericalError, OverparamError
 
 Result = Literal["finite", "not NaN", "anything"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,7 +78,7 @@ def checked(call: Any = None, *, result: Result = "finite", first: bool = False)
         ...     return number / 2
         >>> half("1")
         Traceback (most recent call last):
-        TypeError: `half(number=...)` expected a finite number, got '1'.
+        overparam.errors.InvalidType: `half(number=...)` expected a finite number, got '1'.
     """
     if call is None:
         return functools.partial(checked, result=result, first=first)
@@ -133,7 +134,7 @@ def _ours(error: Exception, where: str, wrong: Exception | None) -> Exception:
     known = type(error).__module__.split(".")[0] in _KNOWN
     if not (isinstance(error, _FOREIGN) and known) or isinstance(error, _PASSING):
         return error
-    if str(error).startswith("`"):
+    if isinstance(error, OverparamError):
         return error
     if wrong:
         return wrong

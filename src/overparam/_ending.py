@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO
 
-from overparam._errors import NumericalError, UsageError
+from overparam._errors import UsageError
+from overparam.errors import OverparamError
 
 MISUSE, INTERRUPTED = 2, 130
 # EX_SOFTWARE of sysexits.h.
@@ -43,18 +44,13 @@ def ended(run: Callable[[], int]) -> int:
 def complaint(error: BaseException) -> str | None:
     """What to tell the user, in a line, or `None` if the error is a mistake of the library."""
     text = " ".join(str(error).split())
-    if isinstance(error, (UsageError, OSError, NumericalError)):
+    if isinstance(error, (UsageError, OSError, OverparamError)):
         return text or type(error).__name__
     if hasattr(error, "format_message"):  # the command line's own: option, argument, command
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "overparam"
         first = error.format_message().strip().partition("\n")[0]  # pyright: ignore
         return f"{first.rstrip('.')} (see '{path} --help')."
-    # A complaint begins with the call it is about; what torch or Python raise does not.
-    if text.startswith("`") and isinstance(
-        error, (ValueError, TypeError, ArithmeticError, ImportError, MemoryError)
-    ):
-        return text
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"there is not enough memory ({text or 'no size is known'}); ask for less."
     if isinstance(error, ModuleNotFoundError) and error.name:

@@ -4,9 +4,22 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from overparam.errors import (
+    InvalidState,
+    InvalidType,
+    InvalidValue,
+    MissingPackage,
+    NotEnoughMemory,
+)
 
-class NumericalError(ArithmeticError):
-    """A computation that was asked for correctly broke down numerically."""
+# What is raised for a built-in class: it is ours as well.
+_OURS: dict[type[Exception], type[Exception]] = {
+    ValueError: InvalidValue,
+    TypeError: InvalidType,
+    RuntimeError: InvalidState,
+    MemoryError: NotEnoughMemory,
+    ImportError: MissingPackage,
+}
 
 
 class UsageError(Exception):
@@ -38,12 +51,12 @@ def expect(
         got: What came instead, value included.
         hint: The next thing to try, as a sentence.
         error: The class to raise; `TypeError` for types, `NumericalError` for numbers
-            that broke down.
+            that broke down. Of a built-in one it is the kind of ours.
 
     Example:
         >>> expect(False, "MaSS(lr=...)", "a positive number", -1, "use 0.1.")
         Traceback (most recent call last):
-        ValueError: `MaSS(lr=...)` expected a positive number, got -1.
+        overparam.errors.InvalidValue: `MaSS(lr=...)` expected a positive number, got -1.
         Hint: use 0.1.
     """
     if not condition:
@@ -54,19 +67,22 @@ def complaint(
     where: str, expected: str, got: Any, hint: str = "", error: type[Exception] = ValueError
 ) -> Exception:
     """The error that `expect` raises, for where it is raised later or from another."""
-    return error(f"`{where}` expected {expected}, got {got}." + (hint and f"\nHint: {hint}"))
+    kind = _OURS.get(error, error)
+    return kind(f"`{where}` expected {expected}, got {got}." + (hint and f"\nHint: {hint}"))
 
 
 def unknown(where: str, kind: str, name: str, choices: Iterable[str]) -> NoReturn:
     """Raise for a name that is not among the choices, offering the nearest.
 
     Example:
-        >>> unknown("load('diggits')", "a data set", "diggits", ["digits", "iris"])
+        >>> unknown("load('digit')", "one", "digit", ["digits", "iris"])
         Traceback (most recent call last):
-        ValueError: `load('diggits')` expected a data set out of digits, iris, got 'diggits'.
+        overparam.errors.InvalidValue: `load('digit')` expected one out of digits, iris, got 'digit'.
         Hint: did you mean 'digits'?
     """
     choices = sorted(choices)
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
     hint = f"\nHint: did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"`{where}` expected {kind} out of {', '.join(choices)}, got {name!r}.{hint}")
+    raise InvalidValue(
+        f"`{where}` expected {kind} out of {', '.join(choices)}, got {name!r}.{hint}"
+    )

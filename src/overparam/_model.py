@@ -15,6 +15,7 @@ from overparam._numbers import n_bad
 from overparam._random_numbers import own_random_numbers
 from overparam._switches import full_precision, plain_attention, quietly
 from overparam._types import Inputs, Params
+from overparam.errors import OverparamError
 
 # Layers whose training mode ties the examples of a batch together or draws random numbers:
 # a per-example derivative then does not exist, or is another one at every call.
@@ -242,7 +243,7 @@ def tried(model: nn.Module, x: Inputs, where: str) -> Any:
     try:
         return call(model, x)
     except Exception as error:
-        if str(error).startswith("`"):
+        if isinstance(error, OverparamError):
             raise
         came = (str(error).strip() or "no message").splitlines()[0].rstrip(".")
         forms = " and ".join(str(tuple(value.shape)) for value in tensors(x))

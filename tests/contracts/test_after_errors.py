@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from overparam import dynamics, kernels, optim
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 
 DRAW = np.random.default_rng(0)
 X, Y = DRAW.normal(size=(12, 3)), DRAW.normal(size=12)

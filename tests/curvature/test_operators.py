@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from overparam._errors import NumericalError
 from overparam.curvature import GGNOperator, HessianOperator
+from overparam.errors import NumericalError
 
 
 def tiny(kind: str) -> tuple[nn.Module, Tensor]:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian
 
-from overparam._errors import NumericalError
 from overparam.curvature import hessian_norm
+from overparam.errors import NumericalError
 from overparam.nets import ntk_mlp
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from overparam._errors import NumericalError
 from overparam.dynamics import CatapultScheduler, agop, agop_alignment
+from overparam.errors import NumericalError
 from overparam.nets import ntk_mlp
 from overparam.optim import critical_learning_rate
 

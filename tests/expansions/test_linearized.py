@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.expansions.linearized import linearization_error, linearize
 
 

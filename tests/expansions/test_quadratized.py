@@ -11,7 +11,7 @@ from torch.func import functional_call, grad, hessian, jacrev, vmap
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.expansions import linearize, quadratization_error, quadratize
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import overparam.kernels.ridge as ridge_module
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.kernels import (
     ClassCodes,
     DotExponential,

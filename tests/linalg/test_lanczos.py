@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.linalg import (
     DiagonalOperator,
     FunctionOperator,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.linalg import MatrixOperator, condition_number, matrix_extremes
 from overparam.linalg.spectra import bounded_extremes
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.linalg import FunctionOperator, MatrixOperator, hutchinson, hutchpp
 from overparam.tangents import NTKOperator
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from overparam._errors import NumericalError
 from overparam.curvature import hessian_norm
+from overparam.errors import NumericalError
 from overparam.expansions import linearize
 from overparam.nets import AssemblyModel, NTKConv2d, dominance, ntk_mlp
 from overparam.tangents import empirical_ntk

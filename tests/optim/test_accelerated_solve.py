@@ -11,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import nn
 from torch.testing import assert_close
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.optim.accelerated_solve import accelerated_solve
 from overparam.optim.acceleration import METHODS, spectral_error
 from overparam.tangents.operator import NTKOperator

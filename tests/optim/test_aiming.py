@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.optim.aiming import (
     AimingMonitor,
     aiming_constant,

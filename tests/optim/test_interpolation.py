@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.optim.interpolation import (
     flat_outputs,
     project_to_interpolation,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.nets.mlp import ntk_mlp
 from overparam.tangents import empirical_ntk, infinite_nngp, infinite_ntk
 from overparam.tangents import infinite as module_under_test

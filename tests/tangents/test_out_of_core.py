@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from overparam._errors import NumericalError
+from overparam.errors import NumericalError
 from overparam.tangents import (
     empirical_ntk,
     empirical_ntk_blocks,

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._model import (
     as_function,
     chunks,
@@ -19,6 +19,7 @@ from overparam._model import (
     undisturbed,
 )
 from overparam._types import Inputs, Loss, Params
+from overparam.errors import InvalidValue, NumericalError
 
 
 class LossAtPoint:
@@ -63,7 +64,7 @@ class LossAtPoint:
         try:
             value = loss(self.outputs, y)
         except (IndexError, RuntimeError) as problem:
-            raise ValueError(
+            raise InvalidValue(
                 f"`{where}(y=...)` expected targets that the loss accepts for outputs of shape "
                 f"{tuple(self.outputs.shape)}, got {tuple(y.shape)} {y.dtype}: {problem}"
             ) from problem

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._model import (
     as_function,
     expect_inputs,
@@ -18,6 +18,7 @@ from overparam._model import (
     undisturbed,
 )
 from overparam._types import Inputs
+from overparam.errors import NumericalError
 from overparam.linalg.operator import SymmetricOperator
 
 

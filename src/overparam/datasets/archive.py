@@ -11,6 +11,7 @@ import numpy as np
 
 from overparam._files import expect_readable
 from overparam._memory import GIB, expect_room
+from overparam.errors import InvalidValue, NotEnoughMemory
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,16 +49,18 @@ def open_npz(path: Path, where: str) -> Arrays:
                 "take a part of the examples.", "an archive of arrays",
             )  # fmt: skip
             return {name: _read(archive, member, name) for name, member in members.items()}
+    except NotEnoughMemory:
+        raise
     except MemoryError as error:
-        if str(error).startswith("`"):
-            raise
-        raise MemoryError(f"`{where}` expected arrays that fit into memory ({error}).") from None
+        raise NotEnoughMemory(
+            f"`{where}` expected arrays that fit into memory ({error})."
+        ) from None
     except _Refused as problem:
         got, hint = problem.args
     except Exception as error:  # of damaged bytes zipfile, zlib and NumPy raise anything
         got = f"{path}, which NumPy cannot read ({error or type(error).__name__})"
         hint = "it may be cut short or no .npz at all; write or fetch it again."
-    raise ValueError(f"`{where}` expected an archive of plain arrays, got {got}.\nHint: {hint}")
+    raise InvalidValue(f"`{where}` expected an archive of plain arrays, got {got}.\nHint: {hint}")
 
 
 def _name(member: zipfile.ZipInfo) -> str:

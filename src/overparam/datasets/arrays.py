@@ -10,6 +10,7 @@ from overparam._errors import expect, unknown
 from overparam.datasets.archive import Arrays, open_npz
 from overparam.datasets.dataset import Dataset, Kind, Task, expect_examples, held_out
 from overparam.datasets.targets import Target, read_target
+from overparam.errors import InvalidValue
 
 
 def read_npz(
@@ -54,7 +55,7 @@ def _examples(
         keys = ("X" if "X" in arrays else "x", target or "y", "", "")
     x, y, x_test, y_test = (arrays.get(key) for key in keys)
     if x is None or y is None or (x_test is None) != (y_test is None):
-        raise ValueError(
+        raise InvalidValue(
             f"`{where}` expected arrays x_train, y_train, x_test, y_test, or X and y, "
             f"got arrays {', '.join(sorted(arrays)) or 'of no name'}.\n"
             "Hint: np.savez(file, X=inputs, y=targets) writes such an archive."

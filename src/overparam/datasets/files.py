@@ -10,6 +10,7 @@ from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, Task
 from overparam.datasets.named import load
 from overparam.datasets.tables import read_table
+from overparam.errors import InvalidValue
 
 _READERS = {".npz": read_npz, ".csv": read_table, ".parquet": read_table}
 # The first known suffix ends the path: a drive letter's colon comes before it, a colon
@@ -115,7 +116,7 @@ def load_file(
     expect_readable(path, where)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(
+        raise InvalidValue(
             f"`{where}` expected a file ending in {', '.join(_READERS)}, "
             f"got {path.suffix or 'no suffix'!r}."
         )

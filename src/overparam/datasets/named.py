@@ -14,6 +14,7 @@ from overparam.datasets.archive import open_npz
 from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, held_out
 from overparam.datasets.openml import PUBLIC_NAMES, fetch
+from overparam.errors import MissingPackage
 
 _BUNDLED = {
     "breast_cancer": bundled.load_breast_cancer,
@@ -172,7 +173,7 @@ def _cifar10_from_jpeg(path: Path, where: str) -> Dataset:
     try:
         from PIL import Image
     except ImportError:
-        raise ImportError(
+        raise MissingPackage(
             f"`{where}` expected Pillow to decode JPEG images, got an environment without it.\n"
             "Hint: pip install pillow, or load('cifar10')."
         ) from None

@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from overparam._errors import expect
 from overparam._memory import expect_room
+from overparam.errors import NotEnoughMemory
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
@@ -77,7 +78,7 @@ def read_parquet(path: Path, where: str) -> pd.DataFrame:
     try:
         frame = frame if problem else pd.read_parquet(path, engine="pyarrow")
     except MemoryError:
-        raise MemoryError(f"`{where}` expected a table that fits into memory.") from None
+        raise NotEnoughMemory(f"`{where}` expected a table that fits into memory.") from None
     except Exception as error:
         problem = str(error) or type(error).__name__
     expect(

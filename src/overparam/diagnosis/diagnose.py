@@ -34,6 +34,7 @@ from overparam.diagnosis.task import OptimizerSource, Task, as_examples, build_t
 from overparam.diagnosis.training import Run, train_monitored
 from overparam.dynamics.agop import agop_diagonal
 from overparam.dynamics.monitor import Monitor
+from overparam.errors import InvalidValue
 from overparam.optim.hyperparameters import critical_batch_sizes
 from overparam.optim.stability import critical_learning_rate
 
@@ -285,7 +286,7 @@ def _time_of_step(task: Task) -> float:
             copied.loss(call(copied.model, x), y).backward()
             copied.optimizer.step()
         except Exception as problem:  # all of it is the user's
-            raise ValueError(
+            raise InvalidValue(
                 "`diagnose(model=...)` expected a model, a loss and an optimizer that make a "
                 f"training step of {task.batch_size} examples, got {told(problem)}"
             ) from problem

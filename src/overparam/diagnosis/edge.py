@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._model import call, n_examples, take, undisturbed
 from overparam._switches import quietly
 from overparam._types import Inputs
 from overparam.diagnosis.task import Task
+from overparam.errors import NumericalError
 from overparam.optim.stability import stability
 
 

@@ -27,6 +27,7 @@ from overparam._types import Inputs, Loss
 from overparam.datasets.dataset import Dataset, held_out
 from overparam.datasets.files import resolve
 from overparam.datasets.preparation import prepare
+from overparam.errors import InvalidType, InvalidValue
 
 OptimizerSource = Optimizer | Callable[[Iterable[Tensor]], Optimizer] | None
 
@@ -163,7 +164,7 @@ def _numbers(array: Any) -> Tensor:
     try:
         tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
     except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
-        raise TypeError(
+        raise InvalidType(
             f"`diagnose(data=...)` expected arrays of numbers, got {type(array).__name__} "
             f"({told(problem)})."
         ) from problem
@@ -308,7 +309,7 @@ def _expect_runs(task: Task) -> None:
             outputs = call(task.model, x)
         except Exception as problem:  # a model may raise anything
             shape = tuple(x.shape) if isinstance(x, Tensor) else "several tensors"
-            raise ValueError(
+            raise InvalidValue(
                 f"`{where}` expected a model that takes a batch of shape {shape}, got "
                 f"{told(problem)}"
             ) from problem
@@ -334,7 +335,7 @@ def _expect_runs(task: Task) -> None:
         try:
             value = task.loss(outputs, y)
         except Exception as problem:
-            raise ValueError(
+            raise InvalidValue(
                 f"`diagnose(loss=...)` expected a loss that takes outputs of shape "
                 f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)} {y.dtype}, got "
                 f"{told(problem)}"

@@ -11,8 +11,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._numbers import described, is_number
+from overparam.errors import NumericalError
 from overparam.optim.stability import has_stability_limit
 
 # Part of the first loss below which a loss is not told from rounding.

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from overparam._devices import moved
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import Probe, Scene
 from overparam.dynamics.subject import Batch, Subject
+from overparam.errors import NumericalError
 
 
 class Instruments:

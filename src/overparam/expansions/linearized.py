@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._exclusive import exclusively
 from overparam._model import (
     as_function,
@@ -19,6 +19,7 @@ from overparam._model import (
     undisturbed,
 )
 from overparam._types import Inputs
+from overparam.errors import NumericalError
 from overparam.expansions.directional import first_directional
 from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
 

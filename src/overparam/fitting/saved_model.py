@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from overparam._errors import NumericalError, expect, unknown
+from overparam._errors import expect, unknown
+from overparam.errors import NumericalError
 from overparam.fitting.model_files import (
     expect_model_folder,
     expect_sound,

@@ -8,11 +8,12 @@ from torch import Tensor
 from overparam._types import Loss
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
+from overparam.errors import MissingPackage
 
 try:
     from lightning.pytorch import Callback
 except ImportError as problem:
-    raise ImportError(
+    raise MissingPackage(
         "`overparam.integrations.lightning` expected the package lightning, got none.\n"
         "Hint: pip install 'overparam[lightning]'"
     ) from problem

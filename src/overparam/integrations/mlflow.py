@@ -4,12 +4,13 @@ import time
 from typing import Any
 
 from overparam.dynamics.sinks import finite
+from overparam.errors import MissingPackage
 
 try:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 except ImportError as problem:
-    raise ImportError(
+    raise MissingPackage(
         "`overparam.integrations.mlflow` expected the package mlflow-skinny or mlflow, got none.\n"
         "Hint: pip install 'overparam[mlflow]'"
     ) from problem

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from overparam._types import Loss
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
+from overparam.errors import MissingPackage
 
 try:
     from transformers import TrainerCallback
 except ImportError as problem:
-    raise ImportError(
+    raise MissingPackage(
         "`overparam.integrations.transformers` expected the package transformers, got none.\n"
         "Hint: pip install 'overparam[transformers]'"
     ) from problem

@@ -3,11 +3,12 @@
 from typing import Any
 
 from overparam.dynamics.sinks import finite
+from overparam.errors import MissingPackage
 
 try:
     import wandb as _wandb  # noqa: F401
 except ImportError as problem:
-    raise ImportError(
+    raise MissingPackage(
         "`overparam.integrations.wandb` expected the package wandb, got none.\n"
         "Hint: pip install 'overparam[wandb]'"
     ) from problem

@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from overparam._as_before import or_as_before
 from overparam._devices import expect_device
-from overparam._errors import NumericalError, complaint, expect
+from overparam._errors import complaint, expect
 from overparam._memory import available, expect_room
 from overparam._numbers import described, is_integer, is_number
 from overparam._switches import full_precision
+from overparam.errors import NumericalError
 from overparam.kernels._pairs import apply_metric
 from overparam.kernels._settings import (
     FLAG,

@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._switches import full_precision
+from overparam.errors import NumericalError
 from overparam.kernels._shards import Shards
 from overparam.kernels.functions import FeatureMatrix, Kernel
 

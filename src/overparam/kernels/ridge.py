@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect, unknown
+from overparam._errors import expect, unknown
 from overparam._memory import expect_room
 from overparam._switches import full_precision
+from overparam.errors import NumericalError
 from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.preconditioned import conjugate_gradients
 

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._switches import full_precision
+from overparam.errors import NumericalError
 from overparam.linalg._multiplied import Multiplied, takes_operator
 
 

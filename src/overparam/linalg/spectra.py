@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
+from overparam.errors import NumericalError
 from overparam.linalg._multiplied import Multiplied
 from overparam.linalg.lanczos import top_eigenpairs
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect, unknown
+from overparam._errors import expect, unknown
 from overparam._exclusive import exclusive
 from overparam._model import (
     as_function,
@@ -24,6 +24,7 @@ from overparam._model import (
     undisturbed,
 )
 from overparam._types import Inputs, Params
+from overparam.errors import InvalidType, NumericalError
 
 SCALES = ("sqrt", "mean")
 _CONTAINERS = ("_parameters", "_buffers", "_modules", "training")
@@ -210,7 +211,7 @@ def _weights(given: Tensor | Sequence[float] | None, k: int) -> Tensor:
         single = isinstance(given, Tensor)
         values = given.detach().clone() if single else torch.tensor(given, dtype=torch.float64)
     except (TypeError, ValueError) as problem:
-        raise TypeError(f"`{where}` expected {wanted}, got {given!r}.") from problem
+        raise InvalidType(f"`{where}` expected {wanted}, got {given!r}.") from problem
     expect(values.shape == (k,), where, wanted, f"shape {tuple(values.shape)}")
     expect(bool(torch.isfinite(values).all()), where, wanted, values.tolist())
     return values

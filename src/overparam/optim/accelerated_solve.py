@@ -11,8 +11,9 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect, unknown
+from overparam._errors import expect, unknown
 from overparam._types import Matvec
+from overparam.errors import NumericalError
 from overparam.linalg.operator import FunctionOperator, SymmetricOperator
 from overparam.optim.acceleration import (
     METHODS,

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
+from overparam.errors import NumericalError
 from overparam.optim.interpolation import Projection
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._model import (
     as_function,
     expect_deterministic,
@@ -19,6 +19,7 @@ from overparam._model import (
     trainable,
 )
 from overparam._types import Inputs
+from overparam.errors import NumericalError
 
 Outputs = Callable[[Tensor], Tensor]
 """A model on fixed inputs as a function of its flat parameters; its outputs are flat too."""

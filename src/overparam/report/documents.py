@@ -7,6 +7,7 @@ from typing import Any
 
 from overparam._errors import expect, unknown
 from overparam._files import expect_readable
+from overparam.errors import InvalidValue
 from overparam.report.schema import DIAGNOSIS, FIT, STUDY, Misshapen, Place
 
 KINDS = ("diagnosis", "fit", "study")
@@ -48,7 +49,7 @@ def read_documents(source: Path | str | Mapping) -> list[dict]:
         text = Path(source).read_bytes()
     except OSError as error:
         problem = error.strerror or "no such file"
-        raise ValueError(
+        raise InvalidValue(
             f"`{where}` expected {expected}, got {type(error).__name__}: {problem}."
         ) from None
     try:
@@ -73,7 +74,7 @@ def _document(content: Any, where: str) -> dict:
         first, *inner = problem.place
         part = f"in the series {inner[0]!r}" if first == "series" and inner else f"under {first!r}"
         found = f"{_what(problem.found)} at {_spelt(problem.place)}"
-        raise ValueError(f"`{where}` expected {problem.expected} {part}, got {found}.") from None
+        raise InvalidValue(f"`{where}` expected {problem.expected} {part}, got {found}.") from None
     objects = {name: document.get(name) or {} for name in _OBJECTS[kind]}
     return {**dict.fromkeys(_LISTS[kind]), **document, **objects, "kind": kind}
 

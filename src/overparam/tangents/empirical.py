@@ -8,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._memory import GIB, available, expect_room, keep_freed_memory
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
+from overparam.errors import NumericalError
 from overparam.tangents._contraction import contract
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged
 from overparam.tangents._plan import Plan, make_plan

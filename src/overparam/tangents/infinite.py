@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._memory import GIB, available
 from overparam._switches import full_precision
+from overparam.errors import NumericalError
 from overparam.tangents.angles import input_angles, relu_deficit, relu_embedding_angle, unit_rows
 from overparam.tangents.dual_activations import Activation, dual_activation, unit_gain
 

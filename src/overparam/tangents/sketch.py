@@ -9,10 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import NumericalError, expect
+from overparam._errors import expect
 from overparam._model import chunks, n_examples, take
 from overparam._switches import full_precision
 from overparam._types import Inputs
+from overparam.errors import NumericalError
 from overparam.linalg.spectra import condition_number
 from overparam.tangents._factors import Differentiator, Factors, GraphChanged, _pairable
 from overparam.tangents._graph import Use
