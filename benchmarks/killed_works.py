@@ -27,7 +27,8 @@ from overparam.fitting.saved_model import load_model
 from overparam.report.page import write_report  # noqa: F401  likewise
 from overparam.studies._run import run_study  # noqa: F401  likewise
 from overparam.studies._store import CellStore, _digest
-from overparam.tangents import _gram_file, empirical_ntk_to_file
+from overparam.tangents import empirical_ntk_to_file
+from overparam.tangents.engine import gram_file
 from overparam.watch.run import RunFile
 
 STUDY = "radhakrishnan2024_rfm"
@@ -147,13 +148,13 @@ class GramFile(Resumed):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)).double()
         x = torch.randn(16, 5, generator=torch.Generator().manual_seed(1)).double()
-        write = _gram_file.GramFile.write
+        write = gram_file.GramFile.write
 
-        def reporting(file: _gram_file.GramFile, tile: tuple[int, int], *parts: object) -> None:
+        def reporting(file: gram_file.GramFile, tile: tuple[int, int], *parts: object) -> None:
             write(file, tile, *parts)
             report(str(tile))
 
-        _gram_file.GramFile.write = reporting
+        gram_file.GramFile.write = reporting
         empirical_ntk_to_file(model, x, path=self.folder / "K.npy", tile=2, progress=False)
 
     def result(self) -> object:

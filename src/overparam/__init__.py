@@ -8,6 +8,8 @@ answer without PyTorch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from overparam._deprecated import moved_modules
+
 if TYPE_CHECKING:
     from overparam.diagnosis.diagnose import diagnose as diagnose
     from overparam.diagnosis.result import Diagnosis as Diagnosis
@@ -22,8 +24,19 @@ if TYPE_CHECKING:
     from overparam.optim.mass import MaSS as MaSS
     from overparam.optim.stability import critical_learning_rate as critical_learning_rate
     from overparam.tangents.empirical import empirical_ntk as empirical_ntk
-    from overparam.tangents.infinite import infinite_ntk as infinite_ntk
+    from overparam.tangents.infinite.dense import infinite_ntk as infinite_ntk
     from overparam.tangents.operator import NTKOperator as NTKOperator
+
+moved_modules({
+    "overparam.expansions.curvature": "overparam.curvature",
+    "overparam.expansions.hessian": "overparam.curvature.output_hessian",
+    "overparam.tangents.angles": "overparam.tangents.infinite.angles",
+    "overparam.tangents.dual_activations": "overparam.tangents.infinite.dual_activations",
+    "overparam.tangents.gaussian_process": "overparam.tangents.infinite.gaussian_process",
+    "overparam.tangents.infinite_convolution": "overparam.tangents.infinite.convolution",
+    "overparam.tangents.jacobian_smoothness": "overparam.tangents.pl.jacobian_smoothness",
+    "overparam.tangents.pl_step_sizes": "overparam.tangents.pl.step_sizes",
+})  # fmt: skip
 
 # Where each name is defined.
 _DEFINED = {
@@ -43,7 +56,7 @@ _DEFINED = {
     # the tangent kernel
     "NTKOperator": "overparam.tangents.operator",
     "empirical_ntk": "overparam.tangents.empirical",
-    "infinite_ntk": "overparam.tangents.infinite",
+    "infinite_ntk": "overparam.tangents.infinite.dense",
     "linearize": "overparam.expansions.linearized",
     "quadratize": "overparam.expansions.quadratized",
 }

@@ -75,9 +75,9 @@ def unknown(where: str, kind: str, name: str, choices: Iterable[str]) -> NoRetur
     """Raise for a name that is not among the choices, offering the nearest.
 
     Example:
-        >>> unknown("load('digit')", "one", "digit", ["digits", "iris"])
+        >>> unknown("load('digit')", "one", "digit", ["digits"])
         Traceback (most recent call last):
-        overparam.errors.InvalidValue: `load('digit')` expected one out of digits, iris, got 'digit'.
+        overparam.errors.InvalidValue: `load('digit')` expected one out of digits, got 'digit'.
         Hint: did you mean 'digits'?
     """
     choices = sorted(choices)

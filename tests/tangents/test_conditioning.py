@@ -13,7 +13,7 @@ from overparam.tangents import (
     model_gradient_angle,
     relu_embedding_angle,
 )
-from overparam.tangents.angles import _gradient_cosine
+from overparam.tangents.infinite.angles import _gradient_cosine
 
 DEGREES = (1, 5, 30, 90)
 # φ_L in degrees, by depth, for those angles between the inputs.

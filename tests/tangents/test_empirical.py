@@ -13,11 +13,12 @@ from torch.testing import assert_close
 
 from overparam._model import call, n_examples, take, trainable
 from overparam.errors import NumericalError
-from overparam.tangents import _formed, empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
 from overparam.tangents import empirical as module_under_test
-from overparam.tangents._factors import Differentiator
-from overparam.tangents._plan import make_plan
-from overparam.tangents._session import opened
+from overparam.tangents import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
+from overparam.tangents.engine import formed
+from overparam.tangents.engine.factors import Differentiator
+from overparam.tangents.engine.plan import make_plan
+from overparam.tangents.engine.session import opened
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 
@@ -551,7 +552,7 @@ def test_formed_gradients_in_tiles_of_every_kind(
     n: int, outputs: int, laid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Convolutions whose gradients are formed, in several tiles of examples and passes."""
-    monkeypatch.setattr(_formed, "_LAID", laid)
+    monkeypatch.setattr(formed, "_LAID", laid)
     torch.manual_seed(0)
     shared = nn.Conv2d(3, 3, 3, padding=1)
     model = nn.Sequential(

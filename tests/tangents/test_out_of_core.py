@@ -126,14 +126,15 @@ def test_jobs_of_any_back_end_give_the_same_numbers(tmp_path, backend):
 
 CHILD = """
 import sys, time, torch
-from overparam.tangents import _gram_file, empirical_ntk_to_file
+from overparam.tangents import empirical_ntk_to_file
+from overparam.tangents.engine import gram_file
 
 torch.set_num_threads(1)
-write = _gram_file.GramFile.write
+write = gram_file.GramFile.write
 def slowly(*args):
     write(*args)
     time.sleep(0.02)
-_gram_file.GramFile.write = slowly
+gram_file.GramFile.write = slowly
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.Linear(7, 3)).double()
 x = torch.randn(32, 5, generator=torch.Generator().manual_seed(1)).double()

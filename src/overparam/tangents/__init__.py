@@ -8,17 +8,16 @@ from overparam.tangents.alignment import (
     kernel_target_alignments,
     pool_alignments,
 )
-from overparam.tangents.angles import (
+from overparam.tangents.conditioning import ConditioningProfile, conditioning_profile
+from overparam.tangents.empirical import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
+from overparam.tangents.infinite.angles import (
     input_angles,
     model_gradient_angle,
     relu_embedding_angle,
 )
-from overparam.tangents.conditioning import ConditioningProfile, conditioning_profile
-from overparam.tangents.dual_activations import dual_activation
-from overparam.tangents.empirical import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk
-from overparam.tangents.infinite import infinite_nngp, infinite_ntk
-from overparam.tangents.infinite_convolution import infinite_conv_ntk
-from overparam.tangents.jacobian_smoothness import two_layer_smoothness
+from overparam.tangents.infinite.convolution import infinite_conv_ntk
+from overparam.tangents.infinite.dense import infinite_nngp, infinite_ntk
+from overparam.tangents.infinite.dual_activations import dual_activation
 from overparam.tangents.loss_bounds import (
     GeneralizationBound,
     classical_loss_bound,
@@ -29,10 +28,11 @@ from overparam.tangents.loss_bounds import (
 from overparam.tangents.network_alignment import NetworkAlignment, network_alignment
 from overparam.tangents.operator import NTKOperator
 from overparam.tangents.out_of_core import empirical_ntk_to_file
-from overparam.tangents.pl_certificate import PLCertificate, pl_certificate
-from overparam.tangents.pl_estimate import PLEstimate, pl_estimate
-from overparam.tangents.pl_step_sizes import Schedule, gd_step_size, pl_down_to, sgd_step_size
-from overparam.tangents.pl_trace import PLTrace, pl_trace
+from overparam.tangents.pl.certificate import PLCertificate, pl_certificate
+from overparam.tangents.pl.estimate import PLEstimate, pl_estimate
+from overparam.tangents.pl.jacobian_smoothness import two_layer_smoothness
+from overparam.tangents.pl.step_sizes import Schedule, gd_step_size, pl_down_to, sgd_step_size
+from overparam.tangents.pl.trace import PLTrace, pl_trace
 from overparam.tangents.power_law import PowerLaw, power_law_fit
 from overparam.tangents.sketch import GradientSketch, gradient_sketch
 from overparam.tangents.spectrum import extreme_eigenvalues, kernel_change

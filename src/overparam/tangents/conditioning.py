@@ -14,10 +14,10 @@ from overparam._errors import expect, unknown
 from overparam.linalg.spectra import condition_number
 from overparam.nets.activations import ACTIVATIONS
 from overparam.nets.mlp import ntk_mlp
-from overparam.tangents.angles import input_angles
-from overparam.tangents.dual_activations import unit_gain
 from overparam.tangents.empirical import empirical_ntk
-from overparam.tangents.infinite import expect_arrays, infinite_ntk
+from overparam.tangents.infinite.angles import input_angles
+from overparam.tangents.infinite.dense import expect_arrays, infinite_ntk
+from overparam.tangents.infinite.dual_activations import unit_gain
 
 # Directions closer than this are one direction up to rounding.
 _PARALLEL = 1e-15

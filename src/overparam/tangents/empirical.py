@@ -1,6 +1,5 @@
 """The empirical tangent kernel of any module whose examples do not mix."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -8,20 +7,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._errors import expect
 from overparam._memory import GIB, available, expect_room, keep_freed_memory
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
-from overparam.errors import NumericalError
-from overparam.tangents._contraction import contract
-from overparam.tangents._factors import Differentiator, Factors, GraphChanged
-from overparam.tangents._plan import Plan, make_plan
-from overparam.tangents._session import chosen_params, detached, opened
+from overparam.tangents.engine.contraction import contract, expect_finite
+from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, pass_size
+from overparam.tangents.engine.plan import Plan, make_plan
+from overparam.tangents.engine.session import chosen_params, detached, opened
 
-# Factors kept at once unless `chunk_size` says otherwise, and numbers in one backward pass:
-# small enough that page faults do not cost more than the calls that a larger one saves.
+# Factors kept at once unless `chunk_size` says otherwise.
 _KEPT = GIB
-_PASS = 10 * 2**20
 
 
 @checked
@@ -232,21 +227,6 @@ def _kernel(
     return kernel
 
 
-def expect_finite(kernel: Tensor, where: str, what: str) -> None:
-    """Raise if one of the kernel's numbers is not finite; one pass if all are."""
-    if bool(torch.isfinite(kernel.sum())):
-        return
-    bad = int((~torch.isfinite(kernel)).sum())
-    expect(
-        bad == 0,
-        where,
-        "a finite kernel",
-        f"{bad} {what} that are NaN or infinite",
-        hint="look for weights or activations that overflow; .double() has more room.",
-        error=NumericalError,
-    )
-
-
 def _assemble(
     differentiator: Differentiator,
     x1: Inputs,
@@ -302,9 +282,3 @@ def _sizes(
     held = min(block, n1) + (min(block, n2) if n2 else min(block, max(0, n1 - block)))
     passes = pass_size(differentiator, min(block, max(n1, n2))) * differentiator.plan.floats
     return block, held * each + passes * differentiator.plan.dtype.itemsize
-
-
-def pass_size(differentiator: Differentiator, n: int) -> int:
-    """Examples in one backward pass; passes are about equally large."""
-    most = max(1, min(n, _PASS // max(1, differentiator.plan.floats)))
-    return math.ceil(n / math.ceil(n / most))

@@ -16,11 +16,11 @@ from overparam._model import as_function, call, chunks, n_examples, take, traina
 from overparam._types import Inputs, Params
 from overparam.linalg.lanczos import Eigenpairs
 from overparam.linalg.operator import SymmetricOperator
-from overparam.tangents._contraction import squared_norms
-from overparam.tangents._factors import Differentiator, GraphChanged
-from overparam.tangents._plan import make_plan
-from overparam.tangents._session import chosen_params, detached, opened
 from overparam.tangents.empirical import empirical_ntk_blocks
+from overparam.tangents.engine.contraction import squared_norms
+from overparam.tangents.engine.factors import Differentiator, GraphChanged
+from overparam.tangents.engine.plan import make_plan
+from overparam.tangents.engine.session import chosen_params, detached, opened
 
 # Examples whose factors are held at once for the diagonal.
 _HELD = 64

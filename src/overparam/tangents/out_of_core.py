@@ -24,10 +24,10 @@ from overparam._types import Inputs
 from overparam._workers import told_of_the_dead
 from overparam.cluster.backend import as_finished, send
 from overparam.cluster.worker import Sent
-from overparam.tangents._gram_file import GramFile, stored_tile
-from overparam.tangents._grid import Grid, Tile
-from overparam.tangents._session import chosen_params, detached
-from overparam.tangents._tile_maker import TileMaker
+from overparam.tangents.engine.gram_file import GramFile, stored_tile
+from overparam.tangents.engine.grid import Grid, Tile
+from overparam.tangents.engine.session import chosen_params, detached
+from overparam.tangents.engine.tile_maker import TileMaker
 
 KINDS = ("trace", "blocks", "sum_of_logits")
 

@@ -15,10 +15,10 @@ from overparam._switches import full_precision
 from overparam._types import Inputs
 from overparam.errors import NumericalError
 from overparam.linalg.spectra import condition_number
-from overparam.tangents._factors import Differentiator, Factors, GraphChanged, _pairable
-from overparam.tangents._graph import Use
-from overparam.tangents._plan import make_plan
-from overparam.tangents._session import chosen_params, detached, opened
+from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, _pairable
+from overparam.tangents.engine.graph import Use
+from overparam.tangents.engine.plan import make_plan
+from overparam.tangents.engine.session import chosen_params, detached, opened
 
 # Rows of random signs drawn at a time; part of what a seed means, so it never changes.
 _ROWS = 8192

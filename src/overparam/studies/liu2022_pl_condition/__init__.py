@@ -38,9 +38,9 @@ from overparam.studies._study import Study
 from overparam.studies.liu2022_pl_condition.claims import CLAIMS
 from overparam.studies.liu2022_pl_condition.pictures import figures
 from overparam.tangents.empirical import empirical_ntk
-from overparam.tangents.pl_certificate import pl_certificate
-from overparam.tangents.pl_step_sizes import sgd_step_size
-from overparam.tangents.pl_trace import pl_trace
+from overparam.tangents.pl.certificate import pl_certificate
+from overparam.tangents.pl.step_sizes import sgd_step_size
+from overparam.tangents.pl.trace import pl_trace
 from overparam.tangents.spectrum import kernel_change
 
 __all__ = ["STUDY"]

@@ -36,13 +36,13 @@ from overparam.nets.mlp import ntk_mlp
 from overparam.studies._study import Study
 from overparam.studies.liu2023_relu_conditioning.claims import CLAIMS
 from overparam.studies.liu2023_relu_conditioning.pictures import figures
-from overparam.tangents.angles import (
+from overparam.tangents.empirical import empirical_ntk
+from overparam.tangents.infinite.angles import (
     input_angles,
     model_gradient_angle,
     relu_embedding_angle,
 )
-from overparam.tangents.empirical import empirical_ntk
-from overparam.tangents.infinite import infinite_ntk
+from overparam.tangents.infinite.dense import infinite_ntk
 
 __all__ = ["STUDY"]
 

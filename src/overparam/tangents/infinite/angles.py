@@ -8,7 +8,7 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam.tangents.dual_activations import Activation, dual_activation
+from overparam.tangents.infinite.dual_activations import Activation, dual_activation
 
 # Below this angle sin θ − θ cos θ is summed as a series: its two terms cancel.
 _SMALL = 0.05

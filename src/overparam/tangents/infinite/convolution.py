@@ -7,8 +7,8 @@ from torch import Tensor
 from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
-from overparam.tangents.dual_activations import Activation
-from overparam.tangents.infinite import Layers, expect_arrays, expect_fits, fill
+from overparam.tangents.infinite.dense import Layers, expect_arrays, expect_fits, fill
+from overparam.tangents.infinite.dual_activations import Activation
 
 PADDINGS = ("circular", "zeros")
 HEADS = ("average", "flatten")

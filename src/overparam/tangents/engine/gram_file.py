@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from overparam._errors import expect
 from overparam._files import sync_folder
-from overparam.tangents._grid import Grid, Tile
+from overparam.tangents.engine.grid import Grid, Tile
 
 try:
     import fcntl

@@ -6,6 +6,7 @@ the network in one product per example. *Dense* gradients are formed one output 
 such parameters side by side.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +16,18 @@ from torch import Tensor, nn
 
 from overparam._model import call, chunks, n_examples, take
 from overparam._types import Inputs
-from overparam.tangents._formed import Formed
-from overparam.tangents._graph import Use
-from overparam.tangents._jacobian import jacobians
-from overparam.tangents._operations import Convolution, Elementwise, Linear, Lookup
-from overparam.tangents._plan import Plan
-from overparam.tangents._sweep import Sweep, every_output
+from overparam.tangents.engine.formed import Formed
+from overparam.tangents.engine.graph import Use
+from overparam.tangents.engine.jacobian import jacobians
+from overparam.tangents.engine.operations import Convolution, Elementwise, Linear, Lookup
+from overparam.tangents.engine.plan import Plan
+from overparam.tangents.engine.sweep import Sweep, every_output
 
 # An elementwise pass over memory costs about as much as this many multiply-adds a number.
 _PASS = 8
+# Numbers in one backward pass: few enough that page faults do not cost more than the calls that
+# a larger pass saves.
+_NUMBERS = 10 * 2**20
 
 
 @dataclass
@@ -412,3 +416,9 @@ def _partner(weight: str, uses: dict[str, list[Use]]) -> str | None:
 def _input(use: Use, plan: Plan) -> Tensor:
     """What a weight meets, (examples, rows of one, I), or the indices of a table's rows."""
     return use.operation.right(plan.layouts[use.route])  # type: ignore[attr-defined]
+
+
+def pass_size(differentiator: Differentiator, n: int) -> int:
+    """Examples in one backward pass; passes are about equally large."""
+    most = max(1, min(n, _NUMBERS // max(1, differentiator.plan.floats)))
+    return math.ceil(n / math.ceil(n / most))

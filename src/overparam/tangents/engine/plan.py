@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from overparam._errors import expect
 from overparam._model import call, expect_outputs, expect_separate, n_examples, take, tried
 from overparam._types import Inputs, Params
-from overparam.tangents._graph import Route, Use, find_uses
-from overparam.tangents._operations import Convolution, Layout, Linear, Operation
-from overparam.tangents._sweep import Sweep, pays
+from overparam.tangents.engine.graph import Route, Use, find_uses
+from overparam.tangents.engine.operations import Convolution, Layout, Linear, Operation
+from overparam.tangents.engine.sweep import Sweep, pays
 
 # Random directions along which the gradient of a matrix is compared.
 _DIRECTIONS = 8

@@ -9,7 +9,7 @@ import torch
 from scipy import integrate
 from scipy.special import erf
 
-from overparam.tangents.dual_activations import dual_activation, names, unit_gain
+from overparam.tangents.infinite.dual_activations import dual_activation, names, unit_gain
 
 SMOOTH = {"erf": torch.erf, "gelu": torch.nn.functional.gelu, "identity": lambda x: 1.0 * x}
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from overparam.tangents._operations import name_of
+from overparam.tangents.engine.operations import name_of
 
 
 @dataclass(frozen=True)

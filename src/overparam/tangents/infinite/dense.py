@@ -13,8 +13,13 @@ from overparam._errors import expect
 from overparam._memory import GIB, available
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
-from overparam.tangents.angles import input_angles, relu_deficit, relu_embedding_angle, unit_rows
-from overparam.tangents.dual_activations import Activation, dual_activation, unit_gain
+from overparam.tangents.infinite.angles import (
+    input_angles,
+    relu_deficit,
+    relu_embedding_angle,
+    unit_rows,
+)
+from overparam.tangents.infinite.dual_activations import Activation, dual_activation, unit_gain
 
 PARAMETRISATIONS = ("ntk", "unscaled_input")
 

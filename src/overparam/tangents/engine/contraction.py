@@ -3,9 +3,12 @@
 import itertools
 import math
 
+import torch
 from torch import Tensor
 
-from overparam.tangents._factors import Factors
+from overparam._errors import expect
+from overparam.errors import NumericalError
+from overparam.tangents.engine.factors import Factors
 
 # Rows of a tile: large enough for a matrix product at full speed, small enough that what is
 # done to the tile afterwards finds it in cache.
@@ -243,3 +246,18 @@ def _slices(n: int, size: int, step: int = 1) -> list[slice]:
 def _step(outputs: int) -> int:
     """Examples whose rows fill the registers of a matrix product without remainder."""
     return _REGISTERS // math.gcd(_REGISTERS, outputs)
+
+
+def expect_finite(kernel: Tensor, where: str, what: str) -> None:
+    """Raise if one of the kernel's numbers is not finite; one pass if all are."""
+    if bool(torch.isfinite(kernel.sum())):
+        return
+    bad = int((~torch.isfinite(kernel)).sum())
+    expect(
+        bad == 0,
+        where,
+        "a finite kernel",
+        f"{bad} {what} that are NaN or infinite",
+        hint="look for weights or activations that overflow; .double() has more room.",
+        error=NumericalError,
+    )

@@ -15,7 +15,7 @@ from overparam.tangents import (
     pl_trace,
     two_layer_smoothness,
 )
-from overparam.tangents._pl_radius import largest_smoothness, smallest_radius
+from overparam.tangents.pl.radius import largest_smoothness, smallest_radius
 
 
 def two_layers(width: int, seed: int = 0, outputs: int = 1) -> nn.Sequential:

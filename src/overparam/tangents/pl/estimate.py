@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Inputs, Params
-from overparam.tangents._pl_spectrum import Subject
-from overparam.tangents.pl_certificate import (
+from overparam.tangents.pl.certificate import (
     PLCertificate,
     Radius,
     concluded,
     expect_choices,
     impossible,
 )
-from overparam.tangents.pl_step_sizes import Reduction
-from overparam.tangents.pl_trace import expect_parameters
+from overparam.tangents.pl.spectrum import Subject
+from overparam.tangents.pl.step_sizes import Reduction
+from overparam.tangents.pl.trace import expect_parameters
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._types import Inputs
-from overparam.tangents._pl_radius import KINDS, largest_smoothness, smallest_radius
-from overparam.tangents._pl_spectrum import Point, Subject, repeated
-from overparam.tangents.jacobian_smoothness import two_layer_smoothness
-from overparam.tangents.pl_step_sizes import REDUCTIONS, Reduction, gd_step_size
+from overparam.tangents.pl.jacobian_smoothness import two_layer_smoothness
+from overparam.tangents.pl.radius import KINDS, largest_smoothness, smallest_radius
+from overparam.tangents.pl.spectrum import Point, Subject, repeated
+from overparam.tangents.pl.step_sizes import REDUCTIONS, Reduction, gd_step_size
 
 Radius = Literal["path", "paper"]
 

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from overparam._model import n_examples
 from overparam._types import Inputs
-from overparam.tangents._contraction import contract
-from overparam.tangents._factors import Differentiator, Factors, GraphChanged
-from overparam.tangents._grid import Tile
-from overparam.tangents._plan import Plan, make_plan
-from overparam.tangents._session import opened
-from overparam.tangents.empirical import expect_finite, pass_size
+from overparam.tangents.engine.contraction import contract, expect_finite
+from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, pass_size
+from overparam.tangents.engine.grid import Tile
+from overparam.tangents.engine.plan import Plan, make_plan
+from overparam.tangents.engine.session import opened
 
 # A side of a tile: beyond this, differentiating the examples again costs less than contracting.
 _SIDE = 2048

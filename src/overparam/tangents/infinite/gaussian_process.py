@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
-from overparam.tangents.infinite import infinite_ntk
+from overparam.tangents.infinite.dense import infinite_ntk
 
 # Step in a logarithm whose central difference is good to ten digits.
 _STEP = 1e-5

@@ -11,11 +11,12 @@ from torch.testing import assert_close
 
 from overparam._model import trainable
 from overparam.nets import NTKLinear
-from overparam.tangents import _sweep, empirical, empirical_ntk_blocks, sum_of_logits_ntk
-from overparam.tangents._operations import name_of
-from overparam.tangents._plan import make_plan
-from overparam.tangents._session import opened
-from overparam.tangents._sweep import Sweep, every_output
+from overparam.tangents import empirical, empirical_ntk_blocks, sum_of_logits_ntk
+from overparam.tangents.engine import sweep
+from overparam.tangents.engine.operations import name_of
+from overparam.tangents.engine.plan import make_plan
+from overparam.tangents.engine.session import opened
+from overparam.tangents.engine.sweep import Sweep, every_output
 
 VECTOR, IMAGE = (5, 4), (5, 4, 6, 6)
 L, C = nn.Linear, nn.Conv2d
@@ -216,8 +217,8 @@ def test_one_output_is_swept_where_that_is_faster(
         return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(1))
 
     if rule is not None:
-        right = _sweep.RULES[rule]
-        monkeypatch.setitem(_sweep.RULES, rule, lambda step: right(step) * 1.001)
+        right = sweep.RULES[rule]
+        monkeypatch.setitem(sweep.RULES, rule, lambda step: right(step) * 1.001)
     for pooling, faster in (((), False), ((nn.AvgPool2d(2),), True)):
         model, x = build(partial(network, *pooling), IMAGE)
         with opened(model, trainable(model)):
@@ -259,8 +260,8 @@ def test_batch_norm_in_training_mode_has_no_rule() -> None:
 def test_a_wrong_rule_is_found_before_it_is_used(
     rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = _sweep.RULES[rule]
-    monkeypatch.setitem(_sweep.RULES, rule, lambda step: right(step) * 1.001)
+    right = sweep.RULES[rule]
+    monkeypatch.setitem(sweep.RULES, rule, lambda step: right(step) * 1.001)
     model, x = build(*SWEPT["cnn"])
     with opened(model, trainable(model)):
         assert not make_plan(model, x, trainable(model), "test")[0].swept

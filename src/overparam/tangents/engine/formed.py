@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from overparam._model import chunks
-from overparam.tangents._graph import Use
-from overparam.tangents._operations import Convolution
-from overparam.tangents._plan import Plan
+from overparam.tangents.engine.graph import Use
+from overparam.tangents.engine.operations import Convolution
+from overparam.tangents.engine.plan import Plan
 
 # Numbers in the patches that are laid out at a time, so that they are read again from cache.
 _LAID = 2**19

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Inputs, Params
-from overparam.tangents._pl_spectrum import Subject
-from overparam.tangents.pl_certificate import Radius, expect_choices
-from overparam.tangents.pl_step_sizes import Reduction
+from overparam.tangents.pl.certificate import Radius, expect_choices
+from overparam.tangents.pl.spectrum import Subject
+from overparam.tangents.pl.step_sizes import Reduction
 
 # Roundings that a residual at the end of training may be made of.
 _ROUNDINGS = 100

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
 from overparam.tangents import infinite_ntk
-from overparam.tangents.gaussian_process import NTKKernel
+from overparam.tangents.infinite.gaussian_process import NTKKernel
 
 
 @pytest.fixture

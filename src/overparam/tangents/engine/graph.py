@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from overparam._types import Params
-from overparam.tangents._operations import OPERATIONS, Layout, Operation, name_of
+from overparam.tangents.engine.operations import OPERATIONS, Layout, Operation, name_of
 
 Route: TypeAlias = tuple[tuple[int, int, str, int], ...]
 """The way from a parameter, named first, to a use: at each step which result, which of its

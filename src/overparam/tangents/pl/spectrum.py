@@ -14,9 +14,9 @@ from overparam._memory import available, expect_room
 from overparam._model import as_function, call, n_examples, tensors, trainable, undisturbed
 from overparam._types import Inputs, Params
 from overparam.linalg.spectra import eigenvalues, noise_level
-from overparam.tangents._jacobian import jacobians
-from overparam.tangents._session import chosen_params, opened
 from overparam.tangents.empirical import empirical_ntk_blocks
+from overparam.tangents.engine.jacobian import jacobians
+from overparam.tangents.engine.session import chosen_params, opened
 
 # From here on the smallest eigenvalue of J Jᵀ has lost too many digits to squaring.
 _ILL_CONDITIONED = 1e6
