@@ -8,7 +8,7 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam.kernels.modular_arithmetic import discrete_log_order, expect_operation
+from overparam.kernels.modular.arithmetic import discrete_log_order, expect_operation
 
 
 @checked
