@@ -4,7 +4,7 @@ What serves learning arithmetic modulo a prime is in `overparam.kernels.modular`
 """
 
 from overparam.kernels._moved import of_package as __getattr__  # noqa: F401
-from overparam.kernels.agop_tree import AGOPTreeClassifier, AGOPTreeRegressor, Split
+from overparam.kernels.agop_tree import AGOPTreeClassifier, AGOPTreeRegressor
 from overparam.kernels.codes import ClassCodes
 from overparam.kernels.custom import Custom
 from overparam.kernels.eigenpro import EigenProSolver, fit_eigenpro
@@ -26,6 +26,7 @@ from overparam.kernels.powers import matrix_power_psd
 from overparam.kernels.recursion import Iterate, feature_recursion
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 from overparam.kernels.ridge import fit_ridge
+from overparam.kernels.tree_splits import Split
 
 __all__ = [
     "AGOPTreeClassifier",
