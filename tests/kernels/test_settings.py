@@ -61,4 +61,4 @@ def test_what_a_setting_may_not_be_is_named(settings, message):
 
 
 def test_exponents_matter_to_their_kernel_only():
-    RFMRegressor(n_iter=0, p="unused").fit(X, Y)
+    RFMRegressor(n_iter=0, p=-1.0).fit(X, Y)

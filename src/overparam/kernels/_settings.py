@@ -43,7 +43,8 @@ def number(words: str, holds: Callable[[float], bool], *names: str, none: bool =
             return none
         if isinstance(value, str):
             return value in names
-        return is_number(value) and abs(value) <= sys.float_info.max and holds(value)
+        finite = is_number(value) and abs(value) <= sys.float_info.max
+        return bool(finite and holds(value))
 
     return value_that(words, fits)
 

@@ -1,7 +1,8 @@
 """A table read, as numbers: checked, merged where rows repeat, some of them held out."""
 
 import math
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ HOLD_OUT_FROM, HOLD_OUT_AT_LEAST, HOLD_OUT_AT_MOST = 500, 50, 2000
 Values = TypeVar("Values", np.ndarray, Tensor)
 
 
-class Rows(NamedTuple, Generic[Values]):
+@dataclass(frozen=True, eq=False)
+class Rows(Generic[Values]):
     """Rows as a machine learns them.
 
     Attributes:
@@ -37,8 +39,11 @@ class Rows(NamedTuple, Generic[Values]):
 
 def tensors(rows: Rows[np.ndarray], device: torch.device, dtype: torch.dtype) -> Rows[Tensor]:
     """The rows on a device."""
-    parts = (torch.from_numpy(np.ascontiguousarray(part)).to(device, dtype) for part in rows)
-    return Rows(*parts)
+    x, targets, weights = (
+        torch.from_numpy(np.ascontiguousarray(part)).to(device, dtype)
+        for part in (rows.x, rows.targets, rows.weights)
+    )
+    return Rows(x, targets, weights)
 
 
 def unequal(weights: Tensor) -> Tensor | None:
@@ -104,7 +109,7 @@ def merged(rows: Rows[np.ndarray]) -> Rows[np.ndarray]:
 
     Kernel ridge regression is the same with them merged, and its matrix better conditioned.
     """
-    x, targets, weights = rows
+    x, targets, weights = rows.x, rows.targets, rows.weights
     # Every row by its bits, 0 and -0 alike.
     bits = np.ascontiguousarray(x + 0.0)
     # Rows that are equal have equal sums of random multiples of them.

@@ -12,9 +12,7 @@ from overparam.kernels.modular.arithmetic import discrete_log_order, expect_oper
 
 
 @checked
-def fourier_multiplication(
-    x: Float[Tensor, "n 2p"], operation: str = "add"
-) -> Float[Tensor, "n p"]:
+def fourier_multiplication(x: Float[Tensor, "n d"], operation: str = "add") -> Float[Tensor, "n p"]:
     """The Fourier multiplication algorithm: exact modular arithmetic on one-hot pairs.
 
     With the unitary transform F_{jk} = p^{−1/2} exp(−2πi jk/p), x = x₁ ⊕ x₂, and

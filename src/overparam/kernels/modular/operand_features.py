@@ -16,7 +16,7 @@ KERNEL_KINDS = {"add": "circulant", "sub": "hankel", "mul": "circulant", "div": 
 
 
 @checked
-def operand_block(feature_matrix: Float[Tensor, "2p 2p"], operation: str) -> Tensor:
+def operand_block(feature_matrix: Float[Tensor, "d d"], operation: str) -> Tensor:
     """The block of a feature matrix that couples the operands, in the order that shows structure.
 
     The bottom-left p × p block: rows are the second operand, columns the first. For "mul" and
@@ -76,7 +76,7 @@ def random_circulant_features(
     kind: str = "auto",
     seed: int | torch.Generator = 0,
     dtype: torch.dtype = torch.float64,
-) -> Float[Tensor, "2p 2p"]:
+) -> Float[Tensor, "d d"]:
     """A random feature matrix with which a kernel machine does modular arithmetic unlearned.
 
         M = (B₊)^{1/2},   B = [[A, Cᵀ], [C, A]],   A = I − 11ᵀ/p
@@ -125,8 +125,8 @@ def random_circulant_features(
 
 @checked
 def enforce_circulance(
-    feature_matrix: Float[Tensor, "2p 2p"], operation: str
-) -> Float[Tensor, "2p 2p"]:
+    feature_matrix: Float[Tensor, "d d"], operation: str
+) -> Float[Tensor, "d d"]:
     """A learned feature matrix with its coupling of the operands made exactly circulant.
 
         M̃ = D^{−1/2} M D^{−1/2},   D = diag(M)
