@@ -9,13 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from overparam.kernels import (
-    Quadratic,
-    circulant_deviation,
-    feature_recursion,
-    modular_arithmetic,
-    operand_block,
-)
+from overparam.kernels import Quadratic, feature_recursion
+from overparam.kernels.modular import circulant_deviation, modular_arithmetic, operand_block
 
 P, SHOWN, LAST = 61, (0, 2, 4, 6, 8, 10, 13, 20), 22
 SIDE, GAP, LEFT, TOP = 106, 10, 24, 92

@@ -8,7 +8,7 @@ answer without PyTorch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from overparam._deprecated import moved_modules
+from overparam._deprecated import register
 
 if TYPE_CHECKING:
     from overparam.diagnosis.diagnose import diagnose as diagnose
@@ -27,16 +27,7 @@ if TYPE_CHECKING:
     from overparam.tangents.infinite.dense import infinite_ntk as infinite_ntk
     from overparam.tangents.operator import NTKOperator as NTKOperator
 
-moved_modules({
-    "overparam.expansions.curvature": "overparam.curvature",
-    "overparam.expansions.hessian": "overparam.curvature.output_hessian",
-    "overparam.tangents.angles": "overparam.tangents.infinite.angles",
-    "overparam.tangents.dual_activations": "overparam.tangents.infinite.dual_activations",
-    "overparam.tangents.gaussian_process": "overparam.tangents.infinite.gaussian_process",
-    "overparam.tangents.infinite_convolution": "overparam.tangents.infinite.convolution",
-    "overparam.tangents.jacobian_smoothness": "overparam.tangents.pl.jacobian_smoothness",
-    "overparam.tangents.pl_step_sizes": "overparam.tangents.pl.step_sizes",
-})  # fmt: skip
+register()
 
 # Where each name is defined.
 _DEFINED = {

@@ -4,29 +4,48 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 GOES = "0.3"
 
+# Modules that are gone, and those that have what was in them.
+_GONE = {
+    "overparam.expansions.curvature": ("curvature.gauss_newton", "curvature.hessian"),
+    "overparam.expansions.hessian": ("curvature.output_hessian",),
+    "overparam.kernels.circulant": (
+        "kernels.modular.circulance", "kernels.modular.operand_features",
+    ),
+    "overparam.kernels.fourier_multiplication": ("kernels.modular.fourier",),
+    "overparam.kernels.modular_arithmetic": ("kernels.modular.arithmetic",),
+    "overparam.kernels.quadratic_network": ("kernels.modular.quadratic_network",),
+    "overparam.tangents.angles": ("tangents.infinite.angles",),
+    "overparam.tangents.dual_activations": ("tangents.infinite.dual_activations",),
+    "overparam.tangents.gaussian_process": ("tangents.infinite.gaussian_process",),
+    "overparam.tangents.infinite_convolution": ("tangents.infinite.convolution",),
+    "overparam.tangents.jacobian_smoothness": ("tangents.pl.jacobian_smoothness",),
+    "overparam.tangents.pl_certificate": ("tangents.pl.certificate",),
+    "overparam.tangents.pl_estimate": ("tangents.pl.estimate",),
+    "overparam.tangents.pl_step_sizes": ("tangents.pl.step_sizes",),
+    "overparam.tangents.pl_trace": ("tangents.pl.trace",),
+}  # fmt: skip
+
 
 def deprecated(old: str, new: str, *, stacklevel: int = 3) -> None:
     """Warn whoever called the function that calls this one."""
     warnings.warn(
-        f"{old} is now {new}; the old form works until {GOES}.",
+        f"`{old}` is now `{new}`; the old form works until {GOES}.",
         DeprecationWarning,
         stacklevel=stacklevel,
     )
 
 
 def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` for public names that are defined elsewhere by now.
+    """A package's `__getattr__` for public names that another one has by now.
 
     Args:
-        module: The module that had them.
-        names: The module that has each.
+        module: The package that had them.
+        names: The package that has each.
     """
 
     def find(name: str) -> Any:
@@ -38,27 +57,23 @@ def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
     return find
 
 
-class _Elsewhere(MetaPathFinder, Loader):
-    """Imports of a module by the name it had: it is the module of today, and a warning."""
+class Gone(ModuleType):
+    """A module that is gone; imports and pickles still name it."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in self.names else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        deprecated(spec.name, self.names[spec.name])
-        module = import_module(self.names[spec.name])
-        spec.loader_state = module.__spec__
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """It has run; the import put the old name's description into it."""
-        state = module.__spec__ and module.__spec__.loader_state
-        module.__spec__ = state or module.__spec__
+    def __getattr__(self, name: str) -> Any:
+        for place in _GONE[self.__name__] if name[:2] != "__" else ():
+            found = vars(import_module(f"overparam.{place}"))
+            if name in found:
+                deprecated(f"{self.__name__}.{name}", f"overparam.{place}.{name}")
+                return found[name]
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
-def moved_modules(names: Mapping[str, str]) -> None:
-    """Let modules be imported by the names they had."""
-    sys.meta_path.append(_Elsewhere(names))
+def register() -> None:
+    """Let the modules that are gone be imported.
+
+    Not as files: an import would make them attributes of their packages, and some have the name
+    of a function there.
+    """
+    for name in _GONE:
+        sys.modules.setdefault(name, Gone(name))

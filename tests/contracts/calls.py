@@ -11,8 +11,20 @@ from torch.nn.functional import mse_loss
 
 import overparam
 from overparam import curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents
+from overparam.kernels import modular
 
-PACKAGES = (overparam, curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents)
+PACKAGES = (
+    overparam,
+    curvature,
+    dynamics,
+    expansions,
+    kernels,
+    modular,
+    linalg,
+    nets,
+    optim,
+    tangents,
+)
 
 
 class Call(NamedTuple):
@@ -194,35 +206,35 @@ ALL = [
     call(kernels.Lpq, bandwidth=2.0, p=2.0, q=1.0),
     call(kernels.KernelPredictor, kernel=kernels.Gaussian(2.0), centres=X, dual=matrix(5, 2)),
     call(kernels.EigenProSolver, kernel=kernels.Gaussian(2.0)),
-    call(kernels.QuadraticNetwork, inputs=3, width=2, outputs=2),
+    call(modular.QuadraticNetwork, inputs=3, width=2, outputs=2),
     call(kernels.agop, predictor=PREDICTOR),
     call(kernels.agop_diagonal, predictor=PREDICTOR),
     call(kernels.bootstrap_interval, values=array(6, 3), n_resamples=10),
-    call(kernels.circulant, vector=matrix(4)),
-    call(kernels.circulant_deviation, matrix=matrix(4, 4)),
-    call(kernels.circulant_kind, matrix=matrix(4, 4)),
-    call(kernels.nearest_circulant, matrix=matrix(4, 4)),
-    call(kernels.discrete_log_order, modulus=7),
-    call(kernels.enforce_circulance, feature_matrix=positive(14), operation="add"),
-    call(kernels.operand_block, feature_matrix=positive(14), operation="add"),
-    call(kernels.operand_order, operation="mul", modulus=7),
-    call(kernels.operation_table, operation="add", modulus=5),
-    call(kernels.modular_arithmetic, operation="add", modulus=5),
-    call(kernels.random_circulant_features, operation="add", modulus=5),
-    call(kernels.fourier_multiplication, x=matrix(3, 10)),
+    call(modular.circulant, vector=matrix(4)),
+    call(modular.circulant_deviation, matrix=matrix(4, 4)),
+    call(modular.circulant_kind, matrix=matrix(4, 4)),
+    call(modular.nearest_circulant, matrix=matrix(4, 4)),
+    call(modular.discrete_log_order, modulus=7),
+    call(modular.enforce_circulance, feature_matrix=positive(14), operation="add"),
+    call(modular.operand_block, feature_matrix=positive(14), operation="add"),
+    call(modular.operand_order, operation="mul", modulus=7),
+    call(modular.operation_table, operation="add", modulus=5),
+    call(modular.modular_arithmetic, operation="add", modulus=5),
+    call(modular.random_circulant_features, operation="add", modulus=5),
+    call(modular.fourier_multiplication, x=matrix(3, 10)),
     call(kernels.feature_recursion, **KERNEL, n_iter=1)._replace(function=rounds),
     call(kernels.fit_eigenpro, **KERNEL, ridge=0.1, epochs=2),
     call(kernels.fit_ridge, **KERNEL, ridge=0.1),
     call(kernels.leave_one_out_ridge, **KERNEL),
     call(kernels.matrix_power_psd, matrix=positive(3), power=0.5),
     call(
-        kernels.quadratic_agop,
-        net=Made(lambda: kernels.QuadraticNetwork(3, 2, outputs=2).double()),
+        modular.quadratic_agop,
+        net=Made(lambda: modular.QuadraticNetwork(3, 2, outputs=2).double()),
         x=X,
     ),
     call(
-        kernels.quadratic_agop_trace,
-        net=Made(lambda: kernels.QuadraticNetwork(3, 2, outputs=2).double()),
+        modular.quadratic_agop_trace,
+        net=Made(lambda: modular.QuadraticNetwork(3, 2, outputs=2).double()),
         x=X,
     ),
     # Linear algebra.

@@ -212,7 +212,7 @@ def test_other_bad_input() -> None:
 def test_the_old_name_of_eigenpairs_says_what_replaces_it(kind: type) -> None:
     model, x = tiny("mlp")
     operator = kind(model, x, targets(True), nn.CrossEntropyLoss())
-    with pytest.warns(DeprecationWarning, match="is now `eigenpairs`"):
+    with pytest.warns(DeprecationWarning, match="is now `eigenpairs"):
         found = operator.top_eigenpairs(2)
     assert torch.equal(found.values, operator.eigenpairs(2, tolerance=1e-3).values)
 
@@ -225,12 +225,3 @@ def test_only_what_is_known_to_be_convex_is_marked() -> None:
     }
     assert list(marks.values()) == [True, True, False]
     assert not HessianOperator(model, x, targets(True), nn.CrossEntropyLoss()).psd
-
-
-@pytest.mark.parametrize("name", ["GGNOperator", "HessianOperator", "hessian_norm"])
-def test_the_old_path_of_a_name_says_the_new_one(name: str) -> None:
-    import overparam.curvature as new
-    import overparam.expansions as old
-
-    with pytest.warns(DeprecationWarning, match=f"is now overparam.curvature.{name}"):
-        assert getattr(old, name) is getattr(new, name)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import overparam
 from overparam import curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents
+from overparam.kernels import modular
 
 MSE = nn.functional.mse_loss
 _OPERATIONS = (("add", 4), ("sub", 4), ("mul", 5), ("div", 5))
@@ -70,7 +71,7 @@ class Place:
         return kernels.KernelPredictor(kernels.Laplace(2.0), self.x, dual)
 
     def circulant(self) -> Tensor:
-        return kernels.circulant(self.x[:5, 0])
+        return modular.circulant(self.x[:5, 0])
 
 
 def _kernel(kernel: Any) -> Callable[[Place], Any]:
@@ -326,21 +327,21 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "kernels.KernelPredictor": lambda s: s.predictor().gradient(s.x[:2]),
     "kernels.agop": lambda s: kernels.agop(s.predictor()),
     "kernels.agop_diagonal": lambda s: kernels.agop_diagonal(s.predictor()),
-    "kernels.circulant": lambda s: s.circulant(),
-    "kernels.circulant_deviation": lambda s: kernels.circulant_deviation(s.square),
-    "kernels.circulant_kind": lambda s: len(kernels.circulant_kind(s.circulant())),
-    "kernels.enforce_circulance": lambda s: [
-        kernels.enforce_circulance(s.positive(2 * p), operation)
+    "kernels.modular.circulant": lambda s: s.circulant(),
+    "kernels.modular.circulant_deviation": lambda s: modular.circulant_deviation(s.square),
+    "kernels.modular.circulant_kind": lambda s: len(modular.circulant_kind(s.circulant())),
+    "kernels.modular.enforce_circulance": lambda s: [
+        modular.enforce_circulance(s.positive(2 * p), operation)
         for operation, p in _OPERATIONS
     ],
-    "kernels.operand_block": lambda s: [
-        kernels.operand_block(s.positive(2 * p), operation) for operation, p in _OPERATIONS
+    "kernels.modular.operand_block": lambda s: [
+        modular.operand_block(s.positive(2 * p), operation) for operation, p in _OPERATIONS
     ],
-    "kernels.fourier_multiplication": lambda s: [
-        kernels.fourier_multiplication(s.positive(2 * p), operation)
+    "kernels.modular.fourier_multiplication": lambda s: [
+        modular.fourier_multiplication(s.positive(2 * p), operation)
         for operation, p in _OPERATIONS
     ],
-    "kernels.QuadraticNetwork": lambda s: _quadratic(s)(s.x),
+    "kernels.modular.QuadraticNetwork": lambda s: _quadratic(s)(s.x),
     "kernels.feature_recursion": lambda s: [
         (i.predictor.dual, i.predictor.feature_matrix)
         for i in kernels.feature_recursion(s.x, s.y, kernels.Gaussian(2.0), n_iter=2)
@@ -355,9 +356,11 @@ CASES: dict[str, Callable[[Place], Any]] = {
         kernels.Laplace(2.0), s.x, s.y
     ),
     "kernels.matrix_power_psd": lambda s: kernels.matrix_power_psd(s.square, 0.5),
-    "kernels.nearest_circulant": lambda s: kernels.nearest_circulant(s.square),
-    "kernels.quadratic_agop": lambda s: kernels.quadratic_agop(_quadratic(s), s.x),
-    "kernels.quadratic_agop_trace": lambda s: kernels.quadratic_agop_trace(_quadratic(s), s.x),
+    "kernels.modular.nearest_circulant": lambda s: modular.nearest_circulant(s.square),
+    "kernels.modular.quadratic_agop": lambda s: modular.quadratic_agop(_quadratic(s), s.x),
+    "kernels.modular.quadratic_agop_trace": lambda s: modular.quadratic_agop_trace(
+        _quadratic(s), s.x
+    ),
     "linalg.DiagonalOperator": lambda s: linalg.DiagonalOperator(s.y[:, 0]).dense(),
     "linalg.FunctionOperator": lambda s: linalg.FunctionOperator(
         lambda v: s.square @ v, 8, dtype=torch.float64, device=s.device
@@ -489,7 +492,7 @@ CASES: dict[str, Callable[[Place], Any]] = {
 
 
 def _quadratic(s: Place) -> nn.Module:
-    return s.to(kernels.QuadraticNetwork(3, 4, outputs=1, seed=0, dtype=torch.float64))
+    return s.to(modular.QuadraticNetwork(3, 4, outputs=1, seed=0, dtype=torch.float64))
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -543,7 +546,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "dynamics": "CatapultOrbit CleanDominance Event LossMixture SegmentGradients "
         "SpectralSplit Spike StopSignal",
         "expansions": "Expansion FunctionStep LineDescent",
-        "kernels": "Iterate ModularTask Split ClassCodes Encoding",
+        "kernels": "Iterate Split ClassCodes Encoding",
+        "kernels.modular": "ModularTask",
         "linalg": "Eigenpairs ExtremeEigenvalues TraceEstimate",
         "optim": "InterpolationConstants MassHyperparameters Projection SampledQuadratic "
         "SquareLossConstants Stability",
@@ -567,7 +571,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "kernels": "Kernel PairKernel",
     },
     MADE: {
-        "kernels": "discrete_log_order modular_arithmetic operand_order operation_table "
+        "kernels.modular": "discrete_log_order modular_arithmetic operand_order operation_table "
         "random_circulant_features",
         "nets": "dense_dag erdos_renyi_dag layered_dag log_uniform_dag oriented_dag "
         "watts_strogatz_dag",
@@ -587,10 +591,11 @@ def test_every_public_name_is_tested_on_a_device_or_has_a_reason() -> None:
         for name in names.split()
     }
     known, missing = CASES.keys() | reasons, []
-    for module in pkgutil.iter_modules(overparam.__path__):
-        if module.ispkg and module.name not in WITHOUT_TENSORS:
-            package = importlib.import_module(f"overparam.{module.name}")
-            names = {f"{module.name}.{name}" for name in package.__all__}
+    packages = [module.name for module in pkgutil.iter_modules(overparam.__path__) if module.ispkg]
+    for label in (*packages, "kernels.modular"):
+        if label not in WITHOUT_TENSORS:
+            package = importlib.import_module(f"overparam.{label}")
+            names = {f"{label}.{name}" for name in package.__all__}
             missing += sorted(names - known)
             known -= names
     assert missing == []

@@ -7,15 +7,15 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.utils.estimator_checks import check_estimator
 
-from overparam.kernels.agop_tree import (
+from overparam.kernels._tree_routing import (
     MOST_LEAVES,
     TEMPERATURES,
-    AGOPTreeClassifier,
-    AGOPTreeRegressor,
-    Split,
-    _cut,
+    best_temperature,
+    leaf_shares,
 )
+from overparam.kernels.agop_tree import AGOPTreeClassifier, AGOPTreeRegressor
 from overparam.kernels.rfm import RFMRegressor
+from overparam.kernels.tree_splits import Split, cut
 
 
 class Plane(RegressorMixin, BaseEstimator):
@@ -148,7 +148,7 @@ def test_a_constant_target_needs_no_model():
     ],
 )
 def test_a_cut_is_between_values_and_nearest_to_the_median(values, smallest, threshold):
-    found = _cut(np.array(values, dtype=float), smallest)
+    found = cut(np.array(values, dtype=float), smallest)
     if threshold is None:
         assert found is None
     else:
@@ -159,22 +159,20 @@ def test_a_cut_is_between_values_and_nearest_to_the_median(values, smallest, thr
 
 def test_soft_weights_are_products_of_sigmoids():
     right = Split(np.array([0.0, 1.0]), 1.0, 2.0, 1, 2)
-    tree = plane_tree()
-    tree.tree_ = Split(np.array([1.0, 0.0]), 0.5, 4.0, 0, right)
-    tree.leaves_ = [None] * 3
+    tree = Split(np.array([1.0, 0.0]), 0.5, 4.0, 0, right)
     x = np.array([[0.7, 1.3]])
     up, over = (1 / (1 + np.exp(-m / (0.25 * s))) for m, s in ((0.2, 4.0), (0.3, 2.0)))
     expected = [[1 - up, up * (1 - over), up * over]]
-    np.testing.assert_allclose(tree._weights(x, 0.25), expected)
-    np.testing.assert_allclose(tree._weights(x, 1e-6), [[0, 0, 1]], atol=1e-12)
-    np.testing.assert_array_equal(tree._weights(x, 0.0), [[0, 0, 1]])
+    np.testing.assert_allclose(leaf_shares(tree, x, 0.25), expected)
+    np.testing.assert_allclose(leaf_shares(tree, x, 1e-6), [[0, 0, 1]], atol=1e-12)
+    np.testing.assert_array_equal(leaf_shares(tree, x, 0.0), [[0, 0, 1]])
 
 
 def test_few_leaves_are_kept_and_their_weights_sum_to_one(bent):
     x, y = bent
     tree = plane_tree(max_leaf_size=10, min_leaf_size=5).fit(x, y)
     assert len(tree.leaves_) > 2 * MOST_LEAVES
-    broad, narrow = tree._weights(x, 100.0), tree._weights(x, 0.05)
+    broad, narrow = (leaf_shares(tree.tree_, x, width) for width in (100.0, 0.05))
     assert (np.count_nonzero(broad, axis=1) == MOST_LEAVES).all()
     assert (np.count_nonzero(narrow, axis=1) < MOST_LEAVES).any()
     for weights in (broad, narrow):
@@ -186,7 +184,7 @@ def test_soft_prediction_is_the_weighted_mean_of_the_leaves(bent):
     tree = plane_tree(max_leaf_size=120, split_temperature=0.3).fit(x, y)
     assert tree.temperature_ == 0.3
     outputs = np.stack([leaf.predict(x) for leaf in tree.leaves_], axis=1)
-    expected = (tree._weights(x, 0.3) * outputs).sum(axis=1)
+    expected = (leaf_shares(tree.tree_, x, 0.3) * outputs).sum(axis=1)
     np.testing.assert_allclose(tree.predict(x), expected)
 
 
@@ -195,7 +193,8 @@ def test_the_temperature_is_the_best_of_those_tried(bent):
     chosen = []
     for y in (np.sin(x[:, 1] / 50) + x[:, 0], np.where(x[:, 1] > 0, 9.0, -9.0) + x[:, 0]):
         tree = plane_tree(max_leaf_size=100, split="axis").fit(x[:300], y[:300])
-        chosen.append(tree._tuned(x[300:], y[300:, None]))
+        held = x[300:], y[300:, None]
+        chosen.append(best_temperature(tree.tree_, tree.leaves_, *held, tree._outputs))
         errors = {}
         for temperature in (0.0, *TEMPERATURES):
             tree.temperature_ = temperature
@@ -297,7 +296,7 @@ X, Y = np.arange(40.0).reshape(20, 2), np.arange(20.0)
         ({"split_temperature": "tuned"}, ValueError, "None, 'tune' or a number ≥ 0, got 'tuned'"),
         ({"split_temperature": float("nan")}, ValueError, "None, 'tune' or a number ≥ 0, got nan"),
         ({"validation_fraction": 1.0}, ValueError, r"a number in \(0, 1\), got 1.0"),
-        ({"estimator": "rfm"}, TypeError, "expected an estimator or None, got str"),
+        ({"estimator": "rfm"}, TypeError, "expected an estimator or None, got 'rfm'"),
         ({"split_estimator": LinearRegression()}, TypeError, "a method gradient"),
     ],
 )

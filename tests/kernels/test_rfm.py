@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from overparam.kernels import IRKMClassifier, IRKMRegressor, RFMClassifier, RFMRegressor
-from overparam.kernels._machine import merged
+from overparam.kernels._table import Rows, merged
 
 ESTIMATORS = [RFMRegressor, RFMClassifier, IRKMRegressor, IRKMClassifier]
 every_estimator = pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
@@ -148,12 +148,11 @@ def test_a_weight_is_a_repetition_and_order_does_not_matter(kind, table):
 
 def test_rows_are_merged_with_their_mean_target():
     x = np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0], [-0.0, 0.0]])
-    rows, means, weights = merged(
-        x, np.array([[1.0], [5.0], [4.0], [7.0]]), np.array([1.0, 1, 2, 1])
-    )
-    assert rows.tolist() == [[1, 2], [0, 0]]
-    assert means.tolist() == [[3], [6]]
-    assert weights.tolist() == [3, 2]
+    targets, weights = np.array([[1.0], [5.0], [4.0], [7.0]]), np.array([1.0, 1, 2, 1])
+    rows = merged(Rows(x, targets, weights))
+    assert rows.x.tolist() == [[1, 2], [0, 0]]
+    assert rows.targets.tolist() == [[3], [6]]
+    assert rows.weights.tolist() == [3, 2]
 
 
 def test_gradients_are_differences_in_the_units_of_the_table(table):

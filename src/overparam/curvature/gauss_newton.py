@@ -105,7 +105,7 @@ class GGNOperator(SymmetricOperator):
         self, k: int = 1, *, tolerance: float = 1e-3, seed: int = 0, v0: Tensor | None = None
     ) -> Eigenpairs:
         """The old name of `eigenpairs`, to a tolerance of 1e-3."""
-        deprecated("`GGNOperator.top_eigenpairs`", "`eigenpairs`", stacklevel=4)
+        deprecated("GGNOperator.top_eigenpairs", "eigenpairs", stacklevel=4)
         return self.eigenpairs(k, v0=v0, tolerance=tolerance, seed=seed)
 
     def _directional(self, direction: Params, part: slice) -> tuple[Tensor, list[Tensor], Tensor]:

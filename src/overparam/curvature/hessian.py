@@ -72,5 +72,5 @@ class HessianOperator(SymmetricOperator):
         self, k: int = 1, *, tolerance: float = 1e-3, seed: int = 0, v0: Tensor | None = None
     ) -> Eigenpairs:
         """The old name of `eigenpairs`, to a tolerance of 1e-3."""
-        deprecated("`HessianOperator.top_eigenpairs`", "`eigenpairs`", stacklevel=4)
+        deprecated("HessianOperator.top_eigenpairs", "eigenpairs", stacklevel=4)
         return self.eigenpairs(k, v0=v0, tolerance=tolerance, seed=seed)

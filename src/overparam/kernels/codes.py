@@ -20,6 +20,8 @@ class ClassCodes:
     The columns of Q (K × (K−1)) are an orthonormal basis of the vectors that sum to 0, so codes
     average to 0 under the priors π, and an output of 0 decodes to them.
 
+    Outputs have m = K − 1 columns.
+
     Attributes:
         basis: Q.
         priors: π.
@@ -45,17 +47,17 @@ class ClassCodes:
         return cls(basis * np.sign(np.diag(triangle)), counts / counts.sum())
 
     @checked
-    def targets(self, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n K-1"]:
+    def targets(self, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
         """The code of each label."""
         return (self.basis - self.priors @ self.basis)[labels]
 
     @checked
-    def decoded(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
+    def decoded(self, outputs: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n K"]:
         """π + Q f: sums to 1, but may leave [0, 1]."""
         return self.priors + outputs @ self.basis.T
 
     @checked
-    def probabilities(self, outputs: Float[np.ndarray, "n K-1"]) -> Float[np.ndarray, "n K"]:
+    def probabilities(self, outputs: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n K"]:
         """The same, clipped and normalised."""
         clipped = self.decoded(outputs).clip(SMALLEST, 1 - SMALLEST)
         return clipped / clipped.sum(1, keepdims=True)

@@ -51,7 +51,7 @@ def takes_operator(function: F) -> F:
         first = args[0] if args else kwargs.get("operator")
         old = "matvec" in kwargs or (callable(first) and not isinstance(first, torch.nn.Module))
         if old and not hasattr(first, "_matvec"):
-            deprecated(f"`{name}(matvec, size, …)`", f"`{name}(operator, …)`")
+            deprecated(f"{name}(matvec, size, …)", f"{name}(operator, …)")
             args, kwargs = _as_operator(name, args, kwargs)
             first = args[0]
         if args or "operator" in kwargs:

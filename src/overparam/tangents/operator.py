@@ -181,14 +181,14 @@ class NTKOperator(SymmetricOperator):
     def matvec(self, v: Any) -> Any:
         """K v; see `SymmetricOperator.matvec`."""
         if isinstance(v, np.ndarray):
-            deprecated("`NTKOperator.matvec` of an array", "`to_scipy().matvec`")
+            deprecated("NTKOperator.matvec of an array", "to_scipy().matvec")
             return super().matvec(torch.from_numpy(v.reshape(-1))).cpu().numpy()
         return super().matvec(v)
 
     def matmat(self, columns: Any) -> Any:
         """K V; see `SymmetricOperator.matmat`."""
         if isinstance(columns, np.ndarray):
-            deprecated("`NTKOperator.matmat` of an array", "`to_scipy().matmat`")
+            deprecated("NTKOperator.matmat of an array", "to_scipy().matmat")
             return super().matmat(torch.from_numpy(columns)).cpu().numpy()
         return super().matmat(columns)
 
@@ -200,20 +200,20 @@ class NTKOperator(SymmetricOperator):
     @property
     def torch_dtype(self) -> torch.dtype:
         """The old name of `dtype`."""
-        deprecated("`NTKOperator.torch_dtype`", "`dtype`")
+        deprecated("NTKOperator.torch_dtype", "dtype")
         return self.dtype
 
     def torch_matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
         """The old name of `matvec`."""
-        deprecated("`NTKOperator.torch_matvec`", "`matvec`")
+        deprecated("NTKOperator.torch_matvec", "matvec")
         return self.matvec(v)
 
     def diag(self) -> Float[Tensor, "nc"]:
         """The old name of `diagonal`."""
-        deprecated("`NTKOperator.diag`", "`diagonal`")
+        deprecated("NTKOperator.diag", "diagonal")
         return self.diagonal()
 
     def eigsh(self, k: int = 6, *, tolerance: float = 1e-6, seed: int = 0) -> Eigenpairs:
         """The old name of `eigenpairs`, of six pairs."""
-        deprecated("`NTKOperator.eigsh`", "`eigenpairs`")
+        deprecated("NTKOperator.eigsh", "eigenpairs")
         return self.eigenpairs(k, tolerance=tolerance, seed=seed)

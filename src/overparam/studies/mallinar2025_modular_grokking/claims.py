@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.kernels.circulant import KERNEL_KINDS
+from overparam.kernels.modular.operand_features import KERNEL_KINDS
 from overparam.studies._claims import Claim, Range
 from overparam.studies._statistics import select
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from overparam.kernels.circulant import circulant
 from overparam.kernels.feature_matrix import KernelPredictor, agop
-from overparam.kernels.fourier_multiplication import fourier_multiplication
 from overparam.kernels.functions import Quadratic
-from overparam.kernels.modular_arithmetic import modular_arithmetic, operation_table
-from overparam.kernels.quadratic_network import (
+from overparam.kernels.modular.arithmetic import modular_arithmetic, operation_table
+from overparam.kernels.modular.circulance import circulant
+from overparam.kernels.modular.fourier import fourier_multiplication
+from overparam.kernels.modular.quadratic_network import (
     QuadraticNetwork,
     quadratic_agop,
     quadratic_agop_trace,

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from overparam.dynamics.agop import agop_alignment
-from overparam.kernels.circulant import (
+from overparam.kernels.feature_matrix import KernelPredictor
+from overparam.kernels.functions import Gaussian, Kernel, Quadratic
+from overparam.kernels.modular.arithmetic import ModularTask, modular_arithmetic
+from overparam.kernels.modular.circulance import circulant_deviation
+from overparam.kernels.modular.operand_features import (
     KERNEL_KINDS,
-    circulant_deviation,
     enforce_circulance,
     operand_block,
     random_circulant_features,
 )
-from overparam.kernels.feature_matrix import KernelPredictor
-from overparam.kernels.functions import Gaussian, Kernel, Quadratic
-from overparam.kernels.modular_arithmetic import ModularTask, modular_arithmetic
 from overparam.kernels.recursion import feature_recursion
 from overparam.kernels.ridge import fit_ridge
 

@@ -6,14 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam.kernels.circulant import circulant_deviation, operand_block
-from overparam.kernels.modular_arithmetic import ModularTask, modular_arithmetic
-from overparam.kernels.powers import matrix_power_psd
-from overparam.kernels.quadratic_network import (
+from overparam.kernels.modular.arithmetic import ModularTask, modular_arithmetic
+from overparam.kernels.modular.circulance import circulant_deviation
+from overparam.kernels.modular.operand_features import operand_block
+from overparam.kernels.modular.quadratic_network import (
     QuadraticNetwork,
     quadratic_agop,
     quadratic_agop_trace,
 )
+from overparam.kernels.powers import matrix_power_psd
 
 REGULARISERS = {
     "AdamW": {"decay": 1.0, "trace": 0.0},

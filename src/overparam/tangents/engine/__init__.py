@@ -21,4 +21,4 @@
 The doors are one folder up: `empirical` and `operator` in memory, `out_of_core` on disk.
 """
 
-__all__: list[str] = []
+__all__ = []

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from overparam.kernels.modular_arithmetic import (
+from overparam.kernels.modular.arithmetic import (
     OPERATIONS,
     discrete_log_order,
     modular_arithmetic,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from overparam.kernels.fourier_multiplication import fourier_multiplication
-from overparam.kernels.modular_arithmetic import OPERATIONS, operation_table
+from overparam.kernels.modular.arithmetic import OPERATIONS, operation_table
+from overparam.kernels.modular.fourier import fourier_multiplication
 
 
 def bilinear(x, operation):

@@ -5,20 +5,22 @@ import math
 import pytest
 import torch
 
-from overparam.kernels.circulant import (
-    KERNEL_KINDS,
+from overparam.kernels.functions import Gaussian, Quadratic
+from overparam.kernels.modular.arithmetic import OPERATIONS, modular_arithmetic
+from overparam.kernels.modular.circulance import (
     KINDS,
     circulant,
     circulant_deviation,
     circulant_kind,
-    enforce_circulance,
     nearest_circulant,
+)
+from overparam.kernels.modular.operand_features import (
+    KERNEL_KINDS,
+    enforce_circulance,
     operand_block,
     operand_order,
     random_circulant_features,
 )
-from overparam.kernels.functions import Gaussian, Quadratic
-from overparam.kernels.modular_arithmetic import OPERATIONS, modular_arithmetic
 from overparam.kernels.ridge import fit_ridge
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.func import jacrev, vmap
 
 from overparam.dynamics.agop import agop
-from overparam.kernels.quadratic_network import (
+from overparam.kernels.modular.quadratic_network import (
     QuadraticNetwork,
     quadratic_agop,
     quadratic_agop_trace,

@@ -29,9 +29,9 @@ class ModularTask:
 
     operation: str
     modulus: int
-    x_train: Float[Tensor, "n_train 2p"]
+    x_train: Float[Tensor, "n_train d"]
     y_train: Float[Tensor, "n_train p"]
-    x_test: Float[Tensor, "n_test 2p"]
+    x_test: Float[Tensor, "n_test d"]
     y_test: Float[Tensor, "n_test p"]
 
 
@@ -128,7 +128,7 @@ def operation_table(operation: str, modulus: int) -> Int[Tensor, "p p"]:
 
 
 @checked
-def discrete_log_order(modulus: int) -> Int[Tensor, " p-1"]:
+def discrete_log_order(modulus: int) -> Int[Tensor, " m"]:
     """The residues g⁰, g¹, …, g^{p−2} modulo p, for the smallest generator g.
 
     In this order of the operands, multiplication of residues is addition of positions modulo

@@ -8,13 +8,11 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam.kernels.modular_arithmetic import discrete_log_order, expect_operation
+from overparam.kernels.modular.arithmetic import discrete_log_order, expect_operation
 
 
 @checked
-def fourier_multiplication(
-    x: Float[Tensor, "n 2p"], operation: str = "add"
-) -> Float[Tensor, "n p"]:
+def fourier_multiplication(x: Float[Tensor, "n d"], operation: str = "add") -> Float[Tensor, "n p"]:
     """The Fourier multiplication algorithm: exact modular arithmetic on one-hot pairs.
 
     With the unitary transform F_{jk} = p^{−1/2} exp(−2πi jk/p), x = x₁ ⊕ x₂, and

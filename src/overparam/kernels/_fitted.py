@@ -1,0 +1,180 @@
+"""What an estimator keeps of a fit, and what it tells by it: outputs, gradients, importances."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from overparam._errors import expect
+from overparam._numbers import described, is_integer, is_number
+from overparam._switches import full_precision
+from overparam.errors import NumericalError
+from overparam.kernels._table import read_table, unequal
+from overparam.kernels.encoding import Encoding
+from overparam.kernels.feature_matrix import KernelPredictor, agop, agop_diagonal
+from overparam.kernels.functions import Kernel
+from overparam.kernels.importance import bootstrap_interval
+
+
+class FittedMachine(BaseEstimator):
+    """A feature machine from its fitted attributes on; `RFMRegressor` describes them."""
+
+    n_features_in_: int
+    levels_: dict[int, np.ndarray]
+    encoding_: Encoding
+    kernel_: Kernel
+    X_fit_: np.ndarray
+    dual_coef_: np.ndarray
+    weights_fit_: np.ndarray
+    feature_matrix_: np.ndarray
+    # Settings that matter after the fit, and the seed it was made with.
+    device: str | None
+    feature_matrix: str
+    agop_samples: int
+    _seed: int
+
+    def _output_map(self) -> np.ndarray:
+        """What outputs are multiplied by to be in the units of the targets."""
+        raise NotImplementedError
+
+    def _keep(self, predictor: KernelPredictor, weights: Tensor) -> None:
+        """Fitted attributes, as arrays."""
+        x = predictor.centres
+        d = x.shape[1]
+        matrix = predictor.feature_matrix
+        if matrix is None:
+            matrix = x.new_ones(d) if self.feature_matrix == "diag" else torch.eye(d).to(x)
+        self.kernel_ = predictor.kernel
+        self.X_fit_ = x.cpu().numpy()
+        self.dual_coef_ = predictor.dual.cpu().numpy()
+        self.weights_fit_ = weights.cpu().numpy()
+        self.feature_matrix_ = matrix.cpu().numpy()
+        self._agop: np.ndarray | None = None
+
+    def _predictor(self) -> KernelPredictor:
+        device = torch.device(self.device or "cpu")
+        points, dual, matrix = (
+            torch.from_numpy(values).to(device)
+            for values in (self.X_fit_, self.dual_coef_, self.feature_matrix_)
+        )
+        return KernelPredictor(self.kernel_, points, dual, matrix)
+
+    def _encoded(self, X: Any) -> Tensor:
+        check_is_fitted(self)
+        numbers, _ = read_table(self, X, reset=False)
+        encoded = self.encoding_.encode(numbers).astype(self.X_fit_.dtype)
+        return torch.from_numpy(encoded).to(self.device or "cpu")
+
+    @full_precision()
+    def _outputs(self, X: Any) -> np.ndarray:
+        encoded = self._encoded(X)
+        outputs = self._predictor()(encoded).cpu().numpy().astype(np.float64)
+        expect(
+            np.isfinite(outputs).all(),
+            f"{type(self).__name__}.predict(X=...)",
+            "rows in the range of those fitted",
+            "some whose predictions are NaN or infinite",
+            hint="see whether a column has another unit than when the model was fitted.",
+            error=NumericalError,
+        )
+        return outputs
+
+    @full_precision()
+    def gradient(self, X: Any) -> np.ndarray:
+        """Derivatives of every output by every coordinate, in the units of the table.
+
+        Outputs are the targets of a regressor, and the probabilities of a classifier before
+        clipping. Coordinates are the columns, a categorical one replaced by its levels (see
+        `encoded_names_`).
+
+        Args:
+            X: A table like the one fitted.
+
+        Returns:
+            Shape ``(n, outputs, coordinates)``.
+        """
+        encoded = self._encoded(X)
+        inner = self._predictor().gradient(encoded).cpu().numpy().astype(np.float64)
+        return np.einsum("oc,ncd->nod", self._output_map(), inner) / self.encoding_.units
+
+    @property
+    @full_precision()
+    def agop_(self) -> np.ndarray:
+        """Average gradient outer product of the predictor, computed when it is first asked for."""
+        check_is_fitted(self)
+        if self._agop is None:
+            average = agop_diagonal if self.feature_matrix == "diag" else agop
+            predictor = self._predictor()
+            x = predictor.centres
+            shares = unequal(torch.from_numpy(self.weights_fit_).to(x.device))
+            if self.agop_samples >= len(x):
+                outer = average(predictor, weights=shares)
+            else:
+                draw = torch.Generator().manual_seed(self._seed)
+                rows = torch.randperm(len(x), generator=draw)[: self.agop_samples].to(x.device)
+                shares = None if shares is None else shares[rows]
+                outer = average(predictor, x[rows], weights=shares)
+            self._agop = outer.cpu().numpy()
+        return self._agop
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Share of every column in the average squared gradient of the predictor.
+
+        The diagonal of `agop_`, that is per *standard deviation* of the column, levels of a
+        category added up, divided by its sum. All 0 for a predictor that is constant.
+        """
+        check_is_fitted(self)
+        diagonal = self.agop_ if self.agop_.ndim == 1 else self.agop_.diagonal()
+        sums = np.bincount(self.encoding_.groups, diagonal, minlength=self.n_features_in_)
+        return sums / sums.sum() if sums.sum() > 0 else sums
+
+    @full_precision()
+    def importance_interval(
+        self, *, level: float = 0.9, n_resamples: int = 1000, seed: int = 0
+    ) -> np.ndarray:
+        """Interval of the feature importances over draws of the rows they are averaged over.
+
+        A percentile bootstrap of the rows with the predictor held fixed: it says how far the
+        average depends on which rows it is over, not how much another fit would differ.
+
+        Args:
+            level: Probability of the interval.
+            n_resamples: Draws.
+            seed: Of the draws.
+
+        Returns:
+            Lower and upper ends, one row each, a column of the table each.
+
+        Raises:
+            ValueError: A level outside (0, 1).
+        """
+        check_is_fitted(self)
+        name = f"{type(self).__name__}.importance_interval"
+        expect(
+            is_number(level) and 0 < level < 1,
+            f"{name}(level=...)", "a number in (0, 1)", described(level),
+        )  # fmt: skip
+        expect(
+            is_integer(n_resamples) and n_resamples >= 1,
+            f"{name}(n_resamples=...)", "a positive number", described(n_resamples),
+        )  # fmt: skip
+        predictor = self._predictor()
+        squares = np.empty((len(self.X_fit_), self.X_fit_.shape[1]))
+        blocks = predictor.kernel.gradient_blocks(
+            None, predictor.centres, predictor.dual, predictor.feature_matrix
+        )
+        for rows, block in blocks:
+            squares[rows] = block.square().sum(1).cpu().numpy()
+        columns = np.zeros((len(squares), self.n_features_in_))
+        np.add.at(columns.T, self.encoding_.groups, squares.T)
+        return bootstrap_interval(
+            columns,
+            level=level,
+            n_resamples=n_resamples,
+            seed=seed,
+            weights=self.weights_fit_.astype(np.float64),
+        )

@@ -1,0 +1,141 @@
+"""A table read, as numbers: checked, merged where rows repeat, some of them held out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from sklearn.utils.validation import _check_feature_names, _check_sample_weight, validate_data
+from torch import Tensor
+
+from overparam._errors import expect
+from overparam.kernels.encoding import as_numbers, categorical_positions, find_levels
+
+# Rows that are enough to hold some out, and the least and the most that are held out.
+HOLD_OUT_FROM, HOLD_OUT_AT_LEAST, HOLD_OUT_AT_MOST = 500, 50, 2000
+
+Values = TypeVar("Values", np.ndarray, Tensor)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Generic[Values]):
+    """Rows as a machine learns them.
+
+    Attributes:
+        x: Coordinates.
+        targets: Columns of mean 0.
+        weights: One a row, > 0.
+    """
+
+    x: Values
+    targets: Values
+    weights: Values
+
+    def at(self, places: Any) -> "Rows[Values]":
+        """Some of them."""
+        return Rows(self.x[places], self.targets[places], self.weights[places])
+
+
+def tensors(rows: Rows[np.ndarray], device: torch.device, dtype: torch.dtype) -> Rows[Tensor]:
+    """The rows on a device."""
+    x, targets, weights = (
+        torch.from_numpy(np.ascontiguousarray(part)).to(device, dtype)
+        for part in (rows.x, rows.targets, rows.weights)
+    )
+    return Rows(x, targets, weights)
+
+
+def unequal(weights: Tensor) -> Tensor | None:
+    """The weights; None if all are 1."""
+    return None if bool((weights == 1).all()) else weights
+
+
+def read_table(estimator: Any, x: Any, y: Any = None, *, reset: bool) -> tuple[np.ndarray, Any]:
+    """Columns as float64 numbers, categories as positions of their levels; targets as they are.
+
+    Args:
+        estimator: Knows which columns are categories; what it learns of the table (`levels_`,
+            names and number of columns) becomes attributes of it.
+        x: Data frame or array.
+        y: Targets, if there are any.
+        reset: Whether the table is to be learned; else it must be like the one that was.
+    """
+    name = type(estimator).__name__
+    if reset:
+        positions = categorical_positions(x, estimator.categorical_features, name)
+        estimator.levels_ = find_levels(x, positions)
+    if estimator.levels_:
+        _check_feature_names(estimator, x, reset=reset)
+        if not reset:
+            expect(
+                np.ndim(x) == 2 and np.shape(x)[1] == estimator.n_features_in_,
+                f"{name}.predict(X=...)",
+                f"a table of {estimator.n_features_in_} columns",
+                f"shape {np.shape(x)}",
+            )
+        x = as_numbers(x, estimator.levels_)
+    checked: Any = validate_data  # its annotations do not know what it returns
+    if y is None and not reset:
+        return checked(estimator, x, reset=False, dtype=np.float64), None
+    return checked(estimator, x, y, reset=reset, dtype=np.float64, multi_output=True)
+
+
+def read_weights(weights: Any, x: np.ndarray, where: str) -> np.ndarray:
+    """A weight for every row, 1 if none were given."""
+    read = np.asarray(_check_sample_weight(weights, x, dtype=np.float64))
+    expect(
+        (read >= 0).all() and read.sum() > 0,
+        where,
+        "weights ≥ 0, one of them positive",
+        f"a smallest of {read.min():g} and a sum of {read.sum():g}",
+    )
+    return read
+
+
+def expect_squares(numbers: np.ndarray, where: str) -> None:
+    """Raise for numbers whose squares do not add up in double precision."""
+    largest = float(np.abs(numbers).max(initial=0))
+    # Sums of squares over n·d entries stay below the largest float, 1.8e308.
+    limit = math.sqrt(np.finfo(np.float64).max / max(numbers.size, 1)) / 4
+    expect(
+        largest < limit, where, f"numbers up to {limit:.0e} in absolute value",
+        f"{largest:.3g}", hint="divide by a constant, or take logarithms.",
+    )  # fmt: skip
+
+
+def merged(rows: Rows[np.ndarray]) -> Rows[np.ndarray]:
+    """Rows that occur more than once as one, of their summed weight and mean target.
+
+    Kernel ridge regression is the same with them merged, and its matrix better conditioned.
+    """
+    x, targets, weights = rows.x, rows.targets, rows.weights
+    # Every row by its bits, 0 and -0 alike.
+    bits = np.ascontiguousarray(x + 0.0)
+    # Rows that are equal have equal sums of random multiples of them.
+    factors = np.random.default_rng(0).integers(2**63, size=x.shape[1], dtype=np.uint64)
+    if len(np.unique(bits.view(np.uint64) @ factors)) == len(x):
+        return rows
+    bits = bits.view(np.dtype((np.void, x.itemsize * x.shape[1])))
+    _, first, inverse = np.unique(bits.ravel(), return_index=True, return_inverse=True)
+    if len(first) == len(x):
+        return rows
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    groups = place[inverse]
+    sums = np.bincount(groups, weights)
+    means = np.zeros((len(sums), targets.shape[1]))
+    np.add.at(means, groups, targets * weights[:, None])
+    return Rows(x[np.sort(first)], means / sums[:, None], sums)
+
+
+def held_out(
+    n: int, fraction: float | None, draw: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Places of the rows to fit and of those to judge rounds by; None where they are too few."""
+    if not fraction or n < HOLD_OUT_FROM:
+        return None
+    count = min(HOLD_OUT_AT_MOST, max(HOLD_OUT_AT_LEAST, int(n * fraction)))
+    order = draw.permutation(n)
+    return np.sort(order[count:]), order[:count]
