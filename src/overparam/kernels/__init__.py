@@ -59,27 +59,10 @@ __all__ = [
     "matrix_power_psd",
 ]
 
-__getattr__ = moved(
-    __name__,
-    dict.fromkeys(
-        [
-            "ModularTask",
-            "QuadraticNetwork",
-            "circulant",
-            "circulant_deviation",
-            "circulant_kind",
-            "discrete_log_order",
-            "enforce_circulance",
-            "fourier_multiplication",
-            "modular_arithmetic",
-            "nearest_circulant",
-            "operand_block",
-            "operand_order",
-            "operation_table",
-            "quadratic_agop",
-            "quadratic_agop_trace",
-            "random_circulant_features",
-        ],
-        "overparam.kernels.modular",
-    ),
-)
+_MOVED = (
+    "ModularTask", "QuadraticNetwork", "circulant", "circulant_deviation", "circulant_kind",
+    "discrete_log_order", "enforce_circulance", "fourier_multiplication", "modular_arithmetic",
+    "nearest_circulant", "operand_block", "operand_order", "operation_table", "quadratic_agop",
+    "quadratic_agop_trace", "random_circulant_features",
+)  # fmt: skip
+__getattr__ = moved(__name__, dict.fromkeys(_MOVED, "overparam.kernels.modular"))
