@@ -1,37 +1,5 @@
 """A network, or its loss, as its first or second Taylor polynomial in the parameters."""
 
-from overparam.expansions.curvature import GGNOperator, HessianOperator
-from overparam.expansions.gate_frozen import Expansion, GateFrozenNetwork, freeze_gates
-from overparam.expansions.hessian import hessian_norm
-from overparam.expansions.line_network import LineDescent, LineNetwork
-from overparam.expansions.linearized import LinearizedModel, linearization_error, linearize
-from overparam.expansions.quadratic_model import (
-    FunctionStep,
-    QuadraticModel,
-    quadratic_step,
-)
-from overparam.expansions.quadratized import (
-    QuadratizedModel,
-    quadratization_error,
-    quadratize,
-)
+from overparam._lazy import attach
 
-__all__ = [
-    "Expansion",
-    "FunctionStep",
-    "GGNOperator",
-    "GateFrozenNetwork",
-    "HessianOperator",
-    "LineDescent",
-    "LineNetwork",
-    "LinearizedModel",
-    "QuadraticModel",
-    "QuadratizedModel",
-    "freeze_gates",
-    "hessian_norm",
-    "linearization_error",
-    "linearize",
-    "quadratic_step",
-    "quadratization_error",
-    "quadratize",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +12,9 @@ from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import NumericalError, expect
 from overparam.optim.interpolation import Projection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @checked
@@ -167,7 +170,7 @@ class AimingMonitor:
         *,
         project: Callable[[Tensor], Projection] | None = None,
         infimum: float = 0.0,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """One row per snapshot, with the constants measured there.
 
         Args:
@@ -182,6 +185,8 @@ class AimingMonitor:
             `project` also ``theta``, ``growth`` and ``tangential``, for the projection.
             Snapshots within 1e-12 of the infimum are left out.
         """
+        import pandas as pd
+
         rows = []
         for step, w in sorted(self.snapshots.items()):
             expect(

@@ -1,0 +1,35 @@
+from .curvature import GGNOperator, HessianOperator
+from .gate_frozen import Expansion, GateFrozenNetwork, freeze_gates
+from .hessian import hessian_norm
+from .line_network import LineDescent, LineNetwork
+from .linearized import LinearizedModel, linearization_error, linearize
+from .quadratic_model import (
+    FunctionStep,
+    QuadraticModel,
+    quadratic_step,
+)
+from .quadratized import (
+    QuadratizedModel,
+    quadratization_error,
+    quadratize,
+)
+
+__all__ = [
+    "Expansion",
+    "FunctionStep",
+    "GGNOperator",
+    "GateFrozenNetwork",
+    "HessianOperator",
+    "LineDescent",
+    "LineNetwork",
+    "LinearizedModel",
+    "QuadraticModel",
+    "QuadratizedModel",
+    "freeze_gates",
+    "hessian_norm",
+    "linearization_error",
+    "linearize",
+    "quadratic_step",
+    "quadratization_error",
+    "quadratize",
+]
