@@ -2,8 +2,6 @@
 
 import ast
 import importlib
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,17 +13,18 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("errors",),
+    ("_deprecated", "errors"),
     (
         "_as_before",
-        "_deprecated",
         "_errors",
         "_json",
+        "_lazy",
         "_memory_limits",
         "_numbers",
         "_progress",
         "_switches",
         "_types",
+        "_version",
     ),
     (
         "_devices",
@@ -62,7 +61,7 @@ EXCEPTIONS = {
     ("fitting", "report"): "TableFit.report(path), likewise",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
-REPORT_KNOWS = ("_errors", "_files", "errors", "report")
+REPORT_KNOWS = ("_errors", "_files", "_lazy", "errors", "report")
 
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 
@@ -181,6 +180,8 @@ def loose_folders(source: Path) -> Iterator[str]:
 
 def public_names(source: Path) -> Iterator[str]:
     for path in sorted(source.rglob("__init__.py")):
+        stub = path.with_suffix(".pyi")
+        path = stub if stub.exists() else path
         here = path.relative_to(source)
         tree = ast.parse(path.read_text("utf-8"))
         lists = [
@@ -197,6 +198,42 @@ def public_names(source: Path) -> Iterator[str]:
             yield f"{here}: __all__ is not sorted"
 
 
+def eager_facades(source: Path) -> Iterator[str]:
+    """Packages that load what they offer; a study in a folder is a module, and does."""
+    for path in sorted(source.rglob("__init__.py")):
+        here = path.relative_to(source)
+        study = here.parts[0] == "studies" and len(here.parts) > 2
+        origins = {
+            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        if not study and origins - {"overparam._lazy", "overparam._deprecated"}:
+            yield f"{here} imports {', '.join(sorted(origins))}"
+
+
+def stubs(source: Path) -> Iterator[str]:
+    """What a stub takes from another file, or offers and does not take."""
+    for path in sorted(source.rglob("*.pyi")):
+        here = path.relative_to(source)
+        text = path.read_text("utf-8")
+        if not text.isascii():  # It is read in the encoding of the system.
+            yield f"{here} is not ASCII"
+        taken: set[str] = set()
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                file = path.parent.joinpath(*(node.module or "").split("."))
+                taken.update(alias.name for alias in node.names)
+                if node.module and not file.with_suffix(".py").exists():
+                    yield f"{here}: {node.module} is no file of it"
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                offered = ast.literal_eval(node.value)
+                for name in sorted({*offered} - taken):
+                    yield f"{here} offers {name} from nowhere"
+            else:
+                yield f"{here}: {ast.unparse(node)}"
+
+
 CHECKS: list[Callable[[Path], Iterator[str]]] = [
     wrong_directions,
     report_beyond_data,
@@ -206,6 +243,8 @@ CHECKS: list[Callable[[Path], Iterator[str]]] = [
     nameless_files,
     loose_folders,
     public_names,
+    eager_facades,
+    stubs,
 ]
 
 
@@ -217,8 +256,10 @@ def test_the_source_tree_keeps(check):
 SOUND = {
     "__init__.py": "__all__ = []\n",
     "_errors.py": "",
-    "linalg/__init__.py": "from overparam.linalg.lanczos import Pairs, top\n"
-    "__all__ = ['Pairs', 'top']",
+    "_lazy.py": "",
+    "linalg/__init__.py": "from overparam._lazy import attach\n"
+    "__getattr__, __dir__, __all__ = attach(__name__, __file__)",
+    "linalg/__init__.pyi": "from .lanczos import Pairs, top\n__all__ = ['Pairs', 'top']",
     "linalg/lanczos.py": "from overparam._errors import expect\n",
     "optim/__init__.py": "__all__ = []",
     "optim/rates.py": "import torch\nfrom overparam.linalg.lanczos import top\n",
@@ -284,8 +325,15 @@ def test_a_sound_specimen_is_accepted(check, tree):
         (nameless_files, {"core/rates.py": ""}),
         (nameless_files, {"optim/_helpers.py": ""}),
         (loose_folders, {"optim/adaptive/adam.py": ""}),
-        (public_names, {"linalg/__init__.py": "__all__ = ['top', 'Pairs']"}),
-        (public_names, {"linalg/__init__.py": ""}),
+        (public_names, {"linalg/__init__.pyi": "__all__ = ['top', 'Pairs']"}),
+        (public_names, {"linalg/__init__.pyi": ""}),
+        (public_names, {"optim/__init__.py": ""}),
+        (eager_facades, {"linalg/__init__.py": "from overparam.linalg.lanczos import top"}),
+        (eager_facades, {"linalg/__init__.py": "def f():\n    import torch"}),
+        (stubs, {"linalg/__init__.pyi": "from overparam.optim.rates import rate"}),
+        (stubs, {"linalg/__init__.pyi": "from .gone import top"}),
+        (stubs, {"linalg/__init__.pyi": "__all__ = ['top']"}),
+        (stubs, {"linalg/__init__.pyi": "# \u03bb\n__all__ = []"}),
     ],
 )
 def test_a_broken_specimen_is_rejected(check, broken, tree):
@@ -298,12 +346,3 @@ def test_a_broken_specimen_is_rejected(check, broken, tree):
 def test_every_public_name_exists(module):
     package = importlib.import_module(module)
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
-
-
-@pytest.mark.parametrize("module", ["overparam", "overparam.cli", "overparam.report"])
-def test_asking_for_help_does_not_wait_for_torch(module):
-    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=False, timeout=200
-    )
-    assert (done.returncode, done.stderr) == (0, b"")

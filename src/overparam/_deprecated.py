@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -38,23 +37,6 @@ def deprecated(old: str, new: str, *, stacklevel: int = 3) -> None:
         DeprecationWarning,
         stacklevel=stacklevel,
     )
-
-
-def moved(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__` for public names that another one has by now.
-
-    Args:
-        module: The package that had them.
-        names: The package that has each.
-    """
-
-    def find(name: str) -> Any:
-        if name not in names:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        deprecated(f"{module}.{name}", f"{names[name]}.{name}")
-        return getattr(import_module(names[name]), name)
-
-    return find
 
 
 class Gone(ModuleType):

@@ -543,7 +543,7 @@ WITHIN = "tested with the function that makes or trains it"
 MADE = "makes index or weight tables on the CPU, from numbers"
 ELSEWHERE: dict[str, dict[str, str]] = {
     RESULT: {
-        "dynamics": "CatapultOrbit CleanDominance Event LossMixture SegmentGradients "
+        "dynamics": "CatapultOrbit CleanDominance Event LossMixture Probe Scene SegmentGradients "
         "SpectralSplit Spike StopSignal",
         "expansions": "Expansion FunctionStep LineDescent",
         "kernels": "Iterate Split ClassCodes Encoding",

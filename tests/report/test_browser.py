@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from overparam.report import write_report
-from overparam.report.page import _asset
+from overparam.report.assets import asset
 
 DRAWN = """return [...document.querySelectorAll('.plot')].map(plot => {
   const box = plot.querySelector('.main-svg')?.getBoundingClientRect();
@@ -106,7 +106,7 @@ def test_plots_follow_light_and_dark_while_the_page_is_open(browser, page):
     assert light == ["rgb(91, 100, 112)", "rgb(247, 247, 245)"]
     show(browser, page, 1280, "dark")
     assert browser.execute_script(INK) == dark
-    assert "--muted: #a3abb6" in _asset("style.css")
+    assert "--muted: #a3abb6" in asset("style.css")
 
 
 def test_print_is_light_whatever_the_screen_prefers(browser, page):

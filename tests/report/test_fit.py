@@ -1,6 +1,5 @@
 """The page of a fitted table: what its figures find, and what it survives."""
 
-import plotly.graph_objects as go
 import pytest
 
 from overparam.report import render
@@ -37,6 +36,7 @@ def test_findings_are_computed_from_the_numbers(document):
 
 
 def test_plotly_knows_every_property_drawn(document):
+    go = pytest.importorskip("plotly.graph_objects")
     for figure in figures(document).values():
         go.Figure(data=plotted(figure.data), layout=plotted(figure.layout))
 

@@ -92,7 +92,7 @@ def drawn_or_refused(source) -> bool:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_mutated_document_is_a_page_or_one_clear_error(part, one_of_each, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "get_plotlyjs", str)  # 5 MB for each page
+    monkeypatch.setattr(page, "plotly", str)  # 1.5 MB for each page
     rng = random.Random(part)
     pages = 0
     for count in range(EXAMPLES // PARTS):

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from overparam.report import render, write_report
-from overparam.report.page import _asset
+from overparam.report.assets import asset
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&<b>&amp;{{ 7*7 }}\u2028"
@@ -89,7 +89,7 @@ def test_a_series_of_hostile_name_is_listed_as_text(diagnosis):
 
 def test_plotly_is_inlined_once_and_admitted_by_its_hash(diagnosis, study):
     html = render([diagnosis, study])
-    assert len(re.findall(r"\* plotly\.js v", html)) == 1
+    assert len(re.findall(r"\* plotly\.js .*v\d", html)) == 1
     assert "<!--" not in html
     page = Page(html)
     (policy,) = [m["content"] for m in page.all("meta") if m.get("http-equiv")]
@@ -107,8 +107,8 @@ def test_nothing_on_the_page_points_outside(diagnosis, study):
     for _, attrs in page.tags:
         for name in ("src", "href", "action", "srcset", "poster"):
             assert str(attrs.get(name, "#")).startswith(("#", "data:"))
-    assert "url(" not in _asset("style.css")
-    assert "@import" not in _asset("style.css")
+    assert "url(" not in asset("style.css")
+    assert "@import" not in asset("style.css")
 
 
 def test_the_order_is_found_set_measured_spikes_suspects_numbers_origin(diagnosis):
@@ -269,7 +269,7 @@ def _luminance(colour: str) -> float:
 
 
 def test_text_stands_out_by_at_least_4_5_to_1_in_light_and_dark():
-    light, dark = re.findall(r":root \{(.*?)\}", _asset("style.css"), re.DOTALL)[:2]
+    light, dark = re.findall(r":root \{(.*?)\}", asset("style.css"), re.DOTALL)[:2]
     for theme in (light, dark):
         colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", theme))
         assert colours["surface"] != colours["ink"]

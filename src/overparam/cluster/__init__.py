@@ -1,6 +1,5 @@
 """Independent computations on the workers of Dask or Ray, through joblib."""
 
-from overparam.cluster.backend import ClusterLost
-from overparam.cluster.connect import on_cluster
+from overparam._lazy import attach
 
-__all__ = ["ClusterLost", "on_cluster"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,7 +1,5 @@
 """The curvature of a loss, or of one output, as operators that are never formed."""
 
-from overparam.curvature.gauss_newton import GGNOperator
-from overparam.curvature.hessian import HessianOperator
-from overparam.curvature.output_hessian import OutputHessian, hessian_norm
+from overparam._lazy import attach
 
-__all__ = ["GGNOperator", "HessianOperator", "OutputHessian", "hessian_norm"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,7 +1,5 @@
 """From measurements to statements: the main job."""
 
-from overparam.diagnosis.diagnose import diagnose
-from overparam.diagnosis.edge import EdgeTrace, follow_edge
-from overparam.diagnosis.result import Diagnosis, Statement
+from overparam._lazy import attach
 
-__all__ = ["Diagnosis", "EdgeTrace", "Statement", "diagnose", "follow_edge"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -67,7 +67,17 @@ class Examples:
 
 @dataclass
 class Task:
-    """All that a diagnosis works on. The model and the optimizer are copies."""
+    """All that a diagnosis works on. The model and the optimizer are copies.
+
+    Attributes:
+        model: The network.
+        optimizer: Of its parameters.
+        rate_given: Whether the optimizer's rate is the user's, and not one to be found.
+        loss: `loss(outputs, targets)`, a mean over examples.
+        loss_name: What the loss is called.
+        examples: Inputs and targets, to train on and to test on.
+        batch_size: Examples per step.
+    """
 
     model: nn.Module
     optimizer: Optimizer

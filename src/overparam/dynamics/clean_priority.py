@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
@@ -101,6 +99,9 @@ def split_losses(losses: Float[np.ndarray, " n"]) -> LossMixture:
     ends = np.quantile(fitted, [0.1, 0.9])
     if ends[0] == ends[1]:
         ends = np.array([fitted.min(), fitted.max()])
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     mixture = GaussianMixture(
         2, reg_covar=5e-4, max_iter=100, random_state=0, means_init=ends[:, None],
         weights_init=[0.5, 0.5], precisions_init=np.full((2, 1, 1), 1 / max(fitted.var(), 5e-4)),
@@ -216,6 +217,8 @@ class CleanPriorityStop:
         loss_fall: float = 0.03,
         least_suspects: float = 0.03,
     ) -> None:
+        import sklearn.mixture  # noqa: F401  (now, and not in the midst of a timed training)
+
         where = "CleanPriorityStop"
         expect(
             num_classes is None or num_classes >= 2,

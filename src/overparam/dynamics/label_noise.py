@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,6 +21,9 @@ from overparam.dynamics.clean_priority import (
     split_losses,
 )
 from overparam.dynamics.random_labels import share_of_random_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Method = Literal["margin_loss", "mean_loss", "aum", "el2n", "alignment"]
 # Sums over all visits, and those that start anew with each epoch.
@@ -260,7 +262,7 @@ class LabelNoiseScorer:
         return math.nan if math.isnan(mixture.weight) else float(mixture.suspects.sum()) / seen
 
     @checked(result="anything")
-    def issues(self, method: Method | None = None) -> pd.DataFrame:
+    def issues(self, method: Method | None = None) -> "pd.DataFrame":
         """One row per sample, with cleanlab's column names.
 
         It stands where cleanlab's own table of label issues does, as in
@@ -273,6 +275,8 @@ class LabelNoiseScorer:
             ``given_label``, ``predicted_label`` (that of the mean prediction; −1 if never
             seen), and our ``score``. The index is the id. Without classes both labels are −1.
         """
+        import pandas as pd
+
         mixture = self.mixture(method)
         unseen = self._given < 0
         predicted = torch.full_like(self._given, -1)

@@ -5,9 +5,8 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -35,6 +34,9 @@ from overparam.dynamics.record_file import RecordFile
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spike_watch import SpikeWatch
 from overparam.dynamics.subject import Batch, Forward, Scaler, Subject, expect_pair
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Part of the budget for what measuring costs training afterwards, whose data it has driven out
 # of the caches: an eighth to a quarter of the time it takes itself, on small networks.
@@ -266,7 +268,7 @@ class Monitor(OneProcess):
         return [*self._watch.events, *([] if pending is None else [pending])]
 
     @property
-    def history(self) -> pd.DataFrame:
+    def history(self) -> "pd.DataFrame":
         """One row per step; `nan` where a column was not measured."""
         self._observe(wait=True)
         return self.record.table()

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Record:
@@ -55,8 +57,10 @@ class Record:
             for name, steps in self._steps.items()
         }
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row per step up to the last recorded; `nan` where a column was not measured."""
+        import pandas as pd
+
         length = 1 + max((steps[-1] for steps in self._steps.values() if steps), default=-1)
         columns = {}
         for name, steps in self._steps.items():

@@ -1,8 +1,5 @@
 """A table to a cross-validated model that says which columns it uses."""
 
-from overparam.fitting.fit import TableFit, fit
-from overparam.fitting.saved_model import SavedModel, load_model
-from overparam.fitting.scores import Score
-from overparam.fitting.table import Table, read
+from overparam._lazy import attach
 
-__all__ = ["SavedModel", "Score", "Table", "TableFit", "fit", "load_model", "read"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +13,9 @@ from overparam._checked import checked
 from overparam._errors import expect
 from overparam.errors import NumericalError
 from overparam.optim.interpolation import Projection
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @checked
@@ -168,7 +171,7 @@ class AimingMonitor:
         *,
         project: Callable[[Tensor], Projection] | None = None,
         infimum: float = 0.0,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """One row per snapshot, with the constants measured there.
 
         Args:
@@ -183,6 +186,8 @@ class AimingMonitor:
             `project` also ``theta``, ``growth`` and ``tangential``, for the projection.
             Snapshots within 1e-12 of the infimum are left out.
         """
+        import pandas as pd
+
         rows = []
         for step, w in sorted(self.snapshots.items()):
             expect(

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,10 +13,9 @@ from torch.optim.optimizer import Optimizer, ParamsT
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._numbers import described, is_number
-from overparam._types import Loss
+from overparam._types import Inputs, Loss
 from overparam.optim.acceleration import rho_for_budget
 from overparam.optim.mass_step import Step, coefficients
-from overparam.optim.model_constants import Batches, probed_hyperparameters
 
 # α = 1 is excluded, and a problem of one direction asks for it.
 _FASTEST = 0.999
@@ -173,7 +172,7 @@ class MaSS(Optimizer):
         cls,
         model: nn.Module,
         loss: Loss,
-        data: Batches,
+        data: Iterable[tuple[Inputs, Tensor]],
         *,
         steps: int | None = None,
         share: float = 0.9,
@@ -209,6 +208,8 @@ class MaSS(Optimizer):
             >>> MaSS.for_model(model, half_mean, data).param_groups[0]["lr"]
             1.0
         """
+        from overparam.optim.model_constants import probed_hyperparameters
+
         found = probed_hyperparameters(model, data, loss, share=share, steps=probe_steps)
         # The squared error falls as (1 − α)ᵗ, the error of `rho_for_budget` as (1 − √ρ)ᵗ: hence 2.
         slowest = 0.0 if steps is None else 2 * math.sqrt(rho_for_budget(steps))

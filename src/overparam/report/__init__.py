@@ -1,5 +1,5 @@
 """One offline HTML page drawn from stored results, and from nothing else."""
 
-from overparam.report.page import render, write_report
+from overparam._lazy import attach
 
-__all__ = ["render", "write_report"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

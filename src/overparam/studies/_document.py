@@ -5,6 +5,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from overparam._json import to_json as to_json
+
 
 def environment(seconds: float, cell_seconds: float) -> dict[str, Any]:
     """Versions and platform that a study's numbers belong to.

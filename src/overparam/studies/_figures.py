@@ -1,12 +1,13 @@
 """Figures as plain data: what is drawn, never how."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect
 from overparam.studies._statistics import seed_means
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = ("line", "scatter", "heatmap", "bar")
 _SCALES = ("linear", "log")
@@ -51,10 +52,11 @@ def figure(
     }
 
 
-def line_of_means(name: str, rows: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
+def line_of_means(name: str, rows: "pd.DataFrame", x: str, y: str) -> dict[str, Any]:
     """Mean of `y` over the seeds against `x`, as one line of a figure.
 
     Example:
+        >>> import pandas as pd
         >>> rows = pd.DataFrame({"width": [4, 4, 8], "change": [1.0, 3.0, 0.5]})
         >>> line_of_means("linear", rows, "width", "change")
         {'name': 'linear', 'x': [4, 8], 'y': [2.0, 0.5]}

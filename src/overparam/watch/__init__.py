@@ -1,6 +1,5 @@
 """A page in the browser that follows a training run while it goes on."""
 
-from overparam.watch.run import RunFile
-from overparam.watch.server import watch
+from overparam._lazy import attach
 
-__all__ = ["RunFile", "watch"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -4,7 +4,6 @@ import copy
 import re
 from importlib.resources import files
 
-import plotly.graph_objects as go
 import pytest
 
 from overparam.report.documents import read_documents
@@ -37,6 +36,7 @@ def coloured(value):
 
 
 def test_plotly_knows_every_property_drawn(diagnosis, study):
+    go = pytest.importorskip("plotly.graph_objects")
     figures = diagnosis_figures(checked(diagnosis)) + study_figures(checked(study))
     assert len(figures) == 16
     for figure in figures:

@@ -1,18 +1,5 @@
 """The measurements a `Monitor` repeats, and what a new one has to offer."""
 
-from overparam.dynamics.probes.input_gradients import InputGradients
-from overparam.dynamics.probes.kernel import KernelChange, LossSplit
-from overparam.dynamics.probes.norms import Norms
-from overparam.dynamics.probes.probe import Probe, Scene
-from overparam.dynamics.probes.sharpness import BatchCriticalRate, Sharpness
+from overparam._lazy import attach
 
-__all__ = [
-    "BatchCriticalRate",
-    "InputGradients",
-    "KernelChange",
-    "LossSplit",
-    "Norms",
-    "Probe",
-    "Scene",
-    "Sharpness",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,7 +1,5 @@
 """Every figure of the report, as plain data that Plotly draws in the browser."""
 
-from overparam.report.figures.diagnosis import diagnosis_figures
-from overparam.report.figures.figure import Figure, Table
-from overparam.report.figures.study import study_figures
+from overparam._lazy import attach
 
-__all__ = ["Figure", "Table", "diagnosis_figures", "study_figures"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,0 +1,4 @@
+from .backend import ClusterLost
+from .connect import on_cluster
+
+__all__ = ["ClusterLost", "on_cluster"]

@@ -1,0 +1,54 @@
+from .agop import agop, agop_alignment, agop_blocks, agop_diagonal
+from .catapult_map import CatapultOrbit, catapult_map
+from .catapult_scheduler import CatapultScheduler
+from .clean_priority import (
+    CleanPriorityStop,
+    LossMixture,
+    StopSignal,
+    loss_mixture,
+)
+from .events import CatapultCounter, Event, Spike, SpikeClassifier
+from .gradient_segments import (
+    CleanDominance,
+    SegmentGradients,
+    clean_dominance,
+    gradient_alignment,
+    segment_gradients,
+)
+from .label_noise import LabelNoiseScorer
+from .monitor import Monitor, default_probes
+from .probes.probe import Probe, Scene
+from .random_labels import implausible_labels, random_label_share
+from .spectral_split import SpectralSplit, spectral_loss_split
+
+__all__ = [
+    "CatapultCounter",
+    "CatapultOrbit",
+    "CatapultScheduler",
+    "CleanDominance",
+    "CleanPriorityStop",
+    "Event",
+    "LabelNoiseScorer",
+    "LossMixture",
+    "Monitor",
+    "Probe",
+    "Scene",
+    "SegmentGradients",
+    "SpectralSplit",
+    "Spike",
+    "SpikeClassifier",
+    "StopSignal",
+    "agop",
+    "agop_alignment",
+    "agop_blocks",
+    "agop_diagonal",
+    "catapult_map",
+    "clean_dominance",
+    "default_probes",
+    "gradient_alignment",
+    "implausible_labels",
+    "loss_mixture",
+    "random_label_share",
+    "segment_gradients",
+    "spectral_loss_split",
+]

@@ -1,0 +1,90 @@
+from .accelerated_solve import accelerated_solve
+from .acceleration import (
+    chebyshev_weights,
+    heavy_ball_parameters,
+    nesterov_momentum,
+    rho_for_budget,
+    spectral_error,
+    spectral_rate,
+)
+from .aiming import (
+    AimingMonitor,
+    aiming_constant,
+    iterations_bound,
+    sgd_step_size,
+)
+from .hyperparameters import (
+    InterpolationConstants,
+    MassHyperparameters,
+    critical_batch_sizes,
+    interpolation_constants,
+    mass_constants,
+    mass_hyperparameters,
+)
+from .interpolation import (
+    Projection,
+    SquareLossConstants,
+    flat_outputs,
+    project_to_interpolation,
+    square_loss_constants,
+)
+from .mass import MaSS
+from .mass_step import mass_coefficients, mass_step
+from .model_constants import (
+    loader_constants,
+    model_constants,
+    operator_constants,
+    probed_hyperparameters,
+)
+from .second_moment import (
+    SampledQuadratic,
+    decoupled_quadratic,
+    gaussian_quadratic,
+    second_moment_rate,
+)
+from .stability import (
+    Stability,
+    critical_learning_rate,
+    has_stability_limit,
+    stability,
+)
+
+__all__ = [
+    "AimingMonitor",
+    "InterpolationConstants",
+    "MaSS",
+    "MassHyperparameters",
+    "Projection",
+    "SampledQuadratic",
+    "SquareLossConstants",
+    "Stability",
+    "accelerated_solve",
+    "aiming_constant",
+    "chebyshev_weights",
+    "critical_batch_sizes",
+    "critical_learning_rate",
+    "decoupled_quadratic",
+    "flat_outputs",
+    "gaussian_quadratic",
+    "has_stability_limit",
+    "heavy_ball_parameters",
+    "interpolation_constants",
+    "iterations_bound",
+    "loader_constants",
+    "mass_coefficients",
+    "mass_constants",
+    "mass_hyperparameters",
+    "mass_step",
+    "model_constants",
+    "nesterov_momentum",
+    "operator_constants",
+    "probed_hyperparameters",
+    "project_to_interpolation",
+    "rho_for_budget",
+    "second_moment_rate",
+    "sgd_step_size",
+    "spectral_error",
+    "spectral_rate",
+    "square_loss_constants",
+    "stability",
+]
