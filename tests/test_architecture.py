@@ -204,7 +204,7 @@ def eager_facades(source: Path) -> Iterator[str]:
         here = path.relative_to(source)
         study = here.parts[0] == "studies" and len(here.parts) > 2
         origins = {
-            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
             for node in ast.walk(ast.parse(path.read_text("utf-8")))
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
