@@ -229,6 +229,7 @@ def floors(*args: str) -> int:
         "hypothesis",
         "pyyaml",
         "pillow",
+        "plotly",
     ]
     python = new_environment(".venv-floors")
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]

@@ -56,7 +56,7 @@ COMMAND = "from overparam.cli import main; main([{}])"
         (COMMAND.format("'study', 'list'"), {"numpy"}),
         ("import overparam as op; op.MaSS, op.critical_learning_rate", {"torch", "numpy"}),
         ("import overparam as op; op.agop, op.empirical_ntk, op.linearize", {"torch", "numpy"}),
-        ("import overparam as op; op.Monitor, op.LabelNoiseScorer", {"torch", "numpy", "scipy"}),
+        ("import overparam as op; op.Monitor, op.LabelNoiseScorer", {"torch", "numpy"}),
     ],
 )
 def test_what_is_heavy_waits_until_it_is_used(code, may):
