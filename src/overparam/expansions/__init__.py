@@ -2,7 +2,9 @@
 
 from overparam._lazy import attach
 
-_MOVED = dict.fromkeys(("GGNOperator", "HessianOperator", "hessian_norm"), "overparam.curvature")
+_MOVED: dict[str, str] = dict.fromkeys(
+    ("GGNOperator", "HessianOperator", "hessian_norm"), "overparam.curvature"
+)
 __getattr__, __dir__, __all__ = attach(
     __name__, __file__, moved=dict.fromkeys(_MOVED, "overparam.curvature")
 )

@@ -5,7 +5,7 @@ What serves learning arithmetic modulo a prime is in `overparam.kernels.modular`
 
 from overparam._lazy import attach
 
-_MOVED = dict.fromkeys((
+_MOVED: dict[str, str] = dict.fromkeys((
     "ModularTask", "QuadraticNetwork", "circulant", "circulant_deviation", "circulant_kind",
     "discrete_log_order", "enforce_circulance", "fourier_multiplication", "modular_arithmetic",
     "nearest_circulant", "operand_block", "operand_order", "operation_table", "quadratic_agop",
