@@ -106,6 +106,18 @@ def test_the_version_is_the_same_everywhere():
     assert citation["title"].startswith(project["name"])
 
 
+def test_hooks_run_from_the_environment_and_fetch_nothing():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    tools = project["optional-dependencies"]["dev"]
+    assert [repository["repo"] for repository in hooks["repos"]] == ["local"]
+    for hook in hooks["repos"][0]["hooks"]:
+        assert hook["language"] == "system"
+        python, module, tool, *_ = hook["entry"].split()
+        assert (python, module) == (".venv/bin/python", "-m")
+        assert tool in {line.split("[")[0].split(">")[0] for line in tools}, tool
+
+
 @pytest.mark.parametrize(
     ("text", "check"),
     [
