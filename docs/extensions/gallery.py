@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+PARTS = ("training", "tangent_kernel", "features")  # in the order of the page
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -40,13 +41,15 @@ def style(gallery_conf: dict, example: str | Path) -> None:
 
 
 CONFIGURATION = {
-    "examples_dirs": str(EXAMPLES),
+    "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "ignore_pattern": "|".join(re.escape(path.name) for path in EXAMPLES.glob("*.py")),
     "filename_pattern": "|".join(
         re.escape("/".join(path.parts[-2:])) for path in examples() if not missing(path)
     ),
+    "subsection_order": [f"../examples/{part}" for part in PARTS],
     "within_subsection_order": "FileNameSortKey",
+    "capture_repr": (),
     "reset_modules": ("gallery.style",),
     "image_srcset": ["2x"],
     "download_all_examples": False,

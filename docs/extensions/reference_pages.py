@@ -23,7 +23,8 @@ COMMANDS = """# The command line
 
 def package_page(door: str, names: dict[str, str]) -> str:
     """The page of one package, in reStructuredText."""
-    lines = [door, "=" * len(door), ""]
+    title = door.removeprefix("overparam.")
+    lines = [title, "=" * len(title), ""]
     module = opened(door)
     if isinstance(module, ImportError):
         return "\n".join([*lines, "Not described here, where its tool is not installed:", "", *(

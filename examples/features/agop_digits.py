@@ -42,6 +42,6 @@ for (question, (y, loss_function, outputs)), panel in zip(questions.items(), pan
     weight = op.agop(model, x[:300]).diagonal().reshape(16, 16)
     inside[question] = float(weight[4:12, 4:12].sum() / weight.sum())
     print(f"{question} {inside[question]:.0%} of the squared gradient is on the digit's place")
-    panel.imshow(weight.sqrt().numpy(), cmap="viridis")
+    panel.imshow(weight.sqrt().numpy(), cmap="Blues")
     panel.set_title(question, fontsize=10)
     panel.axis("off")

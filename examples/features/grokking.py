@@ -38,7 +38,7 @@ for t in (4, 6, 8, 12, 16):
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), width_ratios=(1, 1, 1.6))
 for panel, t in zip(axes, (1, 16), strict=False):
-    panel.imshow(blocks[t - 1].numpy(), cmap="viridis")
+    panel.imshow(blocks[t - 1].numpy(), cmap="Blues")
     panel.set_title(f"round {t}")
     panel.axis("off")
 axes[2].plot(accuracy, label="accuracy on new pairs")
