@@ -42,6 +42,9 @@ def peak(make_optimizer, steps=60):
 
 # %%
 # Each optimizer has a limit of its own: with momentum 0.9 it is 1.9 times that of plain descent.
+# Below it the loss stays under its start, above it shoots up. A linear model would not return;
+# this network finds a flatter place (a *catapult*), with momentum only a little above the limit.
+# Where points are missing, runs diverged.
 kinds = {"SGD": {}, "SGD, momentum 0.9": {"momentum": 0.9}}
 fig, axes = plt.subplots()
 limits, peaks = {}, {}
@@ -56,9 +59,6 @@ for name, options in kinds.items():
     print(f"{name}: critical rate {limits[name]:.3f}")
     axes.semilogy(ratios, peaks[name], marker=".", label=f"{name}: limit {limits[name]:.2f}")
 
-# %%
-# Below 1 the loss never exceeds its start by much, above 1 it shoots up. A linear model would not
-# return; this network finds a flatter place (a *catapult*) up to about twice the critical rate.
 axes.axvline(1.0, color="k", linestyle="--")
 axes.set(
     xlabel="learning rate over its critical value",

@@ -40,7 +40,8 @@ def losses_of(make_optimizer, steps=1600):
 
 
 # %%
-# Nesterov's momentum is given what MaSS has.
+# Nesterov's momentum is given what MaSS has. On networks the picture is less clear, and a tuned
+# Nesterov often as good: see :doc:`/how-to/optimizers`.
 momentum = (1 - best.alpha) / (1 + best.alpha)
 runs = {
     "SGD": lambda p: torch.optim.SGD(p, lr=best.lr),
@@ -55,9 +56,5 @@ for name, make_optimizer in runs.items():
     curves[name] = losses_of(make_optimizer)
     axes.semilogy([20 * i for i in range(len(curves[name]))], curves[name], label=name)
     print(f"{name}: {curves[name][-1]:.1e}")
-
-# %%
-# On networks the picture is less clear, and a tuned Nesterov often as good: see
-# :doc:`/how-to/optimizers`.
 axes.set(xlabel="step, one row each", ylabel="loss on all rows", ylim=(1e-7, 1e3))
 axes.legend()
