@@ -1,33 +1,61 @@
-import importlib
-import pkgutil
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
-from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
-import overparam
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+from gallery import CONFIGURATION
 
 project = "overparam"
 author = "The overparam developers"
 copyright = "2026, The overparam developers"
 version = release = installed_version("overparam")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinx_reredirects",
+    "gallery",
+    "reference_pages",
+]
+exclude_patterns = ["_build", "extensions"]
 html_theme = "furo"
 html_title = "overparam"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+
+# Neither prompts nor what a command answers are copied.
+copybutton_exclude = ".linenos, .gp, .go"
+
+# Built from ../examples; what is missing there is said on the page.
+sphinx_gallery_conf = CONFIGURATION
+
+# Pages keep their old addresses.
+redirects = {"api": "reference/index.html"}
+for folder, pages in {
+    "how-to": "diagnose monitor catapults label-noise stopping optimizers tables fit data cluster "
+    "studies",
+    "explanation": "concepts tangent-kernel infinite-width alignment pl-condition networks "
+    "grokking",
+}.items():
+    redirects |= {page: f"{folder}/{page}.html" for page in pages.split()}
 
 # What pages and docstrings point at must exist. Exempt are other projects, whose inventories
 # would need a connection, and the types in signatures, some of which are not public.
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*"), ("py:.*", r"(?!overparam\.).*")]
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
@@ -41,31 +69,6 @@ napoleon_use_rtype = False
 default_role = "code"
 
 _SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises|State|Cost|Example|References):$")
-
-
-def public_packages() -> list[str]:
-    """Every package of the library that offers names."""
-    found = [
-        f"overparam.{module.name}"
-        for module in pkgutil.iter_modules(overparam.__path__)
-        if module.ispkg and not module.name.startswith("_")
-    ]
-    return [name for name in found if getattr(importlib.import_module(name), "__all__", [])]
-
-
-class PublicPackages(SphinxDirective):
-    """The reference of every public package, found by being there."""
-
-    def run(self) -> list[nodes.Node]:
-        """One section per package, its members in the order of their files."""
-        sections = []
-        for package in public_packages():
-            section = nodes.section(ids=[nodes.make_id(package)], names=[package])
-            section += nodes.title(package, package)
-            text = [f".. automodule:: {package}", "   :members:", "   :imported-members:"]
-            self.state.nested_parse(StringList(text, source=package), 0, section)
-            sections.append(section)
-        return sections
 
 
 def keep_formulas(app, what, name, obj, options, lines: list[str]) -> None:
@@ -95,8 +98,7 @@ def skip_routing(app, what, name, obj, skip, options) -> bool | None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive and the treatment of formulas."""
-    app.add_directive("public-packages", PublicPackages)
+    """Register the treatment of formulas and methods."""
     # Before napoleon, which rewrites the sections.
     app.connect("autodoc-process-docstring", keep_formulas, priority=100)
     app.connect("autodoc-skip-member", skip_routing)

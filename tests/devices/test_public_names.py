@@ -569,6 +569,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "dynamics": "default_probes",
         "expansions": "LinearizedModel QuadratizedModel",
         "kernels": "Kernel PairKernel",
+        "linalg": "SymmetricOperator",
     },
     MADE: {
         "kernels.modular": "discrete_log_order modular_arithmetic operand_order operation_table "
