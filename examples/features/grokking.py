@@ -9,13 +9,8 @@ meanwhile is its feature matrix, whose blocks become circulant.
 
 import matplotlib.pyplot as plt
 
-from overparam.kernels import (
-    Quadratic,
-    circulant_deviation,
-    feature_recursion,
-    modular_arithmetic,
-    operand_block,
-)
+from overparam.kernels import Quadratic, feature_recursion
+from overparam.kernels.modular import circulant_deviation, modular_arithmetic, operand_block
 
 task = modular_arithmetic("add", 23, train_fraction=0.75, seed=0)
 rounds = feature_recursion(
