@@ -25,7 +25,10 @@ VENV = HERE / ".venv"
 STAMP = VENV / "set-up-finished"
 ADDED = VENV / "integrations-installed"
 # A worker for each core: tests take one thread each. More than four would want much memory.
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+# One that is killed ends the run: xdist would wait for what it was at.
+SIDE_BY_SIDE = (
+    "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--max-worker-restart", "0",
+)  # fmt: skip
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from overparam.cli import main
 from overparam.diagnosis import command
+from overparam.errors import InvalidValue
 from overparam.fitting import fit  # noqa: F401  (which `sys.modules` then holds)
 from overparam.studies import _run
 from overparam.watch import server
@@ -86,7 +87,7 @@ def test_any_arguments_in_any_order_have_a_line_and_a_status(tmp_path, monkeypat
     monkeypatch.setenv("OVERPARAM_CACHE", str(tmp_path / "cache"))
 
     def stop(*_, **__):
-        raise ValueError("`stop` expected to be reached, got here.")
+        raise InvalidValue("`stop` expected to be reached, got here.")
 
     monkeypatch.setattr(command, "diagnose", stop)
     monkeypatch.setattr(sys.modules["overparam.fitting.fit"], "compare", stop)

@@ -80,7 +80,7 @@ def command_page() -> str:
     """The page of the command line, in Markdown: Typer's own."""
     words = [sys.executable, "-m", "typer", "overparam.cli", "utils", "docs", "--name", "overparam"]
     text = subprocess.run(
-        words, capture_output=True, text=True, check=True, encoding="utf-8"
+        words, capture_output=True, text=True, check=True, encoding="utf-8", timeout=240
     ).stdout
     return COMMANDS + text.split("\n", 1)[1].lstrip()
 

@@ -392,6 +392,7 @@ WITHOUT_CALL = {
     **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
     "NumericalError": "an error",
+    "OverparamError": "an error",
     "Scene": "what a monitor hands to its probes",
     "__version__": "a text",
     "ClassCodes": "made by ClassCodes.of",

@@ -17,6 +17,7 @@ import numpy as np
 
 from overparam._errors import expect
 from overparam.cluster.backend import ClusterBackend, Workers
+from overparam.errors import MissingPackage
 
 # How long a scheduler may take to answer.
 SECONDS = 10
@@ -302,8 +303,8 @@ def _expect_connection(word: str, expected: str, problem: str) -> None:
     )
 
 
-def _absent(word: str, package: str) -> ImportError:
-    return ImportError(
+def _absent(word: str, package: str) -> MissingPackage:
+    return MissingPackage(
         f"`cluster {word}` expected the package {package}, got none.\n"
         "Hint: pip install 'overparam[cluster]'"
     )

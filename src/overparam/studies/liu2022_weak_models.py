@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from overparam.expansions.hessian import hessian_norm
+from overparam.curvature.output_hessian import hessian_norm
 from overparam.nets.assembly import AssemblyModel, dominance
 from overparam.nets.mlp import ntk_mlp
 from overparam.studies._claims import Claim, Range

@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from overparam._model import trainable
 from overparam.nets import NTKLinear
-from overparam.tangents import empirical, empirical_ntk_blocks, sum_of_logits_ntk
-from overparam.tangents.engine import sweep
+from overparam.tangents import empirical_ntk_blocks, sum_of_logits_ntk
+from overparam.tangents.engine import factors, sweep
 from overparam.tangents.engine.operations import name_of
 from overparam.tangents.engine.plan import make_plan
 from overparam.tangents.engine.session import opened
@@ -297,7 +297,7 @@ def test_saved_tensors_are_as_they_were() -> None:
 
 def test_two_examples_in_passes_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass of one example differentiates it twice over: as many rows as there are in all."""
-    monkeypatch.setattr(empirical, "_PASS", 1)
+    monkeypatch.setattr(factors, "_NUMBERS", 1)
     for name in ("mlp", "cnn"):
         model, x = build(*SWEPT[name])
         assert_same(empirical_ntk_blocks(model, x[:2]), dense_kernel(model, x[:2]))

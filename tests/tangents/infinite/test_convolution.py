@@ -110,7 +110,7 @@ def test_two_batches_are_blocks_of_one(head, images, monkeypatch):
     whole = infinite_conv_ntk(images, **kwargs)
     assert torch.equal(whole, whole.T)
     torch.testing.assert_close(infinite_conv_ntk(images[:1], images[1:], **kwargs), whole[:1, 1:])
-    monkeypatch.setattr("overparam.tangents.infinite._HELD", 1)  # one pair at a time
+    monkeypatch.setattr("overparam.tangents.infinite.dense._HELD", 1)  # one pair at a time
     torch.testing.assert_close(infinite_conv_ntk(images, **kwargs), whole)
 
 
@@ -132,6 +132,6 @@ def test_bad_input_is_refused(change, complaint, images):
 
 
 def test_a_pair_of_images_too_large_is_refused(monkeypatch, images):
-    monkeypatch.setattr("overparam.tangents.infinite.available", lambda device: 1000)
+    monkeypatch.setattr("overparam.tangents.infinite.dense.available", lambda device: 1000)
     with pytest.raises(MemoryError, match="GiB available"):
         infinite_conv_ntk(images, depth=1, head="average")

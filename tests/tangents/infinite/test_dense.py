@@ -8,7 +8,7 @@ import torch
 from overparam.errors import NumericalError
 from overparam.nets.mlp import ntk_mlp
 from overparam.tangents import empirical_ntk, infinite_nngp, infinite_ntk
-from overparam.tangents import infinite as module_under_test
+from overparam.tangents.infinite import dense as module_under_test
 from overparam.tangents.infinite.dense import Layers
 
 KERNELS = (infinite_ntk, infinite_nngp)
