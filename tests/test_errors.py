@@ -52,3 +52,5 @@ def test_every_public_error_is_one() -> None:
     kinds = [kind for kind in vars(overparam.errors).values() if isinstance(kind, type)]
     assert len(kinds) == 7
     assert all(issubclass(kind, OverparamError) for kind in kinds)
+    for kind in kinds:  # as those make them who send errors between processes
+        assert type(kind.__new__(kind, "text")) is kind

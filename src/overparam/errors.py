@@ -21,7 +21,7 @@ class InvalidState(OverparamError, RuntimeError):
     """A call at a time or in an order that cannot be answered."""
 
 
-class NotEnoughMemory(OverparamError, MemoryError):
+class NotEnoughMemory(MemoryError, OverparamError):  # in this order: it has its own __new__
     """Something whose size is known beforehand, and does not fit."""
 
 

@@ -227,11 +227,13 @@ class _Ray:
         return self.ray.put(packed)
 
     def cancel(self, futures: list[Future]) -> None:
+        """Forget them: what runs ends by itself, or with the connection.
+
+        Ray takes the whole process down where a task ends while it is cancelled (a failed check,
+        "Tried to complete task that was not pending").
+        """
         for future in futures:
-            reference = self._references.pop(future, None)
-            if reference is not None:
-                with suppress(Exception):  # ended meanwhile
-                    self.ray.cancel(reference, force=True)
+            self._references.pop(future, None)
 
     def trouble(self) -> str:
         if self.ray.is_initialized():
