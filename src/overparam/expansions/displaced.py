@@ -48,7 +48,8 @@ class DisplacedModel(nn.Module):
 
     def _direction(self) -> Params:
         """δ by name."""
-        return dict(zip(self._names, self.displacement, strict=True))
+        # By index: the compiler of torch 2.7 does not step through a list of parameters.
+        return {name: self.displacement[i] for i, name in enumerate(self._names)}
 
 
 def called_with(args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> Inputs:
