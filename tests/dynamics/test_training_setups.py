@@ -274,5 +274,5 @@ def test_a_resumed_run_goes_on_exactly(tmp_path):
     expected, found = (m.history.drop(columns="overhead") for m in (whole, rest))
     assert found.equals(expected)
     assert len(whole.events) == 1
-    assert rest.events == whole.events
+    assert repr(rest.events) == repr(whole.events)  # NaN is not itself
     assert rest.budget.own > half.budget.own
