@@ -1,6 +1,7 @@
 """Public names by the places they had: found until 0.3, with a warning that says the new one."""
 
 import importlib
+import inspect
 import pickle
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 import overparam._deprecated as module
 from overparam import expansions, kernels, tangents
+from overparam._checked import checked
+from overparam._deprecated import OldName, renamed
 from overparam.kernels import modular
 from overparam.kernels.modular import modular_arithmetic as made_task
 
@@ -50,6 +53,63 @@ def test_a_module_that_is_gone_does_not_hide_the_function_of_its_name():
         assert kernels.circulant(torch.ones(2)).shape == (2, 2)
     assert callable(tangents.pl_certificate)
     assert callable(tangents.pl_trace)
+
+
+@renamed(z="x2", length="size")
+@checked
+def added(x1: float, x2: float = 1.0, size: int = 0) -> float:
+    return x1 + x2 + size
+
+
+class Ruler:
+    length = OldName("size")
+
+    @renamed(length="size")
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+def test_an_argument_has_its_old_name_too_and_signatures_show_the_new():
+    for form in (Ruler, renamed(length="size")(type("Plain", (), {"__init__": take_size}))):
+        with pytest.warns(DeprecationWarning, match=r"\(length=...\)` is now .*\(size") as caught:
+            assert form(length=3).size == 3
+        assert caught[0].filename == __file__
+        assert list(inspect.signature(form).parameters) == ["size"]
+    with pytest.warns(DeprecationWarning, match="now `added") as caught:
+        assert added(1.0, z=2.0, length=4) == 7.0
+    words = [str(warning.message) for warning in caught]
+    assert words == [
+        f"`added({old}=...)` is now `added({new}=...)`; the old form works until 0.3."
+        for old, new in (("z", "x2"), ("length", "size"))
+    ]
+    assert added(1.0, 2.0, size=4) == 7.0  # without a word
+    assert list(inspect.signature(added).parameters) == ["x1", "x2", "size"]
+
+
+def take_size(self, size: int) -> None:
+    self.size = size
+
+
+def test_the_old_name_is_checked_like_the_new_and_both_together_are_refused():
+    with (
+        pytest.warns(DeprecationWarning, match="now `added"),
+        pytest.raises(TypeError, match=r"^`added\(x2=...\)` expected a finite number, got 'a'"),
+    ):
+        added(1.0, z="a")
+    with pytest.raises(TypeError, match=r"^`added\(...\)` expected .* got an unexpected .*'z'"):
+        added(1.0, x2=1.0, z=2.0)
+
+
+def test_an_attribute_has_its_old_name_too():
+    ruler = Ruler(3)
+    with pytest.warns(DeprecationWarning, match=r"^`Ruler.length` is now `Ruler.size`; ") as caught:
+        assert ruler.length == 3
+    assert caught[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="Ruler.size") as caught:
+        ruler.length = 4
+    assert caught[0].filename == __file__
+    assert vars(ruler) == {"size": 4}
+    assert isinstance(Ruler.length, OldName)
 
 
 @pytest.mark.parametrize("old", [kernels, expansions])

@@ -1,12 +1,15 @@
 """Names and signatures that go: they work for one more version, and say what replaces them."""
 
+import functools
 import sys
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 GOES = "0.3"
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Modules that are gone, and those that have what was in them.
 _GONE = {
@@ -37,6 +40,71 @@ def deprecated(old: str, new: str, *, stacklevel: int = 3) -> None:
         DeprecationWarning,
         stacklevel=stacklevel,
     )
+
+
+def renamed(**names: str) -> Callable[[F], F]:
+    """Decorate a function, or a constructor, of which arguments have new names: old = new.
+
+    The old ones work as keywords, each with a warning; signatures and pages show the new ones
+    alone. It stands outside of `checked`, which then sees the new ones too. Where an argument
+    comes under both names, the old one is left to be refused as one that is not known.
+
+    Example:
+        >>> @renamed(steps="max_steps")
+        ... def train(max_steps):
+        ...     return max_steps
+        >>> train(max_steps=3)
+        3
+    """
+
+    def decorate(function: Any) -> Any:
+        if isinstance(function, type):
+            function.__init__ = decorate(function.__init__)  # type: ignore[misc]
+            return function
+        place = function.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            for old, new in names.items():
+                if old in kwargs and new not in kwargs:
+                    deprecated(f"{place}({old}=...)", f"{place}({new}=...)")
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        wrapper.renamed = {**getattr(function, "renamed", {}), **names}  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+class OldName:
+    """An attribute under its old name: what it was is read and written under the new one.
+
+    Example:
+        >>> class Run:
+        ...     def __init__(self):
+        ...         self.max_steps = 3
+        ...     steps = OldName("max_steps")
+    """
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+
+    def __set_name__(self, owner: type, old: str) -> None:
+        self.owner, self.old = owner.__qualname__, old
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        self._warn()
+        return getattr(instance, self.new)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        self._warn()
+        setattr(instance, self.new, value)
+
+    def _warn(self) -> None:
+        deprecated(f"{self.owner}.{self.old}", f"{self.owner}.{self.new}", stacklevel=4)
 
 
 class Gone(ModuleType):

@@ -53,18 +53,18 @@ def tensors(x: Inputs) -> list[Tensor]:
 
 
 @exclusively
-def trainable(model: nn.Module, params: Sequence[str] | None = None, where: str = "") -> Params:
+def trainable(model: nn.Module, names: Sequence[str] | None = None, where: str = "") -> Params:
     """Parameters to differentiate by, under the first name of each.
 
     A tied parameter occurs once. They are the model's own tensors, not copies.
 
     Args:
         model: Any module.
-        params: Names to keep; `None` means all that require a gradient.
+        names: Those to keep; `None` means all that require a gradient.
         where: The public call this is for, for the error message.
     """
     everything: Params = dict(model.named_parameters())
-    if params is None:
+    if names is None:
         chosen = {name: p for name, p in everything.items() if p.requires_grad}
         expect(
             chosen,
@@ -75,16 +75,16 @@ def trainable(model: nn.Module, params: Sequence[str] | None = None, where: str 
             hint="set requires_grad_(True) on what is trained.",
         )
     else:
-        missing = [name for name in params if name not in everything]
+        missing = [name for name in names if name not in everything]
         expect(
-            not missing and len(params) > 0,
-            where.replace("model=", "params=") or "params",
+            not missing and len(names) > 0,
+            where.replace("model=", "names=") or "names",
             "names from model.named_parameters()",
             missing or "none",
             hint=f"the model has {', '.join(list(everything)[:6])}"
             + (", …" if len(everything) > 6 else "."),
         )
-        chosen = {name: everything[name] for name in params}
+        chosen = {name: everything[name] for name in names}
     devices = {p.device for p in chosen.values()}
     expect(
         len(devices) == 1,

@@ -177,10 +177,10 @@ def fit(
     from overparam.cluster.connect import on_cluster
     from overparam.fitting.fit import fit as fit_table
 
-    with on_cluster(cluster, jobs=jobs), Stages() as progress:
+    with on_cluster(cluster, n_jobs=jobs), Stages() as progress:
         found = fit_table(
             file, target, task=task, model=model, number_of_folds=folds,  # pyright: ignore
-            compare_with_baselines=baselines, seed=seed, jobs=jobs, progress=progress,
+            compare_with_baselines=baselines, seed=seed, n_jobs=jobs, progress=progress,
             command=shlex.join(["overparam", *_words]),
         )  # fmt: skip
     print(found.summary())
@@ -352,7 +352,7 @@ def run_studies(
     files = json_files(json, names)
     studies = [load_study(name) for name in names]
     documents = []
-    with on_cluster(cluster, jobs=jobs):
+    with on_cluster(cluster, n_jobs=jobs):
         n_jobs = -1 if jobs is None else jobs
         for study, file in zip(studies, files, strict=True):
             try:

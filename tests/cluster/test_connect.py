@@ -73,7 +73,7 @@ def test_the_extra_to_install_is_named(capsys, monkeypatch, word, package):
 
 def test_jobs_are_the_clusters_own():
     pytest.importorskip("distributed", reason="Dask is not installed")
-    with pytest.raises(ValueError, match="no number of jobs"), on_cluster("tcp://h:1", jobs=2):
+    with pytest.raises(ValueError, match="no number of jobs"), on_cluster("tcp://h:1", n_jobs=2):
         pass
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from overparam.cluster import ClusterLost, on_cluster
 from overparam.fitting.fit import fit
 from overparam.studies import CellsFailed, run_study
-from overparam.tangents import empirical_ntk_to_file
+from overparam.tangents import empirical_ntk_blocks_to_file, empirical_ntk_to_file
 
 # What Dask and Ray leave open is theirs.
 pytestmark = [
@@ -96,15 +96,14 @@ class Counting(nn.Module):
         return self.layers(x)
 
 
-@pytest.mark.parametrize("kind", ["trace", "blocks"])
-def test_tiles_are_the_same_and_the_model_travels_once(tmp_path, address, kind):
+@pytest.mark.parametrize("to_file", [empirical_ntk_to_file, empirical_ntk_blocks_to_file])
+def test_tiles_are_the_same_and_the_model_travels_once(tmp_path, address, to_file):
     x = torch.randn(33, 5, generator=torch.Generator().manual_seed(1))
     model = Counting(str(tmp_path))
-    settings = {"tile": 4, "kind": kind}
-    alone = empirical_ntk_to_file(model, x, path=tmp_path / "alone.npy", **settings)
+    alone = to_file(model, x, path=tmp_path / "alone.npy", tile=4)
     threads = torch.get_num_threads()
     with on_cluster(address):
-        there = empirical_ntk_to_file(model, x, path=tmp_path / "there.npy", **settings)
+        there = to_file(model, x, path=tmp_path / "there.npy", tile=4)
     assert np.array_equal(alone, there)
     assert torch.get_num_threads() == threads
     unpacked = {file.name: file.read_text() for file in tmp_path.iterdir() if file.name.isdigit()}

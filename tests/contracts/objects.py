@@ -292,11 +292,17 @@ JOBS = [
         loss="mse", optimizer=None, budget="5s", batch_size=4, max_steps=1, seed=0, device=None,
         command=None,
     )._replace(name="diagnose"),
-    # Without `jobs`, which would start processes.
-    call(
-        tangents.empirical_ntk_to_file,
-        model=network, x1=X, x2=X, path=Made(_place), kind="trace", params=None, tile=4,
-        memory=2**20, progress=False,
+    # Without `n_jobs`, which would start processes.
+    *(
+        call(
+            to_file, model=network, x1=X, x2=X, path=Made(_place), names=None, tile=4,
+            memory=2**20, progress=False,
+        )
+        for to_file in (
+            tangents.empirical_ntk_to_file,
+            tangents.empirical_ntk_blocks_to_file,
+            tangents.sum_of_logits_ntk_to_file,
+        )
     ),
 ]  # fmt: skip
 

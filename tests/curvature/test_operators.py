@@ -156,7 +156,7 @@ def test_frozen_parameters_and_names_select_a_block() -> None:
     whole = GGNOperator(model, x, y, nn.CrossEntropyLoss())
     v = torch.randn(15, dtype=torch.float64)
     padded = torch.cat([torch.zeros(16, dtype=torch.float64), v])
-    part = GGNOperator(model, x, y, nn.CrossEntropyLoss(), params=["2.weight", "2.bias"])
+    part = GGNOperator(model, x, y, nn.CrossEntropyLoss(), names=["2.weight", "2.bias"])
     torch.testing.assert_close(part.matvec(v), whole.matvec(padded)[16:])
     model[0].requires_grad_(False)
     frozen = GGNOperator(model, x, y, nn.CrossEntropyLoss())

@@ -68,7 +68,7 @@ def test_closed_form_of_one_hidden_layer():
     t = torch.tanh(w * x)
     expected = (v * x**2 * -2 * t * (1 - t**2)).abs().max().item() / math.sqrt(50)
     measured = hessian_norm(
-        model, torch.tensor([[x]], dtype=torch.float64), params=["0.weight"], tolerance=1e-10
+        model, torch.tensor([[x]], dtype=torch.float64), names=["0.weight"], tolerance=1e-10
     )
     assert measured == pytest.approx(expected, rel=1e-8)
 
@@ -93,7 +93,7 @@ def test_attention_uses_a_kernel_with_second_derivatives():
 def test_linear_in_its_parameters_means_exactly_zero():
     assert hessian_norm(nn.Linear(40, 2), torch.ones(1, 40)) == 0.0
     model = ntk_mlp([4, 60, 1], "relu", seed=0)
-    assert hessian_norm(model, torch.ones(1, 4), params=["0.weight"]) == 0.0
+    assert hessian_norm(model, torch.ones(1, 4), names=["0.weight"]) == 0.0
 
 
 def test_nothing_of_the_models_changes():
@@ -126,8 +126,8 @@ def test_wrong_arguments_are_named():
         hessian_norm(model, torch.ones(1, 4), output=1)
     with pytest.raises(ValueError, match=r"`hessian_norm\(tolerance=\.\.\.\)`"):
         hessian_norm(model, torch.ones(1, 4), tolerance=0.0)
-    with pytest.raises(ValueError, match=r"`hessian_norm\(params=\.\.\.\)`"):
-        hessian_norm(model, torch.ones(1, 4), params=["nonsense"])
+    with pytest.raises(ValueError, match=r"`hessian_norm\(names=\.\.\.\)`"):
+        hessian_norm(model, torch.ones(1, 4), names=["nonsense"])
     with torch.no_grad():
         model[0].weight.fill_(math.nan)
     with pytest.raises(

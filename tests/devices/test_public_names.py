@@ -236,17 +236,13 @@ def _quadratic_model(s: Place) -> Any:
     return outputs, torch.autograd.grad(outputs.square().sum(), model.weights)
 
 
-def _to_file(s: Place) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        return [
-            np.array(
-                tangents.empirical_ntk_to_file(
-                    s.model(), s.x, s.x[:3], path=f"{folder}/{kind}.npy", kind=kind, tile=3,
-                    progress=False,
-                )
-            )
-            for kind in ("trace", "blocks", "sum_of_logits")
-        ]  # fmt: skip
+def _to_file(function: Callable[..., np.memmap]) -> Callable[[Place], Any]:
+    def result(s: Place) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/K.npy"
+            return np.array(function(s.model(), s.x, s.x[:3], path=path, tile=3, progress=False))
+
+    return result
 
 
 def _solved(s: Place) -> Any:
@@ -419,7 +415,7 @@ CASES: dict[str, Callable[[Place], Any]] = {
         tangents.NTKOperator(s.model(), s.x), s.y
     ),
     "optim.probed_hyperparameters": lambda s: optim.probed_hyperparameters(
-        s.model(), [(s.x[:4], s.y[:4]), (s.x[4:], s.y[4:])], MSE, steps=2
+        s.model(), [(s.x[:4], s.y[:4]), (s.x[4:], s.y[4:])], MSE, probe_steps=2
     ),
     "optim.project_to_interpolation": lambda s: optim.project_to_interpolation(
         s.linear()[0], s.linear()[1], s.y[:4, 0], torch.zeros_like(s.linear()[1])
@@ -446,8 +442,10 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "tangents.eigen_alignment": lambda s: tangents.eigen_alignment(s.square, s.y, n_bins=2),
     "tangents.eigen_alignments": lambda s: tangents.eigen_alignments(s.square, s.y, n_bins=2),
     "tangents.empirical_ntk": lambda s: tangents.empirical_ntk(s.model(), s.x),
-    "tangents.empirical_ntk_to_file": _to_file,
+    "tangents.empirical_ntk_to_file": _to_file(tangents.empirical_ntk_to_file),
     "tangents.empirical_ntk_blocks": lambda s: tangents.empirical_ntk_blocks(s.model(), s.x),
+    "tangents.empirical_ntk_blocks_to_file": _to_file(tangents.empirical_ntk_blocks_to_file),
+    "tangents.sum_of_logits_ntk_to_file": _to_file(tangents.sum_of_logits_ntk_to_file),
     "tangents.extreme_eigenvalues": lambda s: tangents.extreme_eigenvalues(s.model(), s.x),
     "tangents.generalization_bound": lambda s: tangents.generalization_bound(s.square, s.y),
     "tangents.gradient_sketch": lambda s: tangents.gradient_sketch(

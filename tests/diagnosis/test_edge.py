@@ -23,7 +23,7 @@ def test_on_a_quadratic_the_limit_is_its_own() -> None:
     x = task.examples.x
     assert isinstance(x, torch.Tensor)
     expected = 2 / float(torch.linalg.eigvalsh(2 * x.T @ x / 64).max())
-    trace = follow_edge(task, (x, task.examples.y), steps=120)
+    trace = follow_edge(task, (x, task.examples.y), max_steps=120)
     assert trace.reached is not None
     assert trace.limit == pytest.approx(expected, rel=0.05)
     assert trace.rates[0] == pytest.approx(trace.limits[0] / 32)
@@ -33,7 +33,7 @@ def test_on_a_quadratic_the_limit_is_its_own() -> None:
 
 def test_a_rate_that_never_arrives_gives_no_limit() -> None:
     task = linear_task()
-    trace = follow_edge(task, (task.examples.x, task.examples.y), steps=10)
+    trace = follow_edge(task, (task.examples.x, task.examples.y), max_steps=10)
     assert trace.reached is None
     assert math.isnan(trace.limit)
 
@@ -58,8 +58,8 @@ def test_nothing_of_the_task_moves_and_seeds_repeat() -> None:
     task = build_task(None, examples, None, None, 32)
     before = {name: value.clone() for name, value in task.model.state_dict().items()}
     probe = (examples.x[:32], examples.y[:32])
-    one, two = (follow_edge(task, probe, steps=40, seed=3) for _ in range(2))
-    other = follow_edge(task, probe, steps=40, seed=4)
+    one, two = (follow_edge(task, probe, max_steps=40, seed=3) for _ in range(2))
+    other = follow_edge(task, probe, max_steps=40, seed=4)
     assert one == two
     assert one.loss != other.loss
     assert task.optimizer.param_groups[0]["lr"] == 1.0

@@ -186,11 +186,11 @@ def test_state_goes_on():
 
 @pytest.mark.parametrize(
     ("arguments", "where"),
-    [({"num_classes": 1}, "num_classes"), ({"num_classes": 2, "arm": 0.9}, "arm"),
-     ({"num_classes": 2, "fall": 1.0}, "fall"),
-     ({"num_classes": 2, "loss_fall": 0.0}, "loss_fall"),
-     ({"num_classes": 2, "least": 1.0}, "least"),
-     ({"num_classes": 2, "least_suspects": -0.1}, "least_suspects")],
+    [({"n_classes": 1}, "n_classes"), ({"n_classes": 2, "arm": 0.9}, "arm"),
+     ({"n_classes": 2, "fall": 1.0}, "fall"),
+     ({"n_classes": 2, "loss_fall": 0.0}, "loss_fall"),
+     ({"n_classes": 2, "least": 1.0}, "least"),
+     ({"n_classes": 2, "least_suspects": -0.1}, "least_suspects")],
 )  # fmt: skip
 def test_bad_arguments(arguments, where):
     with pytest.raises(ValueError, match=rf"CleanPriorityStop\({where}=...\)"):

@@ -251,7 +251,7 @@ def test_alignment_is_averaged_and_turned_round():
 @pytest.mark.parametrize(
     ("call", "where"),
     [
-        (lambda: LabelNoiseScorer(3, 2).update_losses(torch.ones(1), [0]), "num_classes=None"),
+        (lambda: LabelNoiseScorer(3, 2).update_losses(torch.ones(1), [0]), "n_classes=None"),
         (lambda: LabelNoiseScorer(3, None).update_losses(torch.ones(2, 1), [0, 1]), "losses=..."),
         (lambda: LabelNoiseScorer(3, None).update_losses(torch.ones(1), [3]), r"ids=...\)"),
         (lambda: LabelNoiseScorer(3, None).update_losses(torch.ones(2), [0]), r"ids=...\)"),
@@ -301,7 +301,7 @@ def test_the_table_is_cleanlabs():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"LabelNoiseScorer\(num_classes=...\)"):
+    with pytest.raises(ValueError, match=r"LabelNoiseScorer\(n_classes=...\)"):
         LabelNoiseScorer(10, 1)
     with pytest.raises(ValueError, match=r"LabelNoiseScorer\(n_samples=...\)"):
         LabelNoiseScorer(0, 2)

@@ -179,8 +179,8 @@ def test_what_cannot_be_learned_from(csv, changes, target, message):
 
 
 def test_no_folds_at_a_time_is_an_error():
-    with pytest.raises(ValueError, match=r"fit\(jobs=...\).*got 0"):
-        fit("iris", jobs=0)
+    with pytest.raises(ValueError, match=r"fit\(n_jobs=...\).*got 0"):
+        fit("iris", n_jobs=0)
 
 
 def test_too_few_rows_and_too_many_folds(csv):

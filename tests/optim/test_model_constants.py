@@ -93,8 +93,8 @@ def test_an_operator_of_some_parameters_counts_only_those():
     model, x, y = classifier()
     names = ["2.weight"]
     loss = nn.CrossEntropyLoss()
-    part = operator_constants(GGNOperator(model, x, y, loss, params=names))
-    expected = model_constants(model, x, y, loss, params=names)
+    part = operator_constants(GGNOperator(model, x, y, loss, names=names))
+    expected = model_constants(model, x, y, loss, names=names)
     assert part.single == pytest.approx(expected.single)
     assert part.single < model_constants(model, x, y, loss).single
 
@@ -123,7 +123,7 @@ def test_nothing_is_changed():
     data = TensorDataset(torch.randn(20, 5), torch.randint(3, (20,)))
     loader = DataLoader(data, batch_size=5, shuffle=True)
     before, random = snapshot(model), torch.get_rng_state()
-    probed_hyperparameters(model, loader, nn.CrossEntropyLoss(), steps=6)
+    probed_hyperparameters(model, loader, nn.CrossEntropyLoss(), probe_steps=6)
     after = snapshot(model)
     assert all(torch.equal(before[0][name], value) for name, value in after[0].items())
     assert before[1:] == after[1:]
@@ -148,7 +148,7 @@ def test_few_steps_bound_the_momentum():
     model, x, y = classifier()
     batches = [(x, y)]
     free = MaSS.for_model(model, nn.CrossEntropyLoss(), batches).param_groups[0]
-    short = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, steps=20).param_groups[0]
+    short = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, probe_steps=20).param_groups[0]
     long = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, steps=10**6).param_groups[0]
     assert short["alpha"] == pytest.approx(max(free["alpha"], 2 * 10**0.5 / 20))
     assert long["alpha"] == free["alpha"] < short["alpha"]
@@ -180,7 +180,7 @@ def test_batches_that_are_used_up_are_refused_and_not_waited_for():
         probed_hyperparameters(model, (b for b in batches), nn.CrossEntropyLoss())
     with pytest.raises(ValueError, match="can be gone through again, got none in another pass"):
         # One look for the size, one for the constants, one for training.
-        probed_hyperparameters(model, Once(batches, 3), nn.CrossEntropyLoss(), steps=20)
+        probed_hyperparameters(model, Once(batches, 3), nn.CrossEntropyLoss(), probe_steps=20)
 
 
 @pytest.mark.timeout(60)

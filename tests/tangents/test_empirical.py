@@ -367,7 +367,7 @@ def test_params_names_a_subset_even_a_frozen_one() -> None:
     names = ["0.bias", "2.weight"]
     j = jacobian(copy.deepcopy(model).requires_grad_(True), x, names)
     expected = torch.einsum("icp,jdp->ijcd", j, j)
-    assert_same(empirical_ntk_blocks(model, x, params=names), expected)
+    assert_same(empirical_ntk_blocks(model, x, names=names), expected)
     assert not model[2].weight.requires_grad
     assert model[0].weight.requires_grad
 

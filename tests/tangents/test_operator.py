@@ -65,10 +65,10 @@ def test_scipy_takes_it() -> None:
 
 def test_follows_training_and_names_a_subset() -> None:
     model, x = network("mlp")
-    operator = NTKOperator(model, x, params=["0.weight"])
+    operator = NTKOperator(model, x, names=["0.weight"])
     with torch.no_grad():
         model[2].weight.mul_(2)
-    blocks = empirical_ntk_blocks(model, x, params=["0.weight"])
+    blocks = empirical_ntk_blocks(model, x, names=["0.weight"])
     expected = blocks.permute(0, 2, 1, 3).reshape(21, 21)
     assert_close(operator.matvec(torch.ones(21).double()), expected.sum(1))
 

@@ -18,8 +18,10 @@ from overparam.errors import NumericalError
 from overparam.tangents import (
     empirical_ntk,
     empirical_ntk_blocks,
+    empirical_ntk_blocks_to_file,
     empirical_ntk_to_file,
     sum_of_logits_ntk,
+    sum_of_logits_ntk_to_file,
 )
 from overparam.tangents import out_of_core as module_under_test
 
@@ -27,6 +29,11 @@ IN_MEMORY = {
     "trace": empirical_ntk,
     "blocks": empirical_ntk_blocks,
     "sum_of_logits": sum_of_logits_ntk,
+}
+TO_FILE = {
+    "trace": empirical_ntk_to_file,
+    "blocks": empirical_ntk_blocks_to_file,
+    "sum_of_logits": sum_of_logits_ntk_to_file,
 }
 
 
@@ -58,7 +65,7 @@ def lines(path: Path) -> list[dict]:
 def test_equals_the_kernel_in_memory(tmp_path, kind, rows, tile):
     model, x = network(), examples(7)
     z = None if rows is None else examples(rows, 2)
-    kernel = empirical_ntk_to_file(model, x, z, path=tmp_path / "K.npy", kind=kind, tile=tile)
+    kernel = TO_FILE[kind](model, x, z, path=tmp_path / "K.npy", tile=tile)
     expected = IN_MEMORY[kind](model, x, z).numpy()
     assert kernel.shape == expected.shape
     assert kernel.dtype == np.float64
@@ -71,9 +78,9 @@ def test_equals_the_kernel_in_memory(tmp_path, kind, rows, tile):
 @pytest.mark.parametrize("kind", ["trace", "blocks"])
 def test_convolutions_one_output_and_a_subset_of_parameters(tmp_path, kind):
     x = torch.randn(7, 2, 6, 6, generator=torch.Generator().manual_seed(0)).double()
-    settings = {"params": ["0.weight", "3.bias"]}
+    settings = {"names": ["0.weight", "3.bias"]}
     path = tmp_path / "K.npy"
-    kernel = empirical_ntk_to_file(convolution(), x, path=path, kind=kind, tile=3, **settings)
+    kernel = TO_FILE[kind](convolution(), x, path=path, tile=3, **settings)
     expected = IN_MEMORY[kind](convolution(), x, **settings).numpy()
     np.testing.assert_allclose(kernel, expected, rtol=1e-11, atol=1e-12)
 
@@ -95,7 +102,7 @@ def test_an_output_without_an_axis_and_inputs_by_name(tmp_path):
 
 def test_exactly_symmetric(tmp_path):
     x = examples(11)
-    kernel = empirical_ntk_to_file(network(), x, path=tmp_path / "K.npy", kind="blocks", tile=4)
+    kernel = empirical_ntk_blocks_to_file(network(), x, path=tmp_path / "K.npy", tile=4)
     assert np.array_equal(kernel, kernel.transpose(1, 0, 3, 2))
 
 
@@ -118,9 +125,9 @@ def test_jobs_of_any_back_end_give_the_same_numbers(tmp_path, backend):
     model, x = network(), examples(13)
     if backend == "loky":
         with joblib.parallel_config(backend="loky"):
-            kernel = empirical_ntk_to_file(model, x, path=tmp_path / "K.npy", tile=4, jobs=2)
+            kernel = empirical_ntk_to_file(model, x, path=tmp_path / "K.npy", tile=4, n_jobs=2)
     else:
-        kernel = empirical_ntk_to_file(model, x, path=tmp_path / "K.npy", tile=4, jobs=1)
+        kernel = empirical_ntk_to_file(model, x, path=tmp_path / "K.npy", tile=4, n_jobs=1)
     np.testing.assert_allclose(kernel, empirical_ntk(model, x).numpy(), rtol=1e-12, atol=1e-12)
 
 
@@ -262,9 +269,8 @@ def changed_activation() -> nn.Module:
         (network, examples(8, 5), {}, "the data that"),
         (network, examples(8)[:7], {}, "the data that"),
         (network, examples(8), {"x2": examples(8)}, "the data that"),
-        (network, examples(8), {"kind": "sum_of_logits"}, "the kind that"),
         (network, examples(8), {"tile": 3}, "the tile that"),
-        (network, examples(8), {"params": ["0.bias"]}, "the params that"),
+        (network, examples(8), {"names": ["0.bias"]}, "the params that"),
     ],
 )
 @pytest.mark.parametrize("tiles", [3, None], ids=["unfinished", "finished"])
@@ -279,6 +285,25 @@ def test_something_else_is_refused(tmp_path, model, x, settings, what, tiles):
         empirical_ntk_to_file(model(), x, path=path, **settings)
     assert str(caught.value).startswith("`empirical_ntk_to_file(path=...)` expected ")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_the_file_of_another_kernel_is_refused(tmp_path):
+    path = tmp_path / "K.npy"
+    empirical_ntk_to_file(network(), examples(8), path=path)
+    with pytest.raises(ValueError, match="the kind that") as caught:
+        sum_of_logits_ntk_to_file(network(), examples(8), path=path)
+    assert str(caught.value).startswith("`sum_of_logits_ntk_to_file(path=...)` expected ")
+
+
+@pytest.mark.parametrize("kind", list(IN_MEMORY))
+def test_a_kind_is_the_function_it_names(tmp_path, kind):
+    path, x = tmp_path / "K.npy", examples(4)
+    with pytest.warns(DeprecationWarning, match=rf"now `{TO_FILE[kind].__name__}") as caught:
+        kernel = empirical_ntk_to_file(network(), x, path=path, kind=kind)
+    assert caught[0].filename == __file__
+    assert np.array_equal(kernel, TO_FILE[kind](network(), x, path=path))
+    with pytest.raises(ValueError, match="did you mean 'trace'"):
+        empirical_ntk_to_file(network(), x, path=path, kind="tracee")
 
 
 def test_a_file_of_unknown_origin_is_left_alone(tmp_path):
@@ -346,12 +371,11 @@ def test_graph_that_changes_with_the_batch(tmp_path):
         ("path", {"path": 3}, "a path, got int"),
         ("path", {"path": "K.txt"}, "ends in .npy"),
         ("path", {"path": "nowhere/K.npy"}, "a folder that exists"),
-        ("kind", {"kind": "tracee"}, "did you mean 'trace'"),
         ("tile", {"tile": 0}, "an integer ≥ 1"),
         ("tile", {"tile": 2.0}, "an integer ≥ 1"),
         ("memory", {"memory": 0}, "positive number of bytes"),
-        ("jobs", {"jobs": 0}, "a number of jobs"),
-        ("params", {"params": ["wieght"]}, "wieght"),
+        ("n_jobs", {"n_jobs": 0}, "a number of jobs"),
+        ("names", {"names": ["wieght"]}, "wieght"),
         ("x1", {"x1": examples(0)}, "at least one example"),
         ("x1", {"x1": examples(3) * torch.nan}, "NaN"),
         ("x2", {"x2": examples(0)}, "at least one example"),

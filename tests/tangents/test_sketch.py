@@ -118,8 +118,8 @@ def test_leaves_everything_as_it_was() -> None:
 def test_frozen_and_chosen_parameters() -> None:
     model, x = network("mlp")
     names = ["2.weight"]
-    found = gradient_sketch(model, x, 30_000, seed=0, params=names).kernel()
-    exact = empirical_ntk(model, x, params=names)
+    found = gradient_sketch(model, x, 30_000, seed=0, names=names).kernel()
+    exact = empirical_ntk(model, x, names=names)
     assert float((found - exact).norm() / exact.norm()) < 0.05
 
 

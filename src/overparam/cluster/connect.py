@@ -15,6 +15,7 @@ from typing import Any
 import joblib
 import numpy as np
 
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam.cluster.backend import ClusterBackend, Workers
 from overparam.errors import MissingPackage
@@ -28,8 +29,11 @@ _DASK = re.compile(r"(tcp|tls)://(\[[^]]+\]|[^:/]+):(\d{1,5})")
 _RAY = re.compile(r"ray://([^:/]+|\[[^]]+\]):(\d{1,5})")
 
 
+@renamed(jobs="n_jobs")
 @contextmanager
-def on_cluster(where: str | os.PathLike[str] | None, *, jobs: int | None = None) -> Iterator[None]:
+def on_cluster(
+    where: str | os.PathLike[str] | None, *, n_jobs: int | None = None
+) -> Iterator[None]:
     """Let every loop of the library over independent computations use a cluster.
 
     Inside, `run_study`, `fit` and `empirical_ntk_to_file` hand their cells, folds and tiles to
@@ -42,11 +46,11 @@ def on_cluster(where: str | os.PathLike[str] | None, *, jobs: int | None = None)
             scheduler such as ``tcp://host:8786``, or the file it wrote with
             ``--scheduler-file``; "ray" for the Ray cluster that this machine belongs to, or for
             a Ray of its own where there is none; ``ray://host:10001``. `None` changes nothing.
-        jobs: Worker processes for "local", and for a Ray that is started; `None` or -1 means
+        n_jobs: Worker processes for "local", and for a Ray that is started; `None` or -1 means
             one per core. A cluster that is there decides itself.
 
     Raises:
-        ValueError: If `where` is none of these, or `jobs` is given for a cluster that is there.
+        ValueError: If `where` is none of these, or `n_jobs` is given for a cluster that is there.
         ConnectionError: If nothing answers there within ten seconds (Ray: its own time).
         ImportError: If Dask or Ray is not installed.
 
@@ -64,11 +68,11 @@ def on_cluster(where: str | os.PathLike[str] | None, *, jobs: int | None = None)
         return
     word = os.fspath(where)
     name = f"cluster {word}"
-    expect(jobs != 0, f"{name} jobs", "a number of jobs, or -1 for one per core", jobs)
+    expect(n_jobs != 0, f"{name} jobs", "a number of jobs, or -1 for one per core", n_jobs)
     if word == "ray" or _RAY.fullmatch(word):
-        connected = _ray(word, jobs)
+        connected = _ray(word, n_jobs)
     elif word == "local" or _DASK.fullmatch(word) or os.path.isfile(word):
-        connected = _dask(word, jobs)
+        connected = _dask(word, n_jobs)
     else:
         expect(
             False,
@@ -113,7 +117,7 @@ def _itself(packed: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _dask(word: str, jobs: int | None) -> Iterator[Workers]:
+def _dask(word: str, n_jobs: int | None) -> Iterator[Workers]:
     """Workers of Dask, its own processes if the word is "local"."""
     try:
         from dask import config
@@ -129,7 +133,7 @@ def _dask(word: str, jobs: int | None) -> Iterator[Workers]:
         stack.enter_context(_silenced("distributed", "tornado", "asyncio"))
         if word == "local":
             own: Any = LocalCluster(
-                n_workers=_processes(jobs),
+                n_workers=_processes(n_jobs),
                 threads_per_worker=1,
                 memory_limit=0,  # as without a cluster
                 dashboard_address=None,  # pyright: ignore[reportArgumentType]
@@ -137,7 +141,7 @@ def _dask(word: str, jobs: int | None) -> Iterator[Workers]:
             )
             address = stack.enter_context(own).scheduler_address
         else:
-            _expect_own_jobs(word, jobs)
+            _expect_own_jobs(word, n_jobs)
             address = word if _DASK.fullmatch(word) else _address(word)
             _expect_connection(word, "a Dask scheduler that answers", _unreachable(address))
         problem, client = "", None
@@ -242,7 +246,7 @@ class _Ray:
 
 
 @contextmanager
-def _ray(word: str, jobs: int | None) -> Iterator[Workers]:
+def _ray(word: str, n_jobs: int | None) -> Iterator[Workers]:
     """Workers of Ray: of a cluster that is there, otherwise its own."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported and when it starts
     try:
@@ -256,18 +260,18 @@ def _ray(word: str, jobs: int | None) -> Iterator[Workers]:
             stack.callback(ray.shutdown)
             problem = ""
             if word != "ray":
-                _expect_own_jobs(word, jobs)
+                _expect_own_jobs(word, n_jobs)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    _join_or_start(ray, word, jobs, quiet)
+                    _join_or_start(ray, word, n_jobs, quiet)
             except Exception as error:  # what is no Ray answers in many ways
                 problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             _expect_connection(word, "a Ray cluster that answers", problem)
         yield _Ray(word, ray)
 
 
-def _join_or_start(ray: Any, word: str, jobs: int | None, quiet: dict[str, Any]) -> None:
+def _join_or_start(ray: Any, word: str, n_jobs: int | None, quiet: dict[str, Any]) -> None:
     """Be a driver of the Ray the word means."""
     if word != "ray":
         ray.init(address=word, **quiet)
@@ -275,21 +279,21 @@ def _join_or_start(ray: Any, word: str, jobs: int | None, quiet: dict[str, Any])
     try:
         ray.init(address="auto", **quiet)
     except ConnectionError:  # there is none
-        ray.init("local", num_cpus=_processes(jobs), include_dashboard=False, **quiet)
+        ray.init("local", num_cpus=_processes(n_jobs), include_dashboard=False, **quiet)
 
 
-def _processes(jobs: int | None) -> int:
+def _processes(n_jobs: int | None) -> int:
     """How many worker processes to start."""
-    return joblib.cpu_count() if jobs is None or jobs < 0 else jobs
+    return joblib.cpu_count() if n_jobs is None or n_jobs < 0 else n_jobs
 
 
-def _expect_own_jobs(word: str, jobs: int | None) -> None:
+def _expect_own_jobs(word: str, n_jobs: int | None) -> None:
     """Raise for a number of jobs that no one would heed."""
     expect(
-        jobs is None,
+        n_jobs is None,
         f"cluster {word} jobs",
         "no number of jobs for a cluster that is there: it has as many as it has cores",
-        jobs,
+        n_jobs,
     )
 
 

@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from overparam._checked import checked
-from overparam._deprecated import deprecated
+from overparam._deprecated import deprecated, renamed
 from overparam._exclusive import forward_mode
 from overparam._model import take, undisturbed
 from overparam._types import Inputs, Loss, Params
@@ -35,7 +35,7 @@ class GGNOperator(SymmetricOperator):
         x: Batch of inputs.
         y: Targets, as the loss takes them.
         loss: `loss(outputs, targets)`, a scalar for the batch.
-        params: Names of the parameters to differentiate by; `None` means all trainable.
+        names: Names of the parameters to differentiate by; `None` means all trainable.
         chunk_size: Examples pushed through at a time; changes memory, never the result.
 
     Attributes:
@@ -66,6 +66,7 @@ class GGNOperator(SymmetricOperator):
         backward pass.
     """
 
+    @renamed(params="names")
     @checked
     def __init__(
         self,
@@ -74,10 +75,10 @@ class GGNOperator(SymmetricOperator):
         y: Tensor,
         loss: Loss,
         *,
-        params: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         chunk_size: int | None = None,
     ) -> None:
-        self._begin(LossAtPoint("GGNOperator", model, x, y, loss, params, chunk_size))
+        self._begin(LossAtPoint("GGNOperator", model, x, y, loss, names, chunk_size))
 
     @classmethod
     def at_point(cls, at: LossAtPoint) -> Self:

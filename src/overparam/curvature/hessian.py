@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._deprecated import deprecated
+from overparam._deprecated import deprecated, renamed
 from overparam._model import undisturbed
 from overparam._types import Inputs, Loss
 from overparam.curvature.loss_at_point import LossAtPoint, flat
@@ -39,6 +39,7 @@ class HessianOperator(SymmetricOperator):
         tensor([5.])
     """
 
+    @renamed(params="names")
     @checked
     def __init__(
         self,
@@ -47,9 +48,9 @@ class HessianOperator(SymmetricOperator):
         y: Tensor,
         loss: Loss,
         *,
-        params: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
-        at = LossAtPoint("HessianOperator", model, x, y, loss, params, None)
+        at = LossAtPoint("HessianOperator", model, x, y, loss, names, None)
         super().__init__(at.size, dtype=at.dtype, device=at.device)
         self.at = at
 

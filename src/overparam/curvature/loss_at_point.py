@@ -32,7 +32,7 @@ class LossAtPoint:
         x: Inputs,
         y: Tensor,
         loss: Loss,
-        params: Sequence[str] | None,
+        names: Sequence[str] | None,
         chunk_size: int | None,
     ) -> None:
         expect_inputs(x, f"{where}(x=...)")
@@ -45,7 +45,7 @@ class LossAtPoint:
         )
         expect_own_outputs(model, x, f"{where}(model=...)")
         self.model, self.x, self.y, self.loss = model, x, y, loss
-        self.params: Params = trainable(model, params, f"{where}(model=...)")
+        self.params: Params = trainable(model, names, f"{where}(model=...)")
         self.function = as_function(model)
         self.slices = chunks(n_examples(x), chunk_size)
         self.size = sum(p.numel() for p in self.params.values())

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import (
     as_function,
@@ -22,13 +23,14 @@ from overparam.errors import NumericalError
 from overparam.linalg.operator import SymmetricOperator
 
 
+@renamed(params="names")
 @checked
 def hessian_norm(
     model: nn.Module,
     x: Inputs,
     output: int = 0,
     *,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     tolerance: float = 1e-3,
     max_products: int = 300,
     seed: int = 0,
@@ -47,7 +49,7 @@ def hessian_norm(
             are rounding.
         x: One input, as a batch of length one (``x[:1]``).
         output: Index c into the example's outputs, flattened.
-        params: Names of the parameters to differentiate by; `None` means the trainable ones.
+        names: Names of the parameters to differentiate by; `None` means the trainable ones.
         tolerance: Residual ‖H v − λ v‖ at which to stop, relative to |λ|; the error of |λ| is
             at most this, as a rule near its square.
         max_products: Hessian–vector products after which to give up.
@@ -78,7 +80,7 @@ def hessian_norm(
         a random initialisation, and why it then governs the change of the tangent kernel.
     """
     expect(tolerance > 0, "hessian_norm(tolerance=...)", "a positive number", tolerance)
-    matrix = OutputHessian(model, x, output, params=params)
+    matrix = OutputHessian(model, x, output, names=names)
     if not matrix.curved:
         return 0.0
     pairs = matrix.eigenpairs(
@@ -117,6 +119,7 @@ class OutputHessian(SymmetricOperator):
                 [3., 0.]])
     """
 
+    @renamed(params="names")
     @checked
     def __init__(
         self,
@@ -124,7 +127,7 @@ class OutputHessian(SymmetricOperator):
         x: Inputs,
         output: int = 0,
         *,
-        params: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         where = "hessian_norm"
         expect_inputs(x, f"{where}(x=...)")
@@ -133,7 +136,7 @@ class OutputHessian(SymmetricOperator):
             hint="pass x[:1].",
         )  # fmt: skip
         expect_own_outputs(model, x, f"{where}(model=...)")
-        own = trainable(model, params, f"{where}(model=...)")
+        own = trainable(model, names, f"{where}(model=...)")
         self.point = [p.detach().clone().requires_grad_() for p in own.values()]
         with undisturbed(model), torch.enable_grad():
             values = as_function(model)(dict(zip(own, self.point, strict=True)), x)

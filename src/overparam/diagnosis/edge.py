@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import call, n_examples, take, undisturbed
 from overparam._switches import quietly
@@ -82,11 +83,12 @@ def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
             yield order[start : start + size]
 
 
+@renamed(steps="max_steps")
 def follow_edge(
     task: Task,
     probe: tuple[Inputs, Tensor],
     *,
-    steps: int = 200,
+    max_steps: int = 200,
     every: int = 5,
     doubling: float = 12.0,
     seconds: float = math.inf,
@@ -105,7 +107,7 @@ def follow_edge(
     Args:
         task: Model, data, loss and optimizer; all are copied.
         probe: The examples on which the limit is measured.
-        steps: Training steps at most.
+        max_steps: Training steps at most.
         every: Steps between two measurements.
         doubling: Steps in which the rate doubles on its way up.
         seconds: Wall-clock limit; the trace ends early when it is spent.
@@ -116,7 +118,7 @@ def follow_edge(
         The trace. `margin * limit` is what to train with.
 
     Cost:
-        `steps` training steps, and one product with the Gauss–Newton matrix of the probe per
+        `max_steps` training steps, and one product with the Gauss–Newton matrix of the probe per
         measurement.
 
     References:
@@ -140,7 +142,7 @@ def follow_edge(
             group["lr"] = rate * part
 
     rate, growth = math.nan, 2 ** (every / doubling)
-    for step in range(steps):
+    for step in range(max_steps):
         if step % every == 0:
             if clock() - started > seconds:
                 break

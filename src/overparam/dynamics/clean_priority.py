@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
+from overparam._deprecated import OldName, renamed
 from overparam._errors import expect
 from overparam._switches import quietly
 
@@ -176,7 +177,7 @@ class CleanPriorityStop:
     can be mistaken for noise.
 
     Args:
-        num_classes: C ≥ 2; `None` for a regression, which has no chance level: never armed.
+        n_classes: C ≥ 2; `None` for a regression, which has no chance level: never armed.
         arm: Factor over ln C at which the signal arms.
         fall: Fall of R at which to stop, as a share of all labels: what hurts is how many
             labels are memorised. Compared on digits and MNIST with falls of 0.03, of a fifth
@@ -191,7 +192,7 @@ class CleanPriorityStop:
     Example:
         With the losses alone, one call an epoch:
 
-        >>> signal = CleanPriorityStop(num_classes=2)
+        >>> signal = CleanPriorityStop(n_classes=2)
         >>> noisy = np.arange(80) >= 60
         >>> for wrong in (0.9, 1.0, 1.1, 0.9):
         ...     now = signal.step(np.where(noisy, wrong, 0.1))
@@ -206,10 +207,13 @@ class CleanPriorityStop:
         ratio ρ. Both gates, and stopping on R, are ours.
     """
 
+    num_classes = OldName("n_classes")
+
+    @renamed(num_classes="n_classes")
     @checked
     def __init__(
         self,
-        num_classes: int | None,
+        n_classes: int | None,
         *,
         arm: float = 1.05,
         fall: float = 0.05,
@@ -221,17 +225,17 @@ class CleanPriorityStop:
 
         where = "CleanPriorityStop"
         expect(
-            num_classes is None or num_classes >= 2,
-            f"{where}(num_classes=...)",
+            n_classes is None or n_classes >= 2,
+            f"{where}(n_classes=...)",
             "at least 2 classes, or None for a regression",
-            num_classes,
+            n_classes,
         )
         expect(arm >= 1, f"{where}(arm=...)", "a factor ≥ 1", arm)
         for name, value in (("fall", fall), ("loss_fall", loss_fall)):
             expect(0 < value < 1, f"{where}({name}=...)", "a number between 0 and 1", value)
         for name, value in (("least", least), ("least_suspects", least_suspects)):
             expect(0 <= value < 1, f"{where}({name}=...)", "a share in [0, 1)", value)
-        self.num_classes, self.arm, self.fall, self.least = num_classes, arm, fall, least
+        self.n_classes, self.arm, self.fall, self.least = n_classes, arm, fall, least
         self.loss_fall, self.least_suspects = loss_fall, least_suspects
         self.armed = self.stopped = False
         self.epochs = 0
@@ -302,7 +306,7 @@ class CleanPriorityStop:
         by_loss = math.isnan(random_share)
         enough = self.least_suspects * seen if by_loss else max(self.least * seen, count / 3)
         many = (count if by_loss else random_share * seen) >= enough
-        chance = math.inf if self.num_classes is None else math.log(self.num_classes)
+        chance = math.inf if self.n_classes is None else math.log(self.n_classes)
         if self.epochs > 0 and many and suspect_loss > self.arm * chance:
             self.armed = True
         self.epochs += 1

@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
+from overparam._deprecated import OldName, renamed
 from overparam._devices import moved
 from overparam._errors import expect, unknown
 from overparam.dynamics.clean_priority import (
@@ -60,7 +61,7 @@ class LabelNoiseScorer:
 
     Args:
         n_samples: Size of the training set; ids run from 0 to n_samples − 1.
-        num_classes: Number of classes, at least 2. With 2, a single logit per sample (of the
+        n_classes: Number of classes, at least 2. With 2, a single logit per sample (of the
             second class) is understood as well. `None` for a regression, or where only losses
             are known: use `update_losses`; no margins, and no signal to stop.
         ignore_index: A label that marks samples to skip.
@@ -70,7 +71,7 @@ class LabelNoiseScorer:
         and a few for each sample. Scores are read off in O(n).
 
     Example:
-        >>> scorer = LabelNoiseScorer(n_samples=3, num_classes=2)
+        >>> scorer = LabelNoiseScorer(n_samples=3, n_classes=2)
         >>> logits = torch.tensor([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
         >>> scorer.update(logits, labels=torch.tensor([0, 1, 1]), ids=torch.tensor([0, 1, 2]))
         >>> int(scorer.scores().argmax())
@@ -81,25 +82,26 @@ class LabelNoiseScorer:
         Dziugaite (2021), arXiv:2107.07075: EL2N. Column names of `issues` follow cleanlab.
     """
 
+    num_classes = OldName("n_classes")
+
+    @renamed(num_classes="n_classes")
     @checked
-    def __init__(
-        self, n_samples: int, num_classes: int | None, *, ignore_index: int = -100
-    ) -> None:
+    def __init__(self, n_samples: int, n_classes: int | None, *, ignore_index: int = -100) -> None:
         where = "LabelNoiseScorer"
         expect(n_samples >= 1, f"{where}(n_samples=...)", "at least one sample", n_samples)
         expect(
-            num_classes is None or num_classes >= 2,
-            f"{where}(num_classes=...)",
+            n_classes is None or n_classes >= 2,
+            f"{where}(n_classes=...)",
             "at least 2 classes, or None for a regression",
-            num_classes,
+            n_classes,
         )
-        self._stop = CleanPriorityStop(num_classes)
-        self.n_samples, self.num_classes, self.ignore_index = n_samples, num_classes, ignore_index
+        self._stop = CleanPriorityStop(n_classes)
+        self.n_samples, self.n_classes, self.ignore_index = n_samples, n_classes, ignore_index
         # One table, so that a batch is added to all sums at once.
         self._sums = torch.zeros(n_samples, len(_COLUMNS), dtype=torch.float64)
         self._aligned = torch.zeros(n_samples, 2, dtype=torch.float64)
         self._given = torch.full((n_samples,), -1, dtype=torch.int64)
-        self._probabilities = torch.zeros(n_samples, num_classes or 0)
+        self._probabilities = torch.zeros(n_samples, n_classes or 0)
         self.signal: StopSignal | None = None
         self.epochs = 0
 
@@ -159,10 +161,10 @@ class LabelNoiseScorer:
         """
         where = "LabelNoiseScorer.update_losses"
         expect(
-            self.num_classes is None,
+            self.n_classes is None,
             f"{where}(...)",
-            "a scorer with num_classes=None",
-            f"one of {self.num_classes} classes",
+            "a scorer with n_classes=None",
+            f"one of {self.n_classes} classes",
             hint="give `update` the logits: margins and probabilities come from them.",
         )
         losses, ids = self._checked_values(where, "losses", losses, ids)
@@ -216,11 +218,11 @@ class LabelNoiseScorer:
         """
         methods = ["margin_loss", "mean_loss", "aum", "el2n", "alignment"]
         if method is None:
-            method = "mean_loss" if self.num_classes is None else "margin_loss"
+            method = "mean_loss" if self.n_classes is None else "margin_loss"
         if method not in methods:
             unknown(f"scores(method={method!r})", "a method", str(method), methods)
         expect(
-            self.num_classes is not None or method in ("mean_loss", "alignment"),
+            self.n_classes is not None or method in ("mean_loss", "alignment"),
             f"scores(method={method!r})",
             "'mean_loss' without classes",
             method,
@@ -280,9 +282,9 @@ class LabelNoiseScorer:
         mixture = self.mixture(method)
         unseen = self._given < 0
         predicted = torch.full_like(self._given, -1)
-        if self.num_classes is not None:
+        if self.n_classes is not None:
             predicted = torch.where(unseen, -1, self._probabilities.argmax(1))
-        disagree = (predicted != self._given).numpy() | (self.num_classes is None)
+        disagree = (predicted != self._given).numpy() | (self.n_classes is None)
         return pd.DataFrame(
             {
                 "is_label_issue": mixture.suspects & disagree,
@@ -317,7 +319,7 @@ class LabelNoiseScorer:
         expect(
             state["probabilities"].shape == self._probabilities.shape,
             "LabelNoiseScorer.load_state_dict(state)",
-            f"a state of {self.n_samples} samples and {self.num_classes} classes",
+            f"a state of {self.n_samples} samples and {self.n_classes} classes",
             f"one of shape {tuple(state['probabilities'].shape)}",
         )
         expect(
@@ -338,20 +340,20 @@ class LabelNoiseScorer:
         """The batch without ignored samples, or an error."""
         where = "LabelNoiseScorer.update"
         expect(
-            self.num_classes is not None,
+            self.n_classes is not None,
             f"{where}(...)",
             "a scorer of classes",
-            "one with num_classes=None",
+            "one with n_classes=None",
             hint="without classes there are only losses: call `update_losses`.",
         )
-        assert self.num_classes is not None
-        if self.num_classes == 2 and (logits.ndim == 1 or logits.shape[1:] == (1,)):
+        assert self.n_classes is not None
+        if self.n_classes == 2 and (logits.ndim == 1 or logits.shape[1:] == (1,)):
             second = logits.reshape(-1)
             logits = torch.stack([torch.zeros_like(second), second], dim=1)
         expect(
-            logits.ndim == 2 and logits.shape[1] == self.num_classes,
+            logits.ndim == 2 and logits.shape[1] == self.n_classes,
             f"{where}(logits=...)",
-            f"shape (batch, {self.num_classes})",
+            f"shape (batch, {self.n_classes})",
             tuple(logits.shape),
         )
         n = len(logits)
@@ -377,9 +379,9 @@ class LabelNoiseScorer:
         )
         low, high = (int(end) for end in torch.aminmax(labels))
         expect(
-            low >= 0 and high < self.num_classes,
+            low >= 0 and high < self.n_classes,
             f"{where}(labels=...)",
-            f"classes from 0 to {self.num_classes - 1}",
+            f"classes from 0 to {self.n_classes - 1}",
             f"{low} to {high}",
             hint="`ignore_index` marks samples to skip.",
         )

@@ -17,6 +17,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from overparam._deprecated import renamed
 from overparam._errors import expect, unknown
 from overparam._files import write_whole
 from overparam._json import strict, to_json
@@ -72,6 +73,7 @@ class TableFit:
         return write_report([self.document], Path(path))
 
 
+@renamed(jobs="n_jobs")
 def fit(
     source: str | os.PathLike[str],
     target: str | None = None,
@@ -81,7 +83,7 @@ def fit(
     number_of_folds: int = 5,
     compare_with_baselines: bool = True,
     seed: int = 0,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: Callable[[str, float], None] | None = None,
     command: str | None = None,
 ) -> TableFit:
@@ -101,7 +103,7 @@ def fit(
         compare_with_baselines: Whether boosting, a random forest, a linear model and a guess
             are cross-validated too.
         seed: Of folds and models.
-        jobs: Folds at a time; -1 means one per core, `None` that for tables of middling size.
+        n_jobs: Folds at a time; -1 means one per core, `None` that for tables of middling size.
         progress: Told the stage and the share of it that is done.
         command: What the page says to repeat.
 
@@ -122,7 +124,8 @@ def fit(
     start = time.perf_counter()
     if model not in MODELS:
         unknown("fit(model=...)", "a model", model, MODELS)
-    expect(jobs != 0, "fit(jobs=...)", "a number of folds at a time, or -1 for every core", jobs)
+    expected = "a number of folds at a time, or -1 for every core"
+    expect(n_jobs != 0, "fit(n_jobs=...)", expected, n_jobs)
     expect_seed(seed, "fit(seed=...)")
     table = read(source, target, task=task)
     smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
@@ -140,7 +143,7 @@ def fit(
     if compare_with_baselines:
         models |= baselines(table.task, seed)
     scores = compare(
-        table, models, name, folds(table, number_of_folds, seed), jobs=jobs, progress=progress
+        table, models, name, folds(table, number_of_folds, seed), n_jobs=n_jobs, progress=progress
     )
     if progress is not None:
         progress("fitting to all rows", 0.0)

@@ -74,7 +74,7 @@ def compare(
     ours: str,
     splits: list[tuple[np.ndarray, np.ndarray]],
     *,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> list[Score]:
     """Scores of all models on the same folds, ours first.
@@ -84,7 +84,7 @@ def compare(
         models: Estimators by name; they are cloned.
         ours: Which of them is ours.
         splits: As `folds` gives them.
-        jobs: Folds at a time; -1 means one per core. None is that too for tables of a size
+        n_jobs: Folds at a time; -1 means one per core. None is that too for tables of a size
             where several at a time pay and fit into memory. On a cluster, as many as it has cores.
         progress: Told the name of the model and the share done.
 
@@ -95,8 +95,8 @@ def compare(
         One fit per model and fold.
     """
     rows = len(table.y)
-    if jobs is None:
-        jobs = -1 if _SMALLEST <= rows <= _LARGEST else 1
+    if n_jobs is None:
+        n_jobs = -1 if _SMALLEST <= rows <= _LARGEST else 1
     # Sums are split by thread, and so are their bits: a fold has one thread wherever it is
     # computed, or, where that would take long, as many as this process has.
     threads = 1 if rows <= _LARGEST else torch.get_num_threads()
@@ -110,7 +110,7 @@ def compare(
                 lambda model=model: (
                     delayed(_fold)(model, data, train, test, threads) for train, test in splits
                 ),
-                jobs,
+                n_jobs,
                 "fit --jobs",
             )
         values, seconds = zip(*found, strict=True)

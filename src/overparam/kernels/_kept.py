@@ -47,15 +47,15 @@ class Kept(PairKernel):
         return self.kernel.slopes_(pairs)
 
     def matrix(
-        self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
+        self, x1: Tensor, x2: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Tensor:
         """Kernel of every pair, as `Kernel.matrix`."""
-        if z is not None or x is not self.points:
-            return self.kernel.matrix(x, z, feature_matrix)
+        if x2 is not None or x1 is not self.points:
+            return self.kernel.matrix(x1, x2, feature_matrix)
         if self._matrix is None:
-            self._matrix = x.new_empty(len(x), len(x))
+            self._matrix = x1.new_empty(len(x1), len(x1))
         self._of = self.kernel, feature_matrix
-        return self.kernel.fill(self._matrix, self.kernel.pairs(x, None, feature_matrix))
+        return self.kernel.fill(self._matrix, self.kernel.pairs(x1, None, feature_matrix))
 
     def slope_products(
         self,

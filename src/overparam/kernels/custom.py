@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
@@ -34,14 +35,15 @@ class Custom(Kernel):
 
     function: Callable[[Tensor, Tensor], Tensor]
 
+    @renamed(x="x1", z="x2")
     @full_precision()
     def matrix(
-        self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
+        self, x1: Tensor, x2: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Tensor:
         """Kernel of every pair, as `Kernel.matrix`."""
         root = None if feature_matrix is None else matrix_power_psd(feature_matrix, 0.5)
-        left = apply_metric(x, root)
-        right = left if z is None else apply_metric(z, root)
+        left = apply_metric(x1, root)
+        right = left if x2 is None else apply_metric(x2, root)
         with torch.no_grad():
             return self._checked(left, right)
 

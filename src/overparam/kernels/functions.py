@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, Pairs, apply_metric
@@ -33,14 +34,15 @@ class Kernel(ABC):
     # Bytes that the next matrix of points with themselves need not ask for.
     held = 0
 
+    @renamed(x="x1", z="x2")
     @abstractmethod
     def matrix(
         self,
-        x: Float[Tensor, "n d"],
-        z: Float[Tensor, "m d"] | None = None,
+        x1: Float[Tensor, "n d"],
+        x2: Float[Tensor, "m d"] | None = None,
         feature_matrix: FeatureMatrix = None,
     ) -> Float[Tensor, "n m"]:
-        """Kernel of every pair; `z=None` is `x`, whose diagonal is then exact.
+        """Kernel of every pair; `x2=None` is `x1`, whose diagonal is then exact.
 
         Cost: 2 n m d flops and n m exponentials; memory n m numbers and a block.
         """
@@ -118,19 +120,21 @@ class PairKernel(Kernel):
     def slopes_(self, pairs: Tensor) -> Tensor:
         """B, written over them: φ′(r)/r, or ψ′; 0 where the squared distance is inf."""
 
+    @renamed(x="x1", z="x2")
     def pairs(
-        self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
+        self, x1: Tensor, x2: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Pairs:
         """The pairs this kernel is a function of."""
-        return Pairs(x, z, feature_matrix, self.distance)
+        return Pairs(x1, x2, feature_matrix, self.distance)
 
+    @renamed(x="x1", z="x2")
     @full_precision()
     def matrix(
-        self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
+        self, x1: Tensor, x2: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Tensor:
         """Kernel of every pair, as `Kernel.matrix`."""
-        pairs = self.pairs(x, z, feature_matrix)
-        return self.fill(x.new_empty(pairs.shape), pairs)
+        pairs = self.pairs(x1, x2, feature_matrix)
+        return self.fill(x1.new_empty(pairs.shape), pairs)
 
     def fill(self, matrix: Tensor, pairs: Pairs) -> Tensor:
         """The kernel of every pair, written into a matrix of their shape."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
@@ -49,14 +50,15 @@ class Lpq(Kernel):
             hint="outside that range the kernel is not positive definite.",
         )
 
+    @renamed(x="x1", z="x2")
     @full_precision()
     def matrix(
-        self, x: Tensor, z: Tensor | None = None, feature_matrix: FeatureMatrix = None
+        self, x1: Tensor, x2: Tensor | None = None, feature_matrix: FeatureMatrix = None
     ) -> Tensor:
         """Kernel of every pair, as `Kernel.matrix`."""
         root = _root(feature_matrix)
-        left = apply_metric(x, root)
-        right = left if z is None else apply_metric(z, root)
+        left = apply_metric(x1, root)
+        right = left if x2 is None else apply_metric(x2, root)
         kernel = torch.cdist(left, right, self.p, compute_mode="donot_use_mm_for_euclid_dist")
         return kernel.pow_(self.q).mul_(-(self.bandwidth**-self.q)).exp_()
 

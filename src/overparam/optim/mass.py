@@ -210,7 +210,7 @@ class MaSS(Optimizer):
         """
         from overparam.optim.model_constants import probed_hyperparameters
 
-        found = probed_hyperparameters(model, data, loss, share=share, steps=probe_steps)
+        found = probed_hyperparameters(model, data, loss, share=share, probe_steps=probe_steps)
         # The squared error falls as (1 − α)ᵗ, the error of `rho_for_budget` as (1 − √ρ)ᵗ: hence 2.
         slowest = 0.0 if steps is None else 2 * math.sqrt(rho_for_budget(steps))
         alpha = min(max(found.alpha, slowest), _FASTEST)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._model import call, expect_inputs, n_examples, take, undisturbed
@@ -38,6 +39,7 @@ _ROWS, _EXAMPLES, _CHUNK = 640, 512, 128
 _LOOKS = (0.1, 0.3, 1.0)
 
 
+@renamed(params="names")
 @checked
 def model_constants(
     model: nn.Module,
@@ -46,7 +48,7 @@ def model_constants(
     loss: Loss,
     *,
     share: float = 0.9,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> InterpolationConstants:
     """L, L1, μ and κ̃ of a network's loss at its present parameters, with G in place of H.
 
@@ -61,7 +63,7 @@ def model_constants(
         y: Their targets.
         loss: A mean over examples of what each contributes by itself.
         share: Part of the squared residual that counts as to be learned, in (0, 1].
-        params: Names of the parameters that are trained; `None` means all that can be.
+        names: Names of the parameters that are trained; `None` means all that can be.
 
     Raises:
         ValueError: As `GGNOperator`.
@@ -83,8 +85,8 @@ def model_constants(
         Liu, Belkin (2020), arXiv:1810.13395, for linear least squares; the rest is by analogy.
     """
     with undisturbed(model, evaluation=True):
-        at = LossAtPoint("model_constants", model, x, y, loss, params, None)
-        blocks = empirical_ntk_blocks(model, x, params=params).double()
+        at = LossAtPoint("model_constants", model, x, y, loss, names, None)
+        blocks = empirical_ntk_blocks(model, x, names=names).double()
     outputs = at.outputs.reshape(len(at.outputs), -1)
     roots, residual = _curvature(at.outputs, y, loss)
     expect(
@@ -200,7 +202,7 @@ def operator_constants(
             hint="a tangent kernel knows no targets; pass them.",
         )  # fmt: skip
         assert y is not None
-        model, x, params = operator.model, operator.x, operator.params
+        model, x, names = operator.model, operator.x, operator.names
         n = operator.examples
         expect(len(y) == n, f"{where}(y=...)", f"{n} targets, one for each example", len(y))
         loss = _half_mean_of_squares
@@ -218,13 +220,13 @@ def operator_constants(
             "no targets beside a GGNOperator, which has its own",
             "targets",
         )
-        model, x, y, loss, params = at.model, at.x, at.y, at.loss, list(at.params)
+        model, x, y, loss, names = at.model, at.x, at.y, at.loss, list(at.params)
         with undisturbed(model, evaluation=True):
             largest = float(operator.eigenpairs(1, tolerance=1e-2).values[0])
     with undisturbed(model, evaluation=True), torch.no_grad():
         outputs = call(model, take(x, slice(0, 1))).numel()
     few = slice(0, max(min(examples, _ROWS // outputs), 4))
-    found = model_constants(model, take(x, few), y[few], loss, share=share, params=params)
+    found = model_constants(model, take(x, few), y[few], loss, share=share, names=names)
     return replace(
         found,
         largest=largest,
@@ -287,6 +289,7 @@ def _expect_batches(batches: Any, where: str, *, again: bool) -> None:
     )  # fmt: skip
 
 
+@renamed(steps="probe_steps")
 @checked
 def probed_hyperparameters(
     model: nn.Module,
@@ -295,7 +298,7 @@ def probed_hyperparameters(
     *,
     batch_size: int | None = None,
     share: float = 0.9,
-    steps: int = 100,
+    probe_steps: int = 100,
 ) -> MassHyperparameters:
     """Settings of MaSS for a network, from its constants after a short run of SGD on a copy.
 
@@ -309,7 +312,7 @@ def probed_hyperparameters(
         loss: A mean over examples.
         batch_size: m; by default the length of the first batch.
         share: As for `model_constants`.
-        steps: Length of the run; 0 takes the constants as they are now.
+        probe_steps: Length of the run; 0 takes the constants as they are now.
 
     Raises:
         ValueError: As `loader_constants`.
@@ -328,10 +331,10 @@ def probed_hyperparameters(
             batch_size = n_examples(_pair(first, where)[0])
         found = loader_constants(trial, batches, loss, share=share)
         endless, done = _repeated(batches, where), 0
-        for look in _LOOKS if steps else ():
+        for look in _LOOKS if probe_steps else ():
             rate = mass_hyperparameters(found, batch_size).lr / 2
-            _descend(trial, islice(endless, max(int(look * steps) - done, 1)), loss, rate)
-            done = int(look * steps)
+            _descend(trial, islice(endless, max(int(look * probe_steps) - done, 1)), loss, rate)
+            done = int(look * probe_steps)
             now = loader_constants(trial, batches, loss, share=share)
             largest, single = max(now.largest, found.largest), max(now.single, found.single)
             found = replace(now, largest=largest, single=single)

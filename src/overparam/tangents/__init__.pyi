@@ -21,7 +21,11 @@ from .loss_bounds import (
 )
 from .network_alignment import NetworkAlignment, network_alignment
 from .operator import NTKOperator
-from .out_of_core import empirical_ntk_to_file
+from .out_of_core import (
+    empirical_ntk_blocks_to_file,
+    empirical_ntk_to_file,
+    sum_of_logits_ntk_to_file,
+)
 from .pl.certificate import PLCertificate, pl_certificate
 from .pl.estimate import PLEstimate, pl_estimate
 from .pl.jacobian_smoothness import two_layer_smoothness
@@ -50,6 +54,7 @@ __all__ = [
     "eigen_alignments",
     "empirical_ntk",
     "empirical_ntk_blocks",
+    "empirical_ntk_blocks_to_file",
     "empirical_ntk_to_file",
     "extreme_eigenvalues",
     "gd_step_size",
@@ -75,5 +80,6 @@ __all__ = [
     "sgd_step_size",
     "spectral_loss_bound",
     "sum_of_logits_ntk",
+    "sum_of_logits_ntk_to_file",
     "two_layer_smoothness",
 ]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._memory import GIB, available, expect_room, keep_freed_memory
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
@@ -19,13 +20,14 @@ from overparam.tangents.engine.session import chosen_params, detached, opened
 _KEPT = GIB
 
 
+@renamed(params="names")
 @checked
 def empirical_ntk(
     model: nn.Module,
     x1: Inputs,
     x2: Inputs | None = None,
     *,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> Float[Tensor, "n1 n2"]:
     """Empirical tangent kernel, averaged over the model's outputs.
@@ -49,7 +51,7 @@ def empirical_ntk(
         model: A module in evaluation mode; it is left as it was, bit for bit.
         x1: n1 examples: a tensor, or a tuple or mapping of tensors that `model` takes.
         x2: n2 examples. `None` means `x1`, at about half the cost.
-        params: Names of the parameters that make up θ; `None` means all that require a
+        names: Names of the parameters that make up θ; `None` means all that require a
             gradient.
         chunk_size: Examples whose gradients are held at a time. Bounds memory, at the price
             of differentiating again, and never changes the result. `None` chooses it so that
@@ -82,17 +84,18 @@ def empirical_ntk(
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: contraction of layers'
         factors instead of gradients. We choose per layer, by a count of operations.
     """
-    kernel = _kernel("empirical_ntk", model, x1, x2, params, chunk_size)
+    kernel = _kernel("empirical_ntk", model, x1, x2, names, chunk_size)
     return kernel[0, :, 0]
 
 
+@renamed(params="names")
 @checked
 def empirical_ntk_blocks(
     model: nn.Module,
     x1: Inputs,
     x2: Inputs | None = None,
     *,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> Float[Tensor, "n1 n2 c c"]:
     """Empirical tangent kernel of every pair of outputs.
@@ -108,7 +111,7 @@ def empirical_ntk_blocks(
         model: As for `empirical_ntk`.
         x1: n1 examples.
         x2: n2 examples. `None` means `x1`, at about half the cost.
-        params: Names of the parameters that make up θ.
+        names: Names of the parameters that make up θ.
         chunk_size: Examples whose gradients are held at a time; never changes the result.
 
     Returns:
@@ -136,17 +139,18 @@ def empirical_ntk_blocks(
     References:
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: the algorithm.
     """
-    kernel = _kernel("empirical_ntk_blocks", model, x1, x2, params, chunk_size, blocks=True)
+    kernel = _kernel("empirical_ntk_blocks", model, x1, x2, names, chunk_size, blocks=True)
     return kernel.permute(1, 3, 0, 2)
 
 
+@renamed(params="names")
 @checked
 def sum_of_logits_ntk(
     model: nn.Module,
     x1: Inputs,
     x2: Inputs | None = None,
     *,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> Float[Tensor, "n1 n2"]:
     """Empirical tangent kernel of the outputs' sum over √C.
@@ -162,7 +166,7 @@ def sum_of_logits_ntk(
         model: As for `empirical_ntk`.
         x1: n1 examples.
         x2: n2 examples. `None` means `x1`, at about half the cost.
-        params: Names of the parameters that make up θ.
+        names: Names of the parameters that make up θ.
         chunk_size: Examples whose gradients are held at a time; never changes the result.
 
     Returns:
@@ -189,7 +193,7 @@ def sum_of_logits_ntk(
         Mohamadi, Bae, Sutherland (2023), arXiv:2206.12543: the approximation, with its error
         O(1/√width) at initialisation.
     """
-    kernel = _kernel("sum_of_logits_ntk", model, x1, x2, params, chunk_size, summed=True)
+    kernel = _kernel("sum_of_logits_ntk", model, x1, x2, names, chunk_size, summed=True)
     return kernel[0, :, 0]
 
 
@@ -198,14 +202,14 @@ def _kernel(
     model: nn.Module,
     x1: Inputs,
     x2: Inputs | None,
-    params: Sequence[str] | None,
+    names: Sequence[str] | None,
     chunk_size: int | None,
     *,
     blocks: bool = False,
     summed: bool = False,
 ) -> Float[Tensor, "k n1 k n2"]:
     """The kernel with K = C outputs kept apart (`blocks`), or K = 1."""
-    chosen = chosen_params(model, x1, x2, params, chunk_size, name)
+    chosen = chosen_params(model, x1, x2, names, chunk_size, name)
     x1, x2 = detached(x1), None if x2 is None else detached(x2)
     keep_freed_memory()
     with opened(model, chosen):

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import call, undisturbed
 from overparam._types import Inputs
@@ -50,6 +51,7 @@ class NetworkAlignment:
         return "\n".join([*lines, f"centred kernel alignment by output: {values}"])
 
 
+@renamed(params="names")
 @checked(result="anything")
 def network_alignment(
     model: nn.Module,
@@ -58,7 +60,7 @@ def network_alignment(
     *,
     n_bins: int = 15,
     drop_top: int = 0,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> NetworkAlignment:
     """Alignment of labels and residual with the network's tangent kernel where it stands now.
@@ -75,7 +77,7 @@ def network_alignment(
             of the size the outputs are trained towards.
         n_bins: Bins of the fits, see `eigen_alignment`.
         drop_top: Leading eigenvalues left out of the fits; 1 for labels that are not centred.
-        params: Names of the parameters that make up θ.
+        names: Names of the parameters that make up θ.
         chunk_size: Examples differentiated at a time.
 
     Raises:
@@ -99,7 +101,7 @@ def network_alignment(
     """
     where = "network_alignment(y=...)"
     expect(isinstance(y, Tensor), where, "a tensor", type(y).__name__, error=TypeError)
-    kernel = empirical_ntk(model, x, params=params, chunk_size=chunk_size)
+    kernel = empirical_ntk(model, x, names=names, chunk_size=chunk_size)
     with undisturbed(model), torch.no_grad():
         outputs = call(model, x).detach()
     n = len(outputs)

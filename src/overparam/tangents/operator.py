@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._deprecated import deprecated
+from overparam._deprecated import OldName, deprecated, renamed
 from overparam._exclusive import forward_mode
 from overparam._memory import expect_room
 from overparam._model import as_function, call, chunks, n_examples, take, trainable
@@ -41,7 +41,7 @@ class NTKOperator(SymmetricOperator):
     Args:
         model: A module in evaluation mode; left as it was after every product.
         x: n examples.
-        params: Names of the parameters that make up θ; `None` means all that require a
+        names: Names of the parameters that make up θ; `None` means all that require a
             gradient.
         chunk_size: Examples differentiated at a time; never changes a product.
 
@@ -67,17 +67,18 @@ class NTKOperator(SymmetricOperator):
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: NTK-vector products.
     """
 
+    @renamed(params="names")
     @checked
     def __init__(
         self,
         model: nn.Module,
         x: Inputs,
         *,
-        params: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         chunk_size: int | None = None,
     ) -> None:
-        chosen = chosen_params(model, x, None, params, chunk_size, "NTKOperator", "x")
-        self.model, self.x, self.params = model, detached(x), list(chosen)
+        chosen = chosen_params(model, x, None, names, chunk_size, "NTKOperator", "x")
+        self.model, self.x, self.names = model, detached(x), list(chosen)
         self.chunk_size = chunk_size
         with opened(model, chosen):
             plan, _ = make_plan(model, self.x, chosen, "NTKOperator(model=...)")
@@ -98,7 +99,7 @@ class NTKOperator(SymmetricOperator):
 
     def _matvec(self, v: Float[Tensor, "nc"]) -> Float[Tensor, "nc"]:
         weights = v.view(self.examples, self.outputs)
-        chosen = trainable(self.model, self.params)
+        chosen = trainable(self.model, self.names)
         with opened(self.model, chosen):
             direction = self._transposed(weights, chosen)
             products = [
@@ -152,7 +153,7 @@ class NTKOperator(SymmetricOperator):
         return self._diagonal()
 
     def _diagonal(self) -> Float[Tensor, "nc"]:
-        chosen = trainable(self.model, self.params)
+        chosen = trainable(self.model, self.names)
         with opened(self.model, chosen):
             plan, uses = make_plan(self.model, self.x, chosen, "NTKOperator(model=...)")
             try:
@@ -172,9 +173,11 @@ class NTKOperator(SymmetricOperator):
 
     def _dense(self) -> Float[Tensor, "nc nc"]:
         blocks = empirical_ntk_blocks(
-            self.model, self.x, params=self.params, chunk_size=self.chunk_size
+            self.model, self.x, names=self.names, chunk_size=self.chunk_size
         )
         return blocks.permute(0, 2, 1, 3).reshape(self.size, self.size).to(self.dtype)
+
+    params = OldName("names")
 
     # What it was called while it was SciPy's, until 0.3.
 

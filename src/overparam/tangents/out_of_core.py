@@ -1,13 +1,14 @@
 """Tangent kernels larger than memory, in a file, tile by tile."""
 
+import functools
 import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from overparam._checked import checked
+from overparam._deprecated import deprecated, renamed
 from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
@@ -29,12 +31,35 @@ from overparam.tangents.engine.grid import Grid, Tile
 from overparam.tangents.engine.session import chosen_params, detached
 from overparam.tangents.engine.tile_maker import TileMaker
 
-KINDS = ("trace", "blocks", "sum_of_logits")
-
 # Tiles a job takes at a time where jobs share nothing, so that factors serve more than once.
 _GROUP = 4
 
+F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _of_a_kind(function: F) -> F:
+    """Take `kind=`, as until 0.3, for the functions that it stands for."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, kind: str | None = None, **settings: Any) -> np.memmap:
+        if kind is None:
+            return function(*args, **settings)
+        kinds = {
+            "trace": empirical_ntk_to_file,
+            "blocks": empirical_ntk_blocks_to_file,
+            "sum_of_logits": sum_of_logits_ntk_to_file,
+        }
+        if kind not in kinds:
+            unknown("empirical_ntk_to_file(kind=...)", "a kind", str(kind), kinds)
+        named = kinds[kind]
+        deprecated(f"empirical_ntk_to_file(kind={kind!r})", f"{named.__name__}(...)", stacklevel=4)
+        return named(*args, **settings)
+
+    return cast(F, wrapper)
+
+
+@renamed(params="names", jobs="n_jobs")
+@_of_a_kind
 @checked
 def empirical_ntk_to_file(
     model: nn.Module,
@@ -42,19 +67,20 @@ def empirical_ntk_to_file(
     x2: Inputs | None = None,
     *,
     path: str | os.PathLike[str],
-    kind: str = "trace",
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     tile: int | None = None,
     memory: int = GIB,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: bool = True,
 ) -> np.memmap:
     """The empirical tangent kernel in a .npy file, which may be larger than memory.
 
-    The numbers are those of `empirical_ntk` ("trace": the *mean* over outputs),
-    `empirical_ntk_blocks` ("blocks") or `sum_of_logits_ntk` ("sum_of_logits"), in C order:
+    The numbers are those of `empirical_ntk`, the *mean* over outputs, in C order:
 
-        K[i, j] or K[i, j, c, d],   i over x1, j over x2.
+        K[i, j] = (1/C) Σ_c ⟨∂f_c(x1[i])/∂θ, ∂f_c(x2[j])/∂θ⟩.
+
+    The C × C blocks before averaging are `empirical_ntk_blocks_to_file`, the kernel of the
+    summed outputs is `sum_of_logits_ntk_to_file`.
 
     The matrix is computed in tiles, the symmetric half once. A tile is on the disk before a
     journal beside the file says so; the same call after an interruption, a power failure
@@ -78,18 +104,17 @@ def empirical_ntk_to_file(
         x1: n1 examples.
         x2: n2 examples. `None` means `x1`, at about half the cost.
         path: Of the file, ending in .npy.
-        kind: "trace", "blocks" or "sum_of_logits".
-        params: Names of the parameters that make up θ; `None` means all that require a
+        names: Names of the parameters that make up θ; `None` means all that require a
             gradient.
         tile: Examples on a tile's side. `None` means as many as `memory` allows, at most 2048,
             or what an interrupted call took.
         memory: Bytes of layers' factors that a job holds at most, unless two examples need more.
-        jobs: Tiles computed at a time, as joblib's `n_jobs`; `None` means one, or what an
-            outer ``joblib.parallel_config`` says.
+        n_jobs: Tiles computed at a time, as joblib's; `None` means one, or what an outer
+            ``joblib.parallel_config`` says.
         progress: Show a bar on stderr, if that is a terminal.
 
     Returns:
-        The matrix, mapped for reading: what is not looked at is not in memory.
+        The matrix (n1, n2), mapped for reading: what is not looked at is not in memory.
 
     Raises:
         ValueError: As `empirical_ntk`; if an argument is out of range; if the file is of
@@ -118,15 +143,110 @@ def empirical_ntk_to_file(
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: contraction of layers'
         factors.
     """
-    name = "empirical_ntk_to_file"
+    name, kind = "empirical_ntk_to_file", "trace"
+    return _to_file(name, kind, model, x1, x2, path, names, tile, memory, n_jobs, progress)
+
+
+@checked
+def empirical_ntk_blocks_to_file(
+    model: nn.Module,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    path: str | os.PathLike[str],
+    names: Sequence[str] | None = None,
+    tile: int | None = None,
+    memory: int = GIB,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> np.memmap:
+    """The tangent kernel of every pair of outputs in a .npy file, which may exceed memory.
+
+        K[i, j, c, d] = ⟨∂f_c(x1[i])/∂θ, ∂f_d(x2[j])/∂θ⟩,
+
+    the numbers of `empirical_ntk_blocks` in C order, written as by `empirical_ntk_to_file`.
+
+    Args, Raises: As for `empirical_ntk_to_file`.
+
+    Returns:
+        The array (n1, n2, C, C), mapped for reading.
+
+    Cost:
+        That of `empirical_ntk_blocks`, and otherwise as for `empirical_ntk_to_file`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> x = torch.tensor([[1.0, 2.0]])
+        >>> with TemporaryDirectory() as folder:
+        ...     model = torch.nn.Linear(2, 2, bias=False)
+        ...     print(empirical_ntk_blocks_to_file(model, x, path=f"{folder}/K.npy"))
+        [[[[5. 0.]
+           [0. 5.]]]]
+    """
+    name, kind = "empirical_ntk_blocks_to_file", "blocks"
+    return _to_file(name, kind, model, x1, x2, path, names, tile, memory, n_jobs, progress)
+
+
+@checked
+def sum_of_logits_ntk_to_file(
+    model: nn.Module,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    path: str | os.PathLike[str],
+    names: Sequence[str] | None = None,
+    tile: int | None = None,
+    memory: int = GIB,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> np.memmap:
+    """The tangent kernel of the outputs' sum over √C in a .npy file, which may exceed memory.
+
+    The numbers of `sum_of_logits_ntk` in C order, written as by `empirical_ntk_to_file`.
+
+    Args, Raises: As for `empirical_ntk_to_file`.
+
+    Returns:
+        The matrix (n1, n2), mapped for reading.
+
+    Cost:
+        That of `sum_of_logits_ntk`, and otherwise as for `empirical_ntk_to_file`.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        >>> with TemporaryDirectory() as folder:
+        ...     model = torch.nn.Linear(2, 1, bias=False)
+        ...     print(sum_of_logits_ntk_to_file(model, x, path=f"{folder}/K.npy"))
+        [[1. 1.]
+         [1. 2.]]
+    """
+    name = "sum_of_logits_ntk_to_file"
+    return _to_file(
+        name, "sum_of_logits", model, x1, x2, path, names, tile, memory, n_jobs, progress
+    )
+
+
+def _to_file(
+    name: str,
+    kind: str,
+    model: nn.Module,
+    x1: Inputs,
+    x2: Inputs | None,
+    path: str | os.PathLike[str],
+    names: Sequence[str] | None,
+    tile: int | None,
+    memory: int,
+    n_jobs: int | None,
+    progress: bool,
+) -> np.memmap:
+    """A kernel of some kind in a file; `name` is the public call it is for."""
     target = _checked_path(path, f"{name}(path=...)")
-    if kind not in KINDS:
-        unknown(f"{name}(kind=...)", "a kind", kind, KINDS)
     whole = isinstance(tile, int) and tile >= 1
     expect(tile is None or whole, f"{name}(tile=...)", "an integer ≥ 1, or None", tile)
     expect(memory > 0, f"{name}(memory=...)", "a positive number of bytes", memory)
-    expect(jobs != 0, f"{name}(jobs=...)", "a number of jobs, or -1 for every core", jobs)
-    chosen = chosen_params(model, x1, x2, params, None, name)
+    expect(n_jobs != 0, f"{name}(n_jobs=...)", "a number of jobs, or -1 for every core", n_jobs)
+    chosen = chosen_params(model, x1, x2, names, None, name)
     x1, x2 = detached(x1), None if x2 is None else detached(x2)
     other = x1 if x2 is None else x2
     n1, n2 = n_examples(x1), n_examples(other)
@@ -134,6 +254,7 @@ def empirical_ntk_to_file(
     larger = x1 if n1 >= n2 else other
     probe = take(larger, sorted({0, n_examples(larger) // 2, n_examples(larger) - 1}))
     maker = TileMaker(model, probe, list(chosen), kind, tile or stored_tile(target), memory)
+    maker.name = name
     plan = maker.prepare()
     block = plan.outputs if kind == "blocks" else 1
     device = next(iter(chosen.values())).device
@@ -154,7 +275,7 @@ def empirical_ntk_to_file(
         target, identity, grid, shape, dtype, f"{name}(path=...)", progress=progress
     ) as file:
         if not file.complete:
-            _fill(file, maker, x1, other, jobs, progress)
+            _fill(file, maker, x1, other, n_jobs, progress)
             file.finish()
     return cast(np.memmap, np.load(target, mmap_mode="r"))
 
@@ -192,7 +313,7 @@ def _fill(
     maker: TileMaker,
     x1: Inputs,
     x2: Inputs,
-    jobs: int | None,
+    n_jobs: int | None,
     progress: bool,
 ) -> None:
     """Compute and write every tile that the file lacks."""
@@ -201,7 +322,7 @@ def _fill(
     waiting = [tile for tile in every if tile not in file.finished]
     if not waiting:
         return
-    together = effective_n_jobs(jobs) > 1  # type: ignore[arg-type]
+    together = effective_n_jobs(n_jobs) > 1  # type: ignore[arg-type]
 
     problem = _Problem(maker, grid, x1, x2, torch.get_num_threads())
     sent = send(problem)
@@ -213,9 +334,9 @@ def _fill(
             else:
                 yield delayed(_strip_there)(sent, i, group)
 
-    answers = as_finished(tasks(), jobs)
+    answers = as_finished(tasks(), n_jobs)
     done = len(every) - len(waiting)
-    with told_of_the_dead("empirical_ntk_to_file(jobs=...)"), tqdm(
+    with told_of_the_dead(f"{maker.name}(n_jobs=...)"), tqdm(
         total=len(every), initial=done, unit="tile", desc=file.path.name, file=sys.stderr,
         disable=None if progress else True,
     ) as bar:  # fmt: skip

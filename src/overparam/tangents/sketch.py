@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import chunks, n_examples, take
 from overparam._switches import full_precision
@@ -69,6 +70,7 @@ class GradientSketch:
         return condition_number(self.kernel())
 
 
+@renamed(params="names")
 @checked
 def gradient_sketch(
     model: nn.Module,
@@ -76,7 +78,7 @@ def gradient_sketch(
     k: int,
     *,
     seed: int,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> GradientSketch:
     """Gradients of all examples under k random projections, layer by layer.
@@ -102,7 +104,7 @@ def gradient_sketch(
         x: n examples.
         k: Numbers per gradient.
         seed: Of the signs. Same seed, same k, same model: same projection, for any examples.
-        params: Names of the parameters that make up θ; `None` means all that require a
+        names: Names of the parameters that make up θ; `None` means all that require a
             gradient.
         chunk_size: Examples differentiated at a time; never changes the result.
 
@@ -130,7 +132,7 @@ def gradient_sketch(
         Choe et al. (2024), arXiv:2405.13954: projecting δ and a separately, there to a grid;
         the independent pairs used here are a Khatri–Rao sketch.
     """
-    chosen = chosen_params(model, x, None, params, chunk_size, "gradient_sketch", "x")
+    chosen = chosen_params(model, x, None, names, chunk_size, "gradient_sketch", "x")
     expect(isinstance(k, int) and k >= 1, "gradient_sketch(k=...)", "an integer ≥ 1", k)
     expect(isinstance(seed, int), "gradient_sketch(seed=...)", "an integer", seed)
     x = detached(x)

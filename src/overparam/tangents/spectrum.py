@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import n_examples, take
 from overparam._types import Inputs
@@ -64,12 +65,13 @@ def kernel_change(kernel: Float[Tensor, "*shape"], initial: Float[Tensor, "*shap
     return float((kernel.double() - initial.double()).norm()) / length
 
 
+@renamed(params="names")
 @checked
 def extreme_eigenvalues(
     model: nn.Module,
     x: Inputs,
     *,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
 ) -> ExtremeEigenvalues:
@@ -82,7 +84,7 @@ def extreme_eigenvalues(
     Args:
         model: A module in evaluation mode; left as it was.
         x: n examples.
-        params: Names of the parameters that make up θ.
+        names: Names of the parameters that make up θ.
         chunk_size: Examples differentiated at a time.
         seed: Of the examples chosen and of Lanczos' start vector.
 
@@ -103,23 +105,23 @@ def extreme_eigenvalues(
         >>> extreme_eigenvalues(torch.nn.Linear(2, 1, bias=False), x).condition_number
         4.0
     """
-    operator = NTKOperator(model, x, params=params, chunk_size=chunk_size)
+    operator = NTKOperator(model, x, names=names, chunk_size=chunk_size)
     size, outputs = operator.shape[0], operator.outputs
     if size <= LARGEST_FORMED:
-        return matrix_extremes(_square(model, x, params, chunk_size))
+        return matrix_extremes(_square(model, x, names, chunk_size))
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(n_examples(x), generator=generator)[: max(1, _SUBMATRIX // outputs)]
     return bounded_extremes(
         operator,
-        _square(model, take(x, chosen.to(operator.device)), params, chunk_size),
+        _square(model, take(x, chosen.to(operator.device)), names, chunk_size),
         seed=seed,
     )
 
 
 def _square(
-    model: nn.Module, x: Inputs, params: Sequence[str] | None, chunk_size: int | None
+    model: nn.Module, x: Inputs, names: Sequence[str] | None, chunk_size: int | None
 ) -> Float[Tensor, "nc nc"]:
     """The full kernel as a matrix, row i·C + c."""
-    blocks = empirical_ntk_blocks(model, x, params=params, chunk_size=chunk_size)
+    blocks = empirical_ntk_blocks(model, x, names=names, chunk_size=chunk_size)
     size = blocks.shape[0] * blocks.shape[2]
     return blocks.permute(0, 2, 1, 3).reshape(size, size)

@@ -25,7 +25,12 @@ class TileMaker:
     """Computes tiles; what a job is sent, together with its examples.
 
     Factors that were computed are held as long as they fit. Pickled, it forgets them.
+
+    Attributes:
+        name: The public call it works for, for error messages.
     """
+
+    name = "empirical_ntk_to_file"
 
     def __init__(
         self, model: nn.Module, probe: Inputs, params: list[str], kind: str, tile: int, memory: int
@@ -85,7 +90,7 @@ class TileMaker:
 
     def _numbers(self, out: Tensor, plan: Plan, tile: Tile) -> np.ndarray:
         """The tile as it stands in the file."""
-        expect_finite(out, "empirical_ntk_to_file(model=...)", f"entries of tile {tile}")
+        expect_finite(out, f"{self.name}(model=...)", f"entries of tile {tile}")
         if self.kind == "blocks":
             return out.permute(1, 3, 0, 2).contiguous().cpu().numpy()
         out = out[0, :, 0]
@@ -99,7 +104,7 @@ class TileMaker:
     def _prepared(self) -> Differentiator:
         """The differentiator, made once a process."""
         if self._differentiator is None:
-            where = "empirical_ntk_to_file(model=...)"
+            where = f"{self.name}(model=...)"
             self._differentiator = self._with(
                 *make_plan(self.model, self.probe, self._chosen(), where)
             )

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam.tangents.infinite.dual_activations import Activation, dual_activation
 
@@ -14,21 +15,22 @@ from overparam.tangents.infinite.dual_activations import Activation, dual_activa
 _SMALL = 0.05
 
 
+@renamed(x="x1", z="x2")
 @checked
 def input_angles(
-    x: Float[Tensor, "*batch d"], z: Float[Tensor, "*batch d"]
+    x1: Float[Tensor, "*batch d"], x2: Float[Tensor, "*batch d"]
 ) -> Float[Tensor, "*batch"]:
     """Angles θ in [0, π] between vectors, to rounding even where they are nearly parallel.
 
-    With x̂ = x/‖x‖ and ẑ = z/‖z‖,
+    With a = x1/‖x1‖ and b = x2/‖x2‖,
 
-        θ = 2 arctan(‖x̂ − ẑ‖ / ‖x̂ + ẑ‖).
+        θ = 2 arctan(‖a − b‖ / ‖a + b‖).
 
     The arccos of a cosine cannot tell angles below 10⁻⁸ (float64) from 0.
 
     Args:
-        x: Vectors; a zero vector counts as orthogonal to all.
-        z: Vectors, of a shape that broadcasts.
+        x1: Vectors; a zero vector counts as orthogonal to all.
+        x2: Vectors, of a shape that broadcasts.
 
     Returns:
         θ in radians, float64.
@@ -40,8 +42,8 @@ def input_angles(
     References:
         Kahan (2006), "How futile are mindless assessments of roundoff", section 12.
     """
-    x, z = unit_rows(x.double()), unit_rows(z.double())
-    return 2 * torch.atan2((x - z).norm(dim=-1), (x + z).norm(dim=-1))
+    x1, x2 = unit_rows(x1.double()), unit_rows(x2.double())
+    return 2 * torch.atan2((x1 - x2).norm(dim=-1), (x1 + x2).norm(dim=-1))
 
 
 def unit_rows(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:

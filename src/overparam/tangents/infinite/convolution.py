@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
 from overparam.tangents.infinite.dense import Layers, expect_arrays, expect_fits, fill
@@ -14,11 +15,12 @@ PADDINGS = ("circular", "zeros")
 HEADS = ("average", "flatten")
 
 
+@renamed(x="x1", z="x2")
 @checked
 @full_precision()
 def infinite_conv_ntk(
-    x: Float[Tensor, "n1 c h w"],
-    z: Float[Tensor, "n2 c h w"] | None = None,
+    x1: Float[Tensor, "n1 c h w"],
+    x2: Float[Tensor, "n2 c h w"] | None = None,
     *,
     depth: int,
     kernel_size: int = 3,
@@ -46,8 +48,8 @@ def infinite_conv_ntk(
     Flattening needs p = p' only. "average" is global average pooling before the head.
 
     Args:
-        x: n1 images, finite, channels first.
-        z: n2 images of the same shape. `None` means `x`, at half the cost.
+        x1: n1 images, finite, channels first.
+        x2: n2 images of the same shape. `None` means `x1`, at half the cost.
         depth: Number of convolutions L ≥ 1.
         kernel_size: k, odd, so that the size is kept.
         padding: "circular", or "zeros" beyond the border; k² divides in either case.
@@ -57,7 +59,7 @@ def infinite_conv_ntk(
         bias_variance: σ_b² ≥ 0, of every layer.
 
     Returns:
-        K in float64, with `z=None` exactly symmetric.
+        K in float64, with `x2=None` exactly symmetric.
 
     Raises:
         ValueError: If shapes do not match, an input is not finite, or an argument is out of
@@ -96,18 +98,18 @@ def infinite_conv_ntk(
         unknown(f"{where}(padding=...)", "a padding", padding, PADDINGS)
     if head not in HEADS:
         unknown(f"{where}(head=...)", "a head", head, HEADS)
-    x, z = expect_arrays(where, x, z, 4, "images (n, channels, height, width)")
-    right = x if z is None else z
+    x1, x2 = expect_arrays(where, x1, x2, 4, "images (n, channels, height, width)")
+    right = x1 if x2 is None else x2
     average = head == "average"
-    positions = x.shape[2] * x.shape[3]
-    numbers = positions**2 if average else positions * x.shape[1]
-    expect_fits(where, x, z, numbers)
+    positions = x1.shape[2] * x1.shape[3]
+    numbers = positions**2 if average else positions * x1.shape[1]
+    expect_fits(where, x1, x2, numbers)
     windows = _Windows(layers, kernel_size, padding == "circular")
-    own, others = windows.variances(x), windows.variances(right)
+    own, others = windows.variances(x1), windows.variances(right)
     letters = "kchw,kcij->khwij" if average else "kchw,kchw->khw"
 
     def entries(i: Tensor, j: Tensor) -> Tensor:
-        products = torch.einsum(letters, x[i], right[j]) / x.shape[1]
+        products = torch.einsum(letters, x1[i], right[j]) / x1.shape[1]
         signal = tangent = windows.sum(layers.weight_variance * products) + layers.bias_variance
         for number, (a, b) in enumerate(zip(own, others, strict=True)):
             a, b = a[i], b[j]
@@ -120,7 +122,7 @@ def infinite_conv_ntk(
                 tangent = signal + windows.sum(tangent)
         return (signal + tangent).flatten(1).mean(1) + layers.bias_variance
 
-    return fill(where, x, z, numbers, entries)
+    return fill(where, x1, x2, numbers, entries)
 
 
 class _Windows:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._memory import GIB, available
 from overparam._switches import full_precision
@@ -59,11 +60,12 @@ class Layers:
         return self.weight_variance * values, self.weight_variance * slopes
 
 
+@renamed(x="x1", z="x2")
 @checked
 @full_precision()
 def infinite_ntk(
-    x: Float[Tensor, "n1 d"],
-    z: Float[Tensor, "n2 d"] | None = None,
+    x1: Float[Tensor, "n1 d"],
+    x2: Float[Tensor, "n2 d"] | None = None,
     *,
     depth: int,
     activation: Activation = "relu",
@@ -80,7 +82,7 @@ def infinite_ntk(
     all entries of W and b are N(0, 1) and all are trained. With means over the Gaussians
     (u, v) whose covariance is Σˡ, as in `dual_activation`,
 
-        Σ⁰ = σ_w² ⟨x, z⟩/d + σ_b²,         Σ^{l+1} = σ_w² E[φ(u)φ(v)] + σ_b²,
+        Σ⁰ = σ_w² ⟨x, x'⟩/d + σ_b²,        Σ^{l+1} = σ_w² E[φ(u)φ(v)] + σ_b²,
         Θ⁰ = Σ⁰,                            Θ^{l+1} = Σ^{l+1} + σ_w² E[φ'(u)φ'(v)] Θˡ,
 
     and Θ^L is returned. The 1/d is a mean over inputs. σ_w², σ_b² multiply *every* layer's
@@ -88,12 +90,12 @@ def infinite_ntk(
 
     Liu and Hui (2023) scale otherwise: h¹ = W⁰x, no biases, and the factor c_σ = 1/E[σ(z)²],
     2 for ReLU, behind each activation. That is ``parametrisation="unscaled_input"``, where
-    Σ⁰ = ⟨x, z⟩ and σ_w² = c_σ stands in every later layer. For ReLU without biases it differs
+    Σ⁰ = ⟨x, x'⟩ and σ_w² = c_σ stands in every later layer. For ReLU without biases it differs
     by a factor only, K = (d/2) · Θ with σ_w² = 2, and K(x, x) = (L + 1)‖x‖².
 
     Args:
-        x: n1 inputs, finite.
-        z: n2 inputs. `None` means `x`, at half the cost and with an exact diagonal.
+        x1: n1 inputs, finite.
+        x2: n2 inputs. `None` means `x1`, at half the cost and with an exact diagonal.
         depth: Number of hidden layers L ≥ 0; 0 is the linear model.
         activation: φ: "relu", "erf", "gelu", "identity" in closed form, "tanh", "swish" or
             any smooth function by quadrature. See `Activation`.
@@ -102,7 +104,7 @@ def infinite_ntk(
         parametrisation: "ntk" or "unscaled_input", as above.
 
     Returns:
-        Θ^L in float64 on the device of `x`; with `z=None` exactly symmetric. For ReLU without
+        Θ^L in float64 on the device of `x1`; with `x2=None` exactly symmetric. For ReLU without
         biases it is built from angles, to rounding however close two inputs are. Otherwise
         two inputs closer than 10⁻⁸ of their length are as if 10⁻⁸ apart.
 
@@ -117,7 +119,7 @@ def infinite_ntk(
 
     Cost:
         n1 n2 (d + L) operations, by quadrature 1600 values of φ for each of the n1 n2 L;
-        8 n1 n2 bytes twice, half the pairs for `z=None`.
+        8 n1 n2 bytes twice, half the pairs for `x2=None`.
 
     Example:
         With one hidden layer of ReLUs and a kernel of σ_w² = 2 the diagonal is 2(L + 1)‖x‖²/d,
@@ -139,14 +141,15 @@ def infinite_ntk(
         repr(parametrisation),
     )
     layers = Layers(depth, activation, weight_variance, bias_variance, tangent=True)
-    return _kernel("infinite_ntk", layers, x, z, unscaled=parametrisation == "unscaled_input")
+    return _kernel("infinite_ntk", layers, x1, x2, unscaled=parametrisation == "unscaled_input")
 
 
+@renamed(x="x1", z="x2")
 @checked
 @full_precision()
 def infinite_nngp(
-    x: Float[Tensor, "n1 d"],
-    z: Float[Tensor, "n2 d"] | None = None,
+    x1: Float[Tensor, "n1 d"],
+    x2: Float[Tensor, "n2 d"] | None = None,
     *,
     depth: int,
     activation: Activation = "relu",
@@ -161,8 +164,8 @@ def infinite_nngp(
     last layer is trained (without its bias, if σ_b² = 0).
 
     Args:
-        x: n1 inputs, finite.
-        z: n2 inputs. `None` means `x`.
+        x1: n1 inputs, finite.
+        x2: n2 inputs. `None` means `x1`.
         depth: Number of hidden layers L ≥ 0.
         activation: φ, as for `infinite_ntk`.
         weight_variance: σ_w² > 0.
@@ -170,7 +173,7 @@ def infinite_nngp(
         parametrisation: As for `infinite_ntk`.
 
     Returns:
-        Σ^L in float64, with `z=None` exactly symmetric.
+        Σ^L in float64, with `x2=None` exactly symmetric.
 
     Raises:
         ValueError: As `infinite_ntk`.
@@ -199,43 +202,43 @@ def infinite_nngp(
         repr(parametrisation),
     )
     layers = Layers(depth, activation, weight_variance, bias_variance, tangent=False)
-    return _kernel("infinite_nngp", layers, x, z, unscaled=parametrisation == "unscaled_input")
+    return _kernel("infinite_nngp", layers, x1, x2, unscaled=parametrisation == "unscaled_input")
 
 
 def _kernel(
-    where: str, layers: Layers, x: Tensor, z: Tensor | None, *, unscaled: bool
+    where: str, layers: Layers, x1: Tensor, x2: Tensor | None, *, unscaled: bool
 ) -> Float[Tensor, "n1 n2"]:
     """Θ^L or Σ^L, as `layers` says."""
     layers.check(where)
-    x, z = expect_arrays(where, x, z, 2, "n examples of d numbers, (n, d)")
-    input_scale = layers.weight_variance / x.shape[1]
+    x1, x2 = expect_arrays(where, x1, x2, 2, "n examples of d numbers, (n, d)")
+    input_scale = layers.weight_variance / x1.shape[1]
     if unscaled:
         no_biases = layers.bias_variance == 0
         where_bias = f"{where}(bias_variance=...)"
         expect(no_biases, where_bias, "0 for unscaled inputs", layers.bias_variance)
         input_scale, layers = 1.0, replace(layers, weight_variance=unit_gain(layers.activation))
     by_angles = layers.activation == "relu" and layers.bias_variance == 0
-    expect_fits(where, x, z, x.shape[1] if by_angles else _NUMBERS)
+    expect_fits(where, x1, x2, x1.shape[1] if by_angles else _NUMBERS)
     if by_angles:
-        return fill(where, x, z, x.shape[1], _by_angles(layers, input_scale, x, z))
-    return fill(where, x, z, _NUMBERS, _by_moments(layers, input_scale, x, z))
+        return fill(where, x1, x2, x1.shape[1], _by_angles(layers, input_scale, x1, x2))
+    return fill(where, x1, x2, _NUMBERS, _by_moments(layers, input_scale, x1, x2))
 
 
 def _by_angles(
-    layers: Layers, input_scale: float, x: Tensor, z: Tensor | None
+    layers: Layers, input_scale: float, x1: Tensor, x2: Tensor | None
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Entries of a ReLU network without biases, whose layers change nothing but angles."""
-    right = x if z is None else z
+    right = x1 if x2 is None else x2
     # A tensor's power overflows to infinity, which `fill` reports.
-    scale = input_scale * (x.new_tensor(layers.weight_variance) / 2) ** layers.depth
+    scale = input_scale * (x1.new_tensor(layers.weight_variance) / 2) ** layers.depth
 
-    cosines = unit_rows(x) @ unit_rows(right).T
-    own, others = x.norm(dim=1), right.norm(dim=1)
+    cosines = unit_rows(x1) @ unit_rows(right).T
+    own, others = x1.norm(dim=1), right.norm(dim=1)
 
     def entries(i: Tensor, j: Tensor) -> Tensor:
         theta = torch.acos(cosines[i, j].clamp(-1, 1))
         near = cosines[i, j].abs() > _NEAR
-        theta[near] = input_angles(x[i[near]], right[j[near]])
+        theta[near] = input_angles(x1[i[near]], right[j[near]])
         lengths = own[i] * others[j]
         if layers.tangent:
             return scale * lengths * (layers.depth + 1 - relu_deficit(theta, layers.depth))
@@ -245,21 +248,21 @@ def _by_angles(
 
 
 def _by_moments(
-    layers: Layers, input_scale: float, x: Tensor, z: Tensor | None
+    layers: Layers, input_scale: float, x1: Tensor, x2: Tensor | None
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Entries by the recursion of covariances."""
-    gram = input_scale * x @ (x if z is None else z).T + layers.bias_variance
-    own = variances(layers, input_scale * (x**2).sum(1) + layers.bias_variance)
+    gram = input_scale * x1 @ (x1 if x2 is None else x2).T + layers.bias_variance
+    own = variances(layers, input_scale * (x1**2).sum(1) + layers.bias_variance)
     others = own
-    if z is not None:
-        others = variances(layers, input_scale * (z**2).sum(1) + layers.bias_variance)
+    if x2 is not None:
+        others = variances(layers, input_scale * (x2**2).sum(1) + layers.bias_variance)
 
     def entries(i: Tensor, j: Tensor) -> Tensor:
         signal = tangent = gram[i, j]
         for a, b in zip(own, others, strict=True):
             a, b = a[i], b[j]
             # Rounding would take an input from itself by an angle of 10⁻⁸.
-            signal = torch.where(i == j, a, signal) if z is None else signal
+            signal = torch.where(i == j, a, signal) if x2 is None else signal
             signal, factor = layers.next(signal, a, b)
             signal = signal + layers.bias_variance
             tangent = signal + factor * tangent
@@ -276,35 +279,35 @@ def variances(layers: Layers, first: Tensor) -> list[Tensor]:
     return found
 
 
-def expect_fits(where: str, x: Tensor, z: Tensor | None, numbers: int) -> None:
+def expect_fits(where: str, x1: Tensor, x2: Tensor | None, numbers: int) -> None:
     """Raise unless the matrix, its covariances and one block of pairs fit into memory."""
-    n1, n2 = len(x), len(x if z is None else z)
+    n1, n2 = len(x1), len(x1 if x2 is None else x2)
     block = min(max(1, _HELD // max(1, numbers)), n1 * n2)
-    needed, room = 8 * (2 * n1 * n2 + block * (18 * numbers + 16)), available(x.device)
+    needed, room = 8 * (2 * n1 * n2 + block * (18 * numbers + 16)), available(x1.device)
     expect(
         room is None or needed <= room,
-        f"{where}(x=...)",
+        f"{where}(x1=...)",
         f"a kernel that fits into the {(room or 0) / GIB:.2f} GiB available",
         f"{n1} × {n2} pairs, about {needed / GIB:.2f} GiB",
-        hint="compute blocks of it: pass fewer inputs as x and z, or smaller images.",
+        hint="compute blocks of it: pass fewer inputs as x1 and x2, or smaller images.",
         error=MemoryError,
     )
 
 
 def fill(
     where: str,
-    x: Tensor,
-    z: Tensor | None,
+    x1: Tensor,
+    x2: Tensor | None,
     numbers: int,
     entries: Callable[[Tensor, Tensor], Tensor],
 ) -> Float[Tensor, "n1 n2"]:
     """The matrix of `entries(i, j)`, with `numbers` held for each of a block's pairs."""
-    n1, n2 = len(x), len(x if z is None else z)
+    n1, n2 = len(x1), len(x1 if x2 is None else x2)
     block = max(1, _HELD // max(1, numbers))
-    kernel = torch.empty(n1, n2, dtype=torch.float64, device=x.device)
-    for i, j in _pairs(n1, n2, z is None, block, x.device):
+    kernel = torch.empty(n1, n2, dtype=torch.float64, device=x1.device)
+    for i, j in _pairs(n1, n2, x2 is None, block, x1.device):
         kernel[i, j] = entries(i, j)
-        if z is None:
+        if x2 is None:
             kernel[j, i] = kernel[i, j]
     expect(
         bool(torch.isfinite(kernel).all()),
@@ -330,14 +333,16 @@ def _pairs(n1: int, n2: int, upper: bool, block: int, device: torch.device) -> P
 
 
 def expect_arrays(
-    where: str, x: Tensor, z: Tensor | None, dimensions: int, shape: str
+    where: str, x1: Tensor, x2: Tensor | None, dimensions: int, shape: str
 ) -> tuple[Tensor, Tensor | None]:
     """Both batches in float64, detached; an error unless they are numbers that go together."""
-    for name, batch in {"x": x, **({} if z is None else {"z": z})}.items():
+    for name, batch in {"x1": x1, **({} if x2 is None else {"x2": x2})}.items():
         is_tensor = isinstance(batch, Tensor)
         expect(is_tensor, f"{where}({name}=...)", "a tensor", type(batch).__name__, error=TypeError)
-        fits = batch.ndim == dimensions and batch.shape[1:] == x.shape[1:] and batch[:1].numel() > 0
-        like = "" if name == "x" else f" like x, {tuple(x.shape)}"
+        fits = (
+            batch.ndim == dimensions and batch.shape[1:] == x1.shape[1:] and batch[:1].numel() > 0
+        )
+        like = "" if name == "x1" else f" like x1, {tuple(x1.shape)}"
         expect(fits, f"{where}({name}=...)", shape + like, f"shape {tuple(batch.shape)}")
         finite = torch.isfinite(batch)
         expect(
@@ -346,4 +351,4 @@ def expect_arrays(
             "finite inputs",
             f"{int((~finite).sum())} that are NaN or infinite",
         )
-    return x.detach().double(), None if z is None else z.detach().double()
+    return x1.detach().double(), None if x2 is None else x2.detach().double()

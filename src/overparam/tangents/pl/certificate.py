@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect, unknown
 from overparam._types import Inputs
 from overparam.tangents.pl.jacobian_smoothness import two_layer_smoothness
@@ -88,6 +89,7 @@ class PLCertificate:
         )
 
 
+@renamed(params="names")
 @checked(result="anything")
 def pl_certificate(
     model: nn.Module,
@@ -97,7 +99,7 @@ def pl_certificate(
     smoothness: float | None = None,
     radius: Radius = "path",
     reduction: Reduction = "sum",
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> PLCertificate:
     """PL* in a ball around the present parameters, proved, and what follows for training.
@@ -126,7 +128,7 @@ def pl_certificate(
         reduction: "sum", L = ½ Σ r², or "mean", that over n: μ is then divided by n and η
             multiplied. (torch's MSELoss is the mean of r² over n C numbers, without the half:
             its step is η · C/2.)
-        params: Names of the parameters that make up w.
+        names: Names of the parameters that make up w.
         chunk_size: Examples differentiated at a time.
 
     Returns:
@@ -165,9 +167,9 @@ def pl_certificate(
     if smoothness is not None:
         number = isinstance(smoothness, (int, float)) and 0 <= smoothness < math.inf
         expect(number, f"{name}(smoothness=...)", "a finite number ≥ 0, or None", smoothness)
-    subject = Subject.of(model, x, y, params, chunk_size, name)
+    subject = Subject.of(model, x, y, names, chunk_size, name)
     if smoothness is None:
-        smoothness = two_layer_smoothness(subject.model, subject.x, params=subject.params)  # type: ignore[arg-type]
+        smoothness = two_layer_smoothness(subject.model, subject.x, names=subject.names)  # type: ignore[arg-type]
     point = subject.point()
     reason = impossible(subject, point)
     return concluded(point, len(subject.y), float(smoothness), radius, reduction, reason)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._types import Inputs, Params
 from overparam.tangents.pl.certificate import (
@@ -53,6 +54,7 @@ class PLEstimate:
         )
 
 
+@renamed(params="names")
 @checked(result="anything")
 def pl_estimate(
     model: nn.Module,
@@ -65,7 +67,7 @@ def pl_estimate(
     radius: Radius = "path",
     reduction: Reduction = "sum",
     seed: int = 0,
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> PLEstimate:
     """β_F and μ from points near the start: random directions, the gradient's, and a path.
@@ -87,7 +89,7 @@ def pl_estimate(
         radius: As for `pl_certificate`.
         reduction: As for `pl_certificate`.
         seed: Of the directions.
-        params: Names of the parameters that make up w.
+        names: Names of the parameters that make up w.
         chunk_size: Examples differentiated at a time.
 
     Raises:
@@ -117,7 +119,7 @@ def pl_estimate(
     expect(positive, f"{name}(distance=...)", "a finite number > 0", distance)
     whole = isinstance(directions, int) and directions >= 1
     expect(whole, f"{name}(directions=...)", "an integer ≥ 1", directions)
-    subject = Subject.of(model, x, y, params, chunk_size, name)
+    subject = Subject.of(model, x, y, names, chunk_size, name)
     point = subject.point()
     centre = subject.values()
     steps: list[Params] = []

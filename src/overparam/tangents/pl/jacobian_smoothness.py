@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import expect_inputs, trainable
 from overparam.nets.linear import NTKLinear
@@ -23,9 +24,10 @@ _CURVATURE: dict[type[nn.Module], float] = {
 }
 
 
+@renamed(params="names")
 @checked
 def two_layer_smoothness(
-    model: nn.Module, x: Float[Tensor, "n d"], *, params: Sequence[str] | None = None
+    model: nn.Module, x: Float[Tensor, "n d"], *, names: Sequence[str] | None = None
 ) -> float:
     """β_F of a network with one hidden layer whose output weights are fixed.
 
@@ -40,7 +42,7 @@ def two_layer_smoothness(
         model: `Sequential(linear, activation, linear)` of `nn.Linear` or `NTKLinear`, with
             tanh, sigmoid, SiLU, exact GELU, softplus or identity between.
         x: The inputs.
-        params: Names of the parameters that make up w; all that require a gradient by default.
+        names: Names of the parameters that make up w; all that require a gradient by default.
 
     Raises:
         ValueError: If the network is another one, its output weights train, or its activation
@@ -65,7 +67,7 @@ def two_layer_smoothness(
         here.
     """
     where = "two_layer_smoothness(model=...)"
-    chosen = {id(p) for p in trainable(model, params, where).values()}
+    chosen = {id(p) for p in trainable(model, names, where).values()}
     parts: list[Any] = list(model) if isinstance(model, nn.Sequential) else []
     fits = (
         len(parts) == 3

@@ -48,7 +48,7 @@ class Subject:
     model: nn.Module
     x: Inputs
     y: Float[Tensor, "n c"]
-    params: list[str]
+    names: list[str]
     chunk_size: int | None
 
     @classmethod
@@ -57,12 +57,12 @@ class Subject:
         model: nn.Module,
         x: Inputs,
         y: Tensor,
-        params: Sequence[str] | None,
+        names: Sequence[str] | None,
         chunk_size: int | None,
         name: str,
     ) -> "Subject":
         """The copy, after every check."""
-        chosen = list(chosen_params(model, x, None, params, chunk_size, name, "x"))
+        chosen = list(chosen_params(model, x, None, names, chunk_size, name, "x"))
         where = f"{name}(y=...)"
         expect(isinstance(y, Tensor), where, "a tensor", type(y).__name__, error=TypeError)
         finite = bool(torch.isfinite(y).all())
@@ -90,7 +90,7 @@ class Subject:
     def point(self, params: Params | None = None) -> Point:
         """Spectrum and residual at the given parameters, or at the present ones."""
         self.move_to(params or {})
-        chosen = trainable(self.model, self.params)
+        chosen = trainable(self.model, self.names)
         count = sum(p.numel() for p in chosen.values())
         residual = self.residual()
         kernel = self._kernel()
@@ -126,7 +126,7 @@ class Subject:
 
     def values(self) -> Params:
         """Copies of the parameters that are differentiated by."""
-        chosen = trainable(self.model, self.params)
+        chosen = trainable(self.model, self.names)
         return {name: p.detach().clone() for name, p in chosen.items()}
 
     def gradient(self) -> Params:
@@ -142,7 +142,7 @@ class Subject:
 
     def jacobian(self) -> Float[Tensor, "nc p"]:
         """J, formed: row i·C + c."""
-        chosen = trainable(self.model, self.params)
+        chosen = trainable(self.model, self.names)
         count = sum(p.numel() for p in chosen.values())
         needed = 3 * 8 * self.size * count
         expect_room(
@@ -160,7 +160,7 @@ class Subject:
     def _kernel(self) -> Float[Tensor, "nc nc"]:
         """J Jᵀ."""
         blocks = empirical_ntk_blocks(
-            self.model, self.x, params=self.params, chunk_size=self.chunk_size
+            self.model, self.x, names=self.names, chunk_size=self.chunk_size
         )
         return blocks.permute(0, 2, 1, 3).reshape(self.size, self.size)
 

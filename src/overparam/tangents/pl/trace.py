@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
+from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._types import Inputs, Params
 from overparam.tangents.pl.certificate import Radius, expect_choices
@@ -113,6 +114,7 @@ class PLTrace:
         )
 
 
+@renamed(params="names")
 @checked(result="anything")
 def pl_trace(
     model: nn.Module,
@@ -123,7 +125,7 @@ def pl_trace(
     lr: float | None = None,
     radius: Radius = "path",
     reduction: Reduction = "sum",
-    params: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     chunk_size: int | None = None,
 ) -> PLTrace:
     """μ, L_F, loss and distance at checkpoints, against what PL* says of such a run.
@@ -143,7 +145,7 @@ def pl_trace(
         lr: η of the run, for the loss in the convention of `reduction`.
         radius: Which R.
         reduction: "sum" for L = ½ Σ r², "mean" for that over n.
-        params: Names of the parameters that make up w.
+        names: Names of the parameters that make up w.
         chunk_size: Examples differentiated at a time.
 
     Raises:
@@ -169,7 +171,7 @@ def pl_trace(
     expect_checkpoints(checkpoints, f"{name}(checkpoints=...)")
     positive = lr is None or (isinstance(lr, (int, float)) and 0 < lr < math.inf)
     expect(positive, f"{name}(lr=...)", "a number > 0, or None", lr)
-    subject = Subject.of(model, x, y, params, chunk_size, name)
+    subject = Subject.of(model, x, y, names, chunk_size, name)
     start: Params = {}
     rows = []
     for step in sorted(checkpoints):
