@@ -3,13 +3,18 @@
 import json
 import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import RidgeCV
 
 from overparam.cli import main
-from overparam.fitting import fit, load_model, read
+from overparam.fitting import Score, fit, load_model, read
+from overparam.fitting.scores import compare, folds
+from overparam.fitting.statements import statements
 
 
 def table(n: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -157,6 +162,25 @@ def test_constant_and_empty_columns_are_left_out_and_named(csv):
         found = read(csv, "y")
     assert set(found.left_out) == {"same", "empty"}
     assert list(found.x) == ["a", "b", "c", "kind"]
+
+
+def test_a_column_is_left_out_by_its_name_whatever_that_is(tmp_path):
+    names = ["height, in m", "a (b", ": left out c"]
+    frame = table().assign(**dict.fromkeys(names, np.nan))
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert list(read(tmp_path / "table.csv", "y").left_out) == names
+
+
+def test_a_guess_is_one_by_what_it_does_and_not_by_what_it_is_called(csv):
+    data = read(csv, "y")
+    ours, chance = Score("RFM", (0.5, 0.5), 1.0, ours=True), Score("chance", (0.4, 0.4), 1.0)
+    for guess, floor in ((chance, 0.0), (replace(chance, guess=True), 0.4)):
+        worth = statements(data, [ours, guess], np.ones(4) / 4, "R²")[0]
+        assert worth["threshold"] == floor
+    models = {"ours": RidgeCV(), "flat": DummyRegressor()}
+    data = replace(data, x=data.x[["a", "b"]])
+    scores = compare(data, models, "ours", folds(data, 2, 0), n_jobs=1)
+    assert [score.guess for score in scores] == [False, True]
 
 
 BAD = {

@@ -33,6 +33,7 @@ class Dataset:
         levels: For each column of a table the names its codes stand for; an empty tuple
             marks a numerical column. Empty altogether unless the inputs are a table.
         target_name: What `y_train` is.
+        left_out: Columns that were read and say nothing about another row; no array has them.
 
     Raises:
         ValueError: If inputs and targets differ in length, a part is empty, an array has a
@@ -55,6 +56,7 @@ class Dataset:
     feature_names: tuple[str, ...] = ()
     levels: tuple[tuple[str, ...], ...] = ()
     target_name: str = "target"
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"Dataset({self.name!r}, ...)"

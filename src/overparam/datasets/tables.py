@@ -12,6 +12,8 @@ from overparam.datasets.dataset import Dataset, Task, held_out
 from overparam.datasets.table_files import as_numbers, read_csv, read_parquet
 from overparam.datasets.targets import read_target
 
+# Why a column is left out.
+LEFT_OUT_FOR = "empty, a numbering of the rows, or text that differs in most rows"
 _USUAL_TARGETS = ("target", "label", "class", "y")
 # A text column of which at least this share reads as numbers is a numerical one with typos.
 _MOSTLY_NUMBERS = 0.9
@@ -39,6 +41,10 @@ def read_frame(path: Path) -> pd.DataFrame:
     expect_readable(path, where)
     assert reader is not None
     return reader(path, where).rename(columns=str)
+
+
+class ColumnsLeftOut(UserWarning):
+    """Columns of a table were left out."""
 
 
 def from_frame(
@@ -75,11 +81,8 @@ def from_frame(
         f"{', '.join(left_out) or 'no other column'}",
     )
     if left_out:
-        warnings.warn(
-            f"{where}: left out {', '.join(left_out)} (empty, a numbering of the rows, or text "
-            "that differs in most rows).",
-            stacklevel=2,
-        )
+        words = f"{where}: left out {', '.join(left_out)} ({LEFT_OUT_FOR})."
+        warnings.warn(words, ColumnsLeftOut, stacklevel=2)
     x = np.column_stack(list(columns.values()))
     is_test = held_out(
         read.values, stratified=read.task == "classification", seed=seed, where=where
@@ -96,6 +99,7 @@ def from_frame(
         feature_names=tuple(columns),
         levels=tuple(levels),
         target_name=target,
+        left_out=tuple(left_out),
     )
 
 

@@ -7,9 +7,12 @@ from typing import Any
 from overparam._devices import moved
 from overparam._errors import expect
 from overparam.dynamics.budget import OverheadBudget
-from overparam.dynamics.probes.probe import Probe, Scene
+from overparam.dynamics.probes.probe import Kind, Probe, Scene
 from overparam.dynamics.subject import Batch, Subject
 from overparam.errors import NumericalError
+
+# What a probe may need of a scene: what is not always there.
+NEEDS = ("probe", "batch")
 
 
 class Instruments:
@@ -33,6 +36,7 @@ class Instruments:
             where = f"Monitor(probes=...), {probe.name!r}"
             expect(probe.every >= 1, where, "every ≥ 1 steps", f"every={probe.every}")
             expect(probe.share > 0, where, "a share > 0 of the budget", f"share={probe.share}")
+            _expect_declared(probe, where)
         self.enlisted = False
         self._finite: set[str] = set()  # probes that have given numbers
         if subject.sharded and self.probes:
@@ -62,6 +66,10 @@ class Instruments:
         """A probe's numbers; none, and one warning, where it fails."""
         probe, scene = self.probes[name], self.subject.scene(batch, urgent=urgent)
         return self.guarded(name, lambda: self._isolated(probe, scene)) or {}
+
+    def of_kind(self, kind: Kind) -> str | None:
+        """The name of a probe that finds this out; `None` without one."""
+        return next((name for name, probe in self.probes.items() if probe.kind is kind), None)
 
     def after_step(self, name: str, batch: Batch | None) -> Mapping[str, float]:
         """What a probe can only say one step later."""
@@ -96,7 +104,9 @@ class Instruments:
             return None
 
     def _isolated(self, probe: Probe, scene: Scene) -> dict[str, float]:
-        """A measurement that leaves no trace."""
+        """A measurement that leaves no trace; none where what it needs is not there."""
+        if any(getattr(scene, need) is None for need in probe.needs):
+            return {}
         if probe.passive:
             return probe.measure(scene)
         with self.subject.isolated():
@@ -118,3 +128,20 @@ class Instruments:
         self.enlisted = False
         if state["enlisted"]:
             self.enlist(1.0)
+
+
+def _expect_declared(probe: Probe, where: str) -> None:
+    """Raise unless what a probe declares is what can be declared."""
+    kind, needs = probe.kind, probe.needs
+    known = isinstance(needs, (tuple, list)) and set(needs) <= set(NEEDS)
+    words = f"needs, a tuple of none, one or both of {' and '.join(map(repr, NEEDS))}"
+    expect(known, where, words, f"needs={needs!r}")
+    expect(kind is None or isinstance(kind, Kind), where, "a Kind, or None", f"kind={kind!r}")
+    keys = () if kind is None else kind.keys
+    expect(
+        set(keys) <= set(probe.keys),
+        where,
+        f"the keys of its kind, {' and '.join(keys)}, among others",
+        f"keys={probe.keys}",
+        hint="who asks for the kind reads those numbers; leave `kind` out where it has others.",
+    )

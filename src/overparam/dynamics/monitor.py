@@ -386,8 +386,9 @@ class Monitor(OneProcess):
                 return  # nothing is known yet about how long a step takes
             self._instruments.enlist(self.budget.training / max(step, 1), batch)
         if math.isfinite(self.record.last("loss")):
-            for name in sorted(self._watch.wanted & self.probes.keys()):
-                if self.budget.may_borrow(name):
+            for kind in sorted(self._watch.wanted, key=lambda kind: kind.value):
+                name = self._instruments.of_kind(kind)
+                if name is not None and self.budget.may_borrow(name):
                     self._measure(name, step, batch, urgent=True)
             while (name := self.budget.due(step)) is not None:
                 self._measure(name, step, batch, urgent=False)
@@ -403,10 +404,11 @@ class Monitor(OneProcess):
         self._subject.synchronize()
         start, probe = self.budget.clock(), self.probes[name]
         values = self._instruments.measure(name, batch, urgent=urgent)
-        self._watch.wanted.discard(name)
+        if probe.kind is not None:
+            self._watch.wanted.discard(probe.kind)
         if values:
             self._awaiting = (step, name) if probe.follows_up else self._awaiting
-            if isinstance(probe, LossSplit) and probe.quadratic is not None:
+            if probe.quadratic is not None:
                 self._watch.quadratic = probe.quadratic
             self._publish(step, values)
             self._ledger.events(self._watch.note({**values, **self._ledger.now()}))

@@ -8,6 +8,7 @@ from typing import Any
 
 from overparam.dynamics.events import CatapultCounter, Event, Spike, SpikeClassifier
 from overparam.dynamics.loss_stream import Moment
+from overparam.dynamics.probes.probe import Kind
 
 # Steps to wait for the sharpness after a spike before it is classified without.
 _WAIT = 100
@@ -31,13 +32,13 @@ class SpikeWatch:
 
     Attributes:
         events: Classified so far.
-        wanted: Names of the measurements that would explain the spike under way.
+        wanted: The kinds of measurements that would explain the spike under way.
     """
 
     def __init__(self, classifier: SpikeClassifier, counter: CatapultCounter) -> None:
         self.classifier, self.counter = classifier, counter
         self.events: list[Event] = []
-        self.wanted: set[str] = set()
+        self.wanted: set[Kind] = set()
         self.quadratic = True
         self._before: dict[str, float] = {}
         self._rise: _Rise | None = None
@@ -148,7 +149,7 @@ class SpikeWatch:
         )
         if lost:
             return self._finish()
-        self.wanted = {"sharpness"}
+        self.wanted = {Kind.SHARPNESS}
         if self.counter.length <= 1:
             self._want_split()
         return []
@@ -156,7 +157,7 @@ class SpikeWatch:
     def _want_split(self) -> None:
         """Ask where the loss lies, unless the answer would not decide: it costs a kernel."""
         if self.quadratic:
-            self.wanted.add("loss split")
+            self.wanted.add(Kind.LOSS_SPLIT)
 
     def _finish(self) -> list[Event]:
         """Classify the spike that is over, with what was measured."""
@@ -200,7 +201,7 @@ class SpikeWatch:
             "counter": self.counter.state_dict(),
             "floor": self.counter.floor,
             "events": [{"kind": e.kind, "reason": e.reason, **vars(e.spike)} for e in self.events],
-            "wanted": sorted(self.wanted),
+            "wanted": sorted(kind.value for kind in self.wanted),
             "quadratic": self.quadratic,
             "before": dict(self._before),
             "finite": self._finite,
@@ -218,7 +219,8 @@ class SpikeWatch:
         for plain in state["events"]:
             rest = {key: value for key, value in plain.items() if key not in ("kind", "reason")}
             self.events.append(Event(plain["kind"], plain["reason"], Spike(**rest)))
-        self.wanted, self.quadratic = set(state["wanted"]), state["quadratic"]
+        self.wanted = {Kind(value) for value in state["wanted"]}
+        self.quadratic = state["quadratic"]
         self._before, self._finite = dict(state["before"]), state["finite"]
         self._recent = deque(
             (Moment(at, loss, rate, None) for at, loss, rate in state["recent"]), maxlen=2

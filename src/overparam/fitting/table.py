@@ -10,6 +10,7 @@ import pandas as pd
 from overparam._errors import expect
 from overparam.datasets.dataset import Dataset, Task
 from overparam.datasets.files import load_file, resolve
+from overparam.datasets.tables import LEFT_OUT_FOR, ColumnsLeftOut
 
 # More classes than this are taken for a mistake: a name of the row, or a quantity in bins.
 MOST_CLASSES = 50
@@ -60,13 +61,12 @@ def read(
             column tells rows apart; and as `load_file`.
         FileNotFoundError: If there is no such file.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ColumnsLeftOut)  # a statement of the fit says it
         if target is None and task is None:
             data = resolve(source)
         else:
             data = load_file(source, target, task=task)
-    left_out = _already_left_out(caught)
     where = f"fit({os.fspath(source)!r})"
     expect(
         data.kind == "table",
@@ -89,7 +89,7 @@ def read(
     frame = _frame(data, x)
     counts = frame.nunique(dropna=False).to_dict()
     constant = [str(name) for name, count in counts.items() if count < 2]
-    left_out |= dict.fromkeys(constant, "constant")
+    left_out = dict.fromkeys(data.left_out, LEFT_OUT_FOR) | dict.fromkeys(constant, "constant")
     frame = frame.drop(columns=constant)
     expect(
         frame.shape[1] > 0,
@@ -120,20 +120,3 @@ def _frame(data: Dataset, x: np.ndarray) -> pd.DataFrame:
         else:
             columns[name] = x[:, i]
     return pd.DataFrame(columns)
-
-
-def _already_left_out(caught: list[warnings.WarningMessage]) -> dict[str, str]:
-    """Columns that reading left out, from its one warning; any other warning is passed on."""
-    names: dict[str, str] = {}
-    for warning in caught:
-        text = str(warning.message)
-        _, found, rest = text.partition(": left out ")
-        if found:
-            listed = rest.rpartition(" (")[0]
-            reason = "empty, a numbering of the rows, or text that differs in most rows"
-            names |= dict.fromkeys(listed.split(", "), reason)
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    return names

@@ -1,13 +1,14 @@
 from .input_gradients import InputGradients
 from .kernel import KernelChange, LossSplit
 from .norms import Norms
-from .probe import Probe, Scene
+from .probe import Kind, Probe, Scene
 from .sharpness import BatchCriticalRate, Sharpness
 
 __all__ = [
     "BatchCriticalRate",
     "InputGradients",
     "KernelChange",
+    "Kind",
     "LossSplit",
     "Norms",
     "Probe",

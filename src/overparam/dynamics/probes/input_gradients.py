@@ -28,6 +28,7 @@ class InputGradients(Probe):
 
     name = "input gradients"
     keys = ("agop_trace", "agop_alignment")
+    needs = ("probe",)
 
     def __init__(self, n: int = 128, reference: Tensor | None = None) -> None:
         self.n, self.reference = n, reference
@@ -36,8 +37,7 @@ class InputGradients(Probe):
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Trace and alignment."""
-        if scene.probe is None:
-            return {}
+        assert scene.probe is not None
         x, _ = first_examples(scene.probe, self.n)
         if not isinstance(x, Tensor) or not x.is_floating_point():
             return {}

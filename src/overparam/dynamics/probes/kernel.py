@@ -9,6 +9,7 @@ from torch import Tensor
 from overparam._exclusive import exclusive
 from overparam._model import n_examples
 from overparam.dynamics.probes.probe import (
+    Kind,
     Probe,
     Scene,
     clone,
@@ -37,15 +38,15 @@ class LossSplit(Probe):
 
     name = "loss split"
     keys = ("loss_top", "loss_rest")
+    kind, needs = Kind.LOSS_SPLIT, ("probe",)
 
     def __init__(self, s: int = 5, size: int = 512) -> None:
         self.s, self.size = s, size
-        self.quadratic: bool | None = None
+        self.quadratic = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Both parts."""
-        if scene.probe is None:
-            return {}
+        assert scene.probe is not None
         outputs = outputs_per_example(scene)
         n = min(n_examples(scene.probe[0]), self.size // outputs)
         if n < 1:
@@ -80,6 +81,7 @@ class KernelChange(Probe):
 
     name = "kernel change"
     keys = ("kernel_change",)
+    needs = ("probe",)
 
     def __init__(self, n: int = 32, size: int = 128) -> None:
         self.n, self.size = n, size
@@ -87,7 +89,8 @@ class KernelChange(Probe):
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """The relative change."""
-        if scene.probe is None or outputs_per_example(scene) > self.size:
+        assert scene.probe is not None
+        if outputs_per_example(scene) > self.size:
             return {}
         x, _ = first_examples(scene.probe, self.n)
         if self._start is None:

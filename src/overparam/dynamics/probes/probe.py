@@ -1,7 +1,8 @@
 """What a probe is: it looks at a training step and returns numbers."""
 
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,21 +45,51 @@ class Scene:
         return n_examples(self.probe[0]) / max(n_examples(self.batch[0]), 1)
 
 
+class Kind(Enum):
+    """What a probe finds out, for those who ask for it and do not care which probe answers.
+
+    While the loss rises, and when it has come back, the monitor asks for what tells the causes
+    of a spike apart. The first of its probes that is of the kind is run then, whatever its name.
+
+    Attributes:
+        SHARPNESS: The curvature against its limit: ``sharpness`` and ``stability_ratio``.
+        LOSS_SPLIT: Where the loss lies: ``loss_top`` in the leading eigenvectors of the tangent
+            kernel, ``loss_rest`` elsewhere.
+    """
+
+    SHARPNESS = "sharpness"
+    LOSS_SPLIT = "loss split"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The numbers that a probe of this kind returns, perhaps among others."""
+        return _KEYS[self]
+
+
+_KEYS = {
+    Kind.SHARPNESS: ("sharpness", "stability_ratio"),
+    Kind.LOSS_SPLIT: ("loss_top", "loss_rest"),
+}
+
+
 class Probe:
     """A measurement that a `Monitor` repeats along training.
 
-    Subclasses define `name`, `keys` and `measure`. Whatever `measure` evaluates, it runs in
-    evaluation mode, with gradients enabled, and the model's mode, buffers, gradients and random
-    numbers are put back afterwards; it must not write to parameters. A probe that looks at
-    the gradients of the step has to be `passive`.
+    Subclasses define `name`, `keys` and `measure`, and declare what they need. Whatever
+    `measure` evaluates, it runs in evaluation mode, with gradients enabled, and the model's
+    mode, buffers, gradients and random numbers are put back afterwards; it must not write to
+    parameters. A probe that looks at the gradients of the step has to be `passive`.
 
     Attributes:
         name: What warnings and costs are kept under.
         keys: Names of the numbers it returns.
+        kind: What it finds out that others ask for, if anything.
+        needs: What of the scene must be there: ``"probe"``, ``"batch"``. Without, it is not run.
         share: Its part of the budget relative to the other probes.
         every: Fewest steps between two measurements.
         passive: It only reads tensors that exist, so nothing has to be put back.
         follows_up: `after_step` is wanted one step later.
+        quadratic: Whether the loss turned out to be a squared error; `None` if that is not known.
 
     Example:
         >>> class GradientSparsity(Probe):
@@ -71,10 +102,13 @@ class Probe:
 
     name: str = "probe"
     keys: tuple[str, ...] = ()
+    kind: Kind | None = None
+    needs: tuple[Literal["probe", "batch"], ...] = ()
     share: float = 1.0
     every: int = 1
     passive: bool = False
     follows_up: bool = False
+    quadratic: bool | None = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Numbers by name; an empty dict where there is nothing to measure on."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from overparam._exclusive import forward_mode
-from overparam.dynamics.probes.probe import Probe, Scene, clone
+from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone
 from overparam.optim.stability import stability
 
 
@@ -31,6 +31,7 @@ class Sharpness(Probe):
 
     name = "sharpness"
     keys = ("sharpness", "sharpness_limit", "stability_ratio")
+    kind, needs = Kind.SHARPNESS, ("probe",)
     share = 3.0
 
     def __init__(self) -> None:
@@ -39,8 +40,7 @@ class Sharpness(Probe):
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Sharpness, its limit, and their ratio."""
-        if scene.probe is None:
-            return {}
+        assert scene.probe is not None
         products = 4 if scene.urgent else 2 if self._vector is None else 1
         found = stability(
             scene.model, *scene.probe, scene.loss, scene.optimizer,
@@ -71,6 +71,7 @@ class BatchCriticalRate(Probe):
 
     name = "batch critical rate"
     keys = ("batch_critical_lr",)
+    needs = ("batch",)
 
     def __init__(self) -> None:
         load_forward_mode()
@@ -78,8 +79,7 @@ class BatchCriticalRate(Probe):
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """The critical rate on this batch."""
-        if scene.batch is None:
-            return {}
+        assert scene.batch is not None
         found = stability(
             scene.model, *scene.batch, scene.loss, scene.optimizer,
             v0=self._vector, products=2, seed=scene.seed,
