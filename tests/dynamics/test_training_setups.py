@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from overparam.curvature import GGNOperator
 from overparam.dynamics import Monitor
 from overparam.dynamics.probes import LossSplit, Norms, Probe, Sharpness
+from overparam.dynamics.subject import bare
 
 MSE = nn.functional.mse_loss
 
@@ -276,3 +277,11 @@ def test_a_resumed_run_goes_on_exactly(tmp_path):
     assert len(whole.events) == 1
     assert repr(rest.events) == repr(whole.events)  # NaN is not itself
     assert rest.budget.own > half.budget.own
+
+
+def test_a_subclass_of_what_spreads_a_model_is_looked_into():
+    class Ours(nn.DataParallel):
+        pass
+
+    inner = nn.Linear(2, 1)
+    assert bare(Ours(inner)) is inner

@@ -18,6 +18,7 @@ from overparam._switches import quietly
 from overparam._types import Inputs
 from overparam.diagnosis.task import Task
 from overparam.errors import NumericalError
+from overparam.optim.known_kinds import known_kind
 from overparam.optim.stability import stability
 
 
@@ -70,7 +71,8 @@ def margin_for(optimizer: Optimizer) -> float:
     4 times this for heavy ball, at 0.2 to 1.1 for Nesterov and 0.4 to 6 for Adam; with plain
     SGD within a factor of two.
     """
-    plain = type(optimizer) is SGD and all(g["momentum"] == 0 for g in optimizer.param_groups)
+    groups = optimizer.param_groups
+    plain = known_kind(optimizer) is SGD and all(group["momentum"] == 0 for group in groups)
     return 1.0 if plain else 0.25
 
 

@@ -19,6 +19,9 @@ from overparam.dynamics.probes.probe import Scene, trained
 Forward = Callable[[nn.Module, Any], Tensor]
 Batch = tuple[Inputs, Tensor]
 
+# Modules that spread another over processes; by name, as importing them takes a while.
+_SPREAD = {"DistributedDataParallel", "DataParallel"}
+
 
 class Scaler(Protocol):
     """What is needed of a `torch.amp.GradScaler`."""
@@ -167,7 +170,7 @@ def bare(model: nn.Module) -> nn.Module:
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod  # pyright: ignore[reportAssignmentType]
-        elif type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
+        elif not _SPREAD.isdisjoint(kind.__name__ for kind in type(model).__mro__):
             model = model.module  # pyright: ignore[reportAssignmentType]
         else:
             return model

@@ -16,6 +16,7 @@ from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.linalg.lanczos import power_iteration
 from overparam.linalg.operator import DiagonalOperator
+from overparam.optim.known_kinds import known_kind, unknown_because
 from overparam.optim.mass import MaSS
 from overparam.optim.mass_step import mass_coefficients
 
@@ -61,23 +62,24 @@ def _rule(optimizer: Optimizer, group: dict) -> _Rule | None:
     if group.get("maximize"):
         return None
     decay = float(group.get("weight_decay", 0.0))
-    if type(optimizer) is SGD:
+    kind = known_kind(optimizer)
+    if kind is SGD:
         beta, damping = group["momentum"], 1 - group["dampening"]
         if group["nesterov"]:
             return _Rule((2 + 2 * beta) / (1 + beta * damping + beta), decay)
         return _Rule((2 + 2 * beta) / (damping if beta else 1.0), decay)
-    if type(optimizer) is MaSS:
+    if kind is MaSS:
         beta, damping = mass_coefficients(group["alpha"], group["kappa_t"])
         return _Rule((2 + 2 * beta) / (1 + beta * damping + beta), decay)
-    if type(optimizer) in (Adam, AdamW):
+    if kind in (Adam, AdamW):
         beta = float(group["betas"][0])
         threshold = (2 + 2 * beta) / (1 - beta)
-        if type(optimizer) is AdamW or group.get("decoupled_weight_decay"):
+        if kind is AdamW or group.get("decoupled_weight_decay"):
             return _Rule(threshold, decoupled=decay)
         return _Rule(threshold, decay)
-    if type(optimizer) is RMSprop:
+    if kind is RMSprop:
         return _Rule(2 + 2 * group["momentum"], decay)
-    if type(optimizer) is Adagrad:
+    if kind is Adagrad:
         return _Rule(2.0, decay)
     return None
 
@@ -148,7 +150,8 @@ def stability(
         y: Targets.
         loss: `loss(outputs, targets)`, with the reduction the training uses.
         optimizer: `SGD`, `MaSS`, `Adam`, `AdamW`, `RMSprop` or `Adagrad`, in its present state.
-            For others the limit is not known: one warning, and `nan`.
+            A subclass counts as one of them unless it overrides `step`. For others the limit is
+            not known: one warning, and `nan`.
         v0: Direction to start from, such as an earlier result's `vector`.
         products: Products with G to spend; `None` iterates to a relative accuracy of 1e-3.
             Two suffice from a random start for a dominant eigenvalue, one from a warm one.
@@ -211,8 +214,8 @@ def _measure(
     rules = [rule for group, _ in groups if (rule := _rule(optimizer, group)) is not None]
     if len(rules) < len(groups):
         warnings.warn(
-            f"the stability limit of {type(optimizer).__name__} with these options is not known; "
-            "what depends on it is nan",
+            f"the stability limit of {type(optimizer).__name__} {unknown_because(optimizer)} is "
+            "not known; what depends on it is nan",
             stacklevel=3,
         )
         return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(operator.size))
@@ -254,7 +257,7 @@ def _scaling(
     order: list[str],
 ) -> tuple[Tensor, Tensor]:
     """D and the additive part of every coordinate, flat, in the operator's order."""
-    plain = type(optimizer) in (SGD, MaSS)
+    plain = known_kind(optimizer) in (SGD, MaSS)
     gradients = {} if plain else operator.at.split(operator.at.gradient())
     scales, shifts = {}, {}
     for (group, members), rule, rate in zip(groups, rules, rates, strict=True):
