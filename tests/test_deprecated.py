@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import overparam._deprecated as module
-from overparam import expansions, kernels, tangents
+from overparam import expansions, kernels, optim, tangents
 from overparam._checked import checked
 from overparam._deprecated import OldName, renamed
 from overparam.kernels import modular
@@ -28,6 +28,31 @@ def test_a_package_still_has_it_and_says_where_it_is(old, new, name):
         found = getattr(old, name)
     assert found is getattr(importlib.import_module(new), name)
     assert caught[0].filename == __file__  # the caller's line, or nobody would be shown it
+
+
+RENAMED = [
+    (optim, "sgd_step_size", "overparam.optim.aiming_step_size", "aiming"),
+    (optim, "AimingMonitor", "overparam.dynamics.AimingMonitor", "aiming"),
+    (kernels, "agop", "overparam.kernels.predictor_agop", "feature_matrix"),
+    (kernels, "agop_diagonal", "overparam.kernels.predictor_agop_diagonal", "feature_matrix"),
+]
+
+
+@pytest.mark.parametrize(("package", "old", "new", "file"), RENAMED)
+def test_what_has_another_name_by_now_is_found_under_the_old_one(package, old, new, file):
+    place, _, name = new.rpartition(".")
+    now = getattr(importlib.import_module(place), name)
+    with pytest.warns(
+        DeprecationWarning, match=rf"`{package.__name__}.{old}` is now `{new}`; .* 0\.3"
+    ):
+        assert getattr(package, old) is now
+    assert old not in package.__all__
+    home = importlib.import_module(f"{package.__name__}.{file}")
+    with pytest.warns(DeprecationWarning, match=rf"\.{old}` is now `.*\.{name}`; ") as caught:
+        assert getattr(home, old) is now
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = home.nothing
 
 
 @pytest.mark.parametrize("old", module._GONE)

@@ -77,6 +77,24 @@ def renamed(**names: str) -> Callable[[F], F]:
     return decorate
 
 
+def old_names(module: str, **places: str) -> Callable[[str], Any]:
+    """`__getattr__` of a module, for what it had under another name, or has handed on.
+
+    Args:
+        module: Its `__name__`.
+        places: For each old name the full name of what it is now.
+    """
+
+    def get(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        deprecated(f"{module}.{name}", places[name])
+        place, _, new = places[name].rpartition(".")
+        return getattr(import_module(place), new)
+
+    return get
+
+
 class OldName:
     """An attribute under its old name: what it was is read and written under the new one.
 

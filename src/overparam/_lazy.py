@@ -14,7 +14,10 @@ from overparam._deprecated import deprecated
 
 
 def attach(
-    package: str, file: str, moved: Mapping[str, str] | None = None
+    package: str,
+    file: str,
+    moved: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` of a package, from the stub beside its `__init__`.
 
@@ -27,6 +30,7 @@ def attach(
         package: The package's `__name__`.
         file: Its `__file__`.
         moved: Names that it had, and the package that has each by now.
+        renamed: Names that it had, and what each is called in it by now.
 
     Example:
         >>> from overparam import optim
@@ -44,6 +48,9 @@ def attach(
         if moved and name in moved:
             deprecated(f"{package}.{name}", f"{moved[name]}.{name}")
             return getattr(import_module(moved[name]), name)
+        if renamed and name in renamed:
+            deprecated(f"{package}.{name}", f"{package}.{renamed[name]}")
+            return from_stub(renamed[name])
         submodule = _submodule(package, name)
         if submodule is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

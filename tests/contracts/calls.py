@@ -157,6 +157,7 @@ ALL = [
     call(overparam.quadratize, model=network),
     call(overparam.LabelNoiseScorer, n_samples=5, n_classes=3),
     # What is measured along a run.
+    call(dynamics.AimingMonitor, loss=half, steps=[0, 1]),
     call(dynamics.agop_alignment, first=positive(3), second=positive(3)),
     call(dynamics.agop_blocks, **DATA, block_size=1),
     call(dynamics.agop_diagonal, **DATA),
@@ -207,8 +208,8 @@ ALL = [
     call(kernels.KernelPredictor, kernel=kernels.Gaussian(2.0), centres=X, dual=matrix(5, 2)),
     call(kernels.EigenProSolver, kernel=kernels.Gaussian(2.0)),
     call(modular.QuadraticNetwork, inputs=3, width=2, outputs=2),
-    call(kernels.agop, predictor=PREDICTOR),
-    call(kernels.agop_diagonal, predictor=PREDICTOR),
+    call(kernels.predictor_agop, predictor=PREDICTOR),
+    call(kernels.predictor_agop_diagonal, predictor=PREDICTOR),
     call(kernels.bootstrap_interval, values=array(6, 3), n_resamples=10),
     call(modular.circulant, vector=matrix(4)),
     call(modular.circulant_deviation, matrix=matrix(4, 4)),
@@ -264,7 +265,6 @@ ALL = [
     call(nets.ntk_mlp, widths=[3, 4, 1]),
     call(nets.ntk_resnet, input_shape=(3,), width=4),
     # Optimizers.
-    call(optim.AimingMonitor, loss=half, steps=[0, 1]),
     call(
         optim.InterpolationConstants,
         largest=4.0,
@@ -315,7 +315,7 @@ ALL = [
     ),
     call(optim.rho_for_budget, steps=10),
     call(optim.second_moment_rate, problem=optim.gaussian_quadratic([1.0, 2.0]), lr=0.1),
-    call(optim.sgd_step_size, theta=0.5, beta=2.0),
+    call(optim.aiming_step_size, theta=0.5, beta=2.0),
     call(
         optim.spectral_error,
         method="nesterov",

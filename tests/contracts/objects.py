@@ -122,8 +122,8 @@ STOP = Made(lambda: dynamics.CleanPriorityStop(3))
 AIMING = Made(lambda w: _recorded(w), w=matrix(3))
 
 
-def _recorded(w: Tensor) -> optim.AimingMonitor:
-    monitor = optim.AimingMonitor(lambda w: w.square().sum(), steps=[0, 1])
+def _recorded(w: Tensor) -> dynamics.AimingMonitor:
+    monitor = dynamics.AimingMonitor(lambda w: w.square().sum(), steps=[0, 1])
     monitor.record(0, w)
     return monitor
 

@@ -87,7 +87,7 @@ def test_steps_that_diverge_leave_the_solver_as_it_was(act):
     "bad", [torch.tensor([1.0, torch.nan]), torch.ones(1, 2), torch.ones(3), torch.zeros(0), None]
 )
 def test_aiming_keeps_no_parameters_that_it_refused(bad):
-    monitor = optim.AimingMonitor(lambda w: w.square().sum(), steps=range(4))
+    monitor = dynamics.AimingMonitor(lambda w: w.square().sum(), steps=range(4))
     monitor.record(0, torch.ones(2))
     with pytest.raises((ValueError, TypeError), match=r"`AimingMonitor\.record\(w=...\)` expected"):
         monitor.record(1, bad)

@@ -1,4 +1,4 @@
-"""Every argument and attribute that was renamed: under its old name it works, and warns."""
+"""What arguments are called, and were: under an old name they work, and warn."""
 
 import importlib
 import inspect
@@ -51,6 +51,17 @@ ATTRIBUTES = {
     for name, value in vars(thing).items()
     if isinstance(value, OldName)
 }
+
+
+def test_no_public_call_has_a_private_argument():
+    found = []
+    for thing in things():
+        own = inspect.getmembers(thing, inspect.isfunction) if inspect.isclass(thing) else []
+        for call in [thing, *(value for name, value in own if name[0] != "_")]:
+            if callable(call) and not inspect.isbuiltin(call):
+                with suppress(ValueError):  # no signature
+                    found += [(call, p) for p in inspect.signature(call).parameters if p[0] == "_"]
+    assert found == []
 
 
 def test_the_table_is_there():

@@ -210,7 +210,7 @@ def _aimed(s: Place) -> Any:
     def loss(w: Tensor) -> Tensor:
         return (features(w) - s.y[:4, 0]).square().sum()
 
-    monitor = optim.AimingMonitor(loss, steps=[0, 2])
+    monitor = dynamics.AimingMonitor(loss, steps=[0, 2])
     for step in range(3):
         monitor.record(step, w)
         w = w - 0.01 * torch.func.grad(loss)(w)
@@ -321,8 +321,10 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "kernels.RFMClassifier": _estimator("RFMClassifier"),
     "kernels.RFMRegressor": _estimator("RFMRegressor"),
     "kernels.KernelPredictor": lambda s: s.predictor().gradient(s.x[:2]),
-    "kernels.agop": lambda s: kernels.agop(s.predictor()),
-    "kernels.agop_diagonal": lambda s: kernels.agop_diagonal(s.predictor()),
+    "kernels.predictor_agop": lambda s: kernels.predictor_agop(s.predictor()),
+    "kernels.predictor_agop_diagonal": lambda s: kernels.predictor_agop_diagonal(
+        s.predictor()
+    ),
     "kernels.modular.circulant": lambda s: s.circulant(),
     "kernels.modular.circulant_deviation": lambda s: modular.circulant_deviation(s.square),
     "kernels.modular.circulant_kind": lambda s: len(modular.circulant_kind(s.circulant())),
@@ -392,7 +394,7 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "nets.ntk_resnet": lambda s: s.to(
         nets.ntk_resnet((3,), 4, seed=0, dtype=torch.float64)
     )(s.x),
-    "optim.AimingMonitor": _aimed,
+    "dynamics.AimingMonitor": _aimed,
     "optim.MaSS": _trained,
     "optim.accelerated_solve": _solved,
     "optim.aiming_constant": lambda s: optim.aiming_constant(
@@ -556,7 +558,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "dynamics": "CatapultCounter SpikeClassifier catapult_map",
         "optim": "chebyshev_weights critical_batch_sizes decoupled_quadratic "
         "gaussian_quadratic has_stability_limit heavy_ball_parameters iterations_bound "
-        "mass_coefficients mass_hyperparameters nesterov_momentum rho_for_budget sgd_step_size",
+        "mass_coefficients mass_hyperparameters nesterov_momentum rho_for_budget aiming_step_size",
         "tangents": "gd_step_size pl_down_to sgd_step_size",
     },
     NUMPY: {

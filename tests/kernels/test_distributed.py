@@ -13,8 +13,8 @@ from overparam.kernels import (
     KernelPredictor,
     Laplace,
     Quadratic,
-    agop,
-    agop_diagonal,
+    predictor_agop,
+    predictor_agop_diagonal,
 )
 
 distributed = pytest.importorskip("torch.distributed")
@@ -27,7 +27,7 @@ COMMON = """
     import torch
     from torch import distributed
     from overparam.kernels import EigenProSolver, KernelPredictor, Laplace, Quadratic
-    from overparam.kernels import agop, agop_diagonal
+    from overparam.kernels import predictor_agop, predictor_agop_diagonal
 
     rank, folder = int(sys.argv[1]), sys.argv[2]
     torch.set_num_threads(1)
@@ -54,14 +54,14 @@ FIT = """
     found["values"] = solver.predict(data["x"][:9])
     for name, kernel in (("laplace", Laplace(3.0)), ("quadratic", Quadratic())):
         predictor = KernelPredictor(kernel, x, y, data["metric"])
-        found[name] = agop(predictor, center=True, group=group)
-        found[name + " weighted"] = agop(predictor, 2 * x, weights=weights, group=group)
-        found[name + " diagonal"] = agop_diagonal(predictor, weights=weights, group=group)
+        found[name] = predictor_agop(predictor, center=True, group=group)
+        found[name + " weighted"] = predictor_agop(predictor, 2 * x, weights=weights, group=group)
+        found[name + " diagonal"] = predictor_agop_diagonal(predictor, weights=weights, group=group)
     metric = None
     for _ in range(3):  # as docs/tables.md has it
         solver = EigenProSolver(Laplace(10.0), feature_matrix=metric, ridge=1e-3, group=group)
         solver.fit(x, y)
-        metric = agop(KernelPredictor(solver.kernel, x, solver.dual, metric), group=group)
+        metric = predictor_agop(KernelPredictor(solver.kernel, x, solver.dual, metric), group=group)
         metric /= metric.diagonal().max()
     found["learned"] = metric
     torch.save(found, f"{folder}/found-{rank}.pt")
@@ -72,8 +72,8 @@ WRONG = """
     spoilt = x * (torch.nan if rank == 0 else 1)
     for call in (
         lambda: EigenProSolver(Laplace(), group=group).fit(spoilt, y),
-        lambda: agop(KernelPredictor(Laplace(), x, y), x[: 9 * rank], group=group),
-        lambda: agop(KernelPredictor(Laplace(), x, y), method="gram", group=group),
+        lambda: predictor_agop(KernelPredictor(Laplace(), x, y), x[: 9 * rank], group=group),
+        lambda: predictor_agop(KernelPredictor(Laplace(), x, y), method="gram", group=group),
     ):
         try:
             call()
@@ -128,7 +128,7 @@ def test_two_processes_find_what_one_finds(data, tmp_path):
     metric = None
     for _ in range(3):
         solver = EigenProSolver(Laplace(10.0), feature_matrix=metric, ridge=1e-3).fit(x, y)
-        metric = agop(KernelPredictor(solver.kernel, x, solver.dual, metric))
+        metric = predictor_agop(KernelPredictor(solver.kernel, x, solver.dual, metric))
         metric /= metric.diagonal().max()
     for found in (first, second):
         torch.testing.assert_close(found["learned"], metric, rtol=1e-6, atol=1e-9)
@@ -136,10 +136,10 @@ def test_two_processes_find_what_one_finds(data, tmp_path):
         torch.testing.assert_close(found["values"], alone.predict(x[:9]))
         for name, kernel in (("laplace", Laplace(3.0)), ("quadratic", Quadratic())):
             predictor = KernelPredictor(kernel, x, y, data["metric"])
-            weighted = agop(predictor, 2 * x, weights=weights, method="streamed")
-            torch.testing.assert_close(found[name], agop(predictor, center=True))
+            weighted = predictor_agop(predictor, 2 * x, weights=weights, method="streamed")
+            torch.testing.assert_close(found[name], predictor_agop(predictor, center=True))
             torch.testing.assert_close(found[name + " weighted"], weighted)
-            diagonal = agop_diagonal(predictor, weights=weights)
+            diagonal = predictor_agop_diagonal(predictor, weights=weights)
             torch.testing.assert_close(found[name + " diagonal"], diagonal)
 
 
@@ -148,4 +148,4 @@ def test_what_is_wrong_in_one_process_is_an_error_in_both(data, tmp_path):
         finite, rows, method = reasons
         assert "EigenProSolver.partial_fit(x=..., targets=...)" in finite
         assert "rows in every process" in rows
-        assert "agop(method=..., group=...)" in method
+        assert "predictor_agop(method=..., group=...)" in method

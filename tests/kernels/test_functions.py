@@ -14,9 +14,9 @@ from overparam.kernels import (
     Laplace,
     Lpq,
     Quadratic,
-    agop,
-    agop_diagonal,
     matrix_power_psd,
+    predictor_agop,
+    predictor_agop_diagonal,
 )
 from overparam.kernels._pairs import BLOCK
 
@@ -158,9 +158,9 @@ def test_both_forms_of_the_agop_are_the_mean_of_outer_products(
         expected = torch.einsum("n,ncd,nce->de", share, gradients, gradients)
         for method in ("gram", "streamed", "auto"):
             options = {"method": method, "center": center, "weights": weights}
-            got = agop(predictor, at, **options)
+            got = predictor_agop(predictor, at, **options)
             torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-            diagonal = agop_diagonal(predictor, at, **options)
+            diagonal = predictor_agop_diagonal(predictor, at, **options)
             torch.testing.assert_close(diagonal, expected.diagonal(), rtol=1e-10, atol=1e-10)
 
 
@@ -174,7 +174,7 @@ def test_agop_has_the_normalisation_of_the_one_for_networks(points):
             return torch.exp(-(torch.cdist(inputs, x) ** 2) / 8) @ dual
 
     expected = network_agop(Machine(), z)
-    got = agop(KernelPredictor(Gaussian(2.0), x, dual), z)
+    got = predictor_agop(KernelPredictor(Gaussian(2.0), x, dual), z)
     torch.testing.assert_close(got, expected, rtol=1e-8, atol=1e-8)
 
 
@@ -183,10 +183,10 @@ def test_blocks_never_change_a_result(points, monkeypatch):
 
     x, z, dual, forms = points
     predictor = KernelPredictor(Laplace(3.0), x, dual, forms["full"])
-    whole = predictor(z), predictor.gradient(), agop(predictor, method="streamed")
+    whole = predictor(z), predictor.gradient(), predictor_agop(predictor, method="streamed")
     assert BLOCK > N * N
     monkeypatch.setattr(pairs, "BLOCK", 16 * N)
-    parts = predictor(z), predictor.gradient(), agop(predictor, method="streamed")
+    parts = predictor(z), predictor.gradient(), predictor_agop(predictor, method="streamed")
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
 
 
@@ -219,12 +219,16 @@ def test_gamma_and_bandwidth_say_the_same():
             "Custom(function=...)",
         ),
         (
-            lambda: agop(KernelPredictor(Lpq(), torch.eye(2), torch.ones(2, 1)), method="gram"),
-            "agop(method='gram')",
+            lambda: predictor_agop(
+                KernelPredictor(Lpq(), torch.eye(2), torch.ones(2, 1)), method="gram"
+            ),
+            "predictor_agop(method='gram')",
         ),
         (
-            lambda: agop(KernelPredictor(Laplace(), torch.eye(2), torch.ones(2, 1)), method="x"),
-            "agop(method=...)",
+            lambda: predictor_agop(
+                KernelPredictor(Laplace(), torch.eye(2), torch.ones(2, 1)), method="x"
+            ),
+            "predictor_agop(method=...)",
         ),
     ],
 )

@@ -10,8 +10,8 @@ from overparam.kernels import (
     Laplace,
     Lpq,
     Quadratic,
-    agop,
     feature_recursion,
+    predictor_agop,
 )
 from overparam.kernels._kept import Kept, kept
 from overparam.kernels._pairs import TILE
@@ -93,5 +93,5 @@ def test_a_recursion_is_the_same_without_it(kernel, weighted, problem, generator
     *_, last = feature_recursion(x, dual, kernel, ridge=0.1, n_iter=1, weights=weights)
     assert last.predictor.kernel is kernel  # nothing of size n² is left in what is returned
     first = next(feature_recursion(x, dual, kernel, ridge=0.1, weights=weights)).predictor
-    alone = agop(KernelPredictor(kernel, x, first.dual), weights=weights)
+    alone = predictor_agop(KernelPredictor(kernel, x, first.dual), weights=weights)
     torch.testing.assert_close(last.predictor.feature_matrix, alone / alone.max())

@@ -233,7 +233,7 @@ def test_divergence_and_overflow_are_numerical_errors(problem):
 
 
 def test_the_recursion_is_the_loop_it_says(problem):
-    from overparam.kernels import KernelPredictor, agop_diagonal
+    from overparam.kernels import KernelPredictor, predictor_agop_diagonal
 
     x, y = problem
     rounds = list(
@@ -252,7 +252,7 @@ def test_the_recursion_is_the_loop_it_says(problem):
     for current in rounds:
         dual = fit_ridge(Laplace(3.0), x, y, ridge=0.1, feature_matrix=weights)
         torch.testing.assert_close(current.predictor.dual, dual)
-        outer = agop_diagonal(KernelPredictor(Laplace(3.0), x, dual, weights))
+        outer = predictor_agop_diagonal(KernelPredictor(Laplace(3.0), x, dual, weights))
         weights = outer + 0.01 * outer.max()
         weights = weights / weights.mean()
     assert [current.iteration for current in rounds] == [0, 1, 2]

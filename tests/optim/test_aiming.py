@@ -4,16 +4,9 @@ import math
 
 import pytest
 import torch
-from torch.testing import assert_close
 
 from overparam.errors import NumericalError
-from overparam.optim.aiming import (
-    AimingMonitor,
-    aiming_constant,
-    iterations_bound,
-    sgd_step_size,
-)
-from overparam.optim.interpolation import Projection, project_to_interpolation
+from overparam.optim.aiming import aiming_constant, aiming_step_size, iterations_bound
 
 DRAW = torch.Generator().manual_seed(0)
 X = torch.randn(4, 9, generator=DRAW, dtype=torch.float64)
@@ -75,7 +68,7 @@ def test_the_bound_holds_on_least_squares():
     beta = float(X.square().sum(1).max())
     values = torch.linalg.eigvalsh(outer.mean(0))
     alpha = float(values[values > 1e-10][0])
-    lr = sgd_step_size(2.0, beta)
+    lr = aiming_step_size(2.0, beta)
     start = X.T @ torch.ones(n, dtype=torch.float64)
     moment = torch.outer(start, start)
     first = float(moment.trace())
@@ -86,52 +79,13 @@ def test_the_bound_holds_on_least_squares():
     assert float(moment.trace()) <= 0.1 * first
 
 
-def test_snapshots_are_finalized_later():
-    monitor = AimingMonitor(squares, steps=[0, 5, 20])
-    w = torch.zeros(9, dtype=torch.float64)
-    solution = torch.linalg.pinv(X) @ Y
-    lr = 4 / float(torch.linalg.eigvalsh(X @ X.T)[-1])
-    for step in range(30):
-        monitor.record(step, w)
-        w -= lr * X.T @ (X @ w - Y) / 4
-    assert sorted(monitor.snapshots) == [0, 5, 20]
-
-    def project(v):
-        return project_to_interpolation(lambda u: X @ u, v, Y, solution)
-
-    table = monitor.finalize(solution, project=project)
-    assert table["step"].tolist() == [0, 5, 20]
-    assert_close(torch.tensor(table["theta"].to_numpy()), torch.full((3,), 2.0).double())
-    assert_close(torch.tensor(table["theta_final"].to_numpy()), torch.full((3,), 2.0).double())
-    bound = table["growth"] * table["theta"] ** 2 / 4
-    assert bool((table["pl"] >= bound * (1 - 1e-9)).all())
-
-
-def test_snapshots_at_a_solution_are_left_out():
-    monitor = AimingMonitor(squares, steps=[0])
-    monitor.record(0, torch.linalg.pinv(X) @ Y)
-    assert monitor.finalize(torch.zeros(9).double()).empty
-
-
-def test_no_projection_is_made_up():
-    monitor = AimingMonitor(squares, steps=[0])
-    monitor.record(0, torch.ones(9).double())
-    assert "theta" not in monitor.finalize(torch.zeros(9).double()).columns
-    assert isinstance(
-        project_to_interpolation(
-            lambda u: X @ u, torch.ones(9).double(), Y, torch.zeros(9).double()
-        ),
-        Projection,
-    )
-
-
 @pytest.mark.parametrize(
     ("call", "where"),
     [
         (lambda: aiming_constant(squares, torch.ones(9).double(), torch.ones(8)), "reference"),
         (lambda: aiming_constant(squares, torch.linalg.pinv(X) @ Y, torch.ones(9)), "w"),
-        (lambda: sgd_step_size(-1.0, 1.0), "theta"),
-        (lambda: sgd_step_size(1.0, math.nan), "beta"),
+        (lambda: aiming_step_size(-1.0, 1.0), "theta"),
+        (lambda: aiming_step_size(1.0, math.nan), "beta"),
         (lambda: iterations_bound(2.0, 1.0, 10.0, 1.5), "reduction"),
         (lambda: iterations_bound(2.0, 1.0, 10.0, 0.5, lr=0.2), "lr"),
     ],

@@ -1,4 +1,5 @@
 from .agop import agop, agop_alignment, agop_blocks, agop_diagonal
+from .aiming_monitor import AimingMonitor
 from .catapult_map import CatapultOrbit, catapult_map
 from .catapult_scheduler import CatapultScheduler
 from .clean_priority import (
@@ -22,6 +23,7 @@ from .random_labels import implausible_labels, random_label_share
 from .spectral_split import SpectralSplit, spectral_loss_split
 
 __all__ = [
+    "AimingMonitor",
     "CatapultCounter",
     "CatapultOrbit",
     "CatapultScheduler",

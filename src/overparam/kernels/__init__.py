@@ -11,4 +11,9 @@ _MOVED: dict[str, str] = dict.fromkeys((
     "nearest_circulant", "operand_block", "operand_order", "operation_table", "quadratic_agop",
     "quadratic_agop_trace", "random_circulant_features",
 ), "overparam.kernels.modular")  # fmt: skip
-__getattr__, __dir__, __all__ = attach(__name__, __file__, moved=_MOVED)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    __file__,
+    moved=_MOVED,
+    renamed={"agop": "predictor_agop", "agop_diagonal": "predictor_agop_diagonal"},
+)

@@ -3,7 +3,7 @@ from .codes import ClassCodes
 from .custom import Custom
 from .eigenpro import EigenProSolver, fit_eigenpro
 from .encoding import Encoding
-from .feature_matrix import KernelPredictor, agop, agop_diagonal
+from .feature_matrix import KernelPredictor, predictor_agop, predictor_agop_diagonal
 from .functions import DotExponential, Gaussian, Kernel, Laplace, PairKernel, Quadratic
 from .importance import bootstrap_interval
 from .irkm import IRKMClassifier, IRKMRegressor
@@ -36,12 +36,12 @@ __all__ = [
     "RFMClassifier",
     "RFMRegressor",
     "Split",
-    "agop",
-    "agop_diagonal",
     "bootstrap_interval",
     "feature_recursion",
     "fit_eigenpro",
     "fit_ridge",
     "leave_one_out_ridge",
     "matrix_power_psd",
+    "predictor_agop",
+    "predictor_agop_diagonal",
 ]

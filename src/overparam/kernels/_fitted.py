@@ -14,7 +14,11 @@ from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.kernels._table import read_table, unequal
 from overparam.kernels.encoding import Encoding
-from overparam.kernels.feature_matrix import KernelPredictor, agop, agop_diagonal
+from overparam.kernels.feature_matrix import (
+    KernelPredictor,
+    predictor_agop,
+    predictor_agop_diagonal,
+)
 from overparam.kernels.functions import Kernel
 from overparam.kernels.importance import bootstrap_interval
 
@@ -106,7 +110,7 @@ class FittedMachine(BaseEstimator):
         """Average gradient outer product of the predictor, computed when it is first asked for."""
         check_is_fitted(self)
         if self._agop is None:
-            average = agop_diagonal if self.feature_matrix == "diag" else agop
+            average = predictor_agop_diagonal if self.feature_matrix == "diag" else predictor_agop
             predictor = self._predictor()
             x = predictor.centres
             shares = unequal(torch.from_numpy(self.weights_fit_).to(x.device))

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed
 
 from overparam._checked import checked
+from overparam._deprecated import old_names
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
@@ -46,7 +47,7 @@ class KernelPredictor:
 
 @checked
 @full_precision()
-def agop(
+def predictor_agop(
     predictor: KernelPredictor,
     x: Float[Tensor, "m d"] | None = None,
     *,
@@ -94,7 +95,7 @@ def agop(
 
         >>> from overparam.kernels import Quadratic
         >>> one = torch.tensor([[1.0, 1.0]])
-        >>> agop(KernelPredictor(Quadratic(), one, torch.tensor([[0.25]])))
+        >>> predictor_agop(KernelPredictor(Quadratic(), one, torch.tensor([[0.25]])))
         tensor([[1., 1.],
                 [1., 1.]])
 
@@ -102,15 +103,17 @@ def agop(
         Radhakrishnan, Beaglehole, Pandit, Belkin (2022), arXiv:2212.13881: the matrix.
     """
     if group is not None:
-        return _shared("agop", predictor, x, method, center, weights, group, diagonal=False)
-    if _chosen("agop", predictor, x, method) == "gram":
+        return _shared(
+            "predictor_agop", predictor, x, method, center, weights, group, diagonal=False
+        )
+    if _chosen("predictor_agop", predictor, x, method) == "gram":
         return _by_gram(predictor, x, center, weights)
     return _streamed(predictor, x, center, weights, diagonal=False)
 
 
 @checked
 @full_precision()
-def agop_diagonal(
+def predictor_agop_diagonal(
     predictor: KernelPredictor,
     x: Float[Tensor, "m d"] | None = None,
     *,
@@ -123,9 +126,9 @@ def agop_diagonal(
 
         g_a = (1/m) Σᵢ Σ_ℓ (∂f_ℓ/∂x_a)²(xᵢ)
 
-    The same as ``agop(...).diagonal()``; no d × d matrix unless the Gram form is cheaper.
+    The same as ``predictor_agop(...).diagonal()``; no d × d matrix unless the Gram form is cheaper.
 
-    Args, Raises: As for `agop`.
+    Args, Raises: As for `predictor_agop`.
 
     Returns:
         d numbers ≥ 0.
@@ -133,12 +136,14 @@ def agop_diagonal(
     Example:
         >>> from overparam.kernels import Quadratic
         >>> one = torch.tensor([[1.0, 1.0]])
-        >>> agop_diagonal(KernelPredictor(Quadratic(), one, torch.tensor([[0.25]])))
+        >>> predictor_agop_diagonal(KernelPredictor(Quadratic(), one, torch.tensor([[0.25]])))
         tensor([1., 1.])
     """
     if group is not None:
-        return _shared("agop_diagonal", predictor, x, method, center, weights, group, diagonal=True)
-    if _chosen("agop_diagonal", predictor, x, method) == "gram":
+        return _shared(
+            "predictor_agop_diagonal", predictor, x, method, center, weights, group, diagonal=True
+        )
+    if _chosen("predictor_agop_diagonal", predictor, x, method) == "gram":
         return _by_gram(predictor, x, center, weights).diagonal().clone()
     return _streamed(predictor, x, center, weights, diagonal=True)
 
@@ -276,3 +281,10 @@ def _shares(like: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return torch.full_like(like, 1 / len(like))
     return weights / weights.sum()
+
+
+__getattr__ = old_names(
+    __name__,
+    agop="overparam.kernels.feature_matrix.predictor_agop",
+    agop_diagonal="overparam.kernels.feature_matrix.predictor_agop_diagonal",
+)

@@ -14,7 +14,11 @@ from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
 from overparam.kernels._kept import kept
-from overparam.kernels.feature_matrix import KernelPredictor, agop, agop_diagonal
+from overparam.kernels.feature_matrix import (
+    KernelPredictor,
+    predictor_agop,
+    predictor_agop_diagonal,
+)
 from overparam.kernels.functions import FeatureMatrix, Kernel, PairKernel
 from overparam.kernels.powers import matrix_power_psd
 from overparam.kernels.ridge import fit_ridge
@@ -91,7 +95,7 @@ def feature_recursion(
         ValueError: An unknown normalisation, a power or number out of range.
 
     Cost:
-        Each round a direct solve, n³/3 flops, and an AGOP, 2 n² c d (see `agop`).
+        Each round a direct solve, n³/3 flops, and an AGOP, 2 n² c d (see `predictor_agop`).
 
     Example:
         The target depends on the first of three coordinates, and M finds it:
@@ -121,7 +125,9 @@ def feature_recursion(
             return solve(machine, x, targets, matrix, weights)
         return fit_ridge(machine, x, targets, ridge=ridge, feature_matrix=matrix, weights=weights)
 
-    average = functools.partial(agop_diagonal if diagonal else agop, center=center)
+    average = functools.partial(
+        predictor_agop_diagonal if diagonal else predictor_agop, center=center
+    )
     rounds, keeper = range(n_iter + 1), kept(kernel, x)
     draw = torch.Generator().manual_seed(seed)
     return _rounds(x, kernel, rounds, keeper, solved, average, next_matrix, weights,

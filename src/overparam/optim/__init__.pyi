@@ -7,12 +7,7 @@ from .acceleration import (
     spectral_error,
     spectral_rate,
 )
-from .aiming import (
-    AimingMonitor,
-    aiming_constant,
-    iterations_bound,
-    sgd_step_size,
-)
+from .aiming import aiming_constant, aiming_step_size, iterations_bound
 from .hyperparameters import (
     InterpolationConstants,
     MassHyperparameters,
@@ -50,7 +45,6 @@ from .stability import (
 )
 
 __all__ = [
-    "AimingMonitor",
     "InterpolationConstants",
     "MaSS",
     "MassHyperparameters",
@@ -60,6 +54,7 @@ __all__ = [
     "Stability",
     "accelerated_solve",
     "aiming_constant",
+    "aiming_step_size",
     "chebyshev_weights",
     "critical_batch_sizes",
     "critical_learning_rate",
@@ -82,7 +77,6 @@ __all__ = [
     "project_to_interpolation",
     "rho_for_budget",
     "second_moment_rate",
-    "sgd_step_size",
     "spectral_error",
     "spectral_rate",
     "square_loss_constants",

@@ -39,7 +39,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from overparam.optim.aiming import AimingMonitor, sgd_step_size
+from overparam.dynamics.aiming_monitor import AimingMonitor
+from overparam.optim.aiming import aiming_step_size
 from overparam.optim.interpolation import project_to_interpolation, square_loss_constants
 from overparam.studies._claims import Claim, Range
 from overparam.studies._figures import figure, line_of_means
@@ -172,7 +173,7 @@ def race(batch_size: int, reduction: float, seed: int) -> dict[str, Any]:
     draw = torch.Generator().manual_seed(seed)
     full = batch_size == len(y)
     beta = constants.beta_full if full else constants.batch_beta(batch_size)
-    w, lr = net.start.clone(), sgd_step_size(2.0, beta)
+    w, lr = net.start.clone(), aiming_step_size(2.0, beta)
     result = {"beta": beta, "condition": constants.beta / constants.beta_full}
     for step in range(PATIENCE):
         if step % 10 == 0:

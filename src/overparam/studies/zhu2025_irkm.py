@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from overparam.kernels.feature_matrix import KernelPredictor, agop_diagonal
+from overparam.kernels.feature_matrix import KernelPredictor, predictor_agop_diagonal
 from overparam.kernels.functions import DotExponential, Kernel, Laplace
 from overparam.kernels.recursion import next_feature_matrix
 from overparam.kernels.ridge import fit_ridge
@@ -112,7 +112,7 @@ def cell(
         dual = fit_ridge(function, x, y, ridge=RIDGE, feature_matrix=weight)
         predictor = KernelPredictor(function, x, dual, weight)
         errors.append((predictor(test) - value(target, test)).square().mean().item())
-        weight = next_feature_matrix(agop_diagonal(predictor), 1.0, "trace", floor)
+        weight = next_feature_matrix(predictor_agop_diagonal(predictor), 1.0, "trace", floor)
         first = weight if first is None else first
     relevant = 2 if target == "pair" else 3
     assert first is not None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from overparam.kernels.feature_matrix import KernelPredictor, agop
+from overparam.kernels.feature_matrix import KernelPredictor, predictor_agop
 from overparam.kernels.functions import Quadratic
 from overparam.kernels.modular.arithmetic import modular_arithmetic, operation_table
 from overparam.kernels.modular.circulance import circulant
@@ -95,7 +95,7 @@ def gradients(seed: int) -> dict[str, float]:
             mean = jacobians.mean(0) if center else 0
             dense = torch.einsum("nca,ncb->ab", jacobians - mean, jacobians - mean) / len(points)
             for method in ("gram", "streamed"):
-                closed = agop(machine, points, method=method, center=center)
+                closed = predictor_agop(machine, points, method=method, center=center)
                 errors[name, center, method] = _relative(closed, dense)
     net = QuadraticNetwork(14, 20, outputs=7, seed=draw, dtype=torch.float64)
     jacobians = vmap(jacrev(net))(task.x_train)

@@ -78,6 +78,8 @@ def sgd_step_size(
     convention by up to n times and can diverge there, with large batches of nearly parallel
     gradients.
 
+    The step under aiming, from θ and β, is `overparam.optim.aiming_step_size`.
+
     Args:
         mu: PL* constant μ of L, in the convention of `reduction`.
         smoothness: λ of every single ℓ_i; for ½(f_i − y_i)² near the kernel regime ‖∇f_i‖².
