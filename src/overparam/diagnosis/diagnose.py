@@ -17,6 +17,7 @@ from overparam._devices import expect_device, synchronize
 from overparam._errors import expect
 from overparam._model import call, take, undisturbed
 from overparam._numbers import described, is_integer
+from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._random_numbers import seeded
 from overparam._switches import quietly, thread_count
 from overparam._types import Inputs, Loss
@@ -46,7 +47,6 @@ _SENSITIVITY = 512
 # given before it may take more than the least.
 _OVERHEAD, _MOST_OVERHEAD, _EPOCHS = 0.2, 4.0, 40
 
-Progress = Callable[[str, float], None]
 T = TypeVar("T")
 
 
@@ -62,7 +62,7 @@ def diagnose(
     seed: int = 0,
     device: str | torch.device | None = None,
     command: str | None = None,
-    progress: Progress = lambda stage, done: None,
+    progress: Progress = False,
 ) -> Diagnosis:
     """What rate, batch size and momentum a task wants, and what happens when it is trained.
 
@@ -88,7 +88,8 @@ def diagnose(
         seed: Of batches, probes and splits.
         device: Where to work; `None` is where the model is.
         command: What to tell a reader who wants to repeat it.
-        progress: Called with the stage and the part of it that is done.
+        progress: Whether to draw bars where somebody watches, or a function that is called with
+            the stage and the share of it that is done.
 
     Returns:
         Plain data; see `Diagnosis`. ``print(result.summary())``, ``result.report("r.html")``.
@@ -113,7 +114,7 @@ def diagnose(
             count is None or is_integer(count), f"diagnose({name}=...)",
             "a positive number, or None", described(count), error=TypeError,
         )  # fmt: skip
-    expect(callable(progress), "diagnose(progress=...)", "a function", described(progress))
+    expect_progress(progress, "diagnose(progress=...)")
     examples = as_examples(data, seed=seed)
     place = _device_of(model, device)
     with seeded(seed, place):  # the built-in network, a function's network, dropout
@@ -121,8 +122,8 @@ def diagnose(
             model = model(examples)
             place = _device_of(model, device)
         task = build_task(model, examples.to(place), loss, optimizer, batch_size, place)
-        with _fastest_threads(task) as step_seconds:
-            return _diagnose(task, seconds, began, step_seconds, max_steps, seed, command, progress)
+        with _fastest_threads(task) as step_seconds, telling(progress) as tell:
+            return _diagnose(task, seconds, began, step_seconds, max_steps, seed, command, tell)
 
 
 def parse_budget(budget: str | float) -> float:
@@ -173,7 +174,7 @@ def _diagnose(
     max_steps: int | None,
     seed: int,
     command: str | None,
-    progress: Progress,
+    progress: Tell,
 ) -> Diagnosis:
     generator = torch.Generator().manual_seed(seed)
     expect(
@@ -323,7 +324,7 @@ def _train(
     step_seconds: float,
     max_steps: int | None,
     seed: int,
-    progress: Progress,
+    progress: Tell,
 ) -> Run:
     """The monitored run; the more time there is to spare, the more is measured."""
     n = len(task.examples.y)

@@ -4,7 +4,6 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from overparam._deprecated import renamed
 from overparam._errors import expect, unknown
 from overparam._files import write_whole
 from overparam._json import strict, to_json
+from overparam._progress import Progress, expect_progress, telling
 from overparam.datasets.dataset import Task, expect_seed
 from overparam.fitting.dependence import dependence
 from overparam.fitting.saved_model import SavedModel, from_estimator
@@ -84,7 +84,7 @@ def fit(
     compare_with_baselines: bool = True,
     seed: int = 0,
     n_jobs: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = False,
     command: str | None = None,
 ) -> TableFit:
     """A model of one column of a table, cross-validated beside the usual baselines.
@@ -104,7 +104,8 @@ def fit(
             are cross-validated too.
         seed: Of folds and models.
         n_jobs: Folds at a time; -1 means one per core, `None` that for tables of middling size.
-        progress: Told the stage and the share of it that is done.
+        progress: Whether to draw bars where somebody watches, or a function that is called with
+            the stage and the share of it that is done.
         command: What the page says to repeat.
 
     Raises:
@@ -126,6 +127,8 @@ def fit(
         unknown("fit(model=...)", "a model", model, MODELS)
     expected = "a number of folds at a time, or -1 for every core"
     expect(n_jobs != 0, "fit(n_jobs=...)", expected, n_jobs)
+    progress = progress or False  # it was None by default
+    expect_progress(progress, "fit(progress=...)")
     expect_seed(seed, "fit(seed=...)")
     table = read(source, target, task=task)
     smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
@@ -142,20 +145,19 @@ def fit(
     models: dict[str, BaseEstimator] = {name: ours}
     if compare_with_baselines:
         models |= baselines(table.task, seed)
-    scores = compare(
-        table, models, name, folds(table, number_of_folds, seed), n_jobs=n_jobs, progress=progress
-    )
-    if progress is not None:
-        progress("fitting to all rows", 0.0)
-    ours.fit(table.x, table.y)
-    machine: Any = ours[-1]
-    medians = _medians(ours)
-    saved = from_estimator(machine, medians, table.target, table.class_names)
-    importances = machine.feature_importances_
-    low, high = machine.importance_interval(seed=seed)
-    curves, followed = dependence(saved, saved.coordinates(table.x), machine.agop_, seed=seed)
-    if progress is not None:
-        progress("fitting to all rows", 1.0)
+    with telling(progress) as tell:
+        scores = compare(
+            table, models, name, folds(table, number_of_folds, seed), n_jobs=n_jobs, tell=tell
+        )
+        tell("fitting to all rows", 0.0)
+        ours.fit(table.x, table.y)
+        machine: Any = ours[-1]
+        medians = _medians(ours)
+        saved = from_estimator(machine, medians, table.target, table.class_names)
+        importances = machine.feature_importances_
+        low, high = machine.importance_interval(seed=seed)
+        curves, followed = dependence(saved, saved.coordinates(table.x), machine.agop_, seed=seed)
+        tell("fitting to all rows", 1.0)
     metric = METRICS[table.task]
     predicted = f"P({table.class_names[followed]})" if table.class_names else table.target
     columns = list(machine.feature_names_in_)

@@ -1,7 +1,7 @@
 """Models side by side on the same folds."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -25,6 +25,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from overparam._progress import Tell
 from overparam._threads import compute_on, threads_kept
 from overparam._workers import results
 from overparam.cluster.backend import send
@@ -77,7 +78,7 @@ def compare(
     splits: list[tuple[np.ndarray, np.ndarray]],
     *,
     n_jobs: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    tell: Tell,
 ) -> list[Score]:
     """Scores of all models on the same folds, ours first.
 
@@ -88,7 +89,7 @@ def compare(
         splits: As `folds` gives them.
         n_jobs: Folds at a time; -1 means one per core. None is that too for tables of a size
             where several at a time pay and fit into memory. On a cluster, as many as it has cores.
-        progress: Told the name of the model and the share done.
+        tell: Told the stage and the share of it that is done.
 
     Raises:
         ChildProcessError: If a process that fits a fold is killed, twice.
@@ -105,8 +106,7 @@ def compare(
     data = send((table.x, table.y)) or (table.x, table.y)
     scores = []
     for index, (name, model) in enumerate(models.items()):
-        if progress is not None:
-            progress("cross-validating", index / len(models))
+        tell("cross-validating", index / len(models))
         with threads_kept():
             found = results(
                 lambda model=model: (
@@ -118,8 +118,7 @@ def compare(
         values, seconds = zip(*found, strict=True)
         guess = isinstance(model, DummyClassifier | DummyRegressor)
         scores.append(Score(name, values, sum(seconds), ours=name == ours, guess=guess))
-    if progress is not None:
-        progress("cross-validating", 1.0)
+    tell("cross-validating", 1.0)
     return sorted(scores, key=lambda score: not score.ours)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from overparam._as_before import or_as_before
 from overparam._devices import expect_device
 from overparam._errors import expect
+from overparam._progress import Progress, counted, expect_progress
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.kernels._fitted import FittedMachine
@@ -63,7 +63,7 @@ SETTINGS = {
     "standardize": FLAG,
     "dtype": choice("auto", "float32", "float64"),
     "callback": FUNCTION,
-    "progress": FLAG,
+    "progress": expect_progress,
     "kernel": choice(
         *KERNELS,
         other=value_that(
@@ -107,7 +107,7 @@ class FeatureMachine(FittedMachine):
         dtype: str = "auto",
         random_state: Any = None,
         callback: Callable[[int, "FeatureMachine"], None] | None = None,
-        progress: bool = False,
+        progress: Progress = False,
     ) -> None:
         self.kernel = kernel
         self.bandwidth = bandwidth
@@ -237,24 +237,23 @@ class FeatureMachine(FittedMachine):
         """Rounds until no more are worth while; the best by the rows held out, or the last."""
         self.history_: list[dict[str, float]] = []
         best, lowest, ridge = None, math.inf, rounds.ridge
-        bar = tqdm(
-            rounds.of_rows(training), "rounds", total=self.n_iter + 1, disable=not self.progress
-        )
-        for current in bar:
-            self.n_iter_ = current.iteration
-            record = {"iteration": float(current.iteration), "alpha": rounds.ridge}
-            if checks is not None:
-                record["validation_error"] = error = squared_error(current.predictor, checks)
-            else:
-                error = -current.iteration  # without rows to judge by, the last round
-            self.history_.append(record)
-            if self.callback is not None:
-                self._keep(current.predictor, training.weights)
-                self.callback(current.iteration, self)
-            if best is None or error < lowest:
-                best, lowest, ridge = current, error, rounds.ridge
-            elif current.iteration - best.iteration >= PATIENCE:
-                break
+        with counted(self.progress, "rounds", self.n_iter + 1) as advance:
+            for current in rounds.of_rows(training):
+                advance()
+                self.n_iter_ = current.iteration
+                record = {"iteration": float(current.iteration), "alpha": rounds.ridge}
+                if checks is not None:
+                    record["validation_error"] = error = squared_error(current.predictor, checks)
+                else:
+                    error = -current.iteration  # without rows to judge by, the last round
+                self.history_.append(record)
+                if self.callback is not None:
+                    self._keep(current.predictor, training.weights)
+                    self.callback(current.iteration, self)
+                if best is None or error < lowest:
+                    best, lowest, ridge = current, error, rounds.ridge
+                elif current.iteration - best.iteration >= PATIENCE:
+                    break
         assert best is not None
         rounds.ridge = self.alpha_ = ridge
         self.best_iter_ = best.iteration

@@ -6,11 +6,11 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed
-from tqdm import tqdm
 
 from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._progress import Progress, counted, expect_progress
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.kernels._shards import Shards
@@ -125,7 +125,7 @@ class EigenProSolver:
         *,
         epochs: int = 10,
         tolerance: float = 0.0,
-        progress: bool = False,
+        progress: Progress = False,
     ) -> "EigenProSolver":
         """Forget everything and pass over the data.
 
@@ -135,19 +135,22 @@ class EigenProSolver:
             epochs: Passes.
             tolerance: Stop when the residual is at most this share of the targets, or an epoch
                 lowers it by less than this share.
-            progress: Show a bar.
+            progress: Whether to draw a bar where somebody watches, or a function that is called
+                with the stage and the share of it that is done.
         """
         expect(epochs >= 1, "EigenProSolver.fit(epochs=...)", "at least one pass", epochs)
+        expect_progress(progress, "EigenProSolver.fit(progress=...)")
         self._prepared, self.history = False, []
         shards = self._add(x, targets)
-        bar = tqdm(range(1, epochs), "epochs", disable=not progress, initial=1, total=epochs)
         squares = shards.sum_(targets.square().sum())
         enough = tolerance * math.sqrt(float(squares) / (shards.total * targets.shape[1]))
-        for _ in bar:
-            self._epoch(shards, targets)
-            before, after = self.history[-2:]
-            if after <= enough or before - after < tolerance * before:
-                break
+        with counted(progress, "epochs", epochs, done=1) as advance:
+            for _ in range(1, epochs):
+                self._epoch(shards, targets)
+                advance()
+                before, after = self.history[-2:]
+                if after <= enough or before - after < tolerance * before:
+                    break
         return self
 
     @or_as_before

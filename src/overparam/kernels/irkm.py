@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from overparam._progress import Progress
 from overparam.kernels._machine import FeatureMachine
 from overparam.kernels.functions import Kernel
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
@@ -38,7 +39,7 @@ class _Reweighted(FeatureMachine):
         dtype: str = "auto",
         random_state: Any = None,
         callback: Callable[[int, FeatureMachine], None] | None = None,
-        progress: bool = False,
+        progress: Progress = False,
     ) -> None:
         self.kernel = kernel
         self.bandwidth = bandwidth

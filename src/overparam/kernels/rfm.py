@@ -57,7 +57,8 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         random_state: Of the rows held out and drawn; None is 0, and leaves NumPy's own generator
             as it was.
         callback: Called after each round with its number and the estimator, fitted so far.
-        progress: Show a bar.
+        progress: Whether to draw a bar where somebody watches, or a function that is called with
+            the stage and the share of it that is done.
 
     Attributes:
         feature_matrix_: M of the predictor, a matrix or a diagonal.

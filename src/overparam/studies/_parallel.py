@@ -1,7 +1,6 @@
 """Cells through joblib: results come back as they finish, on one thread each."""
 
 import json
-import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from overparam._errors import expect
 
 if TYPE_CHECKING:
+    from overparam._progress import Progress
     from overparam.studies._study import Cell, Study
 
 
@@ -32,7 +32,11 @@ class Outcome:
 
 
 def outcomes(
-    study: "Study", waiting: Mapping[int, "Cell"], n_jobs: int | None, bar: bool, total: int
+    study: "Study",
+    waiting: Mapping[int, "Cell"],
+    n_jobs: int | None,
+    progress: "Progress",
+    total: int,
 ) -> Generator[Outcome, None, None]:
     """Compute cells and yield what becomes of each, in the order in which they finish.
 
@@ -44,12 +48,12 @@ def outcomes(
         study: Whose cells they are.
         waiting: The cells to compute, by place in the plan.
         n_jobs: As for joblib; not 0.
-        bar: Whether to show progress on stderr, if that is a terminal.
-        total: Number of cells of the plan, for the bar; those not waiting are done.
+        progress: As for `run_study`.
+        total: Number of cells of the plan; those not waiting are done.
     """
     import joblib
-    from tqdm import tqdm
 
+    from overparam._progress import counted
     from overparam._threads import threads_kept
     from overparam.cluster.backend import as_finished
 
@@ -58,19 +62,12 @@ def outcomes(
         return
     with (
         threads_kept(),
-        tqdm(
-            desc=study.name,
-            unit="cell",
-            total=total,
-            initial=total - len(waiting),
-            file=sys.stderr,
-            disable=None if bar else True,
-        ) as progress,
+        counted(progress, study.name, total, done=total - len(waiting), unit="cell") as advance,
     ):
         tasks = (joblib.delayed(_run_cell)(study.cell, *item) for item in waiting.items())
         for outcome in as_finished(tasks, n_jobs):
             yield cast(Outcome, outcome)
-            progress.update()
+            advance()
 
 
 def _run_cell(function: Callable[..., Any], index: int, cell: "Cell") -> Outcome:

@@ -13,6 +13,7 @@ from joblib import effective_n_jobs
 
 from overparam._errors import expect
 from overparam._json import strict
+from overparam._progress import Progress, expect_progress
 from overparam.cluster.backend import ClusterLost
 from overparam.studies._catalogue import load_study
 from overparam.studies._document import environment
@@ -36,7 +37,7 @@ def run_study(
     seed: int = 0,
     n_jobs: int | None = None,
     store: str | Path | None = None,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> dict[str, Any]:
     """The study's JSON document: every claim with its measured number and computed verdict.
 
@@ -50,7 +51,8 @@ def run_study(
         n_jobs: Cells at a time; `None` means what ``joblib.parallel_config`` says, else one.
             Its back end is used too, be it loky, threads, Ray or Dask; see `on_cluster`.
         store: File of finished cells; `None` means the one in the user's cache folder.
-        progress: Whether to draw a bar on stderr, if that is a terminal.
+        progress: Whether to draw a bar where somebody watches, or a function that is called with
+            the stage and the share of it that is done.
 
     Returns:
         ``{"kind": "study", "study", "title", "reference", "size", "seed", "environment",
@@ -67,6 +69,7 @@ def run_study(
     Cost:
         In the header of each study.
     """
+    expect_progress(progress, "run_study(progress=...)")
     study = load_study(study) if isinstance(study, str) else study
     started = time.monotonic()
     plan = study.plan(size, seed)
@@ -114,7 +117,7 @@ def _compute(
     keys: list[dict[str, Any]],
     cells: CellStore,
     n_jobs: int | None,
-    progress: bool,
+    progress: Progress,
 ) -> list[Stored]:
     """Results of all cells of the plan; those the store lacks are computed, and stored at once."""
     done = {i: found for i, key in enumerate(keys) if (found := cells.get(key)) is not None}

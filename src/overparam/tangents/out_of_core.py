@@ -4,7 +4,6 @@ import functools
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ import numpy as np
 import torch
 from joblib import delayed, effective_n_jobs
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
 from overparam._model import chunks, n_examples, take
+from overparam._progress import Progress, counted, expect_progress
 from overparam._threads import compute_on
 from overparam._types import Inputs
 from overparam._workers import told_of_the_dead
@@ -71,7 +70,7 @@ def empirical_ntk_to_file(
     tile: int | None = None,
     memory: int = GIB,
     n_jobs: int | None = None,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> np.memmap:
     """The empirical tangent kernel in a .npy file, which may be larger than memory.
 
@@ -111,7 +110,8 @@ def empirical_ntk_to_file(
         memory: Bytes of layers' factors that a job holds at most, unless two examples need more.
         n_jobs: Tiles computed at a time, as joblib's; `None` means one, or what an outer
             ``joblib.parallel_config`` says.
-        progress: Show a bar on stderr, if that is a terminal.
+        progress: Whether to draw a bar where somebody watches, or a function that is called with
+            the stage and the share of it that is done.
 
     Returns:
         The matrix (n1, n2), mapped for reading: what is not looked at is not in memory.
@@ -158,7 +158,7 @@ def empirical_ntk_blocks_to_file(
     tile: int | None = None,
     memory: int = GIB,
     n_jobs: int | None = None,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> np.memmap:
     """The tangent kernel of every pair of outputs in a .npy file, which may exceed memory.
 
@@ -198,7 +198,7 @@ def sum_of_logits_ntk_to_file(
     tile: int | None = None,
     memory: int = GIB,
     n_jobs: int | None = None,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> np.memmap:
     """The tangent kernel of the outputs' sum over √C in a .npy file, which may exceed memory.
 
@@ -238,7 +238,7 @@ def _to_file(
     tile: int | None,
     memory: int,
     n_jobs: int | None,
-    progress: bool,
+    progress: Progress,
 ) -> np.memmap:
     """A kernel of some kind in a file; `name` is the public call it is for."""
     target = _checked_path(path, f"{name}(path=...)")
@@ -246,6 +246,7 @@ def _to_file(
     expect(tile is None or whole, f"{name}(tile=...)", "an integer ≥ 1, or None", tile)
     expect(memory > 0, f"{name}(memory=...)", "a positive number of bytes", memory)
     expect(n_jobs != 0, f"{name}(n_jobs=...)", "a number of jobs, or -1 for every core", n_jobs)
+    expect_progress(progress, f"{name}(progress=...)")
     chosen = chosen_params(model, x1, x2, names, None, name)
     x1, x2 = detached(x1), None if x2 is None else detached(x2)
     other = x1 if x2 is None else x2
@@ -271,9 +272,8 @@ def _to_file(
     shape = (n1, n2, *((block, block) if kind == "blocks" else ()))
     dtype = torch.empty(0, dtype=plan.dtype).numpy().dtype
     grid = Grid(chunks(n1, maker.tile), chunks(n2, maker.tile), symmetric=x2 is None)
-    with GramFile(
-        target, identity, grid, shape, dtype, f"{name}(path=...)", progress=progress
-    ) as file:
+    bars = bool(progress) and not callable(progress)
+    with GramFile(target, identity, grid, shape, dtype, f"{name}(path=...)", progress=bars) as file:
         if not file.complete:
             _fill(file, maker, x1, other, n_jobs, progress)
             file.finish()
@@ -314,7 +314,7 @@ def _fill(
     x1: Inputs,
     x2: Inputs,
     n_jobs: int | None,
-    progress: bool,
+    progress: Progress,
 ) -> None:
     """Compute and write every tile that the file lacks."""
     grid = file.grid
@@ -336,14 +336,15 @@ def _fill(
 
     answers = as_finished(tasks(), n_jobs)
     done = len(every) - len(waiting)
-    with told_of_the_dead(f"{maker.name}(n_jobs=...)"), tqdm(
-        total=len(every), initial=done, unit="tile", desc=file.path.name, file=sys.stderr,
-        disable=None if progress else True,
-    ) as bar:  # fmt: skip
+    stage = file.path.name
+    with (
+        told_of_the_dead(f"{maker.name}(n_jobs=...)"),
+        counted(progress, stage, len(every), done=done, unit="tile") as advance,
+    ):
         for answer in cast(Iterator[list[tuple[Tile, np.ndarray]]], answers):
             for tile, numbers in answer:
                 file.write(tile, numbers)
-                bar.update()
+                advance()
 
 
 def _groups(tiles: list[Tile], size: int) -> Iterator[tuple[int, list[int]]]:
