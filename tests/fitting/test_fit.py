@@ -179,7 +179,7 @@ def test_a_guess_is_one_by_what_it_does_and_not_by_what_it_is_called(csv):
         assert worth["threshold"] == floor
     models = {"ours": RidgeCV(), "flat": DummyRegressor()}
     data = replace(data, x=data.x[["a", "b"]])
-    scores = compare(data, models, "ours", folds(data, 2, 0), n_jobs=1)
+    scores = compare(data, models, "ours", folds(data, 2, 0), n_jobs=1, tell=print)
     assert [score.guess for score in scores] == [False, True]
 
 

@@ -148,7 +148,7 @@ def test_few_steps_bound_the_momentum():
     model, x, y = classifier()
     batches = [(x, y)]
     free = MaSS.for_model(model, nn.CrossEntropyLoss(), batches).param_groups[0]
-    short = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, probe_steps=20).param_groups[0]
+    short = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, steps=20).param_groups[0]
     long = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, steps=10**6).param_groups[0]
     assert short["alpha"] == pytest.approx(max(free["alpha"], 2 * 10**0.5 / 20))
     assert long["alpha"] == free["alpha"] < short["alpha"]
