@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import overparam._deprecated as module
-from overparam import expansions, kernels, tangents
+from overparam import claims, expansions, kernels, studies, tangents
 from overparam.kernels import modular
 from overparam.kernels.modular import modular_arithmetic as made_task
 
@@ -16,6 +16,8 @@ NAMES = [
 ] + [
     (expansions, "overparam.curvature", name)
     for name in ("GGNOperator", "HessianOperator", "hessian_norm")
+] + [
+    (studies, "overparam.claims", name) for name in claims.__all__
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from overparam._errors import expect
 
 if TYPE_CHECKING:
-    from overparam.studies._study import Cell, Study
+    from overparam.claims.study import Cell, Study
 
 
 @dataclass(frozen=True)

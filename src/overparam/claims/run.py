@@ -13,13 +13,13 @@ from joblib import effective_n_jobs
 
 from overparam._errors import expect
 from overparam._json import strict
+from overparam.claims.catalogue import load_study
+from overparam.claims.document import environment
+from overparam.claims.fingerprint import fingerprint
+from overparam.claims.parallel import outcomes
+from overparam.claims.store import CellStore, Stored
+from overparam.claims.study import Cell, Study
 from overparam.cluster.backend import ClusterLost
-from overparam.studies._catalogue import load_study
-from overparam.studies._document import environment
-from overparam.studies._fingerprint import fingerprint
-from overparam.studies._parallel import outcomes
-from overparam.studies._store import CellStore, Stored
-from overparam.studies._study import Cell, Study
 
 if TYPE_CHECKING:
     import pandas as pd
