@@ -16,6 +16,7 @@ ORDER = (
     ("_deprecated", "errors"),
     (
         "_as_before",
+        "_environment",
         "_errors",
         "_json",
         "_lazy",
@@ -37,7 +38,7 @@ ORDER = (
         "_threads",
         "_workers",
     ),
-    ("_model", "cluster", "datasets"),
+    ("_model", "_statement", "cluster", "datasets"),
     ("_checked",),
     ("linalg", "nets"),
     ("curvature", "tangents"),
@@ -58,8 +59,7 @@ RANK |= dict.fromkeys(SIDE, RANK["tangents"])
 KNOW_SIDE = ("fitting", "studies", "cli", "", "__main__")
 # Allowed all the same, each for a reason.
 EXCEPTIONS = {
-    ("diagnosis", "report"): "Diagnosis.report(path) hands its plain data to the page it ends in",
-    ("fitting", "report"): "TableFit.report(path), likewise",
+    ("_statement", "report"): "a result's report(path) hands its plain data to the page it ends in",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
 REPORT_KNOWS = ("_errors", "_files", "_lazy", "errors", "report")

@@ -10,6 +10,7 @@ import joblib
 import pytest
 import torch
 
+from overparam._environment import environment
 from overparam.claims import CellsFailed, run_study, to_json
 
 
@@ -37,6 +38,7 @@ def test_document_states_the_study_and_its_claims(toy, tmp_path):
     assert document["title"] == "The mean of numbers drawn from [0, 1) is 0.5."
     assert document["reference"].startswith("Nobody (1900)")
     assert (document["kind"], document["size"], document["seed"]) == ("study", "smoke", 3)
+    assert environment(seconds=0, seed=0, threads=1).keys() <= document["environment"].keys()
     (claim,) = document["claims"]
     assert claim["verdict"] == "reproduced"
     assert document["series"]["values"]["lines"][1]["y"] == [None, None, None]  # NaN is null

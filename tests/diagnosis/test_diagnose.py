@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from overparam._environment import environment
 from overparam.diagnosis.diagnose import diagnose, parse_budget
 from overparam.diagnosis.document import smoothed
 
@@ -29,6 +30,10 @@ def test_it_is_complete_and_strict_json(digits, tmp_path: Path) -> None:
         "kind", "environment", "model", "data", "advice", "statements", "events", "suspects",
         "series",
     }  # fmt: skip
+    assert stored["environment"].keys() == {
+        *environment(seconds=0, seed=0, threads=1), "budget_seconds"
+    }  # fmt: skip
+    assert len(stored["environment"]["data"]) == 32
     assert set(stored["advice"]) >= {
         "learning_rate", "stable_limit", "optimizer", "batch_size", "critical_batch_sizes",
         "momentum", "mass",

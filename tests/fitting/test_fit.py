@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from overparam._environment import environment
 from overparam.cli import main
 from overparam.fitting import fit, load_model, read
 
@@ -43,6 +44,15 @@ def test_the_columns_that_matter_are_found(found):
     assert shares["c"] < 0.05
     assert sum(shares.values()) == pytest.approx(1)
     assert found.document["scores"][0]["mean"] > 0.7
+
+
+def test_it_says_where_the_numbers_come_from(found, csv):
+    here = found.document["environment"]
+    assert environment(seconds=0, seed=0, threads=1).keys() <= here.keys()
+    assert (here["device"], here["seed"]) == ("cpu", 1)
+    other = fit(csv, "y", number_of_folds=2, compare_with_baselines=False).document["environment"]
+    assert other["data"] != here["data"]
+    assert other["seconds"] > 0
 
 
 def test_intervals_hold_their_estimates(found):

@@ -1,17 +1,15 @@
 """From what was measured to the plain data a diagnosis is."""
 
 import math
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from overparam._environment import environment
 from overparam._model import n_examples
 from overparam.diagnosis.edge import EdgeTrace
 from overparam.diagnosis.measure import KernelAtStart
@@ -66,22 +64,17 @@ def as_diagnosis(measured: Measured) -> Diagnosis:
 
 
 def _environment(measured: Measured) -> dict[str, Any]:
-    device = next(measured.task.model.parameters()).device
-    return {
-        "overparam": version("overparam"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "device": str(device),
-        "seconds": round(measured.elapsed, 1),
-        "budget_seconds": measured.seconds,
-        "seed": measured.seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": measured.command
+    return environment(
+        seconds=round(measured.elapsed, 1),
+        seed=measured.seed,
+        device=next(measured.task.model.parameters()).device,
+        threads=torch.get_num_threads(),
+        data=measured.task.examples.digest,
+        command=measured.command
         or "overparam.diagnose(model, data, loss, optimizer, "
         f"budget={measured.seconds:g}, seed={measured.seed})",
-    }
+        budget_seconds=measured.seconds,
+    )
 
 
 def _model(task: Task) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from overparam.diagnosis.result import Level, Statement
+from overparam._statement import Level, Statement, most_urgent_first
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
@@ -15,8 +15,6 @@ KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
 STALLED, INTERPOLATED = 0.01, 1e-2
 # Rates within this factor of the advised one are left alone.
 CLOSE = 3.0
-
-_URGENCY = {"critical": 0, "warning": 1, "info": 2, "good": 3, "unknown": 4}
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Findings:
 
 def conclude(found: Findings) -> list[Statement]:
     """All statements, the most urgent first."""
-    statements = [
+    return most_urgent_first([
         learning_rate(found),
         stability_of_run(found),
         spikes(found),
@@ -96,8 +94,7 @@ def conclude(found: Findings) -> list[Statement]:
         generalisation(found),
         batch_size(found),
         inputs(found),
-    ]
-    return sorted(statements, key=lambda statement: _URGENCY[statement.level])
+    ])  # fmt: skip
 
 
 def show(number: float) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from overparam._environment import digest
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._model import (
@@ -48,6 +49,11 @@ class Examples:
     class_names: tuple[str, ...] = ()
     column_names: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
+
+    @property
+    def digest(self) -> str:
+        """A hash of the numbers."""
+        return digest(self.x, self.y, self.x_test, self.y_test)
 
     def to(self, device: torch.device) -> "Examples":
         """The same examples on a device."""
