@@ -16,6 +16,7 @@ ORDER = (
     ("_deprecated", "errors"),
     (
         "_as_before",
+        "_curves",
         "_environment",
         "_errors",
         "_json",
@@ -62,7 +63,7 @@ EXCEPTIONS = {
     ("_statement", "report"): "a result's report(path) hands its plain data to the page it ends in",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
-REPORT_KNOWS = ("_errors", "_files", "_lazy", "errors", "report")
+REPORT_KNOWS = ("_curves", "_errors", "_files", "_lazy", "errors", "report")
 
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from overparam._curves import stretch_means
 from overparam._environment import environment
 from overparam.diagnosis.diagnose import diagnose, parse_budget
-from overparam.diagnosis.document import smoothed
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_advice_is_in_the_range_that_trains(digits) -> None:
 
 def test_it_trained(digits) -> None:
     loss = digits.series["loss"]["value"]
-    assert smoothed(loss, 10)[-1] < 0.2 * smoothed(loss, 10)[0]
+    assert stretch_means(loss, 10)[-1] < 0.2 * stretch_means(loss, 10)[0]
     assert digits.series["test_error"]["value"][-1] < 0.1
     assert len(digits.series["agop"]["diagonal"]) == 64
     assert digits.series["agop"]["image_shape"] == [8, 8]

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
 from overparam._model import n_examples
 from overparam.diagnosis.edge import EdgeTrace
@@ -21,7 +21,7 @@ from overparam.nets.linear import NTKLinear
 from overparam.optim.hyperparameters import mass_hyperparameters
 
 # A curve with more points is thinned, for the sake of the file.
-_STRETCHES = 2000
+_POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
 
 
@@ -171,7 +171,7 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         kernel_change=measured.kernel_change,
         linearization_error=measured.linearization_error,
         events=[event.to_dict() for event in run.monitor.events],
-        losses=smoothed(columns.get("loss", {"value": []})["value"], _SMOOTH),
+        losses=stretch_means(columns.get("loss", {"value": []})["value"], _SMOOTH),
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
@@ -193,18 +193,6 @@ def _optimizer_name(task: Task) -> str:
     momentum = group.get("momentum", 0)
     extra = f" with momentum {momentum:g}" if momentum else ""
     return f"{type(task.optimizer).__name__}{extra}"
-
-
-def smoothed(values: Sequence[float], parts: int) -> list[float]:
-    """Means of `parts` equal stretches of a curve.
-
-    Example:
-        >>> smoothed([1.0, 3.0, 5.0, 7.0], 2)
-        [2.0, 6.0]
-    """
-    parts = min(parts, len(values))
-    edges = [round(i * len(values) / parts) for i in range(parts + 1)] if parts else [0]
-    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:
@@ -295,25 +283,6 @@ def _series(measured: Measured) -> dict[str, Any]:
 
 
 def _thinned(column: dict[str, list]) -> dict[str, list]:
-    """A long curve as the smallest and the largest of each of `_STRETCHES` stretches.
-
-    A spike that is not drawn is a spike that is not believed, and neither may it bias the rest.
-    """
-    steps, values = column["step"], column["value"]
-    if len(steps) <= 2 * _STRETCHES:
-        return column
-    edges = [round(i * len(steps) / _STRETCHES) for i in range(_STRETCHES + 1)]
-    kept = sorted(
-        index
-        for a, b in pairwise(edges)
-        for index in {
-            min(range(a, b), key=lambda i: _ranked(values[i])),
-            max(range(a, b), key=lambda i: _ranked(values[i])),
-        }
-    )
-    return {"step": [steps[i] for i in kept], "value": [values[i] for i in kept]}
-
-
-def _ranked(value: float) -> float:
-    """A value to compare by; what is not finite counts as the largest."""
-    return value if math.isfinite(value) else math.inf
+    """A long curve as the smallest and the largest of many stretches."""
+    kept = extremes(column["value"], _POINTS)
+    return {name: [values[i] for i in kept] for name, values in column.items()}
