@@ -8,6 +8,7 @@ import torch
 
 import overparam._deprecated as module
 from overparam import claims, expansions, kernels, studies, tangents
+from overparam.diagnosis import TrainingTask
 from overparam.kernels import modular
 from overparam.kernels.modular import modular_arithmetic as made_task
 
@@ -27,6 +28,17 @@ def test_a_package_still_has_it_and_says_where_it_is(old, new, name):
         found = getattr(old, name)
     assert found is getattr(importlib.import_module(new), name)
     assert caught[0].filename == __file__  # the caller's line, or nobody would be shown it
+
+
+@pytest.mark.parametrize("path", ["overparam.diagnosis", "overparam.diagnosis.task"])
+def test_so_does_a_place_where_it_has_another_name(path):
+    match = rf"`{path}\.Task` is now `{path}\.TrainingTask`; .* 0\.3"
+    with pytest.warns(DeprecationWarning, match=match) as caught:
+        found = importlib.import_module(path).Task
+    assert found is TrainingTask
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = importlib.import_module(path).nothing
 
 
 @pytest.mark.parametrize("old", module._GONE)

@@ -26,7 +26,8 @@ def attach(
     Args:
         package: The package's `__name__`.
         file: Its `__file__`.
-        moved: Names that it had, and the package that has each by now.
+        moved: Names that it had, and the package that has each by now; ``"package:name"`` where
+            it has it under another one.
 
     Example:
         >>> from overparam import optim
@@ -42,8 +43,9 @@ def attach(
         if name in names:
             return from_stub(name)
         if moved and name in moved:
-            deprecated(f"{package}.{name}", f"{moved[name]}.{name}")
-            return getattr(import_module(moved[name]), name)
+            place, _, new = moved[name].partition(":")
+            deprecated(f"{package}.{name}", f"{place}.{new or name}")
+            return getattr(import_module(place), new or name)
         submodule = _submodule(package, name)
         if submodule is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -2,4 +2,5 @@
 
 from overparam._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+_MOVED = {"Task": "overparam.diagnosis:TrainingTask"}
+__getattr__, __dir__, __all__ = attach(__name__, __file__, moved=_MOVED)
