@@ -40,6 +40,8 @@ ORDER = (
         "_workers",
     ),
     ("_model", "_statement", "cluster", "datasets"),
+    ("_values",),
+    ("_arguments",),
     ("_checked",),
     ("linalg", "nets"),
     ("curvature", "tangents"),
