@@ -10,7 +10,8 @@ import pytest
 
 from overparam._environment import environment
 from overparam.cli import main
-from overparam.fitting import fit, load_model, read
+from overparam.fitting import Score, Table, fit, load_model, read
+from overparam.fitting.statements import statements
 
 
 def table(n: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -76,6 +77,12 @@ def test_scores_are_of_rows_not_seen(csv):
     found = fit(csv, "y", compare_with_baselines=False)
     assert found.document["scores"][0]["mean"] < 0.1
     assert found.document["statements"][0]["level"] == "critical"
+
+
+def test_a_guess_is_known_by_what_it_is_and_not_by_its_name():
+    data = Table("a", "y", "regression", table(20)[["a"]], np.zeros(20), (), {})
+    scores = [Score("ours", (0.3, 0.3), 1.0, ours=True), Score("any", (0.4, 0.4), 0.0, guess=True)]
+    assert statements(data, scores, np.ones(1), "R²")[0].threshold == pytest.approx(0.4)
 
 
 def test_a_saved_model_predicts_the_same(found, tmp_path):

@@ -46,12 +46,14 @@ class Score:
         folds: Its score on each fold: accuracy, or R².
         seconds: Fitting and predicting, all folds.
         ours: Whether it is the model that is being fitted, and not a baseline.
+        guess: Whether it looks at no column.
     """
 
     name: str
     folds: tuple[float, ...]
     seconds: float
     ours: bool = False
+    guess: bool = False
 
     @property
     def mean(self) -> float:
@@ -114,7 +116,8 @@ def compare(
                 "fit --jobs",
             )
         values, seconds = zip(*found, strict=True)
-        scores.append(Score(name, values, sum(seconds), ours=name == ours))
+        guess = isinstance(model, (DummyClassifier, DummyRegressor))
+        scores.append(Score(name, values, sum(seconds), ours=name == ours, guess=guess))
     if progress is not None:
         progress("cross-validating", 1.0)
     return sorted(scores, key=lambda score: not score.ours)

@@ -37,9 +37,7 @@ def statements(
 
 def _worth(table: Table, ours: Score, scores: Sequence[Score], metric: str) -> Statement:
     """Whether the columns say anything about the target."""
-    guess = next(
-        (s for s in scores if s.name in ("most frequent class", "mean of the target")), None
-    )
+    guess = next((score for score in scores if score.guess), None)
     floor = guess.mean if guess else 0.0
     spread = 2 * float(np.std(ours.folds)) / math.sqrt(len(ours.folds))
     text = (
