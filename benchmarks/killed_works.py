@@ -17,6 +17,8 @@ import torch
 from killed_children import Report, child, measured
 from torch import nn
 
+from overparam.claims.run import run_study  # noqa: F401  likewise
+from overparam.claims.store import CellStore, _digest
 from overparam.cli import main as command_line
 from overparam.diagnosis.diagnose import diagnose  # noqa: F401  imported before the first fork
 from overparam.diagnosis.result import Diagnosis, Statement
@@ -25,8 +27,6 @@ from overparam.dynamics import record_file as record_module
 from overparam.fitting.fit import TableFit
 from overparam.fitting.saved_model import load_model
 from overparam.report.page import write_report  # noqa: F401  likewise
-from overparam.studies._run import run_study  # noqa: F401  likewise
-from overparam.studies._store import CellStore, _digest
 from overparam.tangents import empirical_ntk_to_file
 from overparam.tangents.engine import gram_file
 from overparam.watch.run import RunFile

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from overparam import cli, studies
+from overparam import claims, cli
 from overparam._errors import UsageError, expect
+from overparam.claims import CellsFailed, catalogue
 from overparam.cli import main
 from overparam.errors import NumericalError
-from overparam.studies import CellsFailed, _catalogue, _run
 
 
 def document(*verdicts):
@@ -41,9 +41,9 @@ def run_gives(monkeypatch):
                 raise outcome
             return outcome
 
-        monkeypatch.setattr(_catalogue, "load_study", lambda name: name)
-        monkeypatch.setattr(_catalogue, "study_names", lambda: sorted(outcomes))
-        monkeypatch.setattr(_run, "run_study", run)
+        monkeypatch.setattr(catalogue, "load_study", lambda name: name)
+        monkeypatch.setattr(catalogue, "study_names", lambda: sorted(outcomes))
+        monkeypatch.setattr("overparam.claims.run.run_study", run)
         return asked
 
     return prepare
@@ -81,11 +81,11 @@ def test_runs_as_a_module_and_knows_its_version():
 def test_list_and_show_name_every_study(capsys):
     assert main(["study", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[0] for line in lines] == studies.study_names()
+    assert [line.split("\t")[0] for line in lines] == claims.study_names()
     assert main(["study", "show", "liu2020_kernel_constancy"]) == 0
     shown = capsys.readouterr().out
     assert "arXiv:2010.01092" in shown
-    for claim in studies.load_study("liu2020_kernel_constancy").claims:
+    for claim in claims.load_study("liu2020_kernel_constancy").claims:
         assert f"{claim.name}\t{claim.statement}\t" in shown
 
 
@@ -333,7 +333,7 @@ def nothing_is_computed(monkeypatch):
         ("overparam.fitting.saved_model", "load_model"),
     ):
         monkeypatch.setattr(importlib.import_module(module), function, worked)
-    monkeypatch.setattr(_run, "run_study", worked)
+    monkeypatch.setattr("overparam.claims.run.run_study", worked)
 
 
 STUDY = "liu2020_kernel_constancy"

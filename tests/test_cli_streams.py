@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+from overparam.claims import run
 from overparam.cli import main
 from overparam.diagnosis import command
 from overparam.errors import InvalidValue
 from overparam.fitting import fit  # noqa: F401  (which `sys.modules` then holds)
-from overparam.studies import _run
 from overparam.watch import server
 
 EXAMPLES = int(os.environ.get("OVERPARAM_FUZZ", "300"))
@@ -91,7 +91,7 @@ def test_any_arguments_in_any_order_have_a_line_and_a_status(tmp_path, monkeypat
 
     monkeypatch.setattr(command, "diagnose", stop)
     monkeypatch.setattr(sys.modules["overparam.fitting.fit"], "compare", stop)
-    monkeypatch.setattr(_run, "_compute", stop)
+    monkeypatch.setattr(run, "_compute", stop)
     monkeypatch.setattr(server, "RunServer", stop)
     rng = random.Random(0)
     reached = 0

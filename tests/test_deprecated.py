@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import overparam._deprecated as module
-from overparam import expansions, kernels, optim, tangents
+from overparam import claims, expansions, kernels, optim, studies, tangents
 from overparam._checked import checked
 from overparam._deprecated import OldName, renamed
+from overparam.diagnosis import TrainingTask
 from overparam.kernels import modular
 from overparam.kernels.modular import modular_arithmetic as made_task
 
@@ -19,6 +20,8 @@ NAMES = [
 ] + [
     (expansions, "overparam.curvature", name)
     for name in ("GGNOperator", "HessianOperator", "hessian_norm")
+] + [
+    (studies, "overparam.claims", name) for name in claims.__all__
 ]  # fmt: skip
 
 
@@ -53,6 +56,17 @@ def test_what_has_another_name_by_now_is_found_under_the_old_one(package, old, n
     assert caught[0].filename == __file__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = home.nothing
+
+
+@pytest.mark.parametrize("path", ["overparam.diagnosis", "overparam.diagnosis.task"])
+def test_so_does_a_place_where_it_has_another_name(path):
+    match = rf"`{path}\.Task` is now `{path}\.TrainingTask`; .* 0\.3"
+    with pytest.warns(DeprecationWarning, match=match) as caught:
+        found = importlib.import_module(path).Task
+    assert found is TrainingTask
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = importlib.import_module(path).nothing
 
 
 @pytest.mark.parametrize("old", module._GONE)

@@ -72,7 +72,10 @@ def directive(door: str, name: str, value: object) -> list[str]:
     """What describes one name."""
     if inspect.isclass(value):
         kind = "exception" if issubclass(value, BaseException) else "class"
-        return [f".. auto{kind}:: {door}.{name}", "   :members:", ""]
+        # What a class has from a file that is not public is described as its own.
+        own = any(b.__module__.startswith("overparam._") for b in value.__mro__[1:])
+        members = ["   :members:", "   :inherited-members:"] if own else ["   :members:"]
+        return [f".. auto{kind}:: {door}.{name}", *members, ""]
     return [f".. auto{'function' if callable(value) else 'data'}:: {door}.{name}", ""]
 
 

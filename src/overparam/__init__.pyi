@@ -1,3 +1,4 @@
+from . import claims as claims
 from . import cluster as cluster
 from . import curvature as curvature
 from . import datasets as datasets

@@ -4,44 +4,29 @@ An annotation already says what a function takes. `checked` holds callers to it,
 argument gets one error that names it, and no function has to spell the same checks out again. What
 an annotation cannot say (a range, two arguments that belong together) stays with the function, and
 so does the last word on types: what it can compute with is not refused.
+
+What a signature says is read in `_arguments.py`, and values are judged in `_values.py`.
 """
 
 import functools
 import inspect
 import math
-import types
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
-from jaxtyping import AbstractArray
 from torch import Tensor, nn
 
+from overparam._arguments import checks_of, complaint_about
 from overparam._errors import complaint, expect
-from overparam._model import unusable
-from overparam._numbers import described, is_integer, is_number, n_bad
-from overparam._types import Inputs, Range
+from overparam._numbers import n_bad
+from overparam._values import Check
 from overparam.errors import NumericalError, OverparamError
 
 Result = Literal["finite", "not NaN", "anything"]
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Problem(NamedTuple):
-    """What is wrong with an argument."""
-
-    expected: str
-    got: str
-    error: type[Exception] = TypeError
-    hint: str = ""
-    at_once: bool = False
-    tolerable: bool = False
-
-
-Check = Callable[[Any], Problem | None]
 
 
 @overload
@@ -103,8 +88,8 @@ def _checked(
         if torch.compiler.is_compiling():
             return function(*args, **kwargs)
         if not checks:  # on the first call: importing stays fast
-            checks.update(_checks(signature))
-        wrong, tolerable = _complaint(name, signature, checks, args, kwargs)
+            checks.update(checks_of(signature))
+        wrong, tolerable = complaint_about(name, signature, checks, args, kwargs)
         may = tolerable and (result == "finite" or isinstance(wrong, ValueError))
         refused = wrong if not (may or unknown) else None
         if refused and first:
@@ -155,52 +140,6 @@ _FOREIGN = (
 _PASSING = (torch.OutOfMemoryError, RecursionError, NumericalError)
 
 
-def _complaint(
-    name: str, signature: inspect.Signature, checks: dict[str, Check], args: Any, kwargs: Any
-) -> tuple[Exception | None, bool]:
-    """The error that the arguments call for, if any, and whether the function may ignore it."""
-    try:
-        bound = signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        wanted = f"arguments ({', '.join(p for p in signature.parameters if p != 'self')})"
-        came = str(error).removeprefix("got ")  # as Python words an unknown name
-        return complaint(f"{name}(...)", wanted, came, error=TypeError), False
-    lengths: dict[str, tuple[int, str]] = {}
-    for label, value in bound.items():
-        problem = checks[label](value)
-        annotation = _array(signature.parameters[label].annotation)
-        if problem is None and annotation and value is not None:
-            problem = _other_length(label, annotation, value, lengths)
-        if problem:
-            where = f"{name}({label}=...)"
-            wrong = complaint(where, problem.expected, problem.got, problem.hint, problem.error)
-            if problem.at_once:
-                raise wrong
-            return wrong, problem.tolerable or problem.error is TypeError
-    return None, False
-
-
-def _other_length(
-    label: str, annotation: Any, value: Any, lengths: dict[str, tuple[int, str]]
-) -> Problem | None:
-    """What is wrong unless axes of one name have one length over all arguments of the call."""
-    names, shape = annotation.dim_str.split(), tuple(value.shape)
-    stars = [i for i, axis in enumerate(names) if axis.startswith("*")]
-    if stars:  # only what stands before and behind the axes of any number
-        behind = len(names) - stars[0] - 1
-        shape = shape[: stars[0]] + shape[len(shape) - behind :]
-        names = names[: stars[0]] + names[stars[0] + 1 :]
-    for axis, length in zip(names, shape, strict=True):
-        if not axis.isidentifier():
-            continue
-        known, by = lengths.setdefault(axis, (length, label))
-        if known != length:
-            words = "a square matrix" if by == label else f"{axis} = {known}, as in {by},"
-            expected = f"{words} in the shape ({annotation.dim_str.strip()})"
-            return Problem(expected, str(tuple(value.shape)), ValueError)
-    return None
-
-
 def _expect_result(name: str, value: Any, *, infinite: bool) -> None:
     bad = _bad(value, infinite)
     expect(
@@ -240,271 +179,3 @@ def _bad(value: Any, infinite: bool, depth: int = 0) -> str:
 
 def _not(infinite: bool) -> str:
     return "NaN" if infinite else "NaN or infinite"
-
-
-def _checks(signature: inspect.Signature) -> dict[str, Check]:
-    checks = {}
-    for name, parameter in signature.parameters.items():
-        check = _fine
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            default = parameter.default
-            finite = not (isinstance(default, float) and not math.isfinite(default))
-            check = _check(parameter.annotation, finite)
-            if default is not parameter.empty:
-                check = _or_default(check, default)
-        checks[name] = check
-    return checks
-
-
-def _fine(value: Any) -> Problem | None:
-    return None
-
-
-def _or_default(check: Check, default: Any) -> Check:
-    return lambda value: None if value is default else check(value)
-
-
-def _array(annotation: Any) -> Any:
-    """The jaxtyping annotation of an array, alone or beside None, or nothing."""
-    options = [a for a in typing.get_args(annotation) if a is not types.NoneType]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType) and len(options) == 1:
-        annotation = options[0]
-    return annotation if inspect.isclass(annotation) and _is_array(annotation) else None
-
-
-def _is_array(annotation: Any) -> bool:
-    return issubclass(annotation, AbstractArray)
-
-
-def _check(annotation: Any, finite: bool = True) -> Check:
-    """A function that finds what is wrong with a value of the annotated type."""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation == Inputs:
-        return _check_inputs
-    if origin is Annotated:
-        return functools.partial(_check_range, _check(args[0], finite), args[1])
-    if origin is Literal:
-        return functools.partial(_check_choice, args)
-    if origin in (typing.Union, types.UnionType):
-        return functools.partial(_check_union, [_check(a, finite) for a in args])
-    if origin is tuple and args and args[-1] is not Ellipsis:
-        return functools.partial(_check_tuple, [_check(a) for a in args])
-    if inspect.isclass(origin) and issubclass(origin, Mapping):
-        return functools.partial(_check_mapping, *[_check(a) for a in args])
-    if origin in _SEQUENCES:
-        return functools.partial(_check_sequence, _check(args[0]))
-    if annotation is Callable or origin in (Callable, typing.get_origin(Callable[[], None])):
-        return _check_callable
-    if not inspect.isclass(annotation) or annotation in (Any, inspect.Parameter.empty):
-        return _fine  # Any, names in quotes, type variables
-    if annotation in _SIMPLE:
-        return functools.partial(_SIMPLE[annotation], finite)
-    if _is_array(annotation):
-        return functools.partial(_check_array, annotation)
-    if getattr(annotation, "_is_protocol", False):
-        return _fine
-    if issubclass(annotation, nn.Module):
-        return functools.partial(_check_model, annotation)
-    return functools.partial(_check_instance, annotation)
-
-
-def _check_number(finite: bool, value: Any) -> Problem | None:
-    if not is_number(value):
-        return Problem("a finite number" if finite else "a number", described(value))
-    try:
-        number = float(value.detach() if isinstance(value, Tensor) else value)
-    except OverflowError:
-        number = math.inf
-    if finite and not math.isfinite(number):
-        infinite = not math.isnan(number)
-        return Problem("a finite number", described(value), ValueError, tolerable=infinite)
-    return None
-
-
-def _check_integer(finite: bool, value: Any) -> Problem | None:
-    if not is_integer(value):
-        return Problem("an integer", described(value))
-    if abs(int(value)) >= 2**63:  # the largest that torch and numpy hold
-        return Problem("an integer below 2⁶³", "one of more bits", ValueError, at_once=True)
-    return None
-
-
-def _check_range(check: Check, wanted: Any, value: Any) -> Problem | None:
-    if not isinstance(wanted, Range):
-        return check(value)
-    problem = check(value)
-    if problem is None and not wanted.holds(value):
-        problem = Problem("", described(value), ValueError)
-    return problem._replace(expected=wanted.words) if problem else None
-
-
-def _check_flag(finite: bool, value: Any) -> Problem | None:
-    good = isinstance(value, (bool, np.bool_))
-    return None if good else Problem("True or False", described(value))
-
-
-def _check_tensor(finite: bool, value: Any) -> Problem | None:
-    if not isinstance(value, Tensor):
-        hint = "torch.as_tensor makes one of an array."
-        # At once: `.double()` and the like, harmless for tensors, would change a module.
-        return Problem(
-            "a tensor", described(value), hint=hint, at_once=isinstance(value, nn.Module)
-        )
-    return _numbers(value)
-
-
-def _check_ndarray(finite: bool, value: Any) -> Problem | None:
-    if not isinstance(value, np.ndarray):
-        return Problem("a numpy array", described(value), hint="numpy.asarray makes one.")
-    return _numbers(value)
-
-
-_SIMPLE: dict[Any, Callable[[bool, Any], Problem | None]] = {
-    float: _check_number,
-    int: _check_integer,
-    bool: _check_flag,
-    Tensor: _check_tensor,
-    np.ndarray: _check_ndarray,
-}
-_SEQUENCES = (
-    typing.get_origin(typing.Sequence[int]),
-    list,
-    tuple,
-)
-
-
-def _numbers(value: Tensor | np.ndarray) -> Problem | None:
-    """What keeps the values of an array from being computed with."""
-    if isinstance(value, Tensor):
-        size, unreal = value.numel(), value.is_complex()
-        if value.device.type == "meta" or value.layout != torch.strided:
-            layout = "on no device (meta)" if value.is_meta else f"of layout {value.layout}"
-            return Problem("a dense tensor with values", f"one {layout}", ValueError)
-    else:
-        size, unreal = value.size, value.dtype.kind not in "fiub"
-    if unreal:
-        return Problem("real numbers", f"the dtype {value.dtype}")
-    if size == 0:
-        came = f"the shape {tuple(value.shape)}"
-        return Problem("at least one number", came, ValueError, tolerable=True)
-    if bad := n_bad(value):
-        came = f"{bad} of {size} that are NaN or infinite"
-        hint = "impute or drop the rows that hold them."
-        return Problem("finite numbers", came, ValueError, hint)
-    return None
-
-
-def _check_array(annotation: Any, value: Any) -> Problem | None:
-    is_tensor = annotation.array_type is Tensor
-    problem = (_check_tensor if is_tensor else _check_ndarray)(True, value)
-    if problem:
-        return problem
-    kind = {"Float": "floating-point numbers", "Int": "integers", "Bool": "booleans"}.get(
-        annotation.__name__.split("[")[0], "numbers"
-    )
-    if str(value.dtype).removeprefix("torch.") not in annotation.dtypes:
-        hint = "x.float() makes them." if is_tensor and kind.startswith("float") else ""
-        return Problem(kind, f"the dtype {value.dtype}", hint=hint)
-    axes = annotation.dim_str.split()
-    least = sum(not axis.startswith("*") for axis in axes)
-    if value.ndim < least or (value.ndim > least and least == len(axes)):
-        shape = f"an array of shape ({', '.join(axes)})" if axes else "a single number"
-        return Problem(shape, f"the shape {tuple(value.shape)}", ValueError)
-    return None
-
-
-def _check_inputs(value: Any) -> Problem | None:
-    known = isinstance(value, (Tensor, tuple, Mapping))
-    if not known:
-        hint = "torch.as_tensor makes one of an array."
-        return Problem("a tensor, or a tuple or mapping of tensors", described(value), hint=hint)
-    members = (
-        [value]
-        if isinstance(value, Tensor)
-        else list(value.values() if isinstance(value, Mapping) else value)
-    )
-    if not members:
-        return Problem("at least one tensor", "none", ValueError)
-    if not isinstance(value, Tensor):
-        strange = [m for m in members if not isinstance(m, Tensor)]
-        if strange:
-            came = f"{described(strange[0])} among them"
-            return Problem("a tensor, or a tuple or mapping of tensors", came)
-    if any(m.ndim == 0 for m in members):
-        return Problem("a batch axis", "a tensor without axes", ValueError)
-    if any(len(m) == 0 for m in members):
-        return Problem("at least one example", "an empty batch", ValueError)
-    return next((p for m in members if (p := _numbers(m))), None)
-
-
-def _check_choice(choices: tuple[Any, ...], value: Any) -> Problem | None:
-    if isinstance(value, type(choices[0])) and value in choices:
-        return None
-    wanted = " or ".join(map(repr, choices))
-    return Problem(wanted, described(value), ValueError)
-
-
-def _check_union(checks: list[Check], value: Any) -> Problem | None:
-    problems = []
-    for check in checks:
-        problem = check(value)
-        if problem is None:
-            return None
-        problems.append(problem)
-    for problem in problems:  # of the right type: that is what was meant
-        if problem.error is not TypeError:
-            return problem
-    expected = [p.expected for p in problems]
-    expected.sort(key=lambda words: words == "None")
-    return problems[0]._replace(expected=" or ".join(dict.fromkeys(expected)))
-
-
-def _check_tuple(checks: list[Check], value: Any) -> Problem | None:
-    if not isinstance(value, (tuple, list)) or len(value) != len(checks):
-        return Problem(f"{len(checks)} values", described(value))
-    found = (check(member) for check, member in zip(checks, value, strict=True))
-    return next((p for p in found if p), None)
-
-
-def _check_sequence(check: Check, value: Any) -> Problem | None:
-    plain = (Tensor, np.ndarray)
-    if isinstance(value, Tensor) and (value.is_meta or value.layout != torch.strided):
-        return _numbers(value)
-    if isinstance(value, plain) and value.ndim == 1:
-        value = value.tolist()
-    elif isinstance(value, (str, bytes, Mapping, *plain)) or not hasattr(value, "__len__"):
-        return Problem("a sequence", described(value))
-    for member in value:
-        if problem := check(member):
-            return problem._replace(expected=f"a sequence, each of them {problem.expected}")
-    return None
-
-
-def _check_mapping(key: Check, member: Check, value: Any) -> Problem | None:
-    if not isinstance(value, Mapping):
-        return Problem("a mapping", described(value))
-    found = (key(k) or member(v) for k, v in value.items())
-    return next((p for p in found if p), None)
-
-
-def _check_callable(value: Any) -> Problem | None:
-    return None if callable(value) else Problem("a function", described(value))
-
-
-def _check_model(kind: type, value: Any) -> Problem | None:
-    if not isinstance(value, kind):
-        return Problem(f"a torch.nn.{kind.__name__}", described(value))
-    if wrong := unusable(value):
-        expected, got, hint = wrong
-        # A call would give a model without shapes its shapes: it must not come to that.
-        return Problem(expected, got, ValueError, hint, at_once="finite" not in expected)
-    return None
-
-
-def _check_instance(kind: type, value: Any) -> Problem | None:
-    if isinstance(value, kind):
-        return None
-    if kind is types.NoneType:
-        return Problem("None", described(value))
-    names = {str: "a text"}
-    return Problem(names.get(kind, f"a {kind.__name__}"), described(value))

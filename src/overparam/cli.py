@@ -268,7 +268,7 @@ def watch(
 @study_app.command("list")
 def study_list() -> None:
     """All studies, and the claim each checks."""
-    from overparam.studies._catalogue import study_header, study_names
+    from overparam.claims.catalogue import study_header, study_names
 
     print_table(["study", "claim"], [[name, study_header(name).title] for name in study_names()])
 
@@ -276,7 +276,7 @@ def study_list() -> None:
 @study_app.command("show")
 def study_show(name: Annotated[str, typer.Argument(help="A study, as in `study list`.")]) -> None:
     """What a study claims, where that stands, what was changed, and what each size costs."""
-    from overparam.studies._catalogue import load_study, study_header
+    from overparam.claims.catalogue import load_study, study_header
 
     header = study_header(name)
     print(f"{header.title}\n")
@@ -323,7 +323,7 @@ def study_check(
 
     "not testable at this size" is no failure: it says that a larger size has to be run.
     """
-    from overparam.studies._catalogue import study_names
+    from overparam.claims.catalogue import study_names
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
@@ -345,9 +345,9 @@ def run_studies(
     """Run studies one after the other; print each one's claims and write its JSON at once."""
     from overparam._files import write_whole
     from overparam._json import to_json
+    from overparam.claims.catalogue import load_study
+    from overparam.claims.run import CellsFailed, run_study
     from overparam.cluster.connect import on_cluster
-    from overparam.studies._catalogue import load_study
-    from overparam.studies._run import CellsFailed, run_study
 
     files = json_files(json, names)
     studies = [load_study(name) for name in names]

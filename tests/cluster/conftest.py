@@ -8,7 +8,7 @@ import pytest
 
 from overparam.cluster import on_cluster
 
-FOLDER = str(Path(__file__).parents[1] / "studies")
+FOLDER = str(Path(__file__).parents[1] / "claims")
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from overparam.claims import CellsFailed, run_study
 from overparam.cluster import ClusterLost, on_cluster
 from overparam.fitting.fit import fit
-from overparam.studies import CellsFailed, run_study
 from overparam.tangents import empirical_ntk_blocks_to_file, empirical_ntk_to_file
 
 # What Dask and Ray leave open is theirs.

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
-from overparam.studies import SIZES, VERDICTS, load_study, run_study, study_names, to_json
-from overparam.studies._figures import KINDS
-from overparam.studies._parallel import outcomes
+from overparam.claims import SIZES, VERDICTS, load_study, run_study, study_names, to_json
+from overparam.claims.figures import KINDS
+from overparam.claims.parallel import outcomes
 
 DOCUMENT = {
     "kind": str,
@@ -174,7 +174,7 @@ def test_every_study_keeps_every_promise(runs, promise):
 @pytest.fixture(scope="module")
 def toy():
     """The toy study's module, loaded from its file."""
-    path = Path(__file__).parents[1] / "studies" / "toy.py"
+    path = Path(__file__).parents[1] / "claims" / "toy.py"
     spec = importlib.util.spec_from_file_location("contract_toy", path)
     module = sys.modules["contract_toy"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

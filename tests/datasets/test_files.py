@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from overparam.datasets import load_file, parse_source, resolve
+from overparam.datasets import load_file, parse_source, resolve, table_files
+from overparam.datasets.tables import read_frame
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,18 @@ def test_resolve_knows_names_even_beside_a_folder_of_that_name(tmp_path, monkeyp
 def test_resolve_says_when_there_is_no_file(source):
     with pytest.raises(FileNotFoundError, match="expected a file"):
         resolve(source)
+
+
+def test_a_format_of_tables_is_stated_in_one_place(tmp_path, monkeypatch):
+    def read_lines(path, where):
+        return pd.DataFrame({"x": range(20), "y": np.arange(20) / 2})
+
+    monkeypatch.setitem(table_files.FRAMES, ".lines", read_lines)
+    path = tmp_path / "toy.lines"
+    path.touch()
+    assert parse_source("a.LINES:y") == ("a.LINES", "y")
+    assert len(resolve(f"{path}:y").y_train) == 16
+    assert len(read_frame(path)) == 20
+    (tmp_path / "toy.xlsx").touch()
+    with pytest.raises(ValueError, match=r"ending in .npz, .csv, .parquet, .lines, got '.xlsx'"):
+        load_file(tmp_path / "toy.xlsx")

@@ -580,7 +580,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 }
 # Packages of files, tables, documents and runs, which use the functions above.
 WITHOUT_TENSORS = {
-    "cluster", "datasets", "diagnosis", "fitting", "integrations", "report", "studies", "watch"
+    "claims", "cluster", "datasets", "diagnosis", "fitting", "integrations", "report", "studies",
+    "watch",
 }  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import warnings
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from overparam._curves import stretch_means
+from overparam._environment import environment
 from overparam.diagnosis.diagnose import diagnose, parse_budget
-from overparam.diagnosis.document import smoothed
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,10 @@ def test_it_is_complete_and_strict_json(digits, tmp_path: Path) -> None:
         "kind", "environment", "model", "data", "advice", "statements", "events", "suspects",
         "series",
     }  # fmt: skip
+    assert stored["environment"].keys() == {
+        *environment(seconds=0, seed=0, threads=1), "budget_seconds"
+    }  # fmt: skip
+    assert len(stored["environment"]["data"]) == 32
     assert set(stored["advice"]) >= {
         "learning_rate", "stable_limit", "optimizer", "batch_size", "critical_batch_sizes",
         "momentum", "mass",
@@ -50,7 +54,7 @@ def test_the_advice_is_in_the_range_that_trains(digits) -> None:
 
 def test_it_trained(digits) -> None:
     loss = digits.series["loss"]["value"]
-    assert smoothed(loss, 10)[-1] < 0.2 * smoothed(loss, 10)[0]
+    assert stretch_means(loss, 10)[-1] < 0.2 * stretch_means(loss, 10)[0]
     assert digits.series["test_error"]["value"][-1] < 0.1
     assert len(digits.series["agop"]["diagonal"]) == 64
     assert digits.series["agop"]["image_shape"] == [8, 8]
@@ -182,8 +186,7 @@ def test_a_measurement_that_fails_costs_a_warning_and_no_more(monkeypatch) -> No
     def fails(*_: object) -> None:
         raise RuntimeError("no derivative of this layer")
 
-    # The package's attribute of this name is the function, not its module.
-    monkeypatch.setattr(sys.modules["overparam.diagnosis.diagnose"], "change_since", fails)
+    monkeypatch.setattr("overparam.diagnosis.measure.change_since", fails)
     x, y = torch.randn(60, 3), torch.arange(60) % 2
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from overparam.diagnosis.edge import EdgeTrace, batches, edge_limit, follow_edge, margin_for
-from overparam.diagnosis.task import Examples, Task, as_examples, build_task
+from overparam.diagnosis.task import Examples, TrainingTask, as_examples, build_task
 
 
-def linear_task(optimizer=None) -> Task:
+def linear_task(optimizer=None) -> TrainingTask:
     """Least squares, where the limit is the same at every step."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(64, 4, generator=generator)
@@ -49,7 +49,9 @@ def test_the_time_limit_ends_it() -> None:
 
 @pytest.mark.parametrize("size", [0, 5])
 def test_batches_that_no_epoch_holds_are_refused_and_not_waited_for(size) -> None:
-    with pytest.raises(ValueError, match=r"`Task\(batch_size=...\)` expected a size from 1 to 4"):
+    with pytest.raises(
+        ValueError, match=r"`TrainingTask\(batch_size=...\)` expected a size from 1 to 4"
+    ):
         next(batches(4, size, torch.Generator()))
 
 

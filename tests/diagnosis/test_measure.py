@@ -6,10 +6,10 @@ from torch import nn
 
 from overparam.curvature import GGNOperator
 from overparam.diagnosis.measure import change_since, kernel_at_start, smoothness_ratio
-from overparam.diagnosis.task import Examples, Task, build_task
+from overparam.diagnosis.task import Examples, TrainingTask, build_task
 
 
-def small_task(loss: str) -> Task:
+def small_task(loss: str) -> TrainingTask:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(12, 3, generator=generator, dtype=torch.float64)
     y = torch.randint(3, (12,), generator=generator)
@@ -19,7 +19,7 @@ def small_task(loss: str) -> Task:
     return build_task(model, examples, loss, None, 4)
 
 
-def dense(task: Task, part: slice) -> torch.Tensor:
+def dense(task: TrainingTask, part: slice) -> torch.Tensor:
     examples = task.examples
     assert isinstance(examples.x, torch.Tensor)
     operator = GGNOperator(task.model, examples.x[part], examples.y[part], task.loss)

@@ -11,8 +11,9 @@ import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import RidgeCV
 
+from overparam._environment import environment
 from overparam.cli import main
-from overparam.fitting import Score, fit, load_model, read
+from overparam.fitting import Score, Table, fit, load_model, read
 from overparam.fitting.scores import compare, folds
 from overparam.fitting.statements import statements
 
@@ -50,6 +51,15 @@ def test_the_columns_that_matter_are_found(found):
     assert found.document["scores"][0]["mean"] > 0.7
 
 
+def test_it_says_where_the_numbers_come_from(found, csv):
+    here = found.document["environment"]
+    assert environment(seconds=0, seed=0, threads=1).keys() <= here.keys()
+    assert (here["device"], here["seed"]) == ("cpu", 1)
+    other = fit(csv, "y", number_of_folds=2, compare_with_baselines=False).document["environment"]
+    assert other["data"] != here["data"]
+    assert other["seconds"] > 0
+
+
 def test_intervals_hold_their_estimates(found):
     entry = found.document["series"]["importances"]
     for low, value, high in zip(entry["low"], entry["value"], entry["high"], strict=True):
@@ -71,6 +81,12 @@ def test_scores_are_of_rows_not_seen(csv):
     found = fit(csv, "y", compare_with_baselines=False)
     assert found.document["scores"][0]["mean"] < 0.1
     assert found.document["statements"][0]["level"] == "critical"
+
+
+def test_a_guess_is_known_by_what_it_is_and_not_by_its_name():
+    data = Table("a", "y", "regression", table(20)[["a"]], np.zeros(20), (), {})
+    scores = [Score("ours", (0.3, 0.3), 1.0, ours=True), Score("any", (0.4, 0.4), 0.0, guess=True)]
+    assert statements(data, scores, np.ones(1), "R²")[0].threshold == pytest.approx(0.4)
 
 
 def test_a_saved_model_predicts_the_same(found, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 
 HERE = Path(__file__).parent
-FOLDERS = [str(HERE), str(HERE.parent / "studies")]
+FOLDERS = [str(HERE), str(HERE.parent / "claims")]
 
 
 @pytest.fixture

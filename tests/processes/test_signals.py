@@ -25,8 +25,8 @@ RUN = """
 import sys
 import toy
 from overparam import cli
-from overparam.studies import _catalogue
-_catalogue.load_study = lambda name: toy.study(widths=range(1, 30))
+from overparam.claims import catalogue
+catalogue.load_study = lambda name: toy.study(widths=range(1, 30))
 sys.argv[1:] = ["study", "run", "toy", "--jobs", "2", "--store", sys.argv[1]]
 sys.exit(cli.main())
 """

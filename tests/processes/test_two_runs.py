@@ -8,8 +8,8 @@ import threading
 from contextlib import closing
 from functools import partial
 
-from overparam.studies import run_study
-from overparam.studies._store import CellStore
+from overparam.claims import run_study
+from overparam.claims.store import CellStore
 
 KEY = {"study": "toy", "code": "abc", "parameters": {}, "seed": 0, "torch": "2"}
 
@@ -59,7 +59,7 @@ def test_many_open_and_fill_one_store_at_once(tmp_path):
 RUN = """
 import json, sys
 import toy
-from overparam.studies import run_study
+from overparam.claims import run_study
 print("ready", flush=True)
 sys.stdin.readline()
 print(json.dumps(run_study(toy.study(widths=range(1, 13)), store=sys.argv[1])))

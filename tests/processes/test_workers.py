@@ -8,7 +8,7 @@ import pytest
 from joblib import delayed, parallel_config
 
 from overparam._workers import parallel, results, told_of_the_dead
-from overparam.studies import CellsFailed, run_study
+from overparam.claims import CellsFailed, run_study
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 

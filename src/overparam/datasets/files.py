@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from overparam._errors import expect
@@ -9,13 +10,14 @@ from overparam._files import expect_readable
 from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, Task
 from overparam.datasets.named import load
+from overparam.datasets.table_files import FRAMES
 from overparam.datasets.tables import read_table
 from overparam.errors import InvalidValue
 
-_READERS = {".npz": read_npz, ".csv": read_table, ".parquet": read_table}
-# The first known suffix ends the path: a drive letter's colon comes before it, a colon
-# within the target's name after it.
-_SOURCE = re.compile(r"(.*?\.(?:npz|csv|parquet))(?::(.*))?", re.IGNORECASE | re.DOTALL)
+
+def _readers() -> dict[str, Callable[..., Dataset]]:
+    """What reads a data set from a file, by the file's suffix."""
+    return {".npz": read_npz, **dict.fromkeys(FRAMES, read_table)}
 
 
 def parse_source(source: str) -> tuple[str, str | None]:
@@ -29,7 +31,10 @@ def parse_source(source: str) -> tuple[str, str | None]:
         >>> parse_source("digits")
         ('digits', None)
     """
-    match = _SOURCE.fullmatch(source)
+    # The first known suffix ends the path: a drive letter's colon comes before it, a colon
+    # within the target's name after it.
+    suffixes = "|".join(map(re.escape, _readers()))
+    match = re.fullmatch(rf"(.*?(?:{suffixes}))(?::(.*))?", source, re.IGNORECASE | re.DOTALL)
     if match is None:
         return source, None
     path, target = match.groups()
@@ -114,10 +119,11 @@ def load_file(
         else "",
     )
     expect_readable(path, where)
-    reader = _READERS.get(path.suffix.lower())
+    readers = _readers()
+    reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InvalidValue(
-            f"`{where}` expected a file ending in {', '.join(_READERS)}, "
+            f"`{where}` expected a file ending in {', '.join(readers)}, "
             f"got {path.suffix or 'no suffix'!r}."
         )
     return reader(path, where, target=target, task=task, seed=seed)

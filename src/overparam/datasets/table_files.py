@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -88,6 +88,13 @@ def read_parquet(path: Path, where: str) -> pd.DataFrame:
         f"one that cannot be read ({problem.strip().partition(chr(10))[0]})",
     )
     return frame
+
+
+# Each format of tables and what reads it; all else that asks for a suffix asks here.
+FRAMES: dict[str, Callable[[Path, str], pd.DataFrame]] = {
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
 
 
 def as_numbers(text: pd.Series) -> np.ndarray:

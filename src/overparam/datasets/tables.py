@@ -9,7 +9,7 @@ import pandas as pd
 from overparam._errors import expect, unknown
 from overparam._files import expect_readable
 from overparam.datasets.dataset import Dataset, Task, held_out
-from overparam.datasets.table_files import as_numbers, read_csv, read_parquet
+from overparam.datasets.table_files import FRAMES, as_numbers
 from overparam.datasets.targets import read_target
 
 # Why a column is left out.
@@ -23,8 +23,14 @@ def read_table(
     path: Path, where: str, *, target: str | None, task: Task | None, seed: int
 ) -> Dataset:
     """The data set in a `.csv` or `.parquet` file; `load_file` says how it is read."""
-    frame = read_csv(path, where) if path.suffix.lower() == ".csv" else read_parquet(path, where)
-    return from_frame(frame, path.stem, where, target=target, task=task, seed=seed)
+    return from_frame(
+        FRAMES[path.suffix.lower()](path, where),
+        path.stem,
+        where,
+        target=target,
+        task=task,
+        seed=seed,
+    )
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -35,9 +41,9 @@ def read_frame(path: Path) -> pd.DataFrame:
         FileNotFoundError: If there is no such file.
     """
     where = f"read_frame({str(path)!r})"
-    readers = {".csv": read_csv, ".parquet": read_parquet}
-    reader = readers.get(path.suffix.lower())
-    expect(reader is not None, where, "a file ending in .csv or .parquet", path.suffix or "none")
+    reader = FRAMES.get(path.suffix.lower())
+    expected = f"a file ending in {' or '.join(FRAMES)}"
+    expect(reader is not None, where, expected, path.suffix or "none")
     expect_readable(path, where)
     assert reader is not None
     return reader(path, where).rename(columns=str)

@@ -1,21 +1,20 @@
 """The main job: measure a training task inside a budget of time, and conclude."""
 
 import copy
-import math
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from overparam._devices import expect_device, synchronize
 from overparam._errors import expect
-from overparam._model import call, take, undisturbed
+from overparam._model import call, take
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._random_numbers import seeded
@@ -23,31 +22,42 @@ from overparam._switches import quietly, thread_count
 from overparam._types import Inputs, Loss
 from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.document import Measured, as_diagnosis
-from overparam.diagnosis.edge import edge_limit, margin_for
-from overparam.diagnosis.measure import (
-    change_since,
-    kernel_at_start,
-    probe_batch,
-    smoothness_ratio,
-)
+from overparam.diagnosis.edge import find_rates, set_rate
+from overparam.diagnosis.measure import after_run, before_run
 from overparam.diagnosis.result import Diagnosis
-from overparam.diagnosis.task import OptimizerSource, Task, as_examples, build_task, told
+from overparam.diagnosis.task import OptimizerSource, TrainingTask, as_examples, build_task, told
 from overparam.diagnosis.training import Run, train_monitored
-from overparam.dynamics.agop import agop_diagonal
 from overparam.dynamics.monitor import Monitor
 from overparam.errors import InvalidValue
-from overparam.optim.hyperparameters import critical_batch_sizes
-from overparam.optim.stability import critical_learning_rate
 
 # Shares of the budget: finding the rate, and what follows the run.
 _SEARCH, _AFTER = 0.25, 0.08
 _FEWEST_STEPS, _LEAST_SECONDS, _MOST_SECONDS = 60, 5.0, 366 * 86400.0
-_SENSITIVITY = 512
 # Part of training time that the monitor takes, at least and at most, and the epochs a run is
 # given before it may take more than the least.
 _OVERHEAD, _MOST_OVERHEAD, _EPOCHS = 0.2, 4.0, 40
 
-T = TypeVar("T")
+
+class _Asked(NamedTuple):
+    """What a diagnosis may take, besides its task.
+
+    Attributes:
+        seconds: The budget, for everything.
+        began: When it began, on `time.perf_counter`.
+        step_seconds: Of a training step.
+        max_steps: Of the monitored run.
+        seed: Of everything random.
+        command: What to tell a reader who wants to repeat it.
+        tell: Told the stage and the part of it that is done.
+    """
+
+    seconds: float
+    began: float
+    step_seconds: float
+    max_steps: int | None
+    seed: int
+    command: str | None
+    tell: Tell
 
 
 def diagnose(
@@ -123,7 +133,8 @@ def diagnose(
             place = _device_of(model, device)
         task = build_task(model, examples.to(place), loss, optimizer, batch_size, place)
         with _fastest_threads(task) as step_seconds, telling(progress) as tell:
-            return _diagnose(task, seconds, began, step_seconds, max_steps, seed, command, tell)
+            asked = _Asked(seconds, began, step_seconds, max_steps, seed, command, tell)
+            return _diagnose(task, asked)
 
 
 def parse_budget(budget: str | float) -> float:
@@ -166,98 +177,8 @@ def _device_of(model: Any, device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _diagnose(
-    task: Task,
-    seconds: float,
-    began: float,
-    step_seconds: float,
-    max_steps: int | None,
-    seed: int,
-    command: str | None,
-    progress: Tell,
-) -> Diagnosis:
-    generator = torch.Generator().manual_seed(seed)
-    expect(
-        step_seconds * _FEWEST_STEPS <= (1 - _SEARCH - _AFTER) * seconds,
-        "diagnose(budget=...)",
-        f"at least {step_seconds * _FEWEST_STEPS / (1 - _SEARCH - _AFTER):.0f} s, for "
-        f"{_FEWEST_STEPS} training steps of {step_seconds:.2g} s",
-        f"{seconds:g} s",
-        hint="give more time, or a smaller model or batch.",
-    )
-    expect(
-        max_steps is None or max_steps >= 1,
-        "diagnose(max_steps=...)",
-        "a positive number of steps, or None",
-        max_steps,
-    )
-    progress("measuring the kernel", 0.0)
-    # 120 products are what three short traces need.
-    probe = probe_batch(task, 0.5 * _SEARCH * seconds / 120, generator)
-    before_kernel = time.perf_counter()
-    start = _attempt("the kernel", lambda: kernel_at_start(task, generator), None)
-    # The kernel is measured once more after the run.
-    after = max(_AFTER * seconds, 1.5 * (time.perf_counter() - before_kernel))
-    initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
-    given = max(float(group["lr"]) for group in task.optimizer.param_groups)
-    # An unknown optimizer is told of by a statement.
-    with quietly(), undisturbed(task.model, evaluation=True):
-        initial_limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
-
-    progress("finding the learning rate", 0.0)
-    limit, traces = edge_limit(
-        task, probe, seconds=_SEARCH * seconds, seed=seed,
-        progress=lambda done: progress("finding the learning rate", done),
-    )  # fmt: skip
-    advised = limit * margin_for(task.optimizer)
-    rate = given if task.rate_given else advised
-    if not math.isfinite(rate):  # no limit was met: the largest rate that was tried
-        rate = max((r for trace in traces for r in trace.rates), default=given)
-    _set_rate(task, rate)
-
-    progress("training", 0.0)
-    left = seconds - after - (time.perf_counter() - began)
-    run = _train(
-        task,
-        probe,
-        max(left, step_seconds * _FEWEST_STEPS),
-        step_seconds,
-        max_steps,
-        seed,
-        progress,
-    )
-
-    progress("concluding", 0.0)
-    constants = None if start is None else start.constants
-    regimes = (
-        critical_batch_sizes(constants)
-        if constants is not None
-        else (smoothness_ratio(task, probe, generator), math.nan)
-    )
-    change, missed, final = math.nan, math.nan, []
-    sensitivity = None
-    diverged = run.stopped == "diverged"  # then nothing can be measured any more
-    if start is not None and not diverged:
-        known = start
-        change, missed, final = _attempt(
-            "the kernel's change",
-            lambda: change_since(task, known, initial),
-            (math.nan, math.nan, []),
-        )
-    if not diverged:
-        sensitivity = _attempt("the inputs", lambda: _sensitivity(task, generator), None)
-    measured = Measured(
-        task, run, traces, start,
-        rate=rate, advised=advised, limit=limit, initial_limit=initial_limit,
-        regimes=regimes, kernel_change=change, linearization_error=missed,
-        final_spectrum=final, sensitivity=sensitivity,
-        seconds=seconds, elapsed=time.perf_counter() - began, seed=seed, command=command,
-    )  # fmt: skip
-    return as_diagnosis(measured)
-
-
 @contextmanager
-def _fastest_threads(task: Task) -> Iterator[float]:
+def _fastest_threads(task: TrainingTask) -> Iterator[float]:
     """Work with one thread where that is no slower than with all; yields seconds per step.
 
     A small network loses more time waiting for threads than it gains from them, most of all
@@ -272,7 +193,7 @@ def _fastest_threads(task: Task) -> Iterator[float]:
         yield min(several, single)
 
 
-def _time_of_step(task: Task) -> float:
+def _time_of_step(task: TrainingTask) -> float:
     """Seconds of a training step, the median of a few on a copy."""
     copied = copy.copy(task)
     copied.model, copied.optimizer = copy.deepcopy((task.model, task.optimizer))
@@ -296,60 +217,72 @@ def _time_of_step(task: Task) -> float:
     return median(times[1:])
 
 
-def _attempt(what: str, measure: Callable[[], T], otherwise: T) -> T:
-    """A measurement, or a warning: one that a model does not allow must not cost the others."""
-    try:
-        return measure()
-    except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
-        warnings.warn(
-            f"diagnose could not measure {what}: {type(problem).__name__}: {problem}",
-            RuntimeWarning,
-            stacklevel=2,
+def _expect_enough(asked: _Asked) -> None:
+    """Raise unless what was asked for allows the fewest steps that say anything."""
+    fewest, part = asked.step_seconds * _FEWEST_STEPS, 1 - _SEARCH - _AFTER
+    expect(
+        fewest <= part * asked.seconds,
+        "diagnose(budget=...)",
+        f"at least {fewest / part:.0f} s, for {_FEWEST_STEPS} training steps of "
+        f"{asked.step_seconds:.2g} s",
+        f"{asked.seconds:g} s",
+        hint="give more time, or a smaller model or batch.",
+    )
+    expect(
+        asked.max_steps is None or asked.max_steps >= 1,
+        "diagnose(max_steps=...)",
+        "a positive number of steps, or None",
+        asked.max_steps,
+    )
+
+
+def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
+    """Measure, find the rate, train, measure again, conclude: each step hands over plain data."""
+    _expect_enough(asked)
+    generator = torch.Generator().manual_seed(asked.seed)
+    asked.tell("measuring the kernel", 0.0)
+    # 120 products are what three short traces need.
+    before = before_run(task, 0.5 * _SEARCH * asked.seconds / 120, generator)
+
+    stage = "finding the learning rate"
+    asked.tell(stage, 0.0)
+    rates = find_rates(
+        task, before.probe, seconds=_SEARCH * asked.seconds, seed=asked.seed,
+        progress=partial(asked.tell, stage),
+    )  # fmt: skip
+    set_rate(task.optimizer, rates.used)
+
+    asked.tell("training", 0.0)
+    # The kernel is measured once more after the run.
+    after = max(_AFTER * asked.seconds, 1.5 * before.kernel_seconds)
+    left = asked.seconds - after - (time.perf_counter() - asked.began)
+    run = _train(task, before.probe, max(left, asked.step_seconds * _FEWEST_STEPS), asked)
+
+    asked.tell("concluding", 0.0)
+    # Of a network that diverged nothing can be measured any more but its batches.
+    end = after_run(task, before, generator, sound=run.stopped != "diverged")
+    elapsed = time.perf_counter() - asked.began
+    return as_diagnosis(
+        Measured(
+            task, before, rates, run, end,
+            seconds=asked.seconds, elapsed=elapsed, seed=asked.seed, command=asked.command,
         )
-        return otherwise
+    )  # fmt: skip
 
 
-def _set_rate(task: Task, rate: float) -> None:
-    """The rate for the fastest group, the others keeping their proportion."""
-    groups = task.optimizer.param_groups
-    fastest = max(float(group["lr"]) for group in groups)
-    for group in groups:
-        group["lr"] = rate * (float(group["lr"]) / fastest if fastest else 1.0)
-
-
-def _train(
-    task: Task,
-    probe: tuple[Inputs, Tensor],
-    seconds: float,
-    step_seconds: float,
-    max_steps: int | None,
-    seed: int,
-    progress: Tell,
-) -> Run:
+def _train(task: TrainingTask, probe: tuple[Inputs, Tensor], seconds: float, asked: _Asked) -> Run:
     """The monitored run; the more time there is to spare, the more is measured."""
     n = len(task.examples.y)
-    needed = _EPOCHS * max(n // task.batch_size, 1) * step_seconds
+    needed = _EPOCHS * max(n // task.batch_size, 1) * asked.step_seconds
     overhead = min(max(seconds / needed - 1, _OVERHEAD), _MOST_OVERHEAD)
     # An optimizer without a known limit is told of by a statement.
     with quietly("the stability limit of"):
         monitor = Monitor(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
-            n_classes=task.n_classes, n_samples=n if task.n_classes else None, seed=seed,
+            n_classes=task.n_classes, n_samples=n if task.n_classes else None, seed=asked.seed,
         )  # fmt: skip
         with monitor:
             return train_monitored(
-                task, monitor, seconds, max_steps=max_steps, seed=seed,
-                progress=lambda done: progress("training", done),
+                task, monitor, seconds, max_steps=asked.max_steps, seed=asked.seed,
+                progress=partial(asked.tell, "training"),
             )  # fmt: skip
-
-
-def _sensitivity(task: Task, generator: torch.Generator) -> Tensor | None:
-    """Diagonal of the average gradient outer product; `None` where inputs are not numbers."""
-    x = task.examples.x
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        return None
-    index = torch.randperm(len(x), generator=generator)[:_SENSITIVITY]
-    with undisturbed(task.model, evaluation=True):
-        width = call(task.model, x[:1]).numel()
-        few: Any = {"outputs": "random", "n_vectors": 4} if width > 32 else {}
-        return agop_diagonal(task.model, x[index], chunk_size=64, **few)

@@ -1,29 +1,26 @@
 """From what was measured to the plain data a diagnosis is."""
 
 import math
-import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from overparam._curves import extremes, stretch_means
+from overparam._environment import environment
 from overparam._model import n_examples
-from overparam.diagnosis.edge import EdgeTrace
-from overparam.diagnosis.measure import KernelAtStart
+from overparam.diagnosis.edge import Rates
+from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.statements import Findings, conclude
-from overparam.diagnosis.task import Task
+from overparam.diagnosis.task import TrainingTask
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
 from overparam.optim.hyperparameters import mass_hyperparameters
 
 # A curve with more points is thinned, for the sake of the file.
-_STRETCHES = 2000
+_POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
 
 
@@ -31,19 +28,11 @@ _SUSPECTS, _SMOOTH = 24, 24
 class Measured:
     """Everything a diagnosis measured, before it is put into words."""
 
-    task: Task
+    task: TrainingTask
+    before: Before
+    rates: Rates
     run: Run
-    traces: Sequence[EdgeTrace]
-    start: KernelAtStart | None
-    rate: float
-    advised: float
-    limit: float
-    initial_limit: float
-    regimes: tuple[float, float]
-    kernel_change: float
-    linearization_error: float
-    final_spectrum: list[float]
-    sensitivity: Tensor | None
+    after: After
     seconds: float
     elapsed: float
     seed: int
@@ -66,25 +55,20 @@ def as_diagnosis(measured: Measured) -> Diagnosis:
 
 
 def _environment(measured: Measured) -> dict[str, Any]:
-    device = next(measured.task.model.parameters()).device
-    return {
-        "overparam": version("overparam"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "device": str(device),
-        "seconds": round(measured.elapsed, 1),
-        "budget_seconds": measured.seconds,
-        "seed": measured.seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": measured.command
+    return environment(
+        seconds=round(measured.elapsed, 1),
+        seed=measured.seed,
+        device=next(measured.task.model.parameters()).device,
+        threads=torch.get_num_threads(),
+        data=measured.task.examples.digest,
+        command=measured.command
         or "overparam.diagnose(model, data, loss, optimizer, "
         f"budget={measured.seconds:g}, seed={measured.seed})",
-    }
+        budget_seconds=measured.seconds,
+    )
 
 
-def _model(task: Task) -> dict[str, Any]:
+def _model(task: TrainingTask) -> dict[str, Any]:
     layers = [
         {
             "name": name or "(model)",
@@ -126,14 +110,15 @@ def _data(measured: Measured) -> dict[str, Any]:
 
 
 def _advice(measured: Measured) -> dict[str, Any]:
-    task, start = measured.task, measured.start
+    task, start = measured.task, measured.before.kernel
+    limit, initial_limit = measured.rates.limit, measured.before.found.initial_limit
     advice: dict[str, Any] = {
-        "learning_rate": measured.advised,
-        "stable_limit": measured.limit,
-        "limit_at_initialisation": measured.initial_limit,
+        "learning_rate": measured.rates.advised,
+        "stable_limit": limit,
+        "limit_at_initialisation": initial_limit,
         "optimizer": type(task.optimizer).__name__,
         "batch_size": task.batch_size,
-        "critical_batch_sizes": list(measured.regimes),
+        "critical_batch_sizes": list(measured.after.found.batch_regimes),
         "momentum": math.nan,
         "mass": None,
     }
@@ -141,8 +126,8 @@ def _advice(measured: Measured) -> dict[str, Any]:
         settings = mass_hyperparameters(start.constants, task.batch_size)
         # The constants are those of initialisation; the edge says how far λ moves from there.
         grown = 1.0
-        if math.isfinite(measured.limit) and math.isfinite(measured.initial_limit):
-            grown = max(measured.initial_limit / measured.limit, 1.0)
+        if math.isfinite(limit) and math.isfinite(initial_limit):
+            grown = max(initial_limit / limit, 1.0)
         advice["momentum"] = settings.momentum
         advice["mass"] = {
             "lr": settings.lr / grown,
@@ -160,25 +145,21 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
     signal = None if scorer is None else scorer.signal
     errors = [error for _, _, error in run.evaluated]
     by_error = any(math.isfinite(error) for error in errors)
-    weights = measured.sensitivity
-    total = float(weights.sum()) if weights is not None else 0.0
-    examples = task.examples
+    examples, rates = task.examples, measured.rates
     return Findings(
+        **vars(measured.before.found),
+        **vars(measured.after.found),
         optimizer=_optimizer_name(task),
-        rate=measured.rate,
+        rate=rates.used,
         rate_given=task.rate_given,
-        advised=measured.advised,
-        limit=measured.limit,
-        initial_limit=measured.initial_limit,
+        advised=rates.advised,
+        limit=rates.limit,
         batch_size=task.batch_size,
-        batch_regimes=measured.regimes,
         n_train=n_examples(examples.x),
         momentum=_advice(measured)["momentum"],
         ratios=ratios,
-        kernel_change=measured.kernel_change,
-        linearization_error=measured.linearization_error,
         events=[event.to_dict() for event in run.monitor.events],
-        losses=smoothed(columns.get("loss", {"value": []})["value"], _SMOOTH),
+        losses=stretch_means(columns.get("loss", {"value": []})["value"], _SMOOTH),
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
@@ -187,7 +168,6 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         suspects=n_suspects,
         stop_epoch=run.stop_epoch,
         epochs=run.steps * task.batch_size / n_examples(examples.x),
-        input_share=(weights / total).tolist() if weights is not None and total > 0 else (),
         input_names=examples.column_names,
         image=examples.image_shape is not None,
         overhead=run.monitor.overhead,
@@ -195,23 +175,11 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
     )
 
 
-def _optimizer_name(task: Task) -> str:
+def _optimizer_name(task: TrainingTask) -> str:
     group = task.optimizer.param_groups[0]
     momentum = group.get("momentum", 0)
     extra = f" with momentum {momentum:g}" if momentum else ""
     return f"{type(task.optimizer).__name__}{extra}"
-
-
-def smoothed(values: Sequence[float], parts: int) -> list[float]:
-    """Means of `parts` equal stretches of a curve.
-
-    Example:
-        >>> smoothed([1.0, 3.0, 5.0, 7.0], 2)
-        [2.0, 6.0]
-    """
-    parts = min(parts, len(values))
-    edges = [round(i * len(values) / parts) for i in range(parts + 1)] if parts else [0]
-    return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:
@@ -263,7 +231,7 @@ def _picture(examples: Any, index: int) -> list[list[float]] | None:
 
 
 def _series(measured: Measured) -> dict[str, Any]:
-    run, start = measured.run, measured.start
+    run, start = measured.run, measured.before.kernel
     series: dict[str, Any] = {
         name: _thinned(column) for name, column in run.monitor.record.series().items()
     }
@@ -276,11 +244,11 @@ def _series(measured: Measured) -> dict[str, Any]:
         series["spectrum"] = {
             "eigenvalues": start.eigenvalues,
             "label_alignment": start.alignment,
-            "final": measured.final_spectrum,
+            "final": measured.after.spectrum,
         }
-    if measured.sensitivity is not None:
+    weights = measured.after.sensitivity
+    if weights is not None:
         examples = measured.task.examples
-        weights = measured.sensitivity
         shape = examples.image_shape
         if shape is not None:
             weights = weights.reshape(shape).sum(0).flatten()
@@ -296,31 +264,12 @@ def _series(measured: Measured) -> dict[str, Any]:
             "posterior": (1 - table["label_score"]).round(4).tolist(),
         }
     series["edge"] = [
-        {"step": t.steps, "rate": t.rates, "limit": t.limits} for t in measured.traces
+        {"step": t.steps, "rate": t.rates, "limit": t.limits} for t in measured.rates.traces
     ]
     return series
 
 
 def _thinned(column: dict[str, list]) -> dict[str, list]:
-    """A long curve as the smallest and the largest of each of `_STRETCHES` stretches.
-
-    A spike that is not drawn is a spike that is not believed, and neither may it bias the rest.
-    """
-    steps, values = column["step"], column["value"]
-    if len(steps) <= 2 * _STRETCHES:
-        return column
-    edges = [round(i * len(steps) / _STRETCHES) for i in range(_STRETCHES + 1)]
-    kept = sorted(
-        index
-        for a, b in pairwise(edges)
-        for index in {
-            min(range(a, b), key=lambda i: _ranked(values[i])),
-            max(range(a, b), key=lambda i: _ranked(values[i])),
-        }
-    )
-    return {"step": [steps[i] for i in kept], "value": [values[i] for i in kept]}
-
-
-def _ranked(value: float) -> float:
-    """A value to compare by; what is not finite counts as the largest."""
-    return value if math.isfinite(value) else math.inf
+    """A long curve as the smallest and the largest of many stretches."""
+    kept = extremes(column["value"], _POINTS)
+    return {name: [values[i] for i in kept] for name, values in column.items()}

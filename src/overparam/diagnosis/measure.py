@@ -1,22 +1,28 @@
-"""What a diagnosis measures of a network at one point: kernel, constants, sensitivity."""
+"""What a diagnosis measures of a network before its run and after it."""
 
 import math
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from overparam._devices import synchronize
 from overparam._model import call, n_examples, take, undisturbed
+from overparam._switches import quietly
 from overparam._types import Inputs, Params
 from overparam.curvature.gauss_newton import GGNOperator
-from overparam.diagnosis.task import Task
+from overparam.diagnosis.statements import AtEnd, AtStart
+from overparam.diagnosis.task import TrainingTask
+from overparam.dynamics.agop import agop_diagonal
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
-from overparam.optim.hyperparameters import InterpolationConstants
+from overparam.optim.hyperparameters import InterpolationConstants, critical_batch_sizes
 from overparam.optim.model_constants import model_constants
+from overparam.optim.stability import critical_learning_rate
 from overparam.tangents.alignment import eigen_alignment
 from overparam.tangents.empirical import (
     empirical_ntk,
@@ -27,6 +33,9 @@ from overparam.tangents.spectrum import kernel_change
 # Rows of the matrix that is decomposed, and outputs per example up to which it is formed.
 _ROWS, _OUTPUTS, _EXAMPLES, _FEW_EXAMPLES = 640, 128, 128, 32
 _PROBE, _FEWEST = 256, 8
+_SENSITIVITY = 512
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class KernelAtStart:
 
 
 def probe_batch(
-    task: Task,
+    task: TrainingTask,
     seconds_per_product: float,
     generator: torch.Generator,
     clock: Callable[[], float] = time.perf_counter,
@@ -76,7 +85,7 @@ def probe_batch(
     return take(examples.x, order[:size]), examples.y[order[:size]]
 
 
-def kernel_at_start(task: Task, generator: torch.Generator) -> KernelAtStart | None:
+def kernel_at_start(task: TrainingTask, generator: torch.Generator) -> KernelAtStart | None:
     """The kernel on as many examples as are decomposed in a moment; `None` for fewer than two.
 
     The kernel between all outputs, and what needs it, is formed up to 128 of them.
@@ -119,7 +128,9 @@ def _spectrum(kernel: Tensor) -> list[float]:
     return (values.clamp(min=0) / len(kernel)).tolist()
 
 
-def smoothness_ratio(task: Task, probe: tuple[Inputs, Tensor], generator: torch.Generator) -> float:
+def smoothness_ratio(
+    task: TrainingTask, probe: tuple[Inputs, Tensor], generator: torch.Generator
+) -> float:
     """L1/L without a kernel: the largest curvature of single examples over that of all.
 
     A lower bound, from a few examples.
@@ -139,7 +150,7 @@ def smoothness_ratio(task: Task, probe: tuple[Inputs, Tensor], generator: torch.
 
 
 def change_since(
-    task: Task, start: KernelAtStart, initial: Params
+    task: TrainingTask, start: KernelAtStart, initial: Params
 ) -> tuple[float, float, list[float]]:
     """Relative change of the kernel, relative error of the linearization, final eigenvalues."""
     model = task.model
@@ -152,3 +163,118 @@ def change_since(
     learned = float((outputs - start.outputs).norm())
     change = kernel_change(kernel, start.kernel)
     return change, missed / learned if learned else math.nan, _spectrum(kernel)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was measured of the network before its run.
+
+    Attributes:
+        found: The numbers that statements rest on.
+        probe: The examples that curvature is measured on.
+        kernel: The tangent kernel; `None` if it could not be measured.
+        kernel_seconds: How long that took.
+        parameters: A copy of where training starts.
+    """
+
+    found: AtStart
+    probe: tuple[Inputs, Tensor]
+    kernel: KernelAtStart | None
+    kernel_seconds: float
+    parameters: Params
+
+
+@dataclass(frozen=True)
+class After:
+    """What was measured of the network after its run.
+
+    Attributes:
+        found: The numbers that statements rest on.
+        spectrum: Eigenvalues of the kernel over n, descending.
+        sensitivity: Diagonal of the average gradient outer product; `None` if not measured.
+    """
+
+    found: AtEnd
+    spectrum: list[float]
+    sensitivity: Tensor | None
+
+
+def before_run(
+    task: TrainingTask, seconds_per_product: float, generator: torch.Generator
+) -> Before:
+    """Probe, kernel and limit of the rate at initialisation."""
+    probe = probe_batch(task, seconds_per_product, generator)
+    began = time.perf_counter()
+    kernel = attempt("the kernel", lambda: kernel_at_start(task, generator), None)
+    seconds = time.perf_counter() - began
+    initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
+    # An unknown optimizer is told of by a statement.
+    with quietly(), undisturbed(task.model, evaluation=True):
+        limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
+    return Before(AtStart(initial_limit=limit), probe, kernel, seconds, initial)
+
+
+def after_run(
+    task: TrainingTask, before: Before, generator: torch.Generator, *, sound: bool
+) -> After:
+    """Change of the kernel, batch regimes and sensitivity to the inputs.
+
+    Args:
+        task: With the trained network.
+        before: What was measured before it was trained.
+        generator: Draws examples.
+        sound: Whether the network survived its training; otherwise only the regimes are measured.
+    """
+    start = before.kernel
+    constants = None if start is None else start.constants
+    regimes = (
+        critical_batch_sizes(constants)
+        if constants is not None
+        else (smoothness_ratio(task, before.probe, generator), math.nan)
+    )
+    change, missed, spectrum = math.nan, math.nan, []
+    if start is not None and sound:
+        change, missed, spectrum = attempt(
+            "the kernel's change",
+            lambda: change_since(task, start, before.parameters),
+            (math.nan, math.nan, []),
+        )
+    sensitivity = None
+    if sound:
+        sensitivity = attempt("the inputs", lambda: _sensitivity(task, generator), None)
+    found = AtEnd(
+        batch_regimes=regimes, kernel_change=change, linearization_error=missed,
+        input_share=_shares(sensitivity),
+    )  # fmt: skip
+    return After(found, spectrum, sensitivity)
+
+
+def attempt(what: str, measure: Callable[[], T], otherwise: T) -> T:
+    """A measurement, or a warning: one that a model does not allow must not cost the others."""
+    try:
+        return measure()
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
+        warnings.warn(
+            f"diagnose could not measure {what}: {type(problem).__name__}: {problem}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return otherwise
+
+
+def _sensitivity(task: TrainingTask, generator: torch.Generator) -> Tensor | None:
+    """Diagonal of the average gradient outer product; `None` where inputs are not numbers."""
+    x = task.examples.x
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        return None
+    index = torch.randperm(len(x), generator=generator)[:_SENSITIVITY]
+    with undisturbed(task.model, evaluation=True):
+        width = call(task.model, x[:1]).numel()
+        few: Any = {"outputs": "random", "n_vectors": 4} if width > 32 else {}
+        return agop_diagonal(task.model, x[index], chunk_size=64, **few)
+
+
+def _shares(weights: Tensor | None) -> Sequence[float]:
+    """Each weight over their sum; nothing where there is none."""
+    total = float(weights.sum()) if weights is not None else 0.0
+    return (weights / total).tolist() if weights is not None and total > 0 else ()

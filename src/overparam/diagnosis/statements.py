@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from overparam.diagnosis.result import Level, Statement
+from overparam._statement import Level, Statement, most_urgent_first
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
@@ -16,11 +16,37 @@ STALLED, INTERPOLATED = 0.01, 1e-2
 # Rates within this factor of the advised one are left alone.
 CLOSE = 3.0
 
-_URGENCY = {"critical": 0, "warning": 1, "info": 2, "good": 3, "unknown": 4}
+
+@dataclass(frozen=True, kw_only=True)
+class AtStart:
+    """What is measured of the network before it is trained; see `measure.before_run`.
+
+    Attributes:
+        initial_limit: Stable limit of the learning rate.
+    """
+
+    initial_limit: float = math.nan
 
 
-@dataclass(frozen=True)
-class Findings:
+@dataclass(frozen=True, kw_only=True)
+class AtEnd:
+    """What is measured of the trained network; see `measure.after_run`.
+
+    Attributes:
+        batch_regimes: (m1*, m2*).
+        kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
+        linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe.
+        input_share: Part of the average gradient outer product's trace held by each input.
+    """
+
+    batch_regimes: tuple[float, float] = (math.nan, math.nan)
+    kernel_change: float = math.nan
+    linearization_error: float = math.nan
+    input_share: Sequence[float] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings(AtStart, AtEnd):
     """The numbers a diagnosis concludes from; `nan` or `None` where none was measured.
 
     Attributes:
@@ -29,14 +55,10 @@ class Findings:
         rate_given: Whether the user chose it.
         advised: The advised rate.
         limit: Stable limit along the edge of stability.
-        initial_limit: Stable limit at initialisation.
         batch_size: Of the run.
-        batch_regimes: (m1*, m2*).
         n_train: Training examples.
         momentum: The advised momentum.
         ratios: Learning rate over critical rate at every measurement of the run.
-        kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
-        linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe, at the end of the run.
         events: The run's loss spikes, as in the JSON.
         losses: Training loss, smoothed, at equal distances from start to end.
         train_error: Share of training examples classified wrongly at the end.
@@ -47,7 +69,6 @@ class Findings:
         suspects: How many labels look wrong.
         stop_epoch: Epoch at which training should have stopped, if the sign was seen.
         epochs: Epochs trained.
-        input_share: Part of the average gradient outer product's trace held by each input.
         input_names: Their names; empty if they have none.
         image: Whether inputs are images.
         overhead: Part of the run's time that the monitor took.
@@ -59,14 +80,10 @@ class Findings:
     rate_given: bool
     advised: float
     limit: float
-    initial_limit: float
     batch_size: int
-    batch_regimes: tuple[float, float]
     n_train: int
     momentum: float = math.nan
     ratios: Sequence[float] = ()
-    kernel_change: float = math.nan
-    linearization_error: float = math.nan
     events: Sequence[Mapping[str, Any]] = ()
     losses: Sequence[float] = ()
     train_error: float = math.nan
@@ -77,7 +94,6 @@ class Findings:
     suspects: int = 0
     stop_epoch: int | None = None
     epochs: float = 0.0
-    input_share: Sequence[float] = field(default=())
     input_names: Sequence[str] = ()
     image: bool = False
     overhead: float = math.nan
@@ -86,7 +102,7 @@ class Findings:
 
 def conclude(found: Findings) -> list[Statement]:
     """All statements, the most urgent first."""
-    statements = [
+    return most_urgent_first([
         learning_rate(found),
         stability_of_run(found),
         spikes(found),
@@ -96,8 +112,7 @@ def conclude(found: Findings) -> list[Statement]:
         generalisation(found),
         batch_size(found),
         inputs(found),
-    ]
-    return sorted(statements, key=lambda statement: _URGENCY[statement.level])
+    ])  # fmt: skip
 
 
 def show(number: float) -> str:

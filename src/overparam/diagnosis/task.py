@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from overparam._deprecated import old_names
+from overparam._environment import digest
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._model import (
@@ -49,6 +51,11 @@ class Examples:
     column_names: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
 
+    @property
+    def digest(self) -> str:
+        """A hash of the numbers."""
+        return digest(self.x, self.y, self.x_test, self.y_test)
+
     def to(self, device: torch.device) -> "Examples":
         """The same examples on a device."""
 
@@ -66,7 +73,7 @@ class Examples:
 
 
 @dataclass
-class Task:
+class TrainingTask:
     """All that a diagnosis works on. The model and the optimizer are copies.
 
     Attributes:
@@ -91,6 +98,9 @@ class Task:
     def n_classes(self) -> int | None:
         """Number of classes, if every example has one label and one row of logits."""
         return len(self.examples.class_names) or None
+
+
+__getattr__ = old_names(__name__, Task="overparam.diagnosis.task.TrainingTask")
 
 
 def as_examples(data: Any, *, seed: int = 0) -> Examples:
@@ -247,7 +257,7 @@ def build_task(
     optimizer: OptimizerSource,
     batch_size: int | None,
     device: torch.device | None = None,
-) -> Task:
+) -> TrainingTask:
     """A task on copies of the model and the optimizer, everything checked once.
 
     An optimizer without a usable rate of its own (none was given, or a function that makes
@@ -291,7 +301,7 @@ def build_task(
     expect(
         1 <= size <= n, "diagnose(batch_size=...)", f"a size from 1 to {n}, the training set", size
     )
-    task = Task(model, made, given, function, name, examples, size)
+    task = TrainingTask(model, made, given, function, name, examples, size)
     _expect_runs(task)
     return task
 
@@ -309,7 +319,7 @@ def _initialise(model: nn.Module, examples: Examples) -> None:
     model.train(mode)
 
 
-def _expect_runs(task: Task) -> None:
+def _expect_runs(task: TrainingTask) -> None:
     """Raise unless the model takes the data and the loss takes what the model gives."""
     examples, where = task.examples, "diagnose(model=...)"
     n = min(n_examples(examples.x), 4)

@@ -11,7 +11,7 @@ from torch import Tensor
 from overparam._model import call, chunks, n_examples, take, undisturbed
 from overparam._types import Inputs
 from overparam.diagnosis.edge import batches
-from overparam.diagnosis.task import Task
+from overparam.diagnosis.task import TrainingTask
 from overparam.dynamics.monitor import Monitor
 
 # A run is over when its loss has been this part of where it began for this many epochs, or
@@ -43,7 +43,9 @@ class Run:
     issues: object = None
 
 
-def evaluate(task: Task, x: Inputs, y: Tensor, limit: int = _EVALUATED) -> tuple[float, float]:
+def evaluate(
+    task: TrainingTask, x: Inputs, y: Tensor, limit: int = _EVALUATED
+) -> tuple[float, float]:
     """Loss and share of wrong predictions on the first `limit` examples, in evaluation mode.
 
     The error is `nan` unless the targets are class indices for the last axis of the outputs.
@@ -61,7 +63,7 @@ def evaluate(task: Task, x: Inputs, y: Tensor, limit: int = _EVALUATED) -> tuple
 
 
 def train_monitored(
-    task: Task,
+    task: TrainingTask,
     monitor: Monitor,
     seconds: float,
     *,
@@ -125,7 +127,7 @@ def train_monitored(
     return run
 
 
-def _close_epoch(run: Run, task: Task, epoch: int) -> None:
+def _close_epoch(run: Run, task: TrainingTask, epoch: int) -> None:
     """Let the monitor judge the labels; keep what it says at the moment to stop."""
     run.monitor.epoch_end()
     scorer = run.monitor.label_noise

@@ -1,32 +1,31 @@
 """A table to a cross-validated model, and everything its page is drawn from."""
 
 import os
-import platform
-import sys
 import time
-from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from pandas.util import hash_pandas_object
 from sklearn.base import BaseEstimator
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from overparam._deprecated import renamed
+from overparam._environment import digest, environment
 from overparam._errors import expect, unknown
-from overparam._files import write_whole
-from overparam._json import strict, to_json
+from overparam._json import strict
 from overparam._progress import Progress, expect_progress, telling
+from overparam._statement import Concluded, Statement
 from overparam.datasets.dataset import Task, expect_seed
 from overparam.fitting.dependence import dependence
 from overparam.fitting.saved_model import SavedModel, from_estimator
 from overparam.fitting.scores import METRICS, baselines, compare, folds
 from overparam.fitting.statements import statements
-from overparam.fitting.table import read
+from overparam.fitting.table import Table, read
 from overparam.kernels.irkm import IRKMClassifier, IRKMRegressor
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 
@@ -38,7 +37,7 @@ MOST_DRAWN = 40
 
 
 @dataclass(frozen=True, eq=False)
-class TableFit:
+class TableFit(Concluded):
     """The outcome of `fit`.
 
     Attributes:
@@ -49,28 +48,12 @@ class TableFit:
     model: SavedModel
     document: dict[str, Any]
 
-    def summary(self) -> str:
-        """The statements as lines of text."""
-        lines = []
-        for statement in self.document["statements"]:
-            lines.append(f"[{statement['level']}] {statement['text']}")
-            if statement["action"]:
-                lines.append(f"    → {statement['action']}")
-        return "\n".join(lines)
+    def _statements(self) -> list[Statement]:
+        return [Statement(**stored) for stored in self.document["statements"]]
 
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The document as JSON text, also written to `path` if one is given."""
-        text = to_json(self.document)
-        if path is not None:
-            write_whole(path, text)
-        return text
-
-    def report(self, path: str | os.PathLike[str]) -> Path:
-        """One offline HTML page, drawn from `document`; returns its path."""
-        # The page is above this layer and knows only JSON; see `Diagnosis.report`.
-        from overparam.report.page import write_report
-
-        return write_report([self.document], Path(path))
+    def to_dict(self) -> dict[str, Any]:
+        """The document."""
+        return self.document
 
 
 @renamed(jobs="n_jobs")
@@ -163,8 +146,14 @@ def fit(
     columns = list(machine.feature_names_in_)
     document = {
         "kind": "fit",
-        "environment": {**_environment(time.perf_counter() - start), "seed": seed}
-        | ({"command": command} if command else {}),
+        "environment": environment(
+            seconds=time.perf_counter() - start,
+            seed=seed,
+            device=saved.predictor.centres.device,
+            threads=torch.get_num_threads(),
+            data=_digest(table),
+            command=command,
+        ),
         "data": {
             "name": table.name,
             "target": table.target,
@@ -187,9 +176,12 @@ def fit(
             }
             for score in scores
         ],
-        "statements": statements(
-            table, scores, _in_order(importances, columns, list(table.x.columns)), metric
-        ),
+        "statements": [
+            asdict(statement)
+            for statement in statements(
+                table, scores, _in_order(importances, columns, list(table.x.columns)), metric
+            )
+        ],
         "series": {
             "importances": {"names": columns, "value": importances, "low": low, "high": high},
             "feature_matrix": _feature_matrix(machine),
@@ -250,12 +242,7 @@ def _feature_matrix(machine: Any) -> dict[str, Any] | None:
     }
 
 
-def _environment(seconds: float) -> dict[str, Any]:
-    """Versions and platform that the numbers belong to."""
-    packages = ("overparam", "torch", "numpy", "scikit-learn")
-    return {
-        **{name: metadata.version(name) for name in packages},
-        "python": platform.python_version(),
-        "platform": f"{sys.platform}-{platform.machine()}",
-        "seconds": seconds,
-    }
+def _digest(table: Table) -> str:
+    """Of the rows as they are learned from."""
+    rows = hash_pandas_object(table.x, index=False).to_numpy()  # pyright: ignore
+    return digest(list(table.x.columns), rows, table.y, list(table.class_names))

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from overparam._statement import Level, Statement
 from overparam.fitting.scores import Score
 from overparam.fitting.table import Table
 
@@ -14,7 +14,7 @@ LEAK_SHARE, LEAK_SCORE = 0.9, 0.99
 
 def statements(
     table: Table, scores: Sequence[Score], importances: np.ndarray, metric: str
-) -> list[dict[str, Any]]:
+) -> list[Statement]:
     """Conclusions, each with the number and the threshold it came from.
 
     Args:
@@ -35,7 +35,7 @@ def statements(
     return found
 
 
-def _worth(table: Table, ours: Score, scores: Sequence[Score], metric: str) -> dict[str, Any]:
+def _worth(table: Table, ours: Score, scores: Sequence[Score], metric: str) -> Statement:
     """Whether the columns say anything about the target."""
     guess = next((score for score in scores if score.guess), None)
     floor = guess.mean if guess else 0.0
@@ -56,7 +56,7 @@ def _worth(table: Table, ours: Score, scores: Sequence[Score], metric: str) -> d
     )
 
 
-def _standing(ours: Score, best: Score, metric: str) -> dict[str, Any]:
+def _standing(ours: Score, best: Score, metric: str) -> Statement:
     """Ours against the best baseline, fold by fold."""
     gaps = np.array(ours.folds) - np.array(best.folds)
     error = float(np.std(gaps, ddof=1) / math.sqrt(len(gaps)))
@@ -79,7 +79,7 @@ def _standing(ours: Score, best: Score, metric: str) -> dict[str, Any]:
     )
 
 
-def _columns(table: Table, importances: np.ndarray, ours: Score) -> list[dict[str, Any]]:
+def _columns(table: Table, importances: np.ndarray, ours: Score) -> list[Statement]:
     """How few columns matter, and whether one of them gives the answer away."""
     names = list(table.x.columns)
     order = np.argsort(-importances)
@@ -118,11 +118,8 @@ def _statement(
     name: str,
     text: str,
     value: float,
-    threshold: float | None = None,
+    threshold: float = math.nan,
     action: str = "",
-    level: str = "info",
-) -> dict[str, Any]:
-    return {
-        "name": name, "text": text, "value": value, "threshold": threshold, "action": action,
-        "level": level,
-    }  # fmt: skip
+    level: Level = "info",
+) -> Statement:
+    return Statement(name, text, value, threshold, action, level)

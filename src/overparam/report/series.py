@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
+from overparam._curves import extremes
+
 
 @dataclass(frozen=True)
 class Series:
@@ -101,22 +103,10 @@ def thinned(series: Series, limit: int = 2000) -> Series:
         >>> thinned(spike, limit=6).values
         [1.0, 1.1, 9.0, 1.0, 1.2, 1.0]
     """
-    size = len(series.steps)
-    if size <= limit:
+    if len(series.steps) <= limit:
         return series
-    stretch = math.ceil(2 * size / limit)
-    kept: set[int] = set()
-    for start in range(0, size, stretch):
-        block = [
-            i for i in range(start, min(start + stretch, size)) if series.values[i] is not None
-        ]
-        if block:
-            key = series.values.__getitem__
-            kept |= {min(block, key=key), max(block, key=key)}  # type: ignore[arg-type]
-        else:
-            kept.add(start)
-    order = sorted(kept)
-    return Series([series.steps[i] for i in order], [series.values[i] for i in order])
+    kept = extremes(series.values, limit)
+    return Series([series.steps[i] for i in kept], [series.values[i] for i in kept])
 
 
 def histogram(values: list[float], bins: int) -> tuple[list[float], list[int]]:

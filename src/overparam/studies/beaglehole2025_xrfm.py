@@ -34,12 +34,12 @@ import pandas as pd
 from sklearn.datasets import make_friedman1
 from sklearn.metrics import r2_score
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure
+from overparam.claims.statistics import select
+from overparam.claims.study import Study
 from overparam.kernels.agop_tree import AGOPTreeRegressor, Split
 from overparam.kernels.rfm import RFMRegressor
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure
-from overparam.studies._statistics import select
-from overparam.studies._study import Study
 
 __all__ = ["STUDY"]
 

@@ -29,6 +29,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure
+from overparam.claims.statistics import select
+from overparam.claims.study import Study
 from overparam.datasets.named import load
 from overparam.optim.acceleration import (
     METHODS,
@@ -38,10 +42,6 @@ from overparam.optim.acceleration import (
     spectral_error,
     spectral_rate,
 )
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure
-from overparam.studies._statistics import select
-from overparam.studies._study import Study
 
 SIZES = {
     "smoke": {"data": "digits", "examples": 1000, "steps": 100, "replicates": 1},

@@ -29,13 +29,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import mean_at, select, slope
+from overparam.claims.study import Study
 from overparam.curvature.output_hessian import hessian_norm
 from overparam.nets.assembly import AssemblyModel, dominance
 from overparam.nets.mlp import ntk_mlp
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import mean_at, select, slope
-from overparam.studies._study import Study
 from overparam.tangents.empirical import empirical_ntk, empirical_ntk_blocks
 
 SIZES = {

@@ -39,13 +39,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import seed_means, select, slope
+from overparam.claims.study import Study
 from overparam.dynamics.aiming_monitor import AimingMonitor
 from overparam.optim.aiming import aiming_step_size
 from overparam.optim.interpolation import project_to_interpolation, square_loss_constants
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import seed_means, select, slope
-from overparam.studies._study import Study
 
 SIZES = {
     "smoke": {"widths": (32,), "projected": (32,), "replicates": 1, "iterations": 5,

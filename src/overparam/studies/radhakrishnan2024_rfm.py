@@ -28,12 +28,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import select
+from overparam.claims.study import Study
 from overparam.kernels.functions import Laplace
 from overparam.kernels.recursion import feature_recursion
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import select
-from overparam.studies._study import Study
 
 SIZES = {
     "smoke": {"points": 300, "replicates": 2},

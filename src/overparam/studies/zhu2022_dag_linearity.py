@@ -30,14 +30,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import mean_at, seed_means, select, slope
+from overparam.claims.study import Study
 from overparam.curvature.output_hessian import hessian_norm
 from overparam.expansions.linearized import linearization_error
 from overparam.nets.dag import DAGNetwork
 from overparam.nets.graphs import dense_dag, layered_dag, log_uniform_dag
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import mean_at, seed_means, select, slope
-from overparam.studies._study import Study
 from overparam.tangents.empirical import empirical_ntk
 from overparam.tangents.spectrum import kernel_change
 

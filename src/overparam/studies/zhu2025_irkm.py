@@ -31,14 +31,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import mean_at, seed_means, select
+from overparam.claims.study import Study
 from overparam.kernels.feature_matrix import KernelPredictor, predictor_agop_diagonal
 from overparam.kernels.functions import DotExponential, Kernel, Laplace
 from overparam.kernels.recursion import next_feature_matrix
 from overparam.kernels.ridge import fit_ridge
-from overparam.studies._claims import Claim, Range
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import mean_at, seed_means, select
-from overparam.studies._study import Study
 
 # What is run: (target, kernel, weight floor, sample, d, n).
 RUNS = (

@@ -29,7 +29,7 @@ Failure:
 from collections.abc import Mapping
 from typing import Any
 
-from overparam.studies._study import Study
+from overparam.claims.study import Study
 from overparam.studies.liu2020_mass.claims import CLAIMS
 from overparam.studies.liu2020_mass.images import EPOCHS, images
 from overparam.studies.liu2020_mass.pictures import figures

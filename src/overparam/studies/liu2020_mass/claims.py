@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import mean_at, select, slope
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import mean_at, select, slope
 
 Statistic: TypeAlias = Callable[[pd.DataFrame], float]
 Where: TypeAlias = Mapping[str, Any]

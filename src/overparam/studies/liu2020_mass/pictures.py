@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import select, slope
 from overparam.optim.second_moment import second_moment_rate
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import select, slope
 from overparam.studies.liu2020_mass.quadratics import alpha_of, problem
 
 

@@ -32,9 +32,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from overparam.claims.study import Study
 from overparam.nets.linear import NTKLinear
 from overparam.nets.mlp import ntk_mlp
-from overparam.studies._study import Study
 from overparam.studies.liu2022_pl_condition.claims import CLAIMS
 from overparam.studies.liu2022_pl_condition.pictures import figures
 from overparam.tangents.empirical import empirical_ntk

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import mean_at, seed_means, select
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import mean_at, seed_means, select
 
 Statistic = Callable[[pd.DataFrame], float]
 EXACT = "a theorem: the worst seed, with room for rounding only"

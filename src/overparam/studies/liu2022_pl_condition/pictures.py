@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import select
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import select
 from overparam.studies.liu2022_pl_condition.claims import certified_from
 
 

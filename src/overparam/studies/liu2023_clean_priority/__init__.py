@@ -25,7 +25,7 @@ Failure:
 
 from typing import Any
 
-from overparam.studies._study import Study
+from overparam.claims.study import Study
 from overparam.studies.liu2023_clean_priority.claims import CLAIMS
 from overparam.studies.liu2023_clean_priority.pictures import figures
 from overparam.studies.liu2023_clean_priority.training import start, train

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.studies._claims import Claim, Range
+from overparam.claims.claim import Claim, Range
 
 TEN, TWO, IMAGES = {"measure": "ten"}, {"measure": "two"}, {"measure": "images"}
 CLEAN = {"measure": "gate", "noise": "none"}

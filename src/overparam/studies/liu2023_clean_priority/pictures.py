@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.studies._figures import figure
-from overparam.studies._statistics import select
+from overparam.claims.figures import figure
+from overparam.claims.statistics import select
 from overparam.studies.liu2023_clean_priority.claims import crossing
 
 

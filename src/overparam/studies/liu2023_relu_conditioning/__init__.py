@@ -31,9 +31,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from overparam.claims.study import Study
 from overparam.linalg.spectra import condition_number
 from overparam.nets.mlp import ntk_mlp
-from overparam.studies._study import Study
 from overparam.studies.liu2023_relu_conditioning.claims import CLAIMS
 from overparam.studies.liu2023_relu_conditioning.pictures import figures
 from overparam.tangents.empirical import empirical_ntk

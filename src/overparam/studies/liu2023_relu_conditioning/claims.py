@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import mean_at, seed_means
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import mean_at, seed_means
 
 
 def largest_step(rows: pd.DataFrame, column: str = "condition") -> float:

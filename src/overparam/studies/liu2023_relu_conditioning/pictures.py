@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import mean_at, select
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import mean_at, select
 from overparam.studies.liu2023_relu_conditioning.claims import first_over_last
 
 

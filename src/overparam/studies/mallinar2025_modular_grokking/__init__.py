@@ -35,7 +35,7 @@ Failure:
 from collections.abc import Mapping
 from typing import Any
 
-from overparam.studies._study import Study
+from overparam.claims.study import Study
 from overparam.studies.mallinar2025_modular_grokking.claims import CLAIMS
 from overparam.studies.mallinar2025_modular_grokking.identities import fourier, gradients, theorem
 from overparam.studies.mallinar2025_modular_grokking.machines import (

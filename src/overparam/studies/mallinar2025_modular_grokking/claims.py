@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import select
 from overparam.kernels.modular.operand_features import KERNEL_KINDS
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import select
 
 NAMES = {"add": "addition", "sub": "subtraction", "mul": "multiplication", "div": "division"}
 OTHER = {"circulant": "hankel", "hankel": "circulant"}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.studies._figures import figure
-from overparam.studies._statistics import select
+from overparam.claims.figures import figure
+from overparam.claims.statistics import select
 from overparam.studies.mallinar2025_modular_grokking.claims import NAMES, values
 from overparam.studies.mallinar2025_modular_grokking.machines import FILM, FRAMES
 

@@ -42,9 +42,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from overparam.claims.study import Study
 from overparam.datasets.named import load
 from overparam.nets.linear import NTKLinear
-from overparam.studies._study import Study
 from overparam.studies.marreddy2026_label_alignment.claims import CLAIMS, LABELS, MNIST
 from overparam.studies.marreddy2026_label_alignment.pictures import figures
 from overparam.tangents.alignment import AlignmentResult, eigen_alignment, pool_alignments

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import seed_means, select
 from overparam.datasets.named import names
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import seed_means, select
 
 # Whether MNIST lies in a folder of data. If not, quick leaves it out, its claims are not testable
 # before the full size, and that fetches it or fails.

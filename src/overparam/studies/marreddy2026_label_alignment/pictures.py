@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from overparam.studies._figures import figure
-from overparam.studies._statistics import seed_means, select
+from overparam.claims.figures import figure
+from overparam.claims.statistics import seed_means, select
 from overparam.studies.marreddy2026_label_alignment.claims import EVEN, LABELS
 
 

@@ -41,9 +41,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam.claims.study import Study
 from overparam.expansions.line_network import LineNetwork
 from overparam.expansions.quadratic_model import QuadraticModel, quadratic_step
-from overparam.studies._study import Study
 from overparam.studies.zhu2024_quadratic_catapult.claims import CLAIMS
 from overparam.studies.zhu2024_quadratic_catapult.generalisation import best_test_losses
 from overparam.studies.zhu2024_quadratic_catapult.pictures import figures

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import select
 from overparam.dynamics.catapult_map import catapult_map
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import select
 
 PHASE, PEAK, GENERAL = {"measure": "phase"}, {"measure": "peak"}, {"measure": "general"}
 LINE, DATA = {"measure": "line"}, {"measure": "generalisation"}

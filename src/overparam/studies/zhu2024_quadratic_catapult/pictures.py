@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import mean_at, select
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import mean_at, select
 from overparam.studies.zhu2024_quadratic_catapult.claims import PEAK, farthest_slope, gain
 
 NAMES = {"linear": "linear", "quadratic": "quadratic", "network": "network"}

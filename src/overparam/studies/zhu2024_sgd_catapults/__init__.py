@@ -38,7 +38,7 @@ Failure:
 
 from typing import Any
 
-from overparam.studies._study import Study
+from overparam.claims.study import Study
 from overparam.studies.zhu2024_sgd_catapults.attribution import attribute
 from overparam.studies.zhu2024_sgd_catapults.claims import CLAIMS
 from overparam.studies.zhu2024_sgd_catapults.images import on_images

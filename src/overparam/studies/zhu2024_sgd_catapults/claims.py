@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from overparam.studies._claims import Claim, Range
-from overparam.studies._statistics import select
+from overparam.claims.claim import Claim, Range
+from overparam.claims.statistics import select
 
 BATCH, CATAPULTS = {"measure": "batch"}, {"measure": "catapults"}
 OPTIMIZER, SPIKE = {"measure": "optimizer"}, {"measure": "spike"}

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.studies._figures import figure, line_of_means
-from overparam.studies._statistics import seed_means, select
+from overparam.claims.figures import figure, line_of_means
+from overparam.claims.statistics import seed_means, select
 from overparam.studies.zhu2024_sgd_catapults.claims import (
     ATTRIBUTION,
     BATCH,

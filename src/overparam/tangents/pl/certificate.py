@@ -15,7 +15,7 @@ from overparam._errors import expect, unknown
 from overparam._types import Inputs
 from overparam.tangents.pl.jacobian_smoothness import two_layer_smoothness
 from overparam.tangents.pl.radius import KINDS, largest_smoothness, smallest_radius
-from overparam.tangents.pl.spectrum import Point, Subject, repeated
+from overparam.tangents.pl.spectrum import Point, Twin, repeated
 from overparam.tangents.pl.step_sizes import REDUCTIONS, Reduction, gd_step_size
 
 Radius = Literal["path", "paper"]
@@ -167,12 +167,12 @@ def pl_certificate(
     if smoothness is not None:
         number = isinstance(smoothness, (int, float)) and 0 <= smoothness < math.inf
         expect(number, f"{name}(smoothness=...)", "a finite number ≥ 0, or None", smoothness)
-    subject = Subject.of(model, x, y, names, chunk_size, name)
+    twin = Twin.of(model, x, y, names, chunk_size, name)
     if smoothness is None:
-        smoothness = two_layer_smoothness(subject.model, subject.x, names=subject.names)  # type: ignore[arg-type]
-    point = subject.point()
-    reason = impossible(subject, point)
-    return concluded(point, len(subject.y), float(smoothness), radius, reduction, reason)
+        smoothness = two_layer_smoothness(twin.model, twin.x, names=twin.names)  # type: ignore[arg-type]
+    point = twin.point()
+    reason = impossible(twin, point)
+    return concluded(point, len(twin.y), float(smoothness), radius, reduction, reason)
 
 
 def concluded(
@@ -211,17 +211,17 @@ def concluded(
     )
 
 
-def impossible(subject: Subject, point: Point) -> str:
+def impossible(twin: Twin, point: Point) -> str:
     """Why μ is zero whatever the ball; empty if it is not."""
-    twice = repeated(subject.x, subject.y)
+    twice = repeated(twin.x, twin.y)
     if twice is not None and twice[2]:
         return (
             f"examples {twice[0]} and {twice[1]} are the same input with different targets, which "
             "no parameters fit: μ = 0."
         )
-    if subject.size > point.parameters:
+    if twin.size > point.parameters:
         return (
-            f"{subject.size} outputs are to be fitted with {point.parameters} parameters: the "
+            f"{twin.size} outputs are to be fitted with {point.parameters} parameters: the "
             "tangent kernel is singular everywhere, μ = 0."
         )
     if twice is not None:

@@ -19,7 +19,7 @@ from overparam.tangents.pl.certificate import (
     expect_choices,
     impossible,
 )
-from overparam.tangents.pl.spectrum import Subject
+from overparam.tangents.pl.spectrum import Twin
 from overparam.tangents.pl.step_sizes import Reduction
 from overparam.tangents.pl.trace import expect_parameters
 
@@ -119,15 +119,15 @@ def pl_estimate(
     expect(positive, f"{name}(distance=...)", "a finite number > 0", distance)
     whole = isinstance(directions, int) and directions >= 1
     expect(whole, f"{name}(directions=...)", "an integer ≥ 1", directions)
-    subject = Subject.of(model, x, y, names, chunk_size, name)
-    point = subject.point()
-    centre = subject.values()
+    twin = Twin.of(model, x, y, names, chunk_size, name)
+    point = twin.point()
+    centre = twin.values()
     steps: list[Params] = []
     for step, values in sorted((path or {}).items()):
-        expect_parameters(values, subject, step, f"{name}(path=...)")
+        expect_parameters(values, twin, step, f"{name}(path=...)")
         steps.append({k: values[k].to(v) - v for k, v in centre.items()})
     draw = torch.Generator().manual_seed(seed)
-    pulls = [{k: -g for k, g in subject.gradient().items()}]
+    pulls = [{k: -g for k, g in twin.gradient().items()}]
     for _ in range(directions):
         drawn = {k: torch.randn(v.shape, generator=draw, dtype=v.dtype) for k, v in centre.items()}
         pulls.append({k: v.to(centre[k]) for k, v in drawn.items()})
@@ -136,18 +136,18 @@ def pl_estimate(
         for pull in pulls
         if _length(pull) > 0
     ]
-    jacobian, change, mu = subject.jacobian(), 0.0, point.smallest**2
+    jacobian, change, mu = twin.jacobian(), 0.0, point.smallest**2
     steps = [step for step in steps if _length(step) > 0]
     for step in steps:
-        subject.move_to({k: v + step[k] for k, v in centre.items()})
-        there = subject.jacobian()
+        twin.move_to({k: v + step[k] for k, v in centre.items()})
+        there = twin.jacobian()
         sigma = torch.linalg.svdvals(there)
         noise = max(there.shape) * torch.finfo(there.dtype).eps * float(sigma[0])
         full = len(sigma) == len(there) and float(sigma[-1]) > noise
         mu = min(mu, float(sigma[-1]) ** 2 if full else 0.0)
         change = max(change, float(torch.linalg.matrix_norm(there - jacobian, 2)) / _length(step))
-    n = len(subject.y)
-    reason = impossible(subject, point)
+    n = len(twin.y)
+    reason = impossible(twin, point)
     would = concluded(point, n, change, radius, reduction, reason)
     scale = 1 if reduction == "sum" else n
     return PLEstimate(change, mu / scale, len(steps), float(distance), would)

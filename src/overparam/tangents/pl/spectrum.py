@@ -42,7 +42,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Twin:
     """A copy of the user's model and data in double precision, and what is differentiated."""
 
     model: nn.Module
@@ -60,7 +60,7 @@ class Subject:
         names: Sequence[str] | None,
         chunk_size: int | None,
         name: str,
-    ) -> "Subject":
+    ) -> "Twin":
         """The copy, after every check."""
         chosen = list(chosen_params(model, x, None, names, chunk_size, name, "x"))
         where = f"{name}(y=...)"

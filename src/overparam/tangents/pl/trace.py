@@ -13,7 +13,7 @@ from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._types import Inputs, Params
 from overparam.tangents.pl.certificate import Radius, expect_choices
-from overparam.tangents.pl.spectrum import Subject
+from overparam.tangents.pl.spectrum import Twin
 from overparam.tangents.pl.step_sizes import Reduction
 
 # Roundings that a residual at the end of training may be made of.
@@ -171,13 +171,13 @@ def pl_trace(
     expect_checkpoints(checkpoints, f"{name}(checkpoints=...)")
     positive = lr is None or (isinstance(lr, (int, float)) and 0 < lr < math.inf)
     expect(positive, f"{name}(lr=...)", "a number > 0, or None", lr)
-    subject = Subject.of(model, x, y, names, chunk_size, name)
+    twin = Twin.of(model, x, y, names, chunk_size, name)
     start: Params = {}
     rows = []
     for step in sorted(checkpoints):
-        expect_parameters(checkpoints[step], subject, step, f"{name}(checkpoints=...)")
-        point = subject.point(checkpoints[step])
-        now = subject.values()
+        expect_parameters(checkpoints[step], twin, step, f"{name}(checkpoints=...)")
+        point = twin.point(checkpoints[step])
+        now = twin.values()
         start = start or now
         moved = math.sqrt(sum(float((now[k] - start[k]).square().sum()) for k in now))
         square = float(point.residual.square().sum())
@@ -189,9 +189,9 @@ def pl_trace(
         steep = 1 if radius == "path" else float(lipschitz.max()) / low**0.5
         ball = 2 * residual / low**0.5 * steep
     kind = next(v.dtype for k, v in checkpoints[0].items() if k in start)
-    outputs = float(subject.y.norm()) + residual
+    outputs = float(twin.y.norm()) + residual
     rounding = 0.5 * (_ROUNDINGS * torch.finfo(kind).eps * outputs) ** 2
-    n = 1 if reduction == "sum" else len(subject.y)
+    n = 1 if reduction == "sum" else len(twin.y)
     eta = math.nan if lr is None else float(lr)
     times = torch.tensor(sorted(checkpoints), dtype=torch.float64)
     decay = max(0.0, 1 - eta * low / n) if lr is not None else math.nan
@@ -225,9 +225,9 @@ def expect_checkpoints(checkpoints: Mapping[int, Params], where: str) -> None:
         expect(not bad, where, "finite parameters", f"NaN or infinity in {bad} at step {step}")
 
 
-def expect_parameters(values: Params, subject: Subject, step: int, where: str) -> None:
+def expect_parameters(values: Params, twin: Twin, step: int, where: str) -> None:
     """Raise unless a checkpoint holds all that is differentiated by, in the right shapes."""
-    own = subject.values()
+    own = twin.values()
     wrong = [k for k in own if k not in values or values[k].shape != own[k].shape]
     expect(
         not wrong,

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from overparam.studies import mean_at, seed_means, slope
+from overparam.claims import mean_at, seed_means, slope
 
 
 def powers(exponent, factors=(1.0,)):

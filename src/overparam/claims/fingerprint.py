@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
+# What runs cells and judges them decides none of their results.
+_ENGINE = (_PACKAGE / "claims", _PACKAGE / "studies")
 
 
 def fingerprint(cell: Callable[..., Any]) -> str:
@@ -61,12 +63,12 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _library_files(tree: ast.Module) -> set[Path]:
-    """Files of this library outside the studies' engine that a module needs, transitively."""
+    """Files of this library outside of `_ENGINE` that a module needs, transitively."""
     found: set[Path] = set()
     waiting = list(_imported(tree))
     while waiting:
         path = waiting.pop()
-        if path in found or path.parent == _PACKAGE / "studies":
+        if path in found or path.parent in _ENGINE:
             continue
         found.add(path)
         waiting += _needed(path.read_text(encoding="utf-8"))

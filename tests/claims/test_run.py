@@ -10,7 +10,8 @@ import joblib
 import pytest
 import torch
 
-from overparam.studies import CellsFailed, run_study, to_json
+from overparam._environment import environment
+from overparam.claims import CellsFailed, run_study, to_json
 
 
 def comparable(document):
@@ -37,6 +38,7 @@ def test_document_states_the_study_and_its_claims(toy, tmp_path):
     assert document["title"] == "The mean of numbers drawn from [0, 1) is 0.5."
     assert document["reference"].startswith("Nobody (1900)")
     assert (document["kind"], document["size"], document["seed"]) == ("study", "smoke", 3)
+    assert environment(seconds=0, seed=0, threads=1).keys() <= document["environment"].keys()
     (claim,) = document["claims"]
     assert claim["verdict"] == "reproduced"
     assert document["series"]["values"]["lines"][1]["y"] == [None, None, None]  # NaN is null
@@ -95,7 +97,7 @@ def test_a_worker_that_dies_is_a_failure_not_a_hang(toy, tmp_path, monkeypatch):
         yield from ()
         raise RuntimeError("a worker process was killed")
 
-    monkeypatch.setattr("overparam.studies._run.outcomes", dying)
+    monkeypatch.setattr("overparam.claims.run.outcomes", dying)
     with pytest.raises(CellsFailed, match=r"3 not computed, such as width=1.*worker process was k"):
         run_study(toy.STUDY, store=tmp_path / "s")
 
@@ -104,8 +106,8 @@ SCRIPT = """
 import sys
 import toy
 from overparam import cli
-from overparam.studies import _catalogue
-_catalogue.load_study = lambda name: toy.study(widths=range(1, 9))
+from overparam.claims import catalogue
+catalogue.load_study = lambda name: toy.study(widths=range(1, 9))
 sys.exit(cli.main(["study", "run", "toy", "--jobs", "2", "--store", sys.argv[1]]))
 """
 

@@ -4,14 +4,14 @@ import importlib
 from pathlib import Path
 
 from overparam._errors import expect, unknown
-from overparam.studies._headers import Header, read_header
-from overparam.studies._study import Study
+from overparam.claims.header import Header, read_header
+from overparam.claims.study import PAPERS, Study
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parents[1] / PAPERS.rpartition(".")[2]
 
 
 def study_names() -> list[str]:
-    """Names of all studies, sorted: files and folders here without a leading underscore."""
+    """Names of all studies, sorted: files and folders of papers without a leading underscore."""
     return sorted(_paths())
 
 
@@ -32,7 +32,7 @@ def load_study(name: str) -> Study:
         TypeError: If its file defines no `STUDY`.
     """
     _path(name)
-    study = getattr(importlib.import_module(f"{__package__}.{name}"), "STUDY", None)
+    study = getattr(importlib.import_module(f"{PAPERS}.{name}"), "STUDY", None)
     expect(
         isinstance(study, Study),
         f"study {name!r}",

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from overparam.studies import load_study, study_names
-from overparam.studies._fingerprint import fingerprint
+from overparam.claims import load_study, study_names
+from overparam.claims.fingerprint import fingerprint
 
 SOURCE = '''
 """A study."""

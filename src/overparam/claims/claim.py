@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect
-from overparam.studies._statistics import select
+from overparam.claims.statistics import select
 
 if TYPE_CHECKING:
     import pandas as pd

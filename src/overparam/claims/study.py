@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect, unknown
-from overparam.studies._claims import SIZES, Claim
-from overparam.studies._headers import Header, parse_header
+from overparam.claims.claim import SIZES, Claim
+from overparam.claims.header import Header, parse_header
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PAPERS = "overparam.studies"  # the package of studies: a file or a folder each
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Study:
     @property
     def _module(self) -> str:
         """Where the study is, also if its cell function stands in a file of its folder."""
-        module, studies = self.cell.__module__, f"{__package__}."
+        module, studies = self.cell.__module__, f"{PAPERS}."
         if not module.startswith(studies):
             return module
         return studies + module.removeprefix(studies).partition(".")[0]

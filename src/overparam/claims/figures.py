@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect
-from overparam.studies._statistics import seed_means
+from overparam.claims.statistics import seed_means
 
 if TYPE_CHECKING:
     import pandas as pd

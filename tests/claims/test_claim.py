@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from overparam.studies import SIZES, VERDICTS, Claim, Range
+from overparam.claims import SIZES, VERDICTS, Claim, Range
 
 
 def claim(**changes):

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 from joblib import effective_n_jobs
 
 from overparam._errors import expect
-from overparam._json import strict
 from overparam._progress import Progress, expect_progress
+from overparam.claims.catalogue import load_study
+from overparam.claims.document import study_document
+from overparam.claims.fingerprint import fingerprint
+from overparam.claims.parallel import outcomes
+from overparam.claims.store import CellStore, Stored
+from overparam.claims.study import Cell, Study
 from overparam.cluster.backend import ClusterLost
-from overparam.studies._catalogue import load_study
-from overparam.studies._document import environment
-from overparam.studies._fingerprint import fingerprint
-from overparam.studies._parallel import outcomes
-from overparam.studies._store import CellStore, Stored
-from overparam.studies._study import Cell, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,22 +74,8 @@ def run_study(
     plan = study.plan(size, seed)
     keys = _keys(study, plan)
     results = _compute(study, plan, keys, CellStore(store), n_jobs, progress)
-    table = _table(plan, results)
-    seconds = time.monotonic() - started
-    return strict(
-        {
-            "kind": "study",
-            "study": study.name,
-            "title": study.header.title,
-            "reference": study.header.reference,
-            "size": size,
-            "seed": seed,
-            "environment": environment(seconds, sum(cell.seconds for cell in results)),
-            "seconds": seconds,
-            "claims": [claim.judge(table, size) for claim in study.claims],
-            "series": study.figures(table),
-        }
-    )
+    table, cell_seconds = _table(plan, results), sum(cell.seconds for cell in results)
+    return study_document(study, size, seed, table, time.monotonic() - started, cell_seconds)
 
 
 def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:

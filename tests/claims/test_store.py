@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from overparam.studies import _store
-from overparam.studies._store import CellStore, Stored, default_store
+import overparam.claims.store as module
+from overparam.claims.store import CellStore, Stored, default_store
 
 KEY = {"study": "toy", "code": "abc", "parameters": {"width": 8}, "seed": 1, "torch": "2"}
 
@@ -154,7 +154,7 @@ def test_a_disk_for_reading_only_is_told_before_cells_are_computed(small_disk):
 def test_another_run_that_holds_the_store_is_waited_for_and_named(tmp_path, monkeypatch):
     store = CellStore(tmp_path / "cells.sqlite")
     connect = sqlite3.connect
-    monkeypatch.setattr(_store.sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.1))
+    monkeypatch.setattr(module.sqlite3, "connect", lambda path, timeout: connect(path, timeout=0.1))
     other = connect(store.path)
     other.execute("BEGIN EXCLUSIVE")
     for call in (lambda: store.put(KEY, "{}", 0.0), store.expect_writable):
@@ -173,7 +173,7 @@ def test_a_broken_disk_is_called_that(tmp_path, monkeypatch):
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
         raise error
 
-    monkeypatch.setattr(_store.sqlite3, "connect", broken)
+    monkeypatch.setattr(module.sqlite3, "connect", broken)
     with pytest.raises(OSError, match="disk I/O error") as caught:
         store.get(KEY)
     assert "look at the disk" in str(caught.value)

@@ -18,7 +18,7 @@ import time
 
 import torch
 
-from overparam.studies import Claim, Range, Study, figure, line_of_means
+from overparam.claims import Claim, Range, Study, figure, line_of_means
 
 CALLS: list[tuple[int, int]] = []
 """Cells computed in this process, as (width, seed)."""

@@ -11,7 +11,7 @@ from overparam._errors import expect
 
 if TYPE_CHECKING:
     from overparam._progress import Progress
-    from overparam.studies._study import Cell, Study
+    from overparam.claims.study import Cell, Study
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import pytest
 
-from overparam.studies import _catalogue as catalogue
-from overparam.studies import load_study, study_header, study_names
+from overparam.claims import catalogue as catalogue
+from overparam.claims import load_study, study_header, study_names
 
 
 def test_finds_files_and_folders_and_nothing_private(tmp_path, monkeypatch):
@@ -34,8 +34,6 @@ def test_a_file_without_a_study_or_a_section_says_so(tmp_path, monkeypatch):
         ValueError, match=r"`study 'halfway'` .*none of Reference, Changed, Failure"
     ):
         study_header("halfway")
-    monkeypatch.setattr(catalogue, "__package__", "tmp_studies")
-    monkeypatch.syspath_prepend(tmp_path.parent)
     monkeypatch.setattr(catalogue.importlib, "import_module", lambda name: object())
     with pytest.raises(TypeError, match=r"`study 'halfway'` .*STUDY = Study"):
         load_study("halfway")
