@@ -192,7 +192,7 @@ def test_a_guess_is_one_by_what_it_does_and_not_by_what_it_is_called(csv):
     ours, chance = Score("RFM", (0.5, 0.5), 1.0, ours=True), Score("chance", (0.4, 0.4), 1.0)
     for guess, floor in ((chance, 0.0), (replace(chance, guess=True), 0.4)):
         worth = statements(data, [ours, guess], np.ones(4) / 4, "R²")[0]
-        assert worth["threshold"] == floor
+        assert worth.threshold == floor
     models = {"ours": RidgeCV(), "flat": DummyRegressor()}
     data = replace(data, x=data.x[["a", "b"]])
     scores = compare(data, models, "ours", folds(data, 2, 0), n_jobs=1, tell=print)
