@@ -38,6 +38,10 @@ class Step:
         """The gradient in the shape of the result."""
         return self.gradient.reshape(len(self.gradient), *self.result)
 
+    def whole_product(self, whole: Tensor) -> Tensor:
+        """The same in the shape of `whole()`, which is given."""
+        return self.product() if self.gradient.shape == whole.shape else torch.empty_like(whole)
+
     def product(self) -> Tensor:
         """Memory for the gradient times something: its own if nobody else needs it."""
         k, n, *rest = self.gradient.shape

@@ -12,6 +12,7 @@ from overparam.tangents.engine.step import Step, elementwise
 _NAMES = (
     "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Tanh", "Sigmoid", "Hardtanh",
     "Hardswish", "Hardsigmoid", "LogSigmoid", "Erf", "Exp", "Sin", "Cos", "Abs", "Neg",
+    "Pow", "Sqrt", "Rsqrt", "Reciprocal", "Log",
 )  # fmt: skip
 
 
@@ -44,8 +45,14 @@ class LearnedSlope(ScaleShift):
     """Y = max(X, 0) + w ∘ min(X, 0)."""
 
     parameters = {"PreluKernelBackward0": (1,)}  # noqa: RUF012
+    activations = {"PreluKernelBackward0": (0,)}  # noqa: RUF012
 
     @cached_property
     def factor(self) -> Tensor:
         """The negative part."""
         return self.node._saved_self.detach().clamp(max=0)
+
+    @classmethod
+    def passed(cls, step: Step) -> Tensor | None:
+        """δ, times the slope where X is negative."""
+        return elementwise(step)

@@ -12,7 +12,10 @@ class Sum(ScaleShift):
     """Y = X ± α Z."""
 
     parameters = {"AddBackward0": (0, 1), "SubBackward0": (0, 1)}  # noqa: RUF012
-    activations = {"AddBackward0": (0, 1), "SubBackward0": (0, 1)}  # noqa: RUF012
+    activations = {  # noqa: RUF012
+        "AddBackward0": (0, 1), "SubBackward0": (0, 1),
+        "AddBackward1": (0,), "SubBackward1": (0,),  # a number
+    }  # fmt: skip
 
     @cached_property
     def factor(self) -> float:
