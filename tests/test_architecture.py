@@ -60,6 +60,10 @@ EXCEPTIONS = {
     ("diagnosis", "report"): "Diagnosis.report(path) hands its plain data to the page it ends in",
     ("fitting", "report"): "TableFit.report(path), likewise",
 }
+# Not allowed although it points down, each for a reason.
+APART = {
+    ("optim", "tangents"): "optimizers take settings; what measures a model makes one for it",
+}
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
 REPORT_KNOWS = ("_errors", "_files", "_lazy", "errors", "report")
 
@@ -107,6 +111,8 @@ def wrong_directions(source: Path) -> Iterator[str]:
             yield f"{module}: {here if here not in RANK else there} has no rank"
         elif here != there and RANK[there] >= RANK[here] and (here, there) not in EXCEPTIONS:
             yield f"{module} imports {origin}, which is not below it"
+        elif (here, there) in APART:
+            yield f"{module} imports {origin}: {APART[here, there]}"
         elif there in SIDE and here != there and here not in KNOW_SIDE:
             yield f"{module} imports {origin}, which only studies and the command line know"
 
@@ -298,6 +304,7 @@ def test_a_sound_specimen_is_accepted(check, tree):
         (wrong_directions, {"optim/rates.py": "from overparam.dynamics.monitor import Monitor"}),
         (wrong_directions, {"studies/liu2020_constancy.py": "import overparam.report.page"}),
         (wrong_directions, {"optim/rates.py": "from overparam.kernels.rfm import RFM"}),
+        (wrong_directions, {"optim/mass.py": "def f():\n    import overparam.tangents.operator"}),
         (wrong_directions, {"kernels/rfm.py": "from overparam.transport.maps import Map"}),
         (wrong_directions, {"report/page.py": "from overparam.studies.engine import run"}),
         (wrong_directions, {"extras/new.py": "from overparam.linalg.lanczos import top"}),

@@ -18,6 +18,9 @@ _GONE = {
     "overparam.kernels.fourier_multiplication": ("kernels.modular.fourier",),
     "overparam.kernels.modular_arithmetic": ("kernels.modular.arithmetic",),
     "overparam.kernels.quadratic_network": ("kernels.modular.quadratic_network",),
+    "overparam.optim.model_constants": (
+        "diagnosis.model_constants", "diagnosis.mass_for_model",
+    ),
     "overparam.tangents.angles": ("tangents.infinite.angles",),
     "overparam.tangents.dual_activations": ("tangents.infinite.dual_activations",),
     "overparam.tangents.gaussian_process": ("tangents.infinite.gaussian_process",),
@@ -37,6 +40,16 @@ def deprecated(old: str, new: str, *, stacklevel: int = 3) -> None:
         DeprecationWarning,
         stacklevel=stacklevel,
     )
+
+
+def moved(old: str, new: str) -> Any:
+    """What a method became, with a warning to whoever called the method.
+
+    It is found by its name, so that a class may name what stands above it.
+    """
+    deprecated(old, new, stacklevel=4)
+    place, name = new.rsplit(".", 1)
+    return getattr(import_module(place), name)
 
 
 class Gone(ModuleType):

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import overparam
-from overparam import dynamics, kernels, linalg, optim, tangents
+from overparam import diagnosis, dynamics, kernels, linalg, optim, tangents
 from overparam._errors import expect
 
 ALL = [*calls.ALL, *objects.ALL]
@@ -342,17 +342,17 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "another width for a rate": lambda: overparam.critical_learning_rate(
         nn.Linear(2, 1), ONES, ONES[:, :1], nn.functional.mse_loss
     ),
-    "no batches": lambda: optim.MaSS.for_model(nn.Linear(3, 1), nn.functional.mse_loss, None),
-    "a number for batches": lambda: optim.MaSS.for_model(
+    "no batches": lambda: diagnosis.mass_for_model(nn.Linear(3, 1), nn.functional.mse_loss, None),
+    "a number for batches": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, 3
     ),
-    "inputs without targets": lambda: optim.MaSS.for_model(
+    "inputs without targets": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, [ONES]
     ),
-    "batches of three": lambda: optim.MaSS.for_model(
+    "batches of three": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, [(ONES, ONES, ONES)]
     ),
-    "batches of another width": lambda: optim.MaSS.for_model(
+    "batches of another width": lambda: diagnosis.mass_for_model(
         nn.Linear(2, 1), nn.functional.mse_loss, [(ONES, ONES[:, :1])]
     ),
 }

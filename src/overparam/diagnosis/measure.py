@@ -12,11 +12,11 @@ from overparam._devices import synchronize
 from overparam._model import call, n_examples, take, undisturbed
 from overparam._types import Inputs, Params
 from overparam.curvature.gauss_newton import GGNOperator
+from overparam.diagnosis.model_constants import model_constants
 from overparam.diagnosis.task import Task
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
 from overparam.optim.hyperparameters import InterpolationConstants
-from overparam.optim.model_constants import model_constants
 from overparam.tangents.alignment import eigen_alignment
 from overparam.tangents.empirical import (
     empirical_ntk,

@@ -2,4 +2,8 @@
 
 from overparam._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+_MOVED: dict[str, str] = dict.fromkeys(
+    ("loader_constants", "model_constants", "operator_constants", "probed_hyperparameters"),
+    "overparam.diagnosis",
+)
+__getattr__, __dir__, __all__ = attach(__name__, __file__, moved=_MOVED)
