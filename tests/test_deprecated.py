@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import overparam._deprecated as module
-from overparam import expansions, kernels, optim, tangents
+from overparam import dynamics, expansions, kernels, optim, tangents
 from overparam.kernels import modular
 from overparam.kernels.modular import modular_arithmetic as made_task
 
@@ -16,6 +16,7 @@ NAMES = [
 ] + [
     (expansions, "overparam.curvature", name)
     for name in ("GGNOperator", "HessianOperator", "hessian_norm")
+] + [(dynamics, "overparam.tangents", name) for name in dynamics._MOVED
 ] + [(optim, "overparam.diagnosis", name) for name in optim._MOVED
 ]  # fmt: skip
 

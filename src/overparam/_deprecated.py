@@ -10,6 +10,7 @@ GOES = "0.3"
 
 # Modules that are gone, and those that have what was in them.
 _GONE = {
+    "overparam.dynamics.agop": ("tangents.input_gradients",),
     "overparam.expansions.curvature": ("curvature.gauss_newton", "curvature.hessian"),
     "overparam.expansions.hessian": ("curvature.output_hessian",),
     "overparam.kernels.circulant": (

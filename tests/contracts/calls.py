@@ -168,9 +168,9 @@ ALL = [
     call(overparam.quadratize, model=network),
     call(overparam.LabelNoiseScorer, n_samples=5, num_classes=3),
     # What is measured along a run.
-    call(dynamics.agop_alignment, first=positive(3), second=positive(3)),
-    call(dynamics.agop_blocks, **DATA, block_size=1),
-    call(dynamics.agop_diagonal, **DATA),
+    call(tangents.agop_alignment, first=positive(3), second=positive(3)),
+    call(tangents.agop_blocks, **DATA, block_size=1),
+    call(tangents.agop_diagonal, **DATA),
     call(dynamics.catapult_map, v0=0.5, u0=2.5, steps=4),
     call(dynamics.CatapultCounter, window=5),
     call(dynamics.CleanPriorityStop, num_classes=3),

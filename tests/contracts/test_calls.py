@@ -322,7 +322,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "no losses": lambda: dynamics.loss_mixture(np.ones(0)),
     "a label of no class": lambda: dynamics.implausible_labels(ONES / 3, -torch.ones(5).long()),
     "labels of no class": lambda: dynamics.random_label_share(ONES / 3, -torch.ones(5).long()),
-    "the direction of nothing": lambda: dynamics.agop_alignment(torch.zeros(3, 3), torch.eye(3)),
+    "the direction of nothing": lambda: tangents.agop_alignment(torch.zeros(3, 3), torch.eye(3)),
     "a power of NaN": lambda: kernels.matrix_power_psd(torch.full((3, 3), NAN), 0.5),
     "products that are NaN": lambda: linalg.power_iteration(lambda v: v * NAN, torch.ones(3)),
     "weights that are NaN": lambda: overparam.linearize(broken()),

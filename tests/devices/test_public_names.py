@@ -282,10 +282,10 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "dynamics.CatapultScheduler": _scheduled,
     "dynamics.LabelNoiseScorer": _scored,
     "dynamics.Monitor": _monitored,
-    "dynamics.agop": lambda s: dynamics.agop(s.model(), s.x),
-    "dynamics.agop_alignment": lambda s: dynamics.agop_alignment(s.square, s.square + 1),
-    "dynamics.agop_blocks": lambda s: dynamics.agop_blocks(s.model(), s.x, 3),
-    "dynamics.agop_diagonal": lambda s: dynamics.agop_diagonal(
+    "tangents.agop": lambda s: tangents.agop(s.model(), s.x),
+    "tangents.agop_alignment": lambda s: tangents.agop_alignment(s.square, s.square + 1),
+    "tangents.agop_blocks": lambda s: tangents.agop_blocks(s.model(), s.x, 3),
+    "tangents.agop_diagonal": lambda s: tangents.agop_diagonal(
         s.model(), s.x, outputs="random", n_vectors=2
     ),
     "dynamics.clean_dominance": lambda s: dynamics.clean_dominance(

@@ -32,11 +32,11 @@ from overparam.diagnosis.measure import (
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.task import OptimizerSource, Task, as_examples, build_task, told
 from overparam.diagnosis.training import Run, train_monitored
-from overparam.dynamics.agop import agop_diagonal
 from overparam.dynamics.monitor import Monitor
 from overparam.errors import InvalidValue
 from overparam.optim.hyperparameters import critical_batch_sizes
 from overparam.optim.stability import critical_learning_rate
+from overparam.tangents.input_gradients import agop_diagonal
 
 # Shares of the budget: finding the rate, and what follows the run.
 _SEARCH, _AFTER = 0.25, 0.08
