@@ -55,9 +55,30 @@ class Dense:
 
     def take(self, deltas: dict[Any, Tensor]) -> bool:
         """The same for all outputs; their memory is not kept."""
-        for output in range(self.room.outputs):
-            self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
+        slots = self.room.slots(self.gradients, self.part)
+        for name, columns in self.columns.items():
+            if name in self.uses and not self._write_all(
+                slots[..., columns], self.uses[name], deltas
+            ):
+                for slot, output in zip(slots[..., columns], range(self.room.outputs), strict=True):
+                    one: dict[Any, Tensor | None] = {node: g[output] for node, g in deltas.items()}
+                    self._write(slot, self.uses[name], one)
         return False
+
+    def _write_all(self, slots: Tensor, uses: list[Use], deltas: dict[Any, Tensor]) -> bool:
+        """Write all outputs at once; whether that was possible."""
+        found = [
+            use.gradients(deltas[use.operation.node], self.plan.layouts[use.route])
+            for use in uses
+            if use.operation.node in deltas
+        ]
+        known = [gradients for gradients in found if gradients is not None]
+        if not known or len(known) < len(found):
+            return False
+        for number, gradients in enumerate(known):
+            rows = gradients.reshape(*gradients.shape[:2], -1)[:, : slots.shape[1]]
+            slots.add_(rows) if number else slots.copy_(rows)
+        return True
 
     def end(self) -> None:
         """Gradients of the parameters without rules."""

@@ -40,6 +40,13 @@ class Use:
     transposed: bool = False  # … or its transpose
     prefix: GradientEdge | None = None  # or, if set, a function of the parameter
 
+    def gradients(self, deltas: Tensor, layout: Layout) -> Tensor | None:
+        """The same of all outputs, (C, examples, *parameter), where that is faster than each."""
+        if self.prefix is not None or self.transposed:
+            return None
+        result = self.operation.gradients(deltas, layout)
+        return result if result is None or self.scale == 1 else result * self.scale
+
     def paired(self, layout: Layout) -> bool:
         """Whether the gradient has factors."""
         return self.prefix is None and self.operation.paired(

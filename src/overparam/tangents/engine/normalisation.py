@@ -6,7 +6,7 @@ from torch import Tensor
 from overparam._model import chunks
 
 # Numbers passed on at a time, so that they are read again from cache.
-_TOGETHER = 2**18
+_TOGETHER = 2**20
 
 
 def passed_on(
@@ -26,8 +26,8 @@ def passed_on(
     k, n = gradient.shape[:2]
     for part in chunks(n, max(1, _TOGETHER // max(1, k * scale[:1].numel()))):
         x = normalised[part]
-        scaled = torch.mul(gradient[:, part], scale[part], out=out[:, part])
-        groups = scaled.view(k, *x.shape)
+        there = torch.mul(gradient[:, part], scale[part], out=out[:, part])
+        groups = there.view(k, *x.shape)
         along = (groups * x).mean(-1, keepdim=True)
         if centred:
             groups.sub_(groups.mean(-1, keepdim=True))

@@ -70,6 +70,10 @@ class Operation:
         """Per-example gradients, (examples, *shape of what stands at the input)."""
         raise NotImplementedError
 
+    def gradients(self, deltas: Tensor, layout: Layout) -> Tensor | None:
+        """The same of all outputs, (C, examples, …); `None` where that is no faster than each."""
+        return None
+
     def data(self) -> Tensor | None:
         """What the rows of the input hold, if that was kept."""
         return None

@@ -26,6 +26,10 @@ class Room:
         """The place of one output of some examples."""
         return memory[output, part] if self.blocks else memory[part, ..., output, :]
 
+    def slots(self, memory: Tensor, part: slice) -> Tensor:
+        """The places of all outputs of some examples, (C, examples, …)."""
+        return memory[:, part] if self.blocks else memory[part].movedim(-2, 0)
+
     def leading(self, memory: Tensor) -> Tensor:
         """(K, n, …): outputs that are summed over become part of the last axis."""
         return memory if self.blocks else memory.flatten(-2)[None]

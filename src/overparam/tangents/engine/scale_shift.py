@@ -9,6 +9,9 @@ from torch import Tensor
 
 from overparam.tangents.engine.operation import Layout, Operation
 
+# Numbers of all outputs' gradients up to which they are multiplied at once.
+_TOGETHER = 2**20
+
 
 class ScaleShift(Operation):
     """Y = … + factor ∘ w with w broadcast; rules say where, and what the factor is."""
@@ -43,8 +46,22 @@ class ScaleShift(Operation):
         if isinstance(self.factor, Tensor) or self.factor != 1:
             delta = delta * self.factor
         parts = layout.split(delta.reshape(self.rows, *self.output[self.lead :]))
-        sizes = self.aligned[self.lead :]
-        axes = [1, *(2 + k for k, size in enumerate(sizes) if size == 1)]
+        axes = [1, *(2 + axis for axis in self._broadcast)]
         if parts.shape[1] == 1 and len(axes) == 1:
             return parts.reshape(len(parts), *self.shape)
         return parts.sum(axes).reshape(len(parts), *self.shape)
+
+    def gradients(self, deltas: Tensor, layout: Layout) -> Tensor | None:
+        """The same of all outputs, (C, examples, …), where the product stays in cache."""
+        if layout.before != 1 or deltas.numel() > _TOGETHER:
+            return None
+        if isinstance(self.factor, Tensor) or self.factor != 1:
+            deltas = deltas * self.factor
+        c, n = len(deltas), self.rows // layout.after
+        parts = deltas.reshape(c, n, layout.after, *self.output[self.lead :])
+        return parts.sum([2, *(3 + axis for axis in self._broadcast)]).reshape(c, n, *self.shape)
+
+    @property
+    def _broadcast(self) -> list[int]:
+        """Axes behind the rows along which the parameter is broadcast."""
+        return [axis for axis, size in enumerate(self.aligned[self.lead :]) if size == 1]
