@@ -23,6 +23,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from overparam.cluster import on_cluster
 from overparam.datasets import load
+from overparam.diagnosis import mass_for_model
 from overparam.optim import MaSS
 
 PATHS = {"loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
@@ -157,9 +158,9 @@ def task_model(kind: str, size: int, seed: int) -> nn.Module:
 
 
 def optimizer_for(name: str, model: nn.Module, x: Tensor, y: Tensor, options: dict) -> Optimizer:
-    if name == "MaSS.for_model":
+    if name == "mass_for_model":
         batches = list(zip(x.split(BATCH), y.split(BATCH), strict=True))
-        return MaSS.for_model(model, cross_entropy, batches, steps=EPOCHS * len(batches))
+        return mass_for_model(model, cross_entropy, batches, steps=EPOCHS * len(batches))
     if name == "Nesterov":
         return SGD(model.parameters(), nesterov=True, **options)
     kinds = {"SGD": SGD, "MaSS": MaSS, "AdamW": AdamW, "schedule-free SGD": ScheduleFreeSGD}
@@ -213,9 +214,9 @@ def grids(tasks: list[str], seeds: int, optimizers: list[str], cluster: str | No
         losses[task, name] = mean_of(best, "loss")
         error = 100 * mean_of(best, "error")
         print(f"{task:20} {name:18} {losses[task, name]:9.2g} {error:6.2f}%  {best[0]['options']}")
-    for task in tasks if {"MaSS", "MaSS.for_model"} <= set(optimizers) else ():
-        ratio = losses[task, "MaSS.for_model"] / losses[task, "MaSS"]
-        print(f"{task}: loss of MaSS.for_model over the best MaSS of the grid {ratio:.2f}")
+    for task in tasks if {"MaSS", "mass_for_model"} <= set(optimizers) else ():
+        ratio = losses[task, "mass_for_model"] / losses[task, "MaSS"]
+        print(f"{task}: loss of mass_for_model over the best MaSS of the grid {ratio:.2f}")
 
 
 def mean_of(runs: list[dict[str, Any]], key: str) -> float:
@@ -229,7 +230,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     everything = [f"{d}/{m}" for d in ("digits", "fashion_mnist") for m in ("MLP", "CNN")]
     parser.add_argument("--tasks", nargs="+", default=everything, choices=everything)
-    names = [*GRIDS, "MaSS.for_model"]
+    names = [*GRIDS, "mass_for_model"]
     parser.add_argument("--optimizers", nargs="+", default=names, choices=names)
     parser.add_argument("--cluster", help="as of `overparam study run`")
     arguments = parser.parse_args()

@@ -64,6 +64,10 @@ KNOW_SIDE = ("fitting", "studies", "cli", "", "__main__")
 EXCEPTIONS = {
     ("_statement", "report"): "a result's report(path) hands its plain data to the page it ends in",
 }
+# Not allowed although it points down, each for a reason.
+APART = {
+    ("optim", "tangents"): "optimizers take settings; what measures a model makes one for it",
+}
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
 REPORT_KNOWS = ("_curves", "_errors", "_files", "_lazy", "errors", "report")
 
@@ -111,6 +115,8 @@ def wrong_directions(source: Path) -> Iterator[str]:
             yield f"{module}: {here if here not in RANK else there} has no rank"
         elif here != there and RANK[there] >= RANK[here] and (here, there) not in EXCEPTIONS:
             yield f"{module} imports {origin}, which is not below it"
+        elif (here, there) in APART:
+            yield f"{module} imports {origin}: {APART[here, there]}"
         elif there in SIDE and here != there and here not in KNOW_SIDE:
             yield f"{module} imports {origin}, which only studies and the command line know"
 
@@ -302,6 +308,7 @@ def test_a_sound_specimen_is_accepted(check, tree):
         (wrong_directions, {"optim/rates.py": "from overparam.dynamics.monitor import Monitor"}),
         (wrong_directions, {"studies/liu2020_constancy.py": "import overparam.report.page"}),
         (wrong_directions, {"optim/rates.py": "from overparam.kernels.rfm import RFM"}),
+        (wrong_directions, {"optim/mass.py": "def f():\n    import overparam.tangents.operator"}),
         (wrong_directions, {"kernels/rfm.py": "from overparam.transport.maps import Map"}),
         (wrong_directions, {"report/page.py": "from overparam.studies.engine import run"}),
         (wrong_directions, {"claims/run.py": "from overparam.studies.liu2020_constancy import S"}),

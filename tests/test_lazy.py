@@ -159,7 +159,7 @@ def test_a_name_is_a_function_whether_it_or_its_module_came_first():
         for package in PACKAGES
         for name, module in shadowed(package).items()
     ]
-    assert {"overparam.dynamics overparam.dynamics.agop agop\n"} < set(cases)
+    assert {"overparam.optim overparam.optim.stability stability\n"} < set(cases)
     done = subprocess.run(
         [sys.executable, "-c", BOTH_ORDERS], input="".join(cases),
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,

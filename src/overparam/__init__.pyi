@@ -22,7 +22,6 @@ from .diagnosis.diagnose import diagnose
 from .diagnosis.result import Diagnosis
 
 # in your own training loop
-from .dynamics.agop import agop
 from .dynamics.clean_priority import CleanPriorityStop
 from .dynamics.label_noise import LabelNoiseScorer
 from .dynamics.monitor import Monitor
@@ -46,6 +45,7 @@ from .optim.stability import critical_learning_rate
 # the tangent kernel
 from .tangents.empirical import empirical_ntk
 from .tangents.infinite.dense import infinite_ntk
+from .tangents.input_gradients import agop
 from .tangents.operator import NTKOperator
 from .tangents.spectrum import extreme_eigenvalues
 

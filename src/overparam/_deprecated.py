@@ -13,6 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Modules that are gone, and those that have what was in them.
 _GONE = {
+    "overparam.dynamics.agop": ("tangents.input_gradients",),
     "overparam.expansions.curvature": ("curvature.gauss_newton", "curvature.hessian"),
     "overparam.expansions.hessian": ("curvature.output_hessian",),
     "overparam.kernels.circulant": (
@@ -21,6 +22,9 @@ _GONE = {
     "overparam.kernels.fourier_multiplication": ("kernels.modular.fourier",),
     "overparam.kernels.modular_arithmetic": ("kernels.modular.arithmetic",),
     "overparam.kernels.quadratic_network": ("kernels.modular.quadratic_network",),
+    "overparam.optim.model_constants": (
+        "diagnosis.model_constants", "diagnosis.mass_for_model",
+    ),
     "overparam.tangents.angles": ("tangents.infinite.angles",),
     "overparam.tangents.dual_activations": ("tangents.infinite.dual_activations",),
     "overparam.tangents.gaussian_process": ("tangents.infinite.gaussian_process",),
@@ -123,6 +127,16 @@ class OldName:
 
     def _warn(self) -> None:
         deprecated(f"{self.owner}.{self.old}", f"{self.owner}.{self.new}", stacklevel=4)
+
+
+def moved(old: str, new: str) -> Any:
+    """What a method became, with a warning to whoever called the method.
+
+    It is found by its name, so that a class may name what stands above it.
+    """
+    deprecated(old, new, stacklevel=4)
+    place, name = new.rsplit(".", 1)
+    return getattr(import_module(place), name)
 
 
 class Gone(ModuleType):

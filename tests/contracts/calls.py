@@ -10,12 +10,23 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 import overparam
-from overparam import curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents
+from overparam import (
+    curvature,
+    diagnosis,
+    dynamics,
+    expansions,
+    kernels,
+    linalg,
+    nets,
+    optim,
+    tangents,
+)
 from overparam.kernels import modular
 
 PACKAGES = (
     overparam,
     curvature,
+    diagnosis,
     dynamics,
     expansions,
     kernels,
@@ -158,9 +169,9 @@ ALL = [
     call(overparam.LabelNoiseScorer, n_samples=5, n_classes=3),
     # What is measured along a run.
     call(dynamics.AimingMonitor, loss=half, steps=[0, 1]),
-    call(dynamics.agop_alignment, first=positive(3), second=positive(3)),
-    call(dynamics.agop_blocks, **DATA, block_size=1),
-    call(dynamics.agop_diagonal, **DATA),
+    call(tangents.agop_alignment, first=positive(3), second=positive(3)),
+    call(tangents.agop_blocks, **DATA, block_size=1),
+    call(tangents.agop_diagonal, **DATA),
     call(dynamics.catapult_map, v0=0.5, u0=2.5, steps=4),
     call(dynamics.CatapultCounter, window=5),
     call(dynamics.CleanPriorityStop, n_classes=3),
@@ -288,7 +299,7 @@ ALL = [
     ),
     call(optim.iterations_bound, theta=0.5, alpha=0.5, beta=2.0, reduction=0.1),
     call(
-        optim.loader_constants,
+        diagnosis.loader_constants,
         model=network,
         batches=Made(lambda x, y: [(x, y)], x=X, y=Y),
         loss=mse_loss,
@@ -296,11 +307,11 @@ ALL = [
     call(optim.mass_coefficients, alpha=0.2, kappa_t=2.0),
     call(optim.mass_constants, features=X),
     call(optim.mass_hyperparameters, constants=CONSTANTS, batch_size=4),
-    call(optim.model_constants, **LOSS),
+    call(diagnosis.model_constants, **LOSS),
     call(optim.nesterov_momentum, rho=0.1),
-    call(optim.operator_constants, operator=Made(curvature.GGNOperator, **LOSS)),
+    call(diagnosis.operator_constants, operator=Made(curvature.GGNOperator, **LOSS)),
     call(
-        optim.probed_hyperparameters,
+        diagnosis.probed_hyperparameters,
         model=network,
         batches=Made(lambda x, y: [(x, y)], x=X, y=Y),
         loss=mse_loss,
@@ -386,11 +397,13 @@ WITHOUT_CALL = {
          "MassHyperparameters", "Projection", "SampledQuadratic", "SquareLossConstants",
          "Stability", "AlignmentResult", "ConditioningProfile", "GeneralizationBound",
          "GradientSketch", "NetworkAlignment", "PLCertificate", "PLEstimate", "PLTrace",
-         "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding"],
+         "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding",
+         "EdgeTrace", "Statement"],
         RECORD,
     ),
     **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
+    **dict.fromkeys(["Examples", "Task", "follow_edge"], "of a whole run: tested in diagnosis"),
     "NumericalError": "an error",
     "OverparamError": "an error",
     "Scene": "what a monitor hands to its probes",

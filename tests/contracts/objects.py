@@ -11,7 +11,7 @@ from calls import TRAINED, Call, Made, X, Y, array, call, matrix, network
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from overparam import diagnose, dynamics, expansions, kernels, optim, tangents
+from overparam import diagnose, diagnosis, dynamics, expansions, kernels, optim, tangents
 from overparam.dynamics.probes.norms import Norms
 
 
@@ -64,7 +64,7 @@ OPTIMIZERS = [
     call(optim.MaSS.from_nesterov, params=PARAMS, lr=0.1, momentum=0.9, kappa_t=2.0),
     call(optim.MaSS.from_eta_gamma, params=PARAMS, eta1=0.5, eta2=0.25, gamma=0.6),
     call(
-        optim.MaSS.for_model,
+        diagnosis.mass_for_model,
         model=network, data=Made(lambda x, y: [(x, y)], x=X, y=Y), loss=mse_loss,
         steps=5, share=0.9, probe_steps=2,
     ),

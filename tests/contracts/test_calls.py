@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import overparam
-from overparam import dynamics, kernels, linalg, optim, tangents
+from overparam import diagnosis, dynamics, kernels, linalg, optim, tangents
 from overparam._errors import expect
 
 ALL = [*calls.ALL, *objects.ALL]
@@ -322,7 +322,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "no losses": lambda: dynamics.loss_mixture(np.ones(0)),
     "a label of no class": lambda: dynamics.implausible_labels(ONES / 3, -torch.ones(5).long()),
     "labels of no class": lambda: dynamics.random_label_share(ONES / 3, -torch.ones(5).long()),
-    "the direction of nothing": lambda: dynamics.agop_alignment(torch.zeros(3, 3), torch.eye(3)),
+    "the direction of nothing": lambda: tangents.agop_alignment(torch.zeros(3, 3), torch.eye(3)),
     "a power of NaN": lambda: kernels.matrix_power_psd(torch.full((3, 3), NAN), 0.5),
     "products that are NaN": lambda: linalg.power_iteration(lambda v: v * NAN, torch.ones(3)),
     "weights that are NaN": lambda: overparam.linearize(broken()),
@@ -342,17 +342,17 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "another width for a rate": lambda: overparam.critical_learning_rate(
         nn.Linear(2, 1), ONES, ONES[:, :1], nn.functional.mse_loss
     ),
-    "no batches": lambda: optim.MaSS.for_model(nn.Linear(3, 1), nn.functional.mse_loss, None),
-    "a number for batches": lambda: optim.MaSS.for_model(
+    "no batches": lambda: diagnosis.mass_for_model(nn.Linear(3, 1), nn.functional.mse_loss, None),
+    "a number for batches": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, 3
     ),
-    "inputs without targets": lambda: optim.MaSS.for_model(
+    "inputs without targets": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, [ONES]
     ),
-    "batches of three": lambda: optim.MaSS.for_model(
+    "batches of three": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, [(ONES, ONES, ONES)]
     ),
-    "batches of another width": lambda: optim.MaSS.for_model(
+    "batches of another width": lambda: diagnosis.mass_for_model(
         nn.Linear(2, 1), nn.functional.mse_loss, [(ONES, ONES[:, :1])]
     ),
 }

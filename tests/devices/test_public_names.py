@@ -15,7 +15,17 @@ import torch
 from torch import Tensor, nn
 
 import overparam
-from overparam import curvature, dynamics, expansions, kernels, linalg, nets, optim, tangents
+from overparam import (
+    curvature,
+    diagnosis,
+    dynamics,
+    expansions,
+    kernels,
+    linalg,
+    nets,
+    optim,
+    tangents,
+)
 from overparam.kernels import modular
 
 MSE = nn.functional.mse_loss
@@ -268,10 +278,10 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "dynamics.CatapultScheduler": _scheduled,
     "dynamics.LabelNoiseScorer": _scored,
     "dynamics.Monitor": _monitored,
-    "dynamics.agop": lambda s: dynamics.agop(s.model(), s.x),
-    "dynamics.agop_alignment": lambda s: dynamics.agop_alignment(s.square, s.square + 1),
-    "dynamics.agop_blocks": lambda s: dynamics.agop_blocks(s.model(), s.x, 3),
-    "dynamics.agop_diagonal": lambda s: dynamics.agop_diagonal(
+    "tangents.agop": lambda s: tangents.agop(s.model(), s.x),
+    "tangents.agop_alignment": lambda s: tangents.agop_alignment(s.square, s.square + 1),
+    "tangents.agop_blocks": lambda s: tangents.agop_blocks(s.model(), s.x, 3),
+    "tangents.agop_diagonal": lambda s: tangents.agop_diagonal(
         s.model(), s.x, outputs="random", n_vectors=2
     ),
     "dynamics.clean_dominance": lambda s: dynamics.clean_dominance(
@@ -407,16 +417,19 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "optim.interpolation_constants": lambda s: optim.interpolation_constants(
         s.square.view(8, 1, 8, 1), s.y
     ),
-    "optim.loader_constants": lambda s: optim.loader_constants(
+    "diagnosis.loader_constants": lambda s: diagnosis.loader_constants(
         s.model(), [(s.x[:4], s.y[:4]), (s.x[4:], s.y[4:])], MSE
     ),
     "optim.mass_constants": lambda s: optim.mass_constants(s.x),
     "optim.mass_step": _differentiated,
-    "optim.model_constants": lambda s: optim.model_constants(s.model(), s.x, s.y, MSE),
-    "optim.operator_constants": lambda s: optim.operator_constants(
+    "diagnosis.model_constants": lambda s: diagnosis.model_constants(s.model(), s.x, s.y, MSE),
+    "diagnosis.operator_constants": lambda s: diagnosis.operator_constants(
         tangents.NTKOperator(s.model(), s.x), s.y
     ),
-    "optim.probed_hyperparameters": lambda s: optim.probed_hyperparameters(
+    "diagnosis.mass_for_model": lambda s: diagnosis.mass_for_model(
+        s.model(), MSE, [(s.x, s.y)], probe_steps=2
+    ).state_dict(),
+    "diagnosis.probed_hyperparameters": lambda s: diagnosis.probed_hyperparameters(
         s.model(), [(s.x[:4], s.y[:4]), (s.x[4:], s.y[4:])], MSE, probe_steps=2
     ),
     "optim.project_to_interpolation": lambda s: optim.project_to_interpolation(
@@ -536,13 +549,16 @@ def test_stays_on_the_device(name: str, device: torch.device) -> None:
     assert {t.device for t in tensors} <= {device}
 
 
+RUNS = "trains a model, with the functions tested here"
 RESULT = "holds numbers or tensors that other functions made"
 NUMBERS = "takes and gives plain numbers"
 NUMPY = "takes and gives NumPy arrays or tables"
 WITHIN = "tested with the function that makes or trains it"
 MADE = "makes index or weight tables on the CPU, from numbers"
 ELSEWHERE: dict[str, dict[str, str]] = {
+    RUNS: {"diagnosis": "diagnose follow_edge"},
     RESULT: {
+        "diagnosis": "Diagnosis EdgeTrace Examples Statement Task",
         "dynamics": "CatapultOrbit CleanDominance Event LossMixture Probe Scene SegmentGradients "
         "SpectralSplit Spike StopSignal",
         "expansions": "Expansion FunctionStep LineDescent",
@@ -580,8 +596,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 }
 # Packages of files, tables, documents and runs, which use the functions above.
 WITHOUT_TENSORS = {
-    "claims", "cluster", "datasets", "diagnosis", "fitting", "integrations", "report", "studies",
-    "watch",
+    "claims", "cluster", "datasets", "fitting", "integrations", "report", "studies", "watch"
 }  # fmt: skip
 
 

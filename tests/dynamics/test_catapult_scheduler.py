@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from overparam.dynamics import CatapultScheduler, agop, agop_alignment
+from overparam.dynamics import CatapultScheduler
 from overparam.errors import NumericalError
 from overparam.nets import ntk_mlp
 from overparam.optim import critical_learning_rate
+from overparam.tangents import agop, agop_alignment
 
 mse = nn.functional.mse_loss
 

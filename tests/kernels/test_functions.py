@@ -165,7 +165,7 @@ def test_both_forms_of_the_agop_are_the_mean_of_outer_products(
 
 
 def test_agop_has_the_normalisation_of_the_one_for_networks(points):
-    from overparam.dynamics import agop as network_agop
+    from overparam.tangents import agop as network_agop
 
     x, z, dual, _ = points
 

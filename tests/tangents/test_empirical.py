@@ -154,7 +154,7 @@ CASES = [
     Case("group norm", lambda: flat(nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6), nn.Tanh()), IMAGE),
     Case("batch norm", lambda: flat(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.Tanh()), IMAGE),
     Case("batch norm, vectors", lambda: nn.Sequential(L(4, 5), nn.BatchNorm1d(5), L(5, 2))),
-    Case("instance norm", lambda: flat(nn.InstanceNorm2d(4, affine=True)), IMAGE, direct=2),
+    Case("instance norm", lambda: flat(nn.InstanceNorm2d(4, affine=True)), IMAGE),
     Case("prelu", lambda: nn.Sequential(L(4, 5), nn.PReLU(5), L(5, 2))),
     Case("embedding", lambda: flat(nn.Embedding(7, 4, padding_idx=2), nn.Tanh()), IDS),
     Case("embedding, large table", lambda: Lambda(
@@ -182,7 +182,7 @@ CASES = [
                                                   w=parameter(4, 4))),
     Case("class token", lambda: Lambda(
         lambda s, x: s.a(torch.cat([s.token.expand(len(x), -1, -1), x], 1)).tanh().sum(1),
-        token=parameter(1, 1, 4), a=L(4, 3)), TOKENS, direct=1),
+        token=parameter(1, 1, 4), a=L(4, 3)), TOKENS),
     Case("einsum", lambda: Lambda(lambda s, x: torch.einsum("nti,io->no", x, s.w).tanh(),
                                   w=parameter(4, 3)), TOKENS, direct=1),
     Case("bilinear", lambda: Lambda(lambda s, x: s.a(x, x), a=nn.Bilinear(4, 4, 2)), direct=1),
@@ -193,8 +193,7 @@ CASES = [
     Case("cross attention", lambda: Lambda(
         cross, layer=nn.MultiheadAttention(4, 2, batch_first=True)), TOKENS),
     Case("attention with key and value biases", lambda: Lambda(
-        attention, layer=nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True)), TOKENS,
-        direct=2),
+        attention, layer=nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True)), TOKENS),
     Case("encoder", lambda: encoder(batch_first=True), TOKENS),
     Case("encoder, norm first", lambda: encoder(batch_first=True, norm_first=True), TOKENS),
     Case("lstm", lambda: recurrent(nn.LSTM, True), TOKENS),

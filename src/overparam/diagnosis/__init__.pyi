@@ -1,5 +1,7 @@
 from .diagnose import diagnose
 from .edge import EdgeTrace, follow_edge
+from .mass_for_model import mass_for_model, probed_hyperparameters
+from .model_constants import loader_constants, model_constants, operator_constants
 from .result import Diagnosis, Statement
 from .task import Examples, TrainingTask
 
@@ -11,4 +13,9 @@ __all__ = [
     "TrainingTask",
     "diagnose",
     "follow_edge",
+    "loader_constants",
+    "mass_for_model",
+    "model_constants",
+    "operator_constants",
+    "probed_hyperparameters",
 ]

@@ -15,19 +15,19 @@ from overparam._model import call, n_examples, take, undisturbed
 from overparam._switches import quietly
 from overparam._types import Inputs, Params
 from overparam.curvature.gauss_newton import GGNOperator
+from overparam.diagnosis.model_constants import model_constants
 from overparam.diagnosis.statements import AtEnd, AtStart
 from overparam.diagnosis.task import TrainingTask
-from overparam.dynamics.agop import agop_diagonal
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
 from overparam.optim.hyperparameters import InterpolationConstants, critical_batch_sizes
-from overparam.optim.model_constants import model_constants
 from overparam.optim.stability import critical_learning_rate
 from overparam.tangents.alignment import eigen_alignment
 from overparam.tangents.empirical import (
     empirical_ntk,
     sum_of_logits_ntk,
 )
+from overparam.tangents.input_gradients import agop_diagonal
 from overparam.tangents.spectrum import kernel_change
 
 # Rows of the matrix that is decomposed, and outputs per example up to which it is formed.

@@ -2,4 +2,7 @@
 
 from overparam._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+_MOVED: dict[str, str] = dict.fromkeys(
+    ("agop", "agop_alignment", "agop_blocks", "agop_diagonal"), "overparam.tangents"
+)
+__getattr__, __dir__, __all__ = attach(__name__, __file__, moved=_MOVED)

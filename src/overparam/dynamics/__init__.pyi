@@ -1,4 +1,3 @@
-from .agop import agop, agop_alignment, agop_blocks, agop_diagonal
 from .aiming_monitor import AimingMonitor
 from .catapult_map import CatapultOrbit, catapult_map
 from .catapult_scheduler import CatapultScheduler
@@ -40,10 +39,6 @@ __all__ = [
     "Spike",
     "SpikeClassifier",
     "StopSignal",
-    "agop",
-    "agop_alignment",
-    "agop_blocks",
-    "agop_diagonal",
     "catapult_map",
     "clean_dominance",
     "default_probes",

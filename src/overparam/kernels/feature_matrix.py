@@ -60,7 +60,7 @@ def predictor_agop(
 
         G = (1/m) Σᵢ J(xᵢ)ᵀ J(xᵢ),     J = ∂f/∂x  (outputs × d)
 
-    A *mean* over points and a *sum* over outputs, as `overparam.dynamics.agop` has it for a
+    A *mean* over points and a *sum* over outputs, as `overparam.tangents.agop` has it for a
     network. At the centres, a kernel's term with its own centre counts 0.
 
     Args:

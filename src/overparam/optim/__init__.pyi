@@ -25,12 +25,6 @@ from .interpolation import (
 )
 from .mass import MaSS
 from .mass_step import mass_coefficients, mass_step
-from .model_constants import (
-    loader_constants,
-    model_constants,
-    operator_constants,
-    probed_hyperparameters,
-)
 from .second_moment import (
     SampledQuadratic,
     decoupled_quadratic,
@@ -65,15 +59,11 @@ __all__ = [
     "heavy_ball_parameters",
     "interpolation_constants",
     "iterations_bound",
-    "loader_constants",
     "mass_coefficients",
     "mass_constants",
     "mass_hyperparameters",
     "mass_step",
-    "model_constants",
     "nesterov_momentum",
-    "operator_constants",
-    "probed_hyperparameters",
     "project_to_interpolation",
     "rho_for_budget",
     "second_moment_rate",

@@ -2,23 +2,19 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from overparam._checked import checked
+from overparam._deprecated import moved
 from overparam._errors import expect
 from overparam._numbers import described, is_number
-from overparam._types import Inputs, Loss
-from overparam.optim.acceleration import rho_for_budget
 from overparam.optim.mass_step import Step, coefficients
-
-# α = 1 is excluded, and a problem of one direction asks for it.
-_FASTEST = 0.999
 
 
 class MaSS(Optimizer):
@@ -167,56 +163,10 @@ class MaSS(Optimizer):
         return cls(params, lr, (1 - momentum) / (1 + momentum), kappa_t, **options)
 
     @classmethod
-    @checked
-    def for_model(
-        cls,
-        model: nn.Module,
-        loss: Loss,
-        data: Iterable[tuple[Inputs, Tensor]],
-        *,
-        steps: int | None = None,
-        share: float = 0.9,
-        probe_steps: int = 100,
-        **options: Any,
-    ) -> "MaSS":
-        """The optimizer with settings from the model's own spectrum, without a grid.
-
-        See `probed_hyperparameters` for what is measured. The rate is that of the theory for
-        the curvature met in the first steps; it leaves out what changes later.
-
-        Args:
-            model: The network to be trained; it is not changed.
-            loss: `loss(outputs, targets)`, a mean over examples.
-            data: Mini-batches of the size that training will use, such as a `DataLoader`.
-            steps: t, for how many steps training is planned, if known. α is then at least
-                2√(10)/t: a smaller one counts on directions that so few steps cannot reach, and
-                its momentum outlives the training.
-            share: Part of the squared residual that the slowest direction still counts for:
-                the larger, the more momentum.
-            probe_steps: Steps of SGD on a copy before measuring.
-            options: Further options of `MaSS`.
-
-        Raises:
-            ValueError: Data or a model that the loss does not take.
-
-        Example:
-            Two examples of the same direction need no momentum:
-
-            >>> model = nn.Linear(1, 1, bias=False)
-            >>> data = [(torch.tensor([[1.0], [1.0]]), torch.tensor([[2.0], [2.0]]))]
-            >>> half_mean = lambda f, y: (f - y).square().mean() / 2
-            >>> MaSS.for_model(model, half_mean, data).param_groups[0]["lr"]
-            1.0
-        """
-        from overparam.optim.model_constants import probed_hyperparameters
-
-        found = probed_hyperparameters(model, data, loss, share=share, probe_steps=probe_steps)
-        # The squared error falls as (1 − α)ᵗ, the error of `rho_for_budget` as (1 − √ρ)ᵗ: hence 2.
-        slowest = 0.0 if steps is None else 2 * math.sqrt(rho_for_budget(steps))
-        alpha = min(max(found.alpha, slowest), _FASTEST)
-        settings = {"lr": found.lr, "alpha": alpha, "kappa_t": found.kappa_t}
-        settings["kappa_t"] = min(settings["kappa_t"], 1 / settings["alpha"])
-        return cls((p for p in model.parameters() if p.requires_grad), **{**settings, **options})
+    def for_model(cls, *args: Any, **kwargs: Any) -> "MaSS":
+        """The old name of `overparam.diagnosis.mass_for_model`."""
+        made = moved("MaSS.for_model", "overparam.diagnosis.mass_for_model")
+        return made(*args, **kwargs, kind=cls)
 
     @checked
     def add_param_group(self, param_group: dict[str, Any]) -> None:

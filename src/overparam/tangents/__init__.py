@@ -1,4 +1,4 @@
-"""The tangent kernel of finite and infinitely wide networks: entries, spectrum, alignment."""
+"""The tangent kernel of finite and infinitely wide networks; gradients by the inputs too."""
 
 from overparam._lazy import attach
 

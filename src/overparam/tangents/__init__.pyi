@@ -12,6 +12,7 @@ from .infinite.angles import input_angles, model_gradient_angle, relu_embedding_
 from .infinite.convolution import infinite_conv_ntk
 from .infinite.dense import infinite_nngp, infinite_ntk
 from .infinite.dual_activations import dual_activation
+from .input_gradients import agop, agop_alignment, agop_blocks, agop_diagonal
 from .loss_bounds import (
     GeneralizationBound,
     classical_loss_bound,
@@ -47,6 +48,10 @@ __all__ = [
     "PLTrace",
     "PowerLaw",
     "Schedule",
+    "agop",
+    "agop_alignment",
+    "agop_blocks",
+    "agop_diagonal",
     "classical_loss_bound",
     "conditioning_profile",
     "dual_activation",

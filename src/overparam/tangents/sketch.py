@@ -16,8 +16,7 @@ from overparam._switches import full_precision
 from overparam._types import Inputs
 from overparam.errors import NumericalError
 from overparam.linalg.spectra import condition_number
-from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, _pairable
-from overparam.tangents.engine.graph import Use
+from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged
 from overparam.tangents.engine.plan import make_plan
 from overparam.tangents.engine.session import chosen_params, detached, opened
 
@@ -141,10 +140,11 @@ def gradient_sketch(
         numbers = {name: i for i, name in enumerate(plan.params)}
         size = chunk_size or _HELD
         try:
-            differentiator = _PairsFirst(model, plan, uses, blocks=True)
+            differentiator = Differentiator(model, plan, uses, blocks=True, pairs_first=True)
             features = _sketched(differentiator, x, k, seed, numbers, size)
         except GraphChanged:
-            differentiator = _PairsFirst(model, plan.without_rules(), {}, blocks=True)
+            plain = plan.without_rules()
+            differentiator = Differentiator(model, plain, {}, blocks=True, pairs_first=True)
             features = _sketched(differentiator, x, k, seed, numbers, size)
     bad = int((~torch.isfinite(features)).sum())
     expect(
@@ -156,13 +156,6 @@ def gradient_sketch(
         error=NumericalError,
     )
     return GradientSketch(features, seed)
-
-
-class _PairsFirst(Differentiator):
-    """Keeps factors apart wherever it can, at any price in flops: nothing of size P."""
-
-    def _pairs_cheaper(self, uses: list[Use]) -> bool:
-        return _pairable(uses, self.plan)
 
 
 def _sketched(

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
-from overparam.dynamics.agop import agop
 from overparam.kernels.modular.quadratic_network import (
     QuadraticNetwork,
     quadratic_agop,
     quadratic_agop_trace,
 )
+from overparam.tangents.input_gradients import agop
 
 
 @pytest.fixture

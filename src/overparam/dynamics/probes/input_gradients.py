@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam.dynamics.agop import agop_diagonal, cosine
 from overparam.dynamics.probes.kernel import at_start
 from overparam.dynamics.probes.probe import Probe, Scene, clone, first_examples, outputs_per_example
+from overparam.tangents.input_gradients import agop_diagonal, cosine
 
 
 class InputGradients(Probe):

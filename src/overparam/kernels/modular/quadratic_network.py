@@ -76,7 +76,7 @@ def quadratic_agop(net: QuadraticNetwork, x: Float[Tensor, "n d"]) -> Float[Tens
 
         G = 4 W₁ᵀ [ (W₂ᵀ W₂) ∘ (1/n) Σᵢ hᵢ hᵢᵀ ] W₁,      hᵢ = W₁ xᵢ
 
-    A *mean* over inputs and a *sum* over outputs, as in `overparam.dynamics.agop`, which takes
+    A *mean* over inputs and a *sum* over outputs, as in `overparam.tangents.agop`, which takes
     any network. Differentiable by the weights.
 
     Args:
@@ -172,7 +172,7 @@ def _hidden(net: QuadraticNetwork, x: Tensor, where: str) -> Tensor:
         f"{where}(net=...)",
         "a QuadraticNetwork",
         type(net).__name__,
-        hint="`overparam.dynamics.agop` takes any network.",
+        hint="`overparam.tangents.agop` takes any network.",
         error=TypeError,
     )
     expect(

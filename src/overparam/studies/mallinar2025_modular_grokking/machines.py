@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam.dynamics.agop import agop_alignment
 from overparam.kernels.feature_matrix import KernelPredictor
 from overparam.kernels.functions import Gaussian, Kernel, Quadratic
 from overparam.kernels.modular.arithmetic import ModularTask, modular_arithmetic
@@ -21,6 +20,7 @@ from overparam.kernels.modular.operand_features import (
 )
 from overparam.kernels.recursion import feature_recursion
 from overparam.kernels.ridge import fit_ridge
+from overparam.tangents.input_gradients import agop_alignment
 
 KERNELS = {"quadratic": Quadratic(), "Gaussian": Gaussian.from_gamma(0.08)}
 OTHER = {"circulant": "hankel", "hankel": "circulant"}

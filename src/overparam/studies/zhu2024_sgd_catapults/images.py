@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from overparam.datasets.named import load
-from overparam.dynamics.agop import agop, agop_alignment
 from overparam.dynamics.catapult_scheduler import CatapultScheduler
 from overparam.nets.mlp import ntk_mlp
 from overparam.optim.stability import critical_learning_rate
 from overparam.studies.zhu2024_sgd_catapults.synthetic import batches
+from overparam.tangents.input_gradients import agop, agop_alignment
 
 # Classes, and how many examples the strong network sees that gives the reference AGOP.
 CLASSES = {"digits": tuple(range(10)), "mnist": tuple(range(10)), "cifar10": (0, 2)}

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overparam.dynamics.agop import agop, agop_alignment
 from overparam.dynamics.catapult_scheduler import CatapultScheduler
 from overparam.dynamics.events import CatapultCounter
 from overparam.nets.mlp import ntk_mlp
 from overparam.optim.stability import critical_learning_rate
+from overparam.tangents.input_gradients import agop, agop_alignment
 
 D, N, N_TEST, DONE = 30, 256, 2000, 1e-3
 # Losses below this part of the first open no catapult: they are the last examples being fitted.

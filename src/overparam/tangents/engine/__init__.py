@@ -5,14 +5,17 @@
 1. `session` opens the model: inputs and parameters are checked, layers that mix examples or draw
    at random are refused, and whatever happens the model is left as it was.
 2. `graph` reads off the autograd graph of one forward pass where each parameter is used.
-3. `operations` holds a rule for each operation: how the gradient of its output becomes the
-   gradients of the examples, as a pair of smaller matrices, as a formed gradient or elementwise.
+3. `rules` has a class for each operation, in a file of its own: how the gradient of its result
+   becomes the gradients of the examples, and how it passes on to the operation's input.
+   `operation` is what the engine asks of them and `registry` finds them, so that a new layer is
+   one more file there.
 4. `plan` decides which rule covers which parameter and proves it on at most three examples
    against autograd. What fails anywhere is differentiated directly (`jacobian`).
-5. `sweep` differentiates all outputs in one pass over the graph, where every operation between
-   the outputs and the uses is one it knows; else autograd goes once for each output.
-6. `factors` runs the passes and gives what the kernel is contracted from; `formed` is the case
-   of convolutions.
+5. `recipe` counts operations: whose gradients stay a *pair* of smaller matrices, whose are
+   *formed* for all outputs in one product, and whose are *dense*, one output after another.
+6. `factors` runs passes of bounded size. `gradients` has what the outputs do to the results of
+   operations, by a `sweep` of the graph for all of them at once where rules know every operation
+   in between, else by autograd; `pair`, `formed` and `dense` make factors of it.
 7. `contraction` multiplies factors into a kernel, in tiles that stay in cache, one half of a
    symmetric one.
 8. A kernel that does not fit into memory is cut by `grid`, computed tile by tile by `tile_maker`

@@ -1,17 +1,35 @@
 """Per-example gradients of a convolution, formed for all outputs of the network together."""
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from overparam._model import chunks
 from overparam.tangents.engine.graph import Use
-from overparam.tangents.engine.operations import Convolution
 from overparam.tangents.engine.plan import Plan
+from overparam.tangents.engine.room import Room
 
 # Numbers in the patches that are laid out at a time, so that they are read again from cache.
 _LAID = 2**19
+
+
+class Scratch:
+    """Memory that several convolutions use one after another."""
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self._kept, self._most = torch.empty(0, dtype=dtype, device=device), 0
+
+    def reserve(self, count: int) -> None:
+        """Be ready for this many numbers."""
+        self._most = max(self._most, count)
+
+    def numbers(self, count: int) -> Tensor:
+        """As many numbers, of any value."""
+        if len(self._kept) < count:
+            self._kept = self._kept.new_empty(self._most)
+        return self._kept[:count]
 
 
 class Formed:
@@ -25,42 +43,48 @@ class Formed:
         plan: How each parameter is treated.
         weight: Name of the weight.
         bias: Name of the bias that goes with it: one more input, the same in every patch.
-        outputs: C.
+        room: The outputs.
+        n: Examples in all.
+        scratch: Where patches are laid out.
     """
 
-    def __init__(self, plan: Plan, weight: str, bias: str | None, outputs: int) -> None:
-        self.weight, self.bias, self.outputs = weight, bias, outputs
-        self.dtype = plan.dtype
+    gradients: Tensor  # (n, C, O·I), or (n, 1, I·O)
+
+    def __init__(
+        self, plan: Plan, weight: str, bias: str | None, room: Room, n: int, scratch: Scratch
+    ) -> None:
+        self.plan, self.weight, self.bias, self.outputs = plan, weight, bias, room.outputs
+        self.n, self.scratch = n, scratch
         # Pages of fresh memory cost more than what is written to them: it serves every pass.
         self._deltas = torch.empty(0)
 
-    def begin(self, uses: dict[str, list[Use]]) -> None:
-        """Turn to the graph of another batch."""
-        self.uses, biases = uses[self.weight], uses[self.bias] if self.bias else []
-        self.constants = [use.operation.factor * use.scale for use in biases]  # type: ignore[attr-defined]
-        self.operations = [_convolution(use) for use in self.uses]
+    def begin(self, uses: dict[str, list[Use]], part: slice) -> None:
+        """Turn to the graph of some examples."""
+        self.uses, self.part = uses[self.weight], part
+        biases = uses[self.bias] if self.bias else []
+        self.constants = [(use.operation.constant or 0.0) * use.scale for use in biases]
+        self.operations = [use.operation for use in self.uses]
         self.width = self.operations[0].width
-        self.inputs = self.uses[0].parameter.numel() // self.width + (self.bias is not None)
+        self.inputs = self.operations[0].inputs + (self.bias is not None)
         edges = [0]
-        for operation in self.operations:
-            edges.append(edges[-1] + operation.places)
+        for use in self.uses:
+            edges.append(edges[-1] + use.operation.length(self.plan.layouts[use.route]))
         self.columns = [slice(start, stop) for start, stop in pairwise(edges)]
         self.places = edges[-1]
         self.size = min(self.operations[0].rows, max(1, _LAID // (self.inputs * self.places)))
+        self.scratch.reserve(self._laid)
+        if part.start == 0:
+            self.gradients = self._empty(self.n, self.outputs, self.width * self.inputs)
 
     def _empty(self, *shape: int) -> Tensor:
-        return self.uses[0].parameter.new_empty(shape, dtype=self.dtype)
-
-    def room(self, n: int) -> Tensor:
-        """Where the gradients of n examples go, (n, C, O·I)."""
-        return self._empty(n, self.outputs, self.width * self.inputs)
+        return self.uses[0].parameter.new_empty(shape, dtype=self.plan.dtype)
 
     @property
-    def laid(self) -> int:
+    def _laid(self) -> int:
         """Numbers in the patches that are laid out at a time."""
         return self.size * self.inputs * self.places
 
-    def put(self, output: int, deltas: dict) -> None:
+    def put(self, output: int, deltas: dict[Any, Tensor | None]) -> None:
         """Note the output gradients of one output of the network, uses behind one another."""
         n = self.operations[0].rows
         if output == 0:
@@ -71,22 +95,21 @@ class Formed:
             delta, there = deltas.get(operation.node), self.deltas[:, output, :, columns]
             there.zero_() if delta is None else there.copy_(delta.flatten(2))
 
-    def take(self, deltas: dict) -> None:
+    def take(self, deltas: dict[Any, Tensor]) -> bool:
         """The same for all outputs, (C, n, O, *places) by node; of one use they are not copied."""
         only = deltas.get(self.operations[0].node) if len(self.operations) == 1 else None
         if only is not None:
             self.deltas = only.flatten(3).transpose(0, 1)
-            return
+            return False  # they are read before the next pass
         for output in range(self.outputs):
             self.put(output, {node: gradient[output] for node, gradient in deltas.items()})
+        return False
 
-    def form(self, out: Tensor, scratch: Tensor) -> None:
-        """The gradients, into (examples, C, O·I), or (examples, 1, I·O).
-
-        `scratch` has at least `laid` numbers, whichever.
-        """
+    def end(self) -> None:
+        """Form the gradients of the examples."""
+        out = self.gradients[self.part]
         windows = [operation.windows for operation in self.operations]
-        patches = scratch[: self.laid].view(self.size, self.inputs, self.places)
+        patches = self.scratch.numbers(self._laid).view(self.size, self.inputs, self.places)
         for columns, constant in zip(self.columns, self.constants, strict=False):
             patches[:, -1, columns] = constant
         taller = self.outputs == 1 and self.inputs > self.width
@@ -106,9 +129,3 @@ class Formed:
             there = there.unflatten(1, window.shape[1:split]).copy_(window)
             if use.scale != 1:
                 there *= use.scale
-
-
-def _convolution(use: Use) -> Convolution:
-    """The operation of a use that is known to be a convolution."""
-    assert isinstance(use.operation, Convolution)
-    return use.operation

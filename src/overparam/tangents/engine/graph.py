@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from overparam._types import Params
-from overparam.tangents.engine.operations import OPERATIONS, Layout, Operation, name_of
+from overparam.tangents.engine.operation import Layout, Operation
+from overparam.tangents.engine.registry import operation
+from overparam.tangents.engine.step import name_of
 
 Route: TypeAlias = tuple[tuple[int, int, str, int], ...]
 """The way from a parameter, named first, to a use: at each step which result, which of its
@@ -37,6 +39,19 @@ class Use:
     scale: float = 1.0  # the operation sees scale · parameter …
     transposed: bool = False  # … or its transpose
     prefix: GradientEdge | None = None  # or, if set, a function of the parameter
+
+    def gradients(self, deltas: Tensor, layout: Layout) -> Tensor | None:
+        """The same of all outputs, (C, examples, *parameter), where that is faster than each."""
+        if self.prefix is not None or self.transposed:
+            return None
+        result = self.operation.gradients(deltas, layout)
+        return result if result is None or self.scale == 1 else result * self.scale
+
+    def paired(self, layout: Layout) -> bool:
+        """Whether the gradient has factors."""
+        return self.prefix is None and self.operation.paired(
+            layout, self.scale, transposed=self.transposed
+        )
 
     @property
     def edge(self) -> GradientEdge:
@@ -126,13 +141,10 @@ def _search(
     for number, (node, position, _) in enumerate(consumers):
         name = name_of(node)
         route = (*way.route, (way.result, number, name, position))
-        rule = OPERATIONS.get((name, position))
-        operation = rule(node, position, way.shape) if rule else None
-        if operation is not None and accept(route, operation):
+        seen = operation(node, position, way.shape)
+        if seen is not None and accept(route, seen):
             prefix = None if way.plain else GradientEdge(way.source, way.result)
-            uses[node, position] = Use(
-                operation, route, parameter, way.scale, way.transposed, prefix
-            )
+            uses[node, position] = Use(seen, route, parameter, way.scale, way.transposed, prefix)
             continue
         for result, metadata in enumerate(node._input_metadata):
             if result and not any(taker[2] == result for taker in takers[node]):

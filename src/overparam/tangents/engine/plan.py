@@ -17,7 +17,7 @@ from overparam._errors import expect
 from overparam._model import call, expect_outputs, expect_separate, n_examples, take, tried
 from overparam._types import Inputs, Params
 from overparam.tangents.engine.graph import Route, Use, find_uses
-from overparam.tangents.engine.operations import Convolution, Layout, Linear, Operation
+from overparam.tangents.engine.operation import Layout, Operation
 from overparam.tangents.engine.sweep import Sweep, pays
 
 # Random directions along which the gradient of a matrix is compared.
@@ -100,14 +100,8 @@ def _functionals(outputs: Tensor) -> Tensor:
 
 
 def _size(operation: Operation, together: int) -> int:
-    """Numbers held for the batch: the output, its gradients and copies, perhaps patches.
-
-    Patches of a plain convolution are laid out for a few examples at a time.
-    """
-    total = (2 + 2 * together) * prod(operation.output)
-    if isinstance(operation, Convolution) and (operation.groups > 1 or operation.turned):
-        total += 2 * operation.rows * prod(operation.shape[1:]) * operation.places
-    return total
+    """Numbers held for the batch: the output, its gradients and copies, and what a rule needs."""
+    return (2 + 2 * together) * prod(operation.output) + operation.held
 
 
 def _assign(
@@ -239,7 +233,7 @@ def _agrees(uses: list[Use], deltas: dict[Any, Tensor | None], expected: Tensor 
         return all(deltas[use.operation.node] is None for use in uses)
     expected = expected.to_dense()
     known = [(use, delta) for use in uses if (delta := deltas[use.operation.node]) is not None]
-    if all(isinstance(use.operation, Linear) and use.prefix is None for use in uses):
+    if all(use.operation.projects and use.prefix is None for use in uses):
         error, scale = _projected_error(known, expected)
     else:
         error, scale = _error(known, expected)
@@ -270,11 +264,6 @@ def _projected_error(known: list[tuple[Use, Tensor]], expected: Tensor) -> tuple
     right = expected @ directions
     total = -right
     for use, delta in known:
-        operation = use.operation
-        assert isinstance(operation, Linear)
-        one = Layout(1, operation.rows)  # all rows as those of one example
-        first, second = operation.right(one)[0], operation.left(delta, one)[0]
-        if use.transposed:
-            first, second = second, first
-        total += use.scale * (first.to(delta.dtype).T @ (second.to(delta.dtype) @ directions))
+        part = use.operation.projected(delta, directions, transposed=use.transposed)
+        total += use.scale * part
     return float(total.norm()) / _DIRECTIONS**0.5, float(right.norm()) / _DIRECTIONS**0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from overparam.dynamics import agop, agop_alignment, agop_blocks, agop_diagonal
+from overparam.tangents import agop, agop_alignment, agop_blocks, agop_diagonal
 
 
 @pytest.fixture

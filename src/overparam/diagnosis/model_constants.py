@@ -1,11 +1,7 @@
 """The constants of a network's loss, from its tangent kernel and curvature."""
 
-import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -14,29 +10,17 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._exclusive import exclusive
-from overparam._model import call, expect_inputs, n_examples, take, undisturbed
-from overparam._numbers import described
-from overparam._random_numbers import own_random_numbers
+from overparam._model import call, take, undisturbed
 from overparam._types import Inputs, Loss
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
-from overparam.optim.hyperparameters import (
-    InterpolationConstants,
-    MassHyperparameters,
-    interpolation_constants,
-    mass_hyperparameters,
-)
+from overparam.diagnosis.batches import Batches, expect_batches, gathered, own_numbers
+from overparam.optim.hyperparameters import InterpolationConstants, interpolation_constants
 from overparam.tangents.empirical import empirical_ntk_blocks
 from overparam.tangents.operator import NTKOperator
 
-Batches: TypeAlias = Iterable[tuple[Inputs, Tensor]]
-"""Mini-batches of inputs and targets that can be gone through again, such as a `DataLoader`."""
-
 # Order up to which a Gram matrix is decomposed, and examples for the largest eigenvalue.
 _ROWS, _EXAMPLES, _CHUNK = 640, 512, 128
-# Steps after which a probing run looks at the constants again, as shares of its length.
-_LOOKS = (0.1, 0.3, 1.0)
 
 
 @renamed(params="names")
@@ -149,9 +133,9 @@ def loader_constants(
     Cost:
         Some ten products with the Gauss–Newton matrix, and `model_constants`.
     """
-    _expect_batches(batches, "loader_constants(batches=...)", again=False)
-    with _own_random_numbers(model):  # a loader that shuffles draws from the global generator
-        x, y = _gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
+    expect_batches(batches, "loader_constants(batches=...)", again=False)
+    with own_numbers(model):  # a loader that shuffles draws from the global generator
+        x, y = gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
     with undisturbed(model, evaluation=True):
         at = LossAtPoint("loader_constants", model, x, y, loss, None, _CHUNK)
         operator = GGNOperator.at_point(at)
@@ -238,130 +222,3 @@ def operator_constants(
 def _half_mean_of_squares(outputs: Tensor, y: Tensor) -> Tensor:
     """(1/2n)Σ‖f − y‖² over n examples."""
     return (outputs - y).square().sum() / (2 * len(y))
-
-
-def _gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]:
-    """The first examples of the batches, as one batch of up to `count`."""
-    parts: list[tuple[Inputs, Tensor]] = []
-    total = 0
-    for batch in batches:
-        x, y = _pair(batch, where)
-        parts.append((x, y))
-        total += len(y)
-        if total >= count:
-            break
-    expect(total > 0, where, "at least one batch of examples", "none")
-    first = parts[0][0]
-    if isinstance(first, Tensor):
-        x = torch.cat([part for part, _ in parts])  # pyright: ignore[reportArgumentType]
-    elif isinstance(first, tuple):
-        x = tuple(torch.cat(columns) for columns in zip(*(p for p, _ in parts), strict=True))
-    else:
-        x = {name: torch.cat([part[name] for part, _ in parts]) for name in first}  # pyright: ignore
-    return take(x, slice(0, count)), torch.cat([y for _, y in parts])[:count]
-
-
-def _pair(batch: Any, where: str) -> tuple[Inputs, Tensor]:
-    """Inputs and targets of a mini-batch, of one length."""
-    pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor)
-    expect(
-        pair, where, "mini-batches (x, y) of inputs and a tensor of targets", described(batch),
-        hint="a DataLoader over a TensorDataset(x, y) gives such.", error=TypeError,
-    )  # fmt: skip
-    x, y = batch
-    x = tuple(x) if isinstance(x, list) else x
-    expect_inputs(x, where)
-    expect_inputs(y, where, n_examples(x))
-    return x, y
-
-
-def _expect_batches(batches: Any, where: str, *, again: bool) -> None:
-    """Raise for what is no iterable, or can be gone through once only where that is too few."""
-    iterable = isinstance(batches, Iterable) and not isinstance(batches, (str, Mapping, Tensor))
-    expect(
-        iterable, where, "an iterable of mini-batches (x, y)", described(batches),
-        hint="for one batch, pass [(x, y)].", error=TypeError,
-    )  # fmt: skip
-    expect(
-        not (again and isinstance(batches, Iterator)), where,
-        "mini-batches that can be gone through again", f"a {type(batches).__name__}",
-        hint="pass a DataLoader or a list: list(batches) makes one.",
-    )  # fmt: skip
-
-
-@renamed(steps="probe_steps")
-@checked
-def probed_hyperparameters(
-    model: nn.Module,
-    batches: Batches,
-    loss: Loss,
-    *,
-    batch_size: int | None = None,
-    share: float = 0.9,
-    probe_steps: int = 100,
-) -> MassHyperparameters:
-    """Settings of MaSS for a network, from its constants after a short run of SGD on a copy.
-
-    At initialisation the curvature of cross-entropy is far below what training meets a hundred
-    steps later, and so is the rate it calls for far above. The copy is trained with half the
-    rate the constants so far allow; L and L1 are the largest seen, μ and κ̃ the last.
-
-    Args:
-        model: The network to be trained; it is not changed.
-        batches: Mini-batches; gone through as often as needed.
-        loss: A mean over examples.
-        batch_size: m; by default the length of the first batch.
-        share: As for `model_constants`.
-        probe_steps: Length of the run; 0 takes the constants as they are now.
-
-    Raises:
-        ValueError: As `loader_constants`.
-
-    Cost:
-        The run, and four times `loader_constants`.
-    """
-    where = "probed_hyperparameters(batches=...)"
-    _expect_batches(batches, where, again=True)
-    with exclusive(model):
-        trial = copy.deepcopy(model)
-    with _own_random_numbers(model):
-        if batch_size is None:
-            first = next(iter(batches), None)
-            expect(first is not None, where, "at least one batch of examples", "none")
-            batch_size = n_examples(_pair(first, where)[0])
-        found = loader_constants(trial, batches, loss, share=share)
-        endless, done = _repeated(batches, where), 0
-        for look in _LOOKS if probe_steps else ():
-            rate = mass_hyperparameters(found, batch_size).lr / 2
-            _descend(trial, islice(endless, max(int(look * probe_steps) - done, 1)), loss, rate)
-            done = int(look * probe_steps)
-            now = loader_constants(trial, batches, loss, share=share)
-            largest, single = max(now.largest, found.largest), max(now.single, found.single)
-            found = replace(now, largest=largest, single=single)
-    return mass_hyperparameters(found, batch_size)
-
-
-def _descend(model: nn.Module, batches: Batches, loss: Loss, rate: float) -> None:
-    optimizer = torch.optim.SGD((p for p in model.parameters() if p.requires_grad), lr=rate)
-    for x, y in batches:
-        optimizer.zero_grad()
-        loss(call(model, x), y).backward()
-        optimizer.step()
-
-
-def _own_random_numbers(model: nn.Module) -> AbstractContextManager[None]:
-    """Leave the global generators as they are."""
-    return own_random_numbers({p.device for p in model.parameters()})
-
-
-def _repeated(batches: Batches, where: str) -> Iterator[tuple[Inputs, Tensor]]:
-    while True:
-        empty = True
-        for batch in batches:
-            empty = False
-            yield _pair(batch, where)
-        # A loader over a stream may start again and give nothing: without this, for ever.
-        expect(
-            not empty, where, "mini-batches that can be gone through again",
-            "none in another pass", hint="pass a list: list(batches) makes one.",
-        )  # fmt: skip

@@ -6,14 +6,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from overparam.curvature import GGNOperator
-from overparam.optim.hyperparameters import mass_constants
-from overparam.optim.mass import MaSS
-from overparam.optim.model_constants import (
+from overparam.diagnosis.mass_for_model import mass_for_model, probed_hyperparameters
+from overparam.diagnosis.model_constants import (
     loader_constants,
     model_constants,
     operator_constants,
-    probed_hyperparameters,
 )
+from overparam.optim.hyperparameters import mass_constants
+from overparam.optim.mass import MaSS
 from overparam.tangents.operator import NTKOperator
 
 NAMES = ("largest", "single", "smallest", "kappa_t")
@@ -134,7 +134,7 @@ def test_an_optimizer_for_a_model_trains_it():
     model, x, y = classifier()
     batches = list(zip(x.split(4), y.split(4), strict=True))
     start = float(nn.functional.cross_entropy(model(x), y).detach())
-    optimizer = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, weight_decay=1e-4)
+    optimizer = mass_for_model(model, nn.CrossEntropyLoss(), batches, weight_decay=1e-4)
     assert optimizer.param_groups[0]["weight_decay"] == 1e-4
     for _ in range(30):
         for inputs, targets in batches:
@@ -147,12 +147,26 @@ def test_an_optimizer_for_a_model_trains_it():
 def test_few_steps_bound_the_momentum():
     model, x, y = classifier()
     batches = [(x, y)]
-    free = MaSS.for_model(model, nn.CrossEntropyLoss(), batches).param_groups[0]
-    short = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, steps=20).param_groups[0]
-    long = MaSS.for_model(model, nn.CrossEntropyLoss(), batches, steps=10**6).param_groups[0]
+    free = mass_for_model(model, nn.CrossEntropyLoss(), batches).param_groups[0]
+    short = mass_for_model(model, nn.CrossEntropyLoss(), batches, steps=20).param_groups[0]
+    long = mass_for_model(model, nn.CrossEntropyLoss(), batches, steps=10**6).param_groups[0]
     assert short["alpha"] == pytest.approx(max(free["alpha"], 2 * 10**0.5 / 20))
     assert long["alpha"] == free["alpha"] < short["alpha"]
     assert short["lr"] == free["lr"]
+
+
+def test_the_optimizer_has_it_by_its_old_name_and_for_classes_of_its_own():
+    class Ours(MaSS):
+        pass
+
+    model, x, y = classifier()
+    given = (model, nn.CrossEntropyLoss(), [(x, y)])
+    new = mass_for_model(*given, steps=20, probe_steps=5)
+    with pytest.warns(DeprecationWarning, match="`overparam.diagnosis.mass_for_model`") as caught:
+        old = Ours.for_model(*given, steps=20, probe_steps=5)
+    assert caught[0].filename == __file__
+    assert (type(new), type(old)) == (MaSS, Ours)
+    assert old.state_dict() == new.state_dict()
 
 
 @pytest.mark.parametrize("call", [loader_constants, probed_hyperparameters])
@@ -193,7 +207,7 @@ def test_mass_is_not_made_for_batches_that_come_once(once):
     model, x, y = classifier()
     batches = once([(x[:4], y[:4]), (x[4:8], y[4:8])])
     with pytest.raises(ValueError, match="can be gone through again"):
-        MaSS.for_model(model, nn.CrossEntropyLoss(), batches)
+        mass_for_model(model, nn.CrossEntropyLoss(), batches)
 
 
 def test_bad_data_names_the_call():
