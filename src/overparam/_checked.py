@@ -184,7 +184,7 @@ def _other_length(
     label: str, annotation: Any, value: Any, lengths: dict[str, tuple[int, str]]
 ) -> Problem | None:
     """What is wrong unless axes of one name have one length over all arguments of the call."""
-    names, shape = annotation.dim_str.split(), tuple(value.shape)
+    names, shape = annotation.dim_str.replace("#", "").split(), tuple(value.shape)
     stars = [i for i, axis in enumerate(names) if axis.startswith("*")]
     if stars:  # only what stands before and behind the axes of any number
         behind = len(names) - stars[0] - 1
@@ -405,7 +405,7 @@ def _check_array(annotation: Any, value: Any) -> Problem | None:
     if str(value.dtype).removeprefix("torch.") not in annotation.dtypes:
         hint = "x.float() makes them." if is_tensor and kind.startswith("float") else ""
         return Problem(kind, f"the dtype {value.dtype}", hint=hint)
-    axes = annotation.dim_str.split()
+    axes = annotation.dim_str.replace("#", "").split()
     least = sum(not axis.startswith("*") for axis in axes)
     if value.ndim < least or (value.ndim > least and least == len(axes)):
         shape = f"an array of shape ({', '.join(axes)})" if axes else "a single number"

@@ -16,7 +16,7 @@ _SMALL = 0.05
 
 @checked
 def input_angles(
-    x: Float[Tensor, "*batch d"], z: Float[Tensor, "*batch d"]
+    x: Float[Tensor, "*#batch d"], z: Float[Tensor, "*#batch d"]
 ) -> Float[Tensor, "*batch"]:
     """Angles θ in [0, π] between vectors, to rounding even where they are nearly parallel.
 

@@ -43,20 +43,21 @@ class Layers:
     bias_variance: float
     tangent: bool
 
-    def check(self, where: str) -> None:
-        """Raise unless every number is in its range."""
-        whole = isinstance(self.depth, int) and self.depth >= 0
-        expect(whole, f"{where}(depth=...)", "a whole number ≥ 0", self.depth)
-        w, b = self.weight_variance, self.bias_variance
-        expect(
-            math.isfinite(w) and w > 0, f"{where}(weight_variance=...)", "a finite number > 0", w
-        )
-        expect(math.isfinite(b) and b >= 0, f"{where}(bias_variance=...)", "a finite number ≥ 0", b)
-
     def next(self, c: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Σ^{l+1} without what a convolution does in between, and the factor of Θˡ in Θ^{l+1}."""
         values, slopes = dual_activation(self.activation, c, a, b)
         return self.weight_variance * values, self.weight_variance * slopes
+
+
+def hidden_layers(
+    where: str, depth: int, activation: Activation, w: float, b: float, *, tangent: bool
+) -> Layers:
+    """Layers whose every number is in its range."""
+    whole = isinstance(depth, int) and depth >= 0
+    expect(whole, f"{where}(depth=...)", "a whole number ≥ 0", depth)
+    expect(math.isfinite(w) and w > 0, f"{where}(weight_variance=...)", "a finite number > 0", w)
+    expect(math.isfinite(b) and b >= 0, f"{where}(bias_variance=...)", "a finite number ≥ 0", b)
+    return Layers(depth, activation, w, b, tangent)
 
 
 @checked
@@ -138,8 +139,9 @@ def infinite_ntk(
         " or ".join(map(repr, PARAMETRISATIONS)),
         repr(parametrisation),
     )
-    layers = Layers(depth, activation, weight_variance, bias_variance, tangent=True)
-    return _kernel("infinite_ntk", layers, x, z, unscaled=parametrisation == "unscaled_input")
+    where = "infinite_ntk"
+    layers = hidden_layers(where, depth, activation, weight_variance, bias_variance, tangent=True)
+    return _kernel(where, layers, x, z, unscaled=parametrisation == "unscaled_input")
 
 
 @checked
@@ -198,15 +200,15 @@ def infinite_nngp(
         " or ".join(map(repr, PARAMETRISATIONS)),
         repr(parametrisation),
     )
-    layers = Layers(depth, activation, weight_variance, bias_variance, tangent=False)
-    return _kernel("infinite_nngp", layers, x, z, unscaled=parametrisation == "unscaled_input")
+    where = "infinite_nngp"
+    layers = hidden_layers(where, depth, activation, weight_variance, bias_variance, tangent=False)
+    return _kernel(where, layers, x, z, unscaled=parametrisation == "unscaled_input")
 
 
 def _kernel(
     where: str, layers: Layers, x: Tensor, z: Tensor | None, *, unscaled: bool
 ) -> Float[Tensor, "n1 n2"]:
     """Θ^L or Σ^L, as `layers` says."""
-    layers.check(where)
     x, z = expect_arrays(where, x, z, 2, "n examples of d numbers, (n, d)")
     input_scale = layers.weight_variance / x.shape[1]
     if unscaled:
