@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._checked import checked
-from overparam._memory import GIB, available, expect_room, keep_freed_memory
+from overparam._memory import GIB, expect_room, keep_freed_memory, part_of
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents.engine.contraction import contract, expect_finite
@@ -271,8 +271,7 @@ def _sizes(
 ) -> tuple[int, int]:
     """Examples in a block, and the bytes that blocks and passes take beside the result."""
     each = max(1, differentiator.size) * differentiator.plan.dtype.itemsize
-    room = available(next(iter(differentiator.plan.params.values())).device)
-    kept = min(_KEPT, room // 4) if room is not None else _KEPT
+    kept = part_of(1 / 4, _KEPT, next(iter(differentiator.plan.params.values())).device)
     if chunk_size is not None:
         block = chunk_size
     elif (n1 + n2) * each <= kept:

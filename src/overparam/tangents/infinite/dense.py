@@ -10,7 +10,7 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._memory import GIB, available
+from overparam._memory import expect_room
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.tangents.infinite.angles import (
@@ -282,14 +282,12 @@ def expect_fits(where: str, x: Tensor, z: Tensor | None, numbers: int) -> None:
     """Raise unless the matrix, its covariances and one block of pairs fit into memory."""
     n1, n2 = len(x), len(x if z is None else z)
     block = min(max(1, _HELD // max(1, numbers)), n1 * n2)
-    needed, room = 8 * (2 * n1 * n2 + block * (18 * numbers + 16)), available(x.device)
-    expect(
-        room is None or needed <= room,
+    expect_room(
+        8 * (2 * n1 * n2 + block * (18 * numbers + 16)),
+        x.device,
         f"{where}(x=...)",
-        f"a kernel that fits into the {(room or 0) / GIB:.2f} GiB available",
-        f"{n1} × {n2} pairs, about {needed / GIB:.2f} GiB",
-        hint="compute blocks of it: pass fewer inputs as x and z, or smaller images.",
-        error=MemoryError,
+        "compute blocks of it: pass fewer inputs as x and z, or smaller images.",
+        f"a kernel of {n1} × {n2} pairs",
     )
 
 
