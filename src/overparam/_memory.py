@@ -118,11 +118,18 @@ def expect_room(
     expect(
         room is None or needed <= room,
         where,
-        f"{what} that fits into the {(room or 0) / GIB:.2f} GiB available",
-        f"one that needs about {needed / GIB:.2f} GiB",
+        f"{what} that fits into the {_size(room or 0)} available",
+        f"one that needs about {_size(needed)}",
         hint=hint,
         error=MemoryError,
     )
+
+
+def _size(count: float) -> str:
+    """Bytes in the unit that leaves a number one can read."""
+    units = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
+    found = next((unit for unit, size in units.items() if count >= size), None)
+    return f"{count / units[found]:.3g} {found}" if found else f"{count:.0f} bytes"
 
 
 def _asked() -> int | None:
