@@ -10,12 +10,19 @@ import ast
 import contextlib
 import functools
 import inspect
+import random
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jaxtyping
-from beartype import BeartypeConf, beartype
+
+# Which item of a list is looked at is drawn; not from the numbers that a test counts.
+with mock.patch("random.getrandbits", random.Random(0).getrandbits):
+    import beartype._check.code.codemain
+    import beartype._util.kind.integer.utilintget  # noqa: F401
+    from beartype import BeartypeConf, beartype
 
 PACKAGE = "overparam"
 # An int may stand for a float, as everywhere in Python (PEP 484).
