@@ -21,7 +21,7 @@ import jaxtyping
 # Which item of a list is looked at is drawn; not from the numbers that a test counts.
 with mock.patch("random.getrandbits", random.Random(0).getrandbits):
     import beartype._check.code.codemain
-    import beartype._util.kind.integer.utilintget  # noqa: F401
+    import beartype._util.kind.integer.utilintget
     from beartype import BeartypeConf, beartype
 
 PACKAGE = "overparam"
