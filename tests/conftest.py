@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-sys.path += [str(Path(__file__).parent / folder) for folder in ("contracts", "devices")]
+sys.path += [str(Path(__file__).parent / folder) for folder in ("contracts", "devices", "typed")]
 from second_device import SecondDevice
 
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and so all they start.
@@ -34,6 +34,26 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--typed`: the pass that checks what annotations say."""
+    parser.addoption("--typed", action="store_true", help="check every annotation of overparam")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything of the library is imported."""
+    if config.getoption("--typed"):
+        import annotations
+
+        annotations.install()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the typed pass what cannot be looked at there."""
+    for item in items if config.getoption("--typed") else ():
+        for mark in item.iter_markers("untyped"):
+            item.add_marker(pytest.mark.skip(reason=f"not in the typed pass: {mark.args[0]}"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import psutil
 import pytest
@@ -163,19 +164,75 @@ def test_metal_shares_the_machines_memory(monkeypatch, most, taken, host, left):
     assert available(torch.device("mps")) == left
 
 
-def test_what_does_not_fit_is_refused_wherever_memory_is_estimated(monkeypatch):
+def lowered_in_code(monkeypatch):
+    return _memory.memory_limit(10_000)
+
+
+def lowered_in_the_environment(monkeypatch):
+    monkeypatch.setenv("OVERPARAM_MEMORY", "10000")
+    return nullcontext()
+
+
+def lowered_by_the_system(monkeypatch):
+    monkeypatch.setattr(_memory_limits, "process", lambda: 10_000)
+    return nullcontext()
+
+
+@pytest.mark.parametrize(
+    "lowered", [lowered_in_code, lowered_in_the_environment, lowered_by_the_system]
+)
+def test_what_does_not_fit_is_refused_wherever_memory_is_estimated(monkeypatch, lowered):
     torch.manual_seed(0)
     x, net = torch.randn(300, 40), torch.nn.Sequential(torch.nn.Linear(40, 50), torch.nn.ReLU())
     y = x[:, 0].numpy()
     # A matrix of 300 × 300, or of 40 × 40 twice, does not fit; nor do 300 × (40 + 50) numbers.
-    monkeypatch.setattr(_memory_limits, "process", lambda: 10_000)
-    with pytest.raises(MemoryError, match=r"`NTKOperator\(chunk_size=...\)`"):
-        NTKOperator(net, x)
-    with pytest.raises(MemoryError, match=r"`empirical_ntk\(chunk_size=...\)`"):
-        empirical_ntk(net, x)
-    with pytest.raises(MemoryError, match=r"`RFMRegressor\(feature_matrix='full'\)`.*\n.*diag"):
-        RFMRegressor(n_iter=1).fit(x.numpy(), y)
-    with pytest.raises(MemoryError, match=r"`infinite_ntk\(x=...\)`"):
-        infinite_ntk(x, depth=1)
-    with pytest.raises(MemoryError, match=r"`fit_ridge\(x=...\)`"):
-        fit_ridge(Laplace(), x, x[:, :1], ridge=1.0)
+    with lowered(monkeypatch):
+        with pytest.raises(MemoryError, match=r"`NTKOperator\(chunk_size=...\)`"):
+            NTKOperator(net, x)
+        with pytest.raises(MemoryError, match=r"`empirical_ntk\(chunk_size=...\)`"):
+            empirical_ntk(net, x)
+        with pytest.raises(MemoryError, match=r"`RFMRegressor\(feature_matrix='full'\)`.*\n.*diag"):
+            RFMRegressor(n_iter=1).fit(x.numpy(), y)
+        with pytest.raises(MemoryError, match=r"`infinite_ntk\(x1=...\)`"):
+            infinite_ntk(x, depth=1)
+        with pytest.raises(MemoryError, match=r"`fit_ridge\(x=...\)`"):
+            fit_ridge(Laplace(), x, x[:, :1], ridge=1.0)
+
+
+def test_of_nested_limits_the_least_counts():
+    before = available()
+    with _memory.memory_limit(3e6):
+        with _memory.memory_limit(2e6), _memory.memory_limit(1e9):
+            assert available(CPU) == 2_000_000
+        assert available() == 3_000_000
+        assert _memory.part_of(0.5, 10**9, CPU) == 1_500_000
+        assert _memory.fits(3e6, CPU)
+        assert not _memory.fits(3e6 + 1, CPU)
+    assert before is None or available() > 3e6
+
+
+def test_a_limit_ends_with_its_block_whatever_happens():
+    with pytest.raises(ZeroDivisionError), _memory.memory_limit(1.0):
+        _ = 1 / 0
+    assert _memory._LIMITS == []
+
+
+def test_a_limit_changes_how_and_not_what():
+    torch.manual_seed(0)
+    net, x = torch.nn.Linear(50, 1).double(), torch.randn(64, 50).double()
+    free = empirical_ntk(net, x)
+    with _memory.memory_limit(2 * free.numel() * 8):  # factors of all rows do not fit beside it
+        held = empirical_ntk(net, x)
+    # A sum of 50 products in another order, none of which is larger than two norms.
+    bound = 50 * torch.finfo(free.dtype).eps * float(free.diagonal().max())
+    torch.testing.assert_close(held, free, rtol=0.0, atol=bound)
+
+
+@pytest.mark.parametrize("words", ["4GiB", "-1", "0", "1e9"])
+def test_a_limit_that_is_none_is_named(monkeypatch, words):
+    monkeypatch.setenv("OVERPARAM_MEMORY", words)
+    with pytest.raises(ValueError, match=r"`OVERPARAM_MEMORY` expected a positive number"):
+        available()
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"`memory_limit\(limit=...\)`"):
+        _memory.memory_limit(0).__enter__()

@@ -145,7 +145,7 @@ def _other_length(
     label: str, annotation: Any, value: Any, lengths: dict[str, tuple[int, str]]
 ) -> Problem | None:
     """What is wrong unless axes of one name have one length over all arguments of the call."""
-    names, shape = annotation.dim_str.split(), tuple(value.shape)
+    names, shape = annotation.dim_str.replace("#", "").split(), tuple(value.shape)
     stars = [i for i, axis in enumerate(names) if axis.startswith("*")]
     if stars:  # only what stands before and behind the axes of any number
         behind = len(names) - stars[0] - 1

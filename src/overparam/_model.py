@@ -30,7 +30,7 @@ def n_examples(x: Inputs) -> int:
     return len(next(iter(x.values() if isinstance(x, Mapping) else x)))
 
 
-def take(x: Inputs, index: slice | Tensor | Sequence[int]) -> Inputs:
+def take(x: Inputs, index: slice | Tensor | Sequence[int] | tuple[None]) -> Inputs:
     """The examples at `index`, in the form of `x`."""
     if isinstance(x, Tensor):
         return x[index]
@@ -96,8 +96,8 @@ def trainable(model: nn.Module, names: Sequence[str] | None = None, where: str =
     return chosen
 
 
-def call(model: nn.Module, x: Inputs) -> Tensor:
-    """`model(x)`, with several tensors as arguments or keywords."""
+def call(model: nn.Module, x: Inputs) -> Any:
+    """What `model` gives for `x`, with several tensors as arguments or keywords."""
     if isinstance(x, Tensor):
         return model(x)
     return model(**x) if isinstance(x, Mapping) else model(*x)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # Seconds after which the process ends in any case: an operation of torch, or whatever an
 # interruption waits for, may take longer than whoever asks is going to wait.
@@ -37,6 +37,7 @@ class Request:
         return 0 if self.signal is None else 128 + self.signal
 
 
+@runtime_checkable
 class Main(Protocol):
     """A command line: takes words, or none if it is the whole program; gives an exit status."""
 

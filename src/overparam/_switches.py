@@ -125,7 +125,7 @@ def _in_full() -> Undo:
         convolutions = True
     products = torch.get_float32_matmul_precision()
     # Of Intel's accelerators; only there it can have been set.
-    intel = getattr(torch._C, "_get_onednn_allow_tf32", bool)()
+    intel = bool(getattr(torch._C, "_get_onednn_allow_tf32", bool)())
 
     def older(precision: str, tf32: bool, onednn: bool) -> None:
         torch.set_float32_matmul_precision(precision)

@@ -111,7 +111,7 @@ def check_array(annotation: Any, value: Any) -> Problem | None:
     if str(value.dtype).removeprefix("torch.") not in annotation.dtypes:
         hint = "x.float() makes them." if is_tensor and kind.startswith("float") else ""
         return Problem(kind, f"the dtype {value.dtype}", hint=hint)
-    axes = annotation.dim_str.split()
+    axes = annotation.dim_str.replace("#", "").split()
     least = sum(not axis.startswith("*") for axis in axes)
     if value.ndim < least or (value.ndim > least and least == len(axes)):
         shape = f"an array of shape ({', '.join(axes)})" if axes else "a single number"

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import joblib
 import numpy as np
@@ -31,6 +31,7 @@ class ClusterLost(ConnectionError):
     """The cluster does not compute what it was given; what had come back before is kept."""
 
 
+@runtime_checkable
 class Workers(Protocol):
     """A connection to a scheduler, which does all the scheduling.
 

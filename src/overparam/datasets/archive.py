@@ -5,7 +5,7 @@ import zipfile
 from collections import Counter
 from math import prod
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.nd
     return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
 
 
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype]:
+def _header(stream: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of the array that a stream begins with."""
     hint = "an archive holds arrays and nothing else; np.savez writes one."
     if stream.read(6) != b"\x93NUMPY":

@@ -12,8 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import nn
-
 from overparam._errors import UsageError, expect
 from overparam._files import expect_readable
 
@@ -37,8 +35,8 @@ class Spec:
             hint="see `overparam diagnose --help` for an example.",
         )
 
-    def model(self, examples: Any) -> nn.Module:
-        """The module to diagnose."""
+    def model(self, examples: Any) -> Any:
+        """What it gives as the module to diagnose, whatever that is."""
         function = self._members.model
         wants = [
             p
@@ -59,8 +57,8 @@ class Spec:
             return self._run(loss)
         return loss
 
-    def optimizer(self) -> Callable | None:
-        """A function of parameters that makes an optimizer, or `None`."""
+    def optimizer(self) -> Any:
+        """What stands for a function of parameters that makes an optimizer, or `None`."""
         return getattr(self._members, "optimizer", None)
 
     @contextmanager

@@ -26,6 +26,7 @@ from overparam.dynamics.random_labels import share_of_random_labels
 if TYPE_CHECKING:
     import pandas as pd
 
+Integers = Tensor | np.ndarray | Sequence[int]
 Method = Literal["margin_loss", "mean_loss", "aum", "el2n", "alignment"]
 # Sums over all visits, and those that start anew with each epoch.
 _COLUMNS = ("count", "loss", "margin", "margin_loss", "distance", "epoch_count", "epoch_loss")
@@ -108,9 +109,9 @@ class LabelNoiseScorer:
     @checked(result="anything")
     def update(
         self,
-        logits: Float[Tensor, "b C"],
-        labels: Tensor | Sequence[int],
-        ids: Tensor | Sequence[int],
+        logits: Float[Tensor, "b C"] | Float[Tensor, "b"],
+        labels: Integers,
+        ids: Integers,
     ) -> None:
         """Take the outputs of a batch; an id that occurs twice counts twice.
 
@@ -148,7 +149,7 @@ class LabelNoiseScorer:
         self._given[ids] = labels
 
     @checked(result="anything")
-    def update_losses(self, losses: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
+    def update_losses(self, losses: Float[Tensor, " b"], ids: Integers) -> None:
         """Take the losses of a batch, where there are no logits: in a regression.
 
         Args:
@@ -173,7 +174,7 @@ class LabelNoiseScorer:
         self._sums.index_add_(0, ids, rows)
 
     @checked(result="anything")
-    def update_alignment(self, alignment: Float[Tensor, " b"], ids: Tensor | Sequence[int]) -> None:
+    def update_alignment(self, alignment: Float[Tensor, " b"], ids: Integers) -> None:
         """Take what `gradient_alignment` measured, for the score "alignment".
 
         Args:
@@ -404,7 +405,7 @@ class LabelNoiseScorer:
         return logits, labels, ids
 
     def _checked_values(
-        self, where: str, name: str, values: Tensor, ids: Tensor | Sequence[int]
+        self, where: str, name: str, values: Tensor, ids: Integers
     ) -> tuple[Tensor, Tensor]:
         """One finite number per id, or an error."""
         values = torch.as_tensor(values).detach().double().cpu()

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from overparam._errors import expect
 
 
+@runtime_checkable
 class ScalarWriter(Protocol):
     """What is needed of TensorBoard's `SummaryWriter`."""
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ Batch = tuple[Inputs, Tensor]
 _SPREAD = {"DistributedDataParallel", "DataParallel"}
 
 
+@runtime_checkable
 class Scaler(Protocol):
     """What is needed of a `torch.amp.GradScaler`."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from overparam._errors import expect
-from overparam._memory import available, expect_room
+from overparam._memory import expect_room, fits
 from overparam.kernels._pairs import apply_metric
 from overparam.kernels._table import Rows, unequal
 from overparam.kernels.custom import Custom
@@ -165,10 +165,9 @@ class Rounds:
         """Coefficients for the ridge as it is, by a direct solver or by steps."""
         solver = self.solver
         if solver == "auto":
-            room = available(x.device)
             needed = 2.2 * len(x) ** 2 * x.element_size() - kernel.held
-            fits = room is None or needed < 0.9 * room
-            solver = "auto" if fits or weights is not None else "eigenpro"
+            direct = weights is not None or fits(needed / 0.9, x.device)
+            solver = "auto" if direct else "eigenpro"
         if solver != "eigenpro":
             return fit_ridge(
                 kernel,

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from overparam._types import Matvec
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@runtime_checkable
 class Multiplied(Protocol):
     """A symmetric matrix that is known by its products, as `SymmetricOperator` is."""
 

@@ -1,6 +1,6 @@
 """A product of operators, which need not be symmetric."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Tensor
 from overparam._errors import expect
 
 
+@runtime_checkable
 class _Factor(Protocol):
     """What a product needs of its factors, as `SymmetricOperator` has it."""
 

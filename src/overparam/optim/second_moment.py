@@ -160,7 +160,7 @@ def second_moment_rate(
 
 def _moment_map(
     problem: SampledQuadratic, eta: Tensor, alpha: Tensor, kappa_t: Tensor, m: Tensor
-) -> Float[Tensor, "*grid 3k 3k"]:
+) -> Float[Tensor, "*grid order order"]:
     """The map of (E u², E uD, E D²), coordinate by coordinate, over one step."""
     h, own, counts = (t.cpu() for t in (problem.eigenvalues, problem.own, problem.counts))
     k = len(h)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from overparam._checked import checked
 from overparam._deprecated import renamed
-from overparam._memory import GIB, available, expect_room, keep_freed_memory
+from overparam._memory import GIB, expect_room, keep_freed_memory, part_of
 from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents.engine.contraction import contract, expect_finite
@@ -275,8 +275,7 @@ def _sizes(
 ) -> tuple[int, int]:
     """Examples in a block, and the bytes that blocks and passes take beside the result."""
     each = max(1, differentiator.size) * differentiator.plan.dtype.itemsize
-    room = available(next(iter(differentiator.plan.params.values())).device)
-    kept = min(_KEPT, room // 4) if room is not None else _KEPT
+    kept = part_of(1 / 4, _KEPT, next(iter(differentiator.plan.params.values())).device)
     if chunk_size is not None:
         block = chunk_size
     elif (n1 + n2) * each <= kept:

@@ -132,6 +132,6 @@ def test_bad_input_is_refused(change, complaint, images):
 
 
 def test_a_pair_of_images_too_large_is_refused(monkeypatch, images):
-    monkeypatch.setattr("overparam.tangents.infinite.dense.available", lambda device: 1000)
-    with pytest.raises(MemoryError, match="GiB available"):
+    monkeypatch.setattr("overparam._memory.available", lambda device: 1000)
+    with pytest.raises(MemoryError, match="1000 bytes available"):
         infinite_conv_ntk(images, depth=1, head="average")

@@ -175,6 +175,6 @@ def test_overflow_is_said(x):
 
 
 def test_too_many_inputs_are_refused(x, monkeypatch):
-    monkeypatch.setattr(module_under_test, "available", lambda device: 100)
+    monkeypatch.setattr("overparam._memory.available", lambda device: 100)
     with pytest.raises(MemoryError, match=r"infinite_ntk\(x=...\)"):
         infinite_ntk(x, depth=1)

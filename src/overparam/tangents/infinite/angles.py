@@ -18,7 +18,7 @@ _SMALL = 0.05
 @renamed(x="x1", z="x2")
 @checked
 def input_angles(
-    x1: Float[Tensor, "*batch d"], x2: Float[Tensor, "*batch d"]
+    x1: Float[Tensor, "*#batch d"], x2: Float[Tensor, "*#batch d"]
 ) -> Float[Tensor, "*batch"]:
     """Angles θ in [0, π] between vectors, to rounding even where they are nearly parallel.
 

@@ -8,7 +8,13 @@ from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
-from overparam.tangents.infinite.dense import Layers, expect_arrays, expect_fits, fill
+from overparam.tangents.infinite.dense import (
+    Layers,
+    expect_arrays,
+    expect_fits,
+    fill,
+    hidden_layers,
+)
 from overparam.tangents.infinite.dual_activations import Activation
 
 PADDINGS = ("circular", "zeros")
@@ -89,8 +95,7 @@ def infinite_conv_ntk(
         both heads. Garriga-Alonso, Rasmussen, Aitchison (2019), arXiv:1808.05587: p = p'.
     """
     where = "infinite_conv_ntk"
-    layers = Layers(depth, activation, weight_variance, bias_variance, tangent=True)
-    layers.check(where)
+    layers = hidden_layers(where, depth, activation, weight_variance, bias_variance, tangent=True)
     expect(depth >= 1, f"{where}(depth=...)", "at least 1 convolution", depth)
     odd = kernel_size >= 1 and kernel_size % 2 == 1
     expect(odd, f"{where}(kernel_size=...)", "an odd number ≥ 1", kernel_size)

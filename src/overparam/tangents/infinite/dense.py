@@ -11,7 +11,7 @@ from torch import Tensor
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._memory import GIB, available
+from overparam._memory import expect_room
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.tangents.infinite.angles import (
@@ -44,20 +44,21 @@ class Layers:
     bias_variance: float
     tangent: bool
 
-    def check(self, where: str) -> None:
-        """Raise unless every number is in its range."""
-        whole = isinstance(self.depth, int) and self.depth >= 0
-        expect(whole, f"{where}(depth=...)", "a whole number ≥ 0", self.depth)
-        w, b = self.weight_variance, self.bias_variance
-        expect(
-            math.isfinite(w) and w > 0, f"{where}(weight_variance=...)", "a finite number > 0", w
-        )
-        expect(math.isfinite(b) and b >= 0, f"{where}(bias_variance=...)", "a finite number ≥ 0", b)
-
     def next(self, c: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Σ^{l+1} without what a convolution does in between, and the factor of Θˡ in Θ^{l+1}."""
         values, slopes = dual_activation(self.activation, c, a, b)
         return self.weight_variance * values, self.weight_variance * slopes
+
+
+def hidden_layers(
+    where: str, depth: int, activation: Activation, w: float, b: float, *, tangent: bool
+) -> Layers:
+    """Layers whose every number is in its range."""
+    whole = isinstance(depth, int) and depth >= 0
+    expect(whole, f"{where}(depth=...)", "a whole number ≥ 0", depth)
+    expect(math.isfinite(w) and w > 0, f"{where}(weight_variance=...)", "a finite number > 0", w)
+    expect(math.isfinite(b) and b >= 0, f"{where}(bias_variance=...)", "a finite number ≥ 0", b)
+    return Layers(depth, activation, w, b, tangent)
 
 
 @renamed(x="x1", z="x2")
@@ -140,8 +141,9 @@ def infinite_ntk(
         " or ".join(map(repr, PARAMETRISATIONS)),
         repr(parametrisation),
     )
-    layers = Layers(depth, activation, weight_variance, bias_variance, tangent=True)
-    return _kernel("infinite_ntk", layers, x1, x2, unscaled=parametrisation == "unscaled_input")
+    where = "infinite_ntk"
+    layers = hidden_layers(where, depth, activation, weight_variance, bias_variance, tangent=True)
+    return _kernel(where, layers, x1, x2, unscaled=parametrisation == "unscaled_input")
 
 
 @renamed(x="x1", z="x2")
@@ -201,15 +203,15 @@ def infinite_nngp(
         " or ".join(map(repr, PARAMETRISATIONS)),
         repr(parametrisation),
     )
-    layers = Layers(depth, activation, weight_variance, bias_variance, tangent=False)
-    return _kernel("infinite_nngp", layers, x1, x2, unscaled=parametrisation == "unscaled_input")
+    where = "infinite_nngp"
+    layers = hidden_layers(where, depth, activation, weight_variance, bias_variance, tangent=False)
+    return _kernel(where, layers, x1, x2, unscaled=parametrisation == "unscaled_input")
 
 
 def _kernel(
     where: str, layers: Layers, x1: Tensor, x2: Tensor | None, *, unscaled: bool
 ) -> Float[Tensor, "n1 n2"]:
     """Θ^L or Σ^L, as `layers` says."""
-    layers.check(where)
     x1, x2 = expect_arrays(where, x1, x2, 2, "n examples of d numbers, (n, d)")
     input_scale = layers.weight_variance / x1.shape[1]
     if unscaled:
@@ -283,14 +285,12 @@ def expect_fits(where: str, x1: Tensor, x2: Tensor | None, numbers: int) -> None
     """Raise unless the matrix, its covariances and one block of pairs fit into memory."""
     n1, n2 = len(x1), len(x1 if x2 is None else x2)
     block = min(max(1, _HELD // max(1, numbers)), n1 * n2)
-    needed, room = 8 * (2 * n1 * n2 + block * (18 * numbers + 16)), available(x1.device)
-    expect(
-        room is None or needed <= room,
+    expect_room(
+        8 * (2 * n1 * n2 + block * (18 * numbers + 16)),
+        x1.device,
         f"{where}(x1=...)",
-        f"a kernel that fits into the {(room or 0) / GIB:.2f} GiB available",
-        f"{n1} × {n2} pairs, about {needed / GIB:.2f} GiB",
-        hint="compute blocks of it: pass fewer inputs as x1 and x2, or smaller images.",
-        error=MemoryError,
+        "compute blocks of it: pass fewer inputs as x1 and x2, or smaller images.",
+        f"a kernel of {n1} × {n2} pairs",
     )
 
 

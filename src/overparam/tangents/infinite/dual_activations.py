@@ -36,9 +36,9 @@ _SUFFICES, _TOLERATED = 1e-10, 1e-6
 @checked
 def dual_activation(
     activation: Activation,
-    covariance: Float[Tensor, "*shape"],
-    variance1: Float[Tensor, "*shape"],
-    variance2: Float[Tensor, "*shape"],
+    covariance: Float[Tensor, "*#shape"],
+    variance1: Float[Tensor, "*#shape"],
+    variance2: Float[Tensor, "*#shape"],
 ) -> Moments:
     """Means of φ(u)φ(v) and of φ'(u)φ'(v) over centred Gaussians u, v.
 

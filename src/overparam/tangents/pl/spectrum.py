@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from overparam._errors import expect
 from overparam._exclusive import exclusive
-from overparam._memory import available, expect_room
+from overparam._memory import expect_room, fits
 from overparam._model import as_function, call, n_examples, tensors, trainable, undisturbed
 from overparam._types import Inputs, Params
 from overparam.linalg.spectra import eigenvalues, noise_level
@@ -154,8 +154,7 @@ class Twin:
 
     def _fits(self, count: int) -> bool:
         """Whether the Jacobian and what its decomposition needs can be held."""
-        room = available(_device(self.model))
-        return room is None or 4 * 8 * self.size * count <= room
+        return fits(4 * 8 * self.size * count, _device(self.model))
 
     def _kernel(self) -> Float[Tensor, "nc nc"]:
         """J Jᵀ."""

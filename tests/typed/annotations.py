@@ -1,0 +1,97 @@
+"""Every annotation of the library checked while the tests run: types and the shapes of tensors.
+
+`pytest --typed` (or `python3 x.py test --typed`) loads this. A function that is called with what
+its annotation does not allow must refuse it: then all is well, and many tests are about just
+that. If it accepts it, the annotation says something untrue, and the test fails. The same goes
+for what comes back. Subprocesses are not looked at.
+"""
+
+import ast
+import contextlib
+import functools
+import inspect
+import random
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jaxtyping
+
+# Which item of a list is looked at is drawn; not from the numbers that a test counts.
+with mock.patch("random.getrandbits", random.Random(0).getrandbits):
+    import beartype._check.code.codemain
+    import beartype._util.kind.integer.utilintget
+    from beartype import BeartypeConf, beartype
+from sklearn.base import BaseEstimator
+
+PACKAGE = "overparam"
+# An int may stand for a float, as everywhere in Python (PEP 484).
+_CONF = BeartypeConf(is_pep484_tower=True)
+_jaxtyped = jaxtyping.jaxtyped
+
+
+class FalseAnnotation(BaseException):
+    """An annotation and what a function takes or gives differ. No `except Exception` hides it."""
+
+
+def install() -> None:
+    """Check all modules of the package that are imported from now on."""
+    early = [name for name in sys.modules if name.split(".")[0] == PACKAGE]
+    assert not early, f"imported before their annotations could be checked: {early}"
+    jaxtyping.jaxtyped = _checked
+    jaxtyping.install_import_hook(PACKAGE, f"{__name__}.check")
+
+
+def check(function: Any) -> Any:
+    """A function that refuses arguments of wrong types; shapes are jaxtyping's part."""
+    return beartype(conf=_CONF)(function)
+
+
+def _checked(made: Any = None, *, typechecker: Any) -> Any:
+    """In place of `jaxtyping.jaxtyped`: a refusal by the function itself comes first."""
+    if made is None:
+        return functools.partial(_checked, typechecker=typechecker)
+    if inspect.isclass(made):
+        if "__dataclass_fields__" in vars(made) and "__init__" in vars(made):
+            made.__init__ = _checked(made.__init__, typechecker=typechecker)
+        return made
+    _name_what_only_types_need(made)
+    made.__annotations__ = {
+        name: Any if "Self" in str(hint) else hint  # what the class is, beartype knows of classes
+        for name, hint in made.__annotations__.items()
+    }
+    strict = _jaxtyped(made, typechecker=typechecker)
+
+    @functools.wraps(made)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if made.__name__ == "__init__" and isinstance(args[0], BaseEstimator):
+            return made(*args, **kwargs)  # by scikit-learn's convention, `fit` judges settings
+        try:
+            return strict(*args, **kwargs)
+        except jaxtyping.TypeCheckError as error:
+            if "whilst checking the parameters of" in str(error):
+                made(*args, **kwargs)
+            raise FalseAnnotation(str(error)) from None
+
+    return call
+
+
+def _name_what_only_types_need(function: Any) -> None:
+    """Import what a module imports under `if TYPE_CHECKING:` alone."""
+    names = getattr(function, "__globals__", {})
+    for line in _only_for_types(names.get("__file__", "")):
+        with contextlib.suppress(ImportError):  # a module of ours that is just being imported
+            exec(line, names)
+
+
+@functools.cache
+def _only_for_types(path: str) -> list[str]:
+    if not path.endswith(".py") or "TYPE_CHECKING" not in (source := Path(path).read_text("utf-8")):
+        return []
+    blocks = [
+        node.body
+        for node in ast.parse(source).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    return [ast.unparse(line) for block in blocks for line in block]
