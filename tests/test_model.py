@@ -7,15 +7,12 @@ import torch
 from torch import Tensor, nn
 
 import overparam
+from overparam._batch import call, chunks, n_examples, take
 from overparam._model import (
     as_function,
-    call,
-    chunks,
     expect_deterministic,
     expect_inputs,
     expect_separate,
-    n_examples,
-    take,
     trainable,
     undisturbed,
 )

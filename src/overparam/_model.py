@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from overparam._batch import call, n_examples, take, tensors
 from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
 from overparam._numbers import n_bad
@@ -21,35 +22,6 @@ from overparam.errors import OverparamError
 # a per-example derivative then does not exist, or is another one at every call.
 _MIXES = (nn.modules.batchnorm._BatchNorm,)
 _DRAWS = (nn.modules.dropout._DropoutNd, nn.RReLU)
-
-
-def n_examples(x: Inputs) -> int:
-    """Length of the batch axis."""
-    if isinstance(x, Tensor):
-        return len(x)
-    return len(next(iter(x.values() if isinstance(x, Mapping) else x)))
-
-
-def take(x: Inputs, index: slice | Tensor | Sequence[int] | tuple[None]) -> Inputs:
-    """The examples at `index`, in the form of `x`."""
-    if isinstance(x, Tensor):
-        return x[index]
-    if isinstance(x, Mapping):
-        return {name: value[index] for name, value in x.items()}
-    return tuple(value[index] for value in x)
-
-
-def chunks(n: int, chunk_size: int | None) -> list[slice]:
-    """Slices that cover ``range(n)``, each at most `chunk_size` long; `None` means one."""
-    size = chunk_size or max(n, 1)
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-def tensors(x: Inputs) -> list[Tensor]:
-    """The tensors that make up a batch."""
-    if isinstance(x, Tensor):
-        return [x]
-    return list(x.values() if isinstance(x, Mapping) else x)
 
 
 @exclusively
@@ -94,13 +66,6 @@ def trainable(model: nn.Module, names: Sequence[str] | None = None, where: str =
         hint="move the model to one device first.",
     )
     return chosen
-
-
-def call(model: nn.Module, x: Inputs) -> Any:
-    """What `model` gives for `x`, with several tensors as arguments or keywords."""
-    if isinstance(x, Tensor):
-        return model(x)
-    return model(**x) if isinstance(x, Mapping) else model(*x)
 
 
 def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:

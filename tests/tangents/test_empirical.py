@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.testing import assert_close
 
-from overparam._model import call, n_examples, take, trainable
+from overparam._batch import call, n_examples, take
+from overparam._model import trainable
 from overparam.errors import NumericalError
 from overparam.tangents import empirical as module_under_test
 from overparam.tangents import empirical_ntk, empirical_ntk_blocks, sum_of_logits_ntk

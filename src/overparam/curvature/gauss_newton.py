@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F
 
+from overparam._batch import take
 from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._exclusive import forward_mode
-from overparam._model import take, undisturbed
+from overparam._model import undisturbed
 from overparam._types import Inputs, Loss, Params
 from overparam.curvature.loss_at_point import LossAtPoint, flat
 from overparam.linalg.lanczos import Eigenpairs

@@ -6,15 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import chunks, n_examples, take
 from overparam._errors import expect
 from overparam._model import (
     as_function,
-    chunks,
     expect_inputs,
     expect_outputs,
     expect_own_outputs,
-    n_examples,
-    take,
     trainable,
     undisturbed,
 )

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import n_examples
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
@@ -14,7 +15,6 @@ from overparam._model import (
     expect_inputs,
     expect_outputs,
     expect_own_outputs,
-    n_examples,
     trainable,
     undisturbed,
 )

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import n_examples, take
 from overparam._errors import expect
-from overparam._model import expect_inputs, n_examples, take
+from overparam._model import expect_inputs
 from overparam._numbers import described
 from overparam._random_numbers import own_random_numbers
 from overparam._types import Inputs

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import call, take
 from overparam._devices import expect_device, synchronize
 from overparam._errors import expect
-from overparam._model import call, take
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._random_numbers import seeded

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam._batch import n_examples
 from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
-from overparam._model import n_examples
 from overparam.diagnosis.edge import Rates
 from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.result import Diagnosis

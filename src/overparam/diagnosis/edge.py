@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from overparam._batch import call, n_examples, take
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._model import call, n_examples, take, undisturbed
+from overparam._model import undisturbed
 from overparam._switches import quietly
 from overparam._types import Inputs
 from overparam.diagnosis.task import TrainingTask

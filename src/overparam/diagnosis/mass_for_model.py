@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import call, n_examples
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._exclusive import exclusive
-from overparam._model import call, n_examples
 from overparam._types import Inputs, Loss
 from overparam.diagnosis.batches import Batches, expect_batches, own_numbers, pair_of, repeated
 from overparam.diagnosis.model_constants import loader_constants

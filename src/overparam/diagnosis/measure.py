@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import call, n_examples, take
 from overparam._devices import synchronize
-from overparam._model import call, n_examples, take, undisturbed
+from overparam._model import undisturbed
 from overparam._switches import quietly
 from overparam._types import Inputs, Params
 from overparam.curvature.gauss_newton import GGNOperator

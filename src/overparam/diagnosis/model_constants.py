@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import call, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._model import call, take, undisturbed
+from overparam._model import undisturbed
 from overparam._types import Inputs, Loss
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint

@@ -11,20 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from overparam._batch import call, n_examples, take
 from overparam._deprecated import old_names
 from overparam._environment import digest
 from overparam._errors import expect
 from overparam._exclusive import exclusive
-from overparam._model import (
-    call,
-    expect_inputs,
-    expect_outputs,
-    expect_separate,
-    n_examples,
-    take,
-    trainable,
-    undisturbed,
-)
+from overparam._model import expect_inputs, expect_outputs, expect_separate, trainable, undisturbed
 from overparam._types import Inputs, Loss
 from overparam.datasets.dataset import Dataset, held_out
 from overparam.datasets.files import resolve

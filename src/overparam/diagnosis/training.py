@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from overparam._model import call, chunks, n_examples, take, undisturbed
+from overparam._batch import call, chunks, n_examples, take
+from overparam._model import undisturbed
 from overparam._types import Inputs
 from overparam.diagnosis.edge import batches
 from overparam.diagnosis.task import TrainingTask

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import grad, jvp, vmap
 
+from overparam._batch import n_examples, take
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._exclusive import forward_mode
@@ -16,8 +17,6 @@ from overparam._model import (
     expect_inputs,
     expect_outputs,
     expect_own_outputs,
-    n_examples,
-    take,
     trainable,
     undisturbed,
 )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import call, n_examples
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._model import call, expect_inputs, expect_own_outputs, n_examples, undisturbed
+from overparam._model import expect_inputs, expect_own_outputs, undisturbed
 from overparam._types import Inputs, Loss
 from overparam.linalg.operator import MatrixOperator
 from overparam.tangents.empirical import empirical_ntk_blocks

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from overparam._batch import n_examples
 from overparam._devices import synchronize
 from overparam._errors import expect
-from overparam._model import expect_inputs, n_examples, undisturbed
+from overparam._model import expect_inputs, undisturbed
 from overparam._switches import uncompiled
 from overparam._types import Inputs, Loss
 from overparam.dynamics.probes.probe import Scene, trained

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import n_examples
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._exclusive import exclusively
@@ -15,7 +16,6 @@ from overparam._model import (
     expect_inputs,
     expect_outputs,
     expect_own_outputs,
-    n_examples,
     undisturbed,
 )
 from overparam._types import Inputs

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
+from overparam._batch import n_examples, take
 from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._exclusive import exclusive
@@ -18,8 +19,6 @@ from overparam._model import (
     evaluate_at,
     expect_inputs,
     expect_own_outputs,
-    n_examples,
-    take,
     trainable,
     undisturbed,
 )

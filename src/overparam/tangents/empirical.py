@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import chunks, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._memory import GIB, expect_room, keep_freed_memory, part_of
-from overparam._model import chunks, n_examples, take
 from overparam._types import Inputs
 from overparam.tangents.engine.contraction import contract, expect_finite
 from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, pass_size

@@ -8,15 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import chunks
 from overparam._checked import checked
 from overparam._errors import expect, unknown
-from overparam._model import (
-    chunks,
-    expect_inputs,
-    expect_outputs,
-    expect_own_outputs,
-    undisturbed,
-)
+from overparam._model import expect_inputs, expect_outputs, expect_own_outputs, undisturbed
 
 Outputs = Literal["all", "random"]
 

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import call
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._model import call, undisturbed
+from overparam._model import undisturbed
 from overparam._types import Inputs
 from overparam.tangents.alignment import (
     AlignmentResult,

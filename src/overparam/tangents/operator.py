@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import call, chunks, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import OldName, deprecated, renamed
 from overparam._exclusive import forward_mode
 from overparam._memory import expect_room
-from overparam._model import as_function, call, chunks, n_examples, take, trainable
+from overparam._model import as_function, trainable
 from overparam._types import Inputs, Params
 from overparam.linalg.lanczos import Eigenpairs
 from overparam.linalg.operator import SymmetricOperator

@@ -14,11 +14,11 @@ import torch
 from joblib import delayed, effective_n_jobs
 from torch import Tensor, nn
 
+from overparam._batch import chunks, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._errors import expect, unknown
 from overparam._memory import GIB, expect_room
-from overparam._model import chunks, n_examples, take
 from overparam._progress import Progress, counted, expect_progress
 from overparam._threads import compute_on
 from overparam._types import Inputs

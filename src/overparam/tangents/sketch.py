@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import chunks, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._model import chunks, n_examples, take
 from overparam._switches import full_precision
 from overparam._types import Inputs
 from overparam.errors import NumericalError

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._model import n_examples, take
 from overparam._types import Inputs
 from overparam.linalg.spectra import (
     LARGEST_FORMED,

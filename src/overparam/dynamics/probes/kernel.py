@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam._batch import n_examples
 from overparam._exclusive import exclusive
-from overparam._model import n_examples
 from overparam.dynamics.probes.probe import (
     Kind,
     Probe,

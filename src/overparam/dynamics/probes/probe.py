@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._model import call, n_examples, take
+from overparam._batch import call, n_examples, take
 from overparam._types import Inputs, Loss, Params
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from overparam._model import call, chunks, n_examples, take
+from overparam._batch import call, chunks, n_examples, take
 from overparam._types import Inputs, Params
 from overparam.tangents.engine.dense import Dense
 from overparam.tangents.engine.formed import Formed, Scratch

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam._model import chunks
+from overparam._batch import chunks
 from overparam.tangents.engine.graph import Use
 from overparam.tangents.engine.plan import Plan
 from overparam.tangents.engine.room import Room

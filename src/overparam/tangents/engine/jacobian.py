@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
-from overparam._model import as_function, call, chunks, n_examples, take
+from overparam._batch import call, chunks, n_examples, take
+from overparam._model import as_function
 from overparam._switches import quietly
 from overparam._types import Inputs, Params
 

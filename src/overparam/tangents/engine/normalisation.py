@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from overparam._model import chunks
+from overparam._batch import chunks
 
 # Numbers passed on at a time, so that they are read again from cache.
 _TOGETHER = 2**20

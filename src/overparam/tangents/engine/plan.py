@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import call, n_examples, take
 from overparam._errors import expect
-from overparam._model import call, expect_outputs, expect_separate, n_examples, take, tried
+from overparam._model import expect_outputs, expect_separate, tried
 from overparam._types import Inputs, Params
 from overparam.tangents.engine.graph import Route, Use, find_uses
 from overparam.tangents.engine.operation import Layout, Operation

@@ -6,8 +6,9 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
+from overparam._batch import tensors
 from overparam._errors import expect
-from overparam._model import expect_deterministic, expect_inputs, tensors, trainable, undisturbed
+from overparam._model import expect_deterministic, expect_inputs, trainable, undisturbed
 from overparam._switches import no_mkldnn
 from overparam._types import Inputs, Params
 

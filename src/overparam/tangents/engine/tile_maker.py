@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from overparam._model import n_examples
+from overparam._batch import n_examples
 from overparam._types import Inputs
 from overparam.tangents.engine.contraction import contract, expect_finite
 from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, pass_size

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from overparam._batch import chunks
 from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._exclusive import forward_mode
-from overparam._model import chunks
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
 """A name out of relu, erf, gelu, identity (closed forms), tanh, swish (quadrature), or any

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import call, n_examples, tensors
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._memory import expect_room, fits
-from overparam._model import as_function, call, n_examples, tensors, trainable, undisturbed
+from overparam._model import as_function, trainable, undisturbed
 from overparam._types import Inputs, Params
 from overparam.linalg.spectra import eigenvalues, noise_level
 from overparam.tangents.empirical import empirical_ntk_blocks
