@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from overparam.tangents.engine.rules.copies import Repeated
+
 
 class Token(nn.Module):
     """A learned token before each sequence."""
@@ -50,3 +52,10 @@ def test_as_many_copies_as_examples_of_something_that_all_see(held_to_autograd):
             return self.linear((x + self.shift.expand(3, 4)).tanh()).sum(1)
 
     held_to_autograd(Positions, 3, 3, 4, swept=True)
+
+
+def test_copies_that_do_not_lie_behind_one_another_are_not_taken_for_examples():
+    for shape, repeats, copies in (((2, 1), (1, 3), 0), ((1, 2), (1, 3), 3), ((2,), (3, 1), 3)):
+        parameter = torch.ones(shape, requires_grad=True)
+        node = parameter.repeat(*repeats).grad_fn
+        assert Repeated(node, 0, parameter.shape).rows == copies
