@@ -491,7 +491,7 @@ WRONG: list[tuple[str, str, tuple, dict, str]] = [
     ("device", "x1", (LINEAR, X.to("meta")), {}, "on the model's device cpu"),
     ("two devices", "model", (nn.Sequential(LINEAR, nn.Linear(2, 2, device="meta")), X), {},
      "on one device"),
-    ("names", "params", (LINEAR, X), {"params": ["wieght"]}, "wieght"),
+    ("names", "names", (LINEAR, X), {"names": ["wieght"]}, "wieght"),
     ("no module", "model", (torch.tanh, X), {}, "a torch.nn.Module"),
     ("max norm", "model", (nn.Embedding(3, 2, max_norm=1.0), torch.zeros(2, 1).long()), {},
      "without max_norm"),

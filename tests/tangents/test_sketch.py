@@ -144,7 +144,7 @@ def test_the_smallest_eigenvalue_is_biased_down() -> None:
 @pytest.mark.parametrize(
     ("argument", "change"),
     [("k", {"k": 0}), ("k", {"k": 2.5}), ("seed", {"seed": 0.5}),
-     ("chunk_size", {"chunk_size": 0}), ("params", {"params": ["nothing"]}),
+     ("chunk_size", {"chunk_size": 0}), ("names", {"names": ["nothing"]}),
      ("x", {"x": torch.full((2, 5), torch.nan)}), ("x", {"x": torch.zeros(0, 5)})],
 )  # fmt: skip
 def test_bad_input(argument: str, change: dict) -> None:

@@ -117,8 +117,8 @@ def test_two_batches_are_blocks_of_one(head, images, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"x": torch.zeros(2, 3)}, "height, width"),
-        ({"x": torch.full((1, 1, 2, 2), math.inf)}, "4 that are NaN or infinite"),
+        ({"x1": torch.zeros(2, 3)}, "height, width"),
+        ({"x1": torch.full((1, 1, 2, 2), math.inf)}, "4 that are NaN or infinite"),
         ({"depth": 0}, "at least 1 convolution"),
         ({"kernel_size": 2}, "an odd number"),
         ({"padding": "zero"}, "did you mean 'zeros'"),
@@ -128,7 +128,7 @@ def test_two_batches_are_blocks_of_one(head, images, monkeypatch):
 )
 def test_bad_input_is_refused(change, complaint, images):
     with pytest.raises(ValueError, match=complaint):
-        infinite_conv_ntk(**({"x": images, "depth": 2} | change))
+        infinite_conv_ntk(**({"x1": images, "depth": 2} | change))
 
 
 def test_a_pair_of_images_too_large_is_refused(monkeypatch, images):

@@ -146,10 +146,10 @@ def test_single_precision_and_gradients_are_left_behind(x):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"x": torch.zeros(3)}, r"\(n, d\), got shape \(3,\)"),
-        ({"x": torch.zeros(0, 3)}, r"infinite_ntk\(x=...\)` expected n examples"),
-        ({"x": torch.full((2, 2), math.nan)}, "4 that are NaN"),
-        ({"z": torch.zeros(2, 3)}, r"like x, \(6, 5\)"),
+        ({"x1": torch.zeros(3)}, r"\(n, d\), got shape \(3,\)"),
+        ({"x1": torch.zeros(0, 3)}, r"infinite_ntk\(x1=...\)` expected n examples"),
+        ({"x1": torch.full((2, 2), math.nan)}, "4 that are NaN"),
+        ({"x2": torch.zeros(2, 3)}, r"like x1, \(6, 5\)"),
         ({"depth": -1}, "whole number"),
         ({"depth": 1.5}, "whole number"),
         ({"weight_variance": 0.0}, "finite number > 0"),
@@ -161,7 +161,7 @@ def test_single_precision_and_gradients_are_left_behind(x):
 )
 def test_bad_input_is_refused(change, complaint, x):
     with pytest.raises(ValueError, match=complaint):
-        infinite_ntk(**({"x": x, "depth": 2, "bias_variance": 0.1} | change))
+        infinite_ntk(**({"x1": x, "depth": 2, "bias_variance": 0.1} | change))
 
 
 def test_what_is_no_tensor_is_refused(x):
@@ -176,5 +176,5 @@ def test_overflow_is_said(x):
 
 def test_too_many_inputs_are_refused(x, monkeypatch):
     monkeypatch.setattr("overparam._memory.available", lambda device: 100)
-    with pytest.raises(MemoryError, match=r"infinite_ntk\(x=...\)"):
+    with pytest.raises(MemoryError, match=r"infinite_ntk\(x1=...\)"):
         infinite_ntk(x, depth=1)

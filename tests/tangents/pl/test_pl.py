@@ -367,7 +367,7 @@ X, Y = data()
 BAD = [
     ("y", {"y": Y[:2]}), ("y", {"y": torch.zeros(3)[None]}), ("y", {"y": Y * math.nan}),
     ("x", {"x": X * math.inf}), ("x", {"x": X[:0]}), ("radius", {"radius": "ball"}),
-    ("reduction", {"reduction": "none"}), ("params", {"params": ["none"]}),
+    ("reduction", {"reduction": "none"}), ("names", {"names": ["none"]}),
     ("chunk_size", {"chunk_size": 0}),
 ]  # fmt: skip
 
@@ -383,7 +383,7 @@ def test_bad_input(name: str, argument: str, change: dict) -> None:
     with pytest.raises(ValueError, match=rf"`{name}\({argument}=...\)` expected"):
         function[name](model, **given)
     with pytest.raises(TypeError, match=rf"`{name}\(y=...\)` expected a tensor"):
-        function[name](model, **{**given, "x": X, "params": None, "chunk_size": None,
+        function[name](model, **{**given, "x": X, "names": None, "chunk_size": None,
                                  "radius": "path", "reduction": "sum", "y": [1.0]})  # fmt: skip
 
 
