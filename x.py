@@ -2,7 +2,7 @@
 """Set up the project's environment once, then run a task in it.
 
     python3 x.py demo [ARGS...]     diagnose a network on real digits, write report.html
-    python3 x.py test [ARGS...]     every test (ARGS go to pytest)
+    python3 x.py test [ARGS...]     every test (ARGS go to pytest; --typed checks annotations, too)
     python3 x.py check [PATHS...]   format, lint and types
     python3 x.py bench [NAME]       benchmarks/bench_NAME.py; without NAME, their list
     python3 x.py docs [ARGS...]     the documentation, into docs/_build (ARGS go to Sphinx)

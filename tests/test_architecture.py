@@ -28,6 +28,7 @@ ORDER = (
         "_version",
     ),
     (
+        "_batch",
         "_devices",
         "_ending",
         "_exclusive",

@@ -1,10 +1,8 @@
 """Devices other than the CPU: they compute behind the host's back, and not all have float64."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from overparam._errors import expect
 
@@ -33,18 +31,6 @@ def expect_device(device: Any, where: str) -> torch.device:
         hint="'cpu' is always there.",
     )  # fmt: skip
     return torch.device(device)
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """All tensors of a nested state, in dicts, lists and tuples, on `device`."""
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {key: moved(item, device) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [moved(item, device) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
 
 
 def of_operator(matvec: Any) -> tuple[torch.device, torch.dtype]:

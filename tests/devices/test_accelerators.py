@@ -9,7 +9,8 @@ import torch
 from second_device import FAR, SecondDevice, place_of
 from torch import Tensor, nn
 
-from overparam._devices import moved, of_operator, synchronize
+from overparam._batch import moved
+from overparam._devices import of_operator, synchronize
 from overparam._model import undisturbed
 from overparam._random_numbers import own_random_numbers, seeded
 from overparam.curvature import GGNOperator

@@ -91,7 +91,7 @@ class LossAtPoint:
         """The parameters as fresh leaves that share the model's memory."""
         return {name: p.detach().requires_grad_() for name, p in self.params.items()}
 
-    def pull_back(self, cotangent: Tensor) -> Float[Tensor, " p"]:
+    def pull_back(self, cotangent: Tensor) -> Float[Tensor, "p"]:
         """Jᵀu, for u in the shape of the outputs."""
         total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
         for part in self.slices:
@@ -104,7 +104,7 @@ class LossAtPoint:
             )
         return total
 
-    def gradient(self) -> Float[Tensor, " p"]:
+    def gradient(self) -> Float[Tensor, "p"]:
         """Gradient of the loss, flat."""
         outputs = self.outputs.detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.loss(outputs, self.y), outputs)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from overparam._batch import n_examples, take
+from overparam._batch import joined, n_examples, take
 from overparam._errors import expect
 from overparam._model import expect_inputs
 from overparam._numbers import described
@@ -29,13 +29,7 @@ def gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]:
         if total >= count:
             break
     expect(total > 0, where, "at least one batch of examples", "none")
-    first = parts[0][0]
-    if isinstance(first, Tensor):
-        x = torch.cat([part for part, _ in parts])  # pyright: ignore[reportArgumentType]
-    elif isinstance(first, tuple):
-        x = tuple(torch.cat(columns) for columns in zip(*(p for p, _ in parts), strict=True))
-    else:
-        x = {name: torch.cat([part[name] for part, _ in parts]) for name in first}  # pyright: ignore
+    x = joined([part for part, _ in parts])
     return take(x, slice(0, count)), torch.cat([y for _, y in parts])[:count]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from overparam._batch import call, n_examples, take
+from overparam._batch import call, moved, n_examples, take
 from overparam._deprecated import old_names
 from overparam._environment import digest
 from overparam._errors import expect
@@ -50,18 +50,8 @@ class Examples:
 
     def to(self, device: torch.device) -> "Examples":
         """The same examples on a device."""
-
-        def moved(x: Inputs) -> Inputs:
-            if isinstance(x, Tensor):
-                return x.to(device)
-            if isinstance(x, Mapping):
-                return {name: value.to(device) for name, value in x.items()}
-            return tuple(value.to(device) for value in x)
-
-        return replace(
-            self, x=moved(self.x), y=self.y.to(device),
-            x_test=moved(self.x_test), y_test=self.y_test.to(device),
-        )  # fmt: skip
+        places = ("x", "y", "x_test", "y_test")
+        return replace(self, **{name: moved(getattr(self, name), device) for name in places})
 
 
 @dataclass

@@ -47,7 +47,7 @@ class AimingMonitor:
 
     @or_as_before
     @checked
-    def record(self, step: int, w: Float[Tensor, " p"]) -> None:
+    def record(self, step: int, w: Float[Tensor, "p"]) -> None:
         """Keep a copy of the parameters if this step is one of those wanted."""
         if step in self.steps:
             known = next(iter(self.snapshots.values()), w)
@@ -60,7 +60,7 @@ class AimingMonitor:
     @checked
     def finalize(
         self,
-        final: Float[Tensor, " p"],
+        final: Float[Tensor, "p"],
         *,
         project: Callable[[Tensor], Projection] | None = None,
         infimum: float = 0.0,

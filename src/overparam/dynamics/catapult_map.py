@@ -20,8 +20,8 @@ class CatapultOrbit:
         u: c η² (g − y)², the loss in units of the model's own quadratic part.
     """
 
-    v: Float[Tensor, " steps"]
-    u: Float[Tensor, " steps"]
+    v: Float[Tensor, "steps"]
+    u: Float[Tensor, "steps"]
 
     @property
     def converged(self) -> bool:

@@ -32,18 +32,18 @@ class LossMixture:
             separate clean from mislabelled samples.
     """
 
-    posterior: Float[np.ndarray, " n"]
+    posterior: Float[np.ndarray, "n"]
     means: tuple[float, float]
     weight: float
 
     @property
-    def suspects(self) -> Bool[np.ndarray, " n"]:
+    def suspects(self) -> Bool[np.ndarray, "n"]:
         """The samples more likely in the component of high loss."""
         return self.posterior > 0.5
 
 
 @checked(result="anything")
-def loss_mixture(losses: Float[np.ndarray, " n"]) -> LossMixture:
+def loss_mixture(losses: Float[np.ndarray, "n"]) -> LossMixture:
     """The two groups that a set of per-sample losses falls into, by maximum likelihood.
 
     Losses are scaled to [0, 1] first. The posterior is made monotone in the loss: below the
@@ -81,7 +81,7 @@ def loss_mixture(losses: Float[np.ndarray, " n"]) -> LossMixture:
     return found
 
 
-def split_losses(losses: Float[np.ndarray, " n"]) -> LossMixture:
+def split_losses(losses: Float[np.ndarray, "n"]) -> LossMixture:
     """As `loss_mixture`, but all `nan` where the losses do not fall into two groups."""
     losses = np.asarray(losses, dtype=np.float64)
     posterior = np.full(len(losses), math.nan)
@@ -246,7 +246,7 @@ class CleanPriorityStop:
     @checked(result="anything")
     def step(
         self,
-        losses: Float[np.ndarray, " n"],
+        losses: Float[np.ndarray, "n"],
         *,
         random_share: float = math.nan,
         rho: float = math.nan,
@@ -283,8 +283,8 @@ class CleanPriorityStop:
     @checked(result="anything")
     def update(
         self,
-        mean_losses: Float[np.ndarray, " n"],
-        losses: Float[np.ndarray, " n"],
+        mean_losses: Float[np.ndarray, "n"],
+        losses: Float[np.ndarray, "n"],
         *,
         random_share: float = math.nan,
         rho: float = math.nan,

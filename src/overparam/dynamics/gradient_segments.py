@@ -32,7 +32,7 @@ class SegmentGradients:
         cosines: Cosine between the gradients of each two segments; `nan` for a zero one.
     """
 
-    norms: Float[Tensor, " s"]
+    norms: Float[Tensor, "s"]
     cosines: Float[Tensor, "s s"]
 
 
@@ -48,13 +48,13 @@ class CleanDominance:
     """
 
     total: float
-    per_class: Float[Tensor, " c"]
+    per_class: Float[Tensor, "c"]
     cosine: float
-    cosines: Float[Tensor, " c"]
+    cosines: Float[Tensor, "c"]
 
 
 @checked
-def gradient_alignment(model: nn.Module, x: Inputs, y: Tensor, loss: Loss) -> Float[Tensor, " n"]:
+def gradient_alignment(model: nn.Module, x: Inputs, y: Tensor, loss: Loss) -> Float[Tensor, "n"]:
     """Inner product of each sample's gradient with that of the whole set.
 
         aᵢ = ⟨∇ℓᵢ, (1/n) Σⱼ ∇ℓⱼ⟩
@@ -106,7 +106,7 @@ def gradient_alignment(model: nn.Module, x: Inputs, y: Tensor, loss: Loss) -> Fl
 
 @checked(result="anything")
 def segment_gradients(
-    model: nn.Module, x: Inputs, y: Tensor, loss: Loss, segments: Int[Tensor, " n"]
+    model: nn.Module, x: Inputs, y: Tensor, loss: Loss, segments: Int[Tensor, "n"]
 ) -> SegmentGradients:
     """Lengths of the gradients of the segments of a set, and the angles between them.
 
@@ -175,9 +175,9 @@ def clean_dominance(
     x: Inputs,
     y: Tensor,
     loss: Loss,
-    clean: Bool[Tensor, " n"],
+    clean: Bool[Tensor, "n"],
     *,
-    classes: Int[Tensor, " n"] | None = None,
+    classes: Int[Tensor, "n"] | None = None,
 ) -> CleanDominance:
     """Gradient of the clean samples against that of the mislabelled ones.
 

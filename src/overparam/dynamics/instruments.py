@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from overparam._devices import moved
+from overparam._batch import moved
 from overparam._errors import expect
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import Kind, Probe, Scene

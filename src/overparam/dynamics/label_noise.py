@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from overparam._as_before import or_as_before
+from overparam._batch import moved
 from overparam._checked import checked
 from overparam._deprecated import OldName, renamed
-from overparam._devices import moved
 from overparam._errors import expect, unknown
 from overparam.dynamics.clean_priority import (
     CleanPriorityStop,
@@ -149,7 +149,7 @@ class LabelNoiseScorer:
         self._given[ids] = labels
 
     @checked(result="anything")
-    def update_losses(self, losses: Float[Tensor, " b"], ids: Integers) -> None:
+    def update_losses(self, losses: Float[Tensor, "b"], ids: Integers) -> None:
         """Take the losses of a batch, where there are no logits: in a regression.
 
         Args:
@@ -174,7 +174,7 @@ class LabelNoiseScorer:
         self._sums.index_add_(0, ids, rows)
 
     @checked(result="anything")
-    def update_alignment(self, alignment: Float[Tensor, " b"], ids: Integers) -> None:
+    def update_alignment(self, alignment: Float[Tensor, "b"], ids: Integers) -> None:
         """Take what `gradient_alignment` measured, for the score "alignment".
 
         Args:
@@ -201,12 +201,12 @@ class LabelNoiseScorer:
         self.epochs += 1
         return self.signal
 
-    def epoch_losses(self) -> Float[np.ndarray, " n"]:
+    def epoch_losses(self) -> Float[np.ndarray, "n"]:
         """Mean loss of each sample since the epoch began; `nan` if it was not seen in it."""
         return self._mean("epoch_loss", "epoch_count")
 
     @checked(result="anything")
-    def scores(self, method: Method | None = None) -> Float[np.ndarray, " n"]:
+    def scores(self, method: Method | None = None) -> Float[np.ndarray, "n"]:
         """One number per sample, larger for a more suspicious label; `nan` if never seen.
 
         Args:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from overparam._batch import moved
 from overparam._checked import checked
-from overparam._devices import moved
 from overparam._errors import expect
 from overparam._types import Loss
 from overparam.dynamics.budget import OverheadBudget

@@ -12,8 +12,8 @@ from overparam._errors import expect
 
 @checked
 def implausible_labels(
-    probabilities: Float[Tensor, "n C"], labels: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
+    probabilities: Float[Tensor, "n C"], labels: Int[Tensor, "n"]
+) -> Float[Tensor, "n"]:
     """Which labels rank among the lower half of the alternatives to the network's first guess.
 
     With C classes there are C − 1 alternatives, and ⌊(C−1)/2⌋ of them are the lower half. A
@@ -78,7 +78,7 @@ def _implausible(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 @checked
-def random_label_share(probabilities: Float[Tensor, "n C"], labels: Int[Tensor, " n"]) -> float:
+def random_label_share(probabilities: Float[Tensor, "n C"], labels: Int[Tensor, "n"]) -> float:
     """Estimated share of labels that were replaced by a random different one.
 
         (C−1) / ⌊(C−1)/2⌋ · (share of implausible labels)

@@ -1,7 +1,7 @@
 """What a monitor watches: a model in training, with its loss, optimizer and probe batch."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._batch import n_examples
+from overparam._batch import copied, n_examples
 from overparam._devices import synchronize
 from overparam._errors import expect
 from overparam._model import expect_inputs, undisturbed
@@ -144,7 +144,7 @@ class Subject:
             expect_inputs(batch[1], where, n_examples(batch[0]))
         except ValueError:
             return  # training may get over a bad batch, and the next will do
-        self.probe_batch = _copied(batch[0]), batch[1].detach().clone()
+        self.probe_batch = copied(batch[0]), batch[1].detach().clone()
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
@@ -195,12 +195,3 @@ class _Adapted(nn.Module):
         """What the adaptor picks."""
         x = kwargs or (args[0] if len(args) == 1 else args)
         return self.adaptor(self.module, x)
-
-
-def _copied(x: Inputs) -> Inputs:
-    """Inputs that stay as they are when their loader reuses the memory."""
-    if isinstance(x, Tensor):
-        return x.detach().clone()
-    if isinstance(x, Mapping):
-        return {name: value.detach().clone() for name, value in x.items()}
-    return tuple(value.detach().clone() for value in x)

@@ -27,9 +27,9 @@ class LineDescent:
         diverged: Whether it was given up.
     """
 
-    loss: Float[Tensor, " steps"]
-    positive: Float[Tensor, " steps"]
-    negative: Float[Tensor, " steps"]
+    loss: Float[Tensor, "steps"]
+    positive: Float[Tensor, "steps"]
+    negative: Float[Tensor, "steps"]
     diverged: bool
 
 
@@ -72,7 +72,7 @@ class LineNetwork:
     """
 
     @checked
-    def __init__(self, u: Float[Tensor, " m"], v: Float[Tensor, " m"]) -> None:
+    def __init__(self, u: Float[Tensor, "m"], v: Float[Tensor, "m"]) -> None:
         for name, weights in (("u", u), ("v", v)):
             expect_inputs(weights, f"LineNetwork({name}=...)", None if name == "u" else len(u))
             expect(
@@ -98,7 +98,7 @@ class LineNetwork:
         return cls(u, 2.0 * torch.randint(0, 2, (width,), generator=draw) - 1)
 
     @checked
-    def eigenvalues(self, x: Float[Tensor, " n"]) -> tuple[float, float]:
+    def eigenvalues(self, x: Float[Tensor, "n"]) -> tuple[float, float]:
         """λ of K = J Jᵀ along x restricted to x > 0 and to x < 0: (Σ x²/m) Σ (u² + v²)."""
         sides = _sides("LineNetwork.eigenvalues", x, x)
         mass = self.u.square() + self.v.square()
@@ -110,8 +110,8 @@ class LineNetwork:
     @checked
     def descend(
         self,
-        x: Float[Tensor, " n"],
-        y: Float[Tensor, " n"],
+        x: Float[Tensor, "n"],
+        y: Float[Tensor, "n"],
         lr: float,
         steps: int,
         *,

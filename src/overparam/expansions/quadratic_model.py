@@ -55,7 +55,7 @@ class QuadraticModel(nn.Module):
         sigma: Callable[[Tensor], Tensor],
         gamma: float,
         *,
-        weights: Float[Tensor, " p"],
+        weights: Float[Tensor, "p"],
     ) -> None:
         super().__init__()
         expect(math.isfinite(gamma), "QuadraticModel(gamma=...)", "a finite number", gamma)
@@ -92,7 +92,7 @@ class QuadraticModel(nn.Module):
 class FunctionStep(NamedTuple):
     """A quadratic model after a step of gradient descent, seen from its outputs."""
 
-    residual: Float[Tensor, " n"]
+    residual: Float[Tensor, "n"]
     kernel: Float[Tensor, "n n"]
     jacobian: Float[Tensor, "n p"]
 
@@ -100,7 +100,7 @@ class FunctionStep(NamedTuple):
 @checked
 @full_precision()
 def quadratic_step(
-    residual: Float[Tensor, " n"],
+    residual: Float[Tensor, "n"],
     jacobian: Float[Tensor, "n p"],
     hessians: Float[Tensor, "n p p"],
     lr: float,

@@ -32,7 +32,7 @@ class Dependence:
 def dependence(
     model: SavedModel,
     coordinates: Float[np.ndarray, "n d"],
-    agop: Float[np.ndarray, "d d"] | Float[np.ndarray, " d"],
+    agop: Float[np.ndarray, "d d"] | Float[np.ndarray, "d"],
     *,
     directions: int = 3,
     seed: int = 0,

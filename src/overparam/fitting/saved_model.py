@@ -46,11 +46,11 @@ class SavedModel:
     task: str
     columns: tuple[str, ...]
     class_names: tuple[str, ...]
-    medians: Float[np.ndarray, " columns"]
+    medians: Float[np.ndarray, "columns"]
     encoding: Encoding
     predictor: KernelPredictor
-    centre: Float[np.ndarray, " outputs"]
-    scale: Float[np.ndarray, " outputs"]
+    centre: Float[np.ndarray, "outputs"]
+    scale: Float[np.ndarray, "outputs"]
     codes: ClassCodes | None
 
     def coordinates(self, frame: pd.DataFrame) -> Float[np.ndarray, "n d"]:

@@ -33,11 +33,11 @@ class ClassCodes:
     """
 
     basis: Float[np.ndarray, "K K-1"]
-    priors: Float[np.ndarray, " K"]
+    priors: Float[np.ndarray, "K"]
 
     @classmethod
     @checked
-    def of(cls, labels: Int[np.ndarray, " n"], weights: np.ndarray | None = None) -> "ClassCodes":
+    def of(cls, labels: Int[np.ndarray, "n"], weights: np.ndarray | None = None) -> "ClassCodes":
         """Codes for labels 0…K-1, of which each occurs."""
         counts = np.bincount(labels, weights)
         number = len(counts)
@@ -47,7 +47,7 @@ class ClassCodes:
         return cls(basis * np.sign(np.diag(triangle)), counts / counts.sum())
 
     @checked
-    def targets(self, labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
+    def targets(self, labels: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n m"]:
         """The code of each label."""
         return (self.basis - self.priors @ self.basis)[labels]
 

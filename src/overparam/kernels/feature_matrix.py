@@ -53,7 +53,7 @@ def predictor_agop(
     *,
     method: Method = "auto",
     center: bool = False,
-    weights: Float[Tensor, " m"] | None = None,
+    weights: Float[Tensor, "m"] | None = None,
     group: "distributed.ProcessGroup | None" = None,
 ) -> Float[Tensor, "d d"]:
     """Average gradient outer product of a kernel predictor, in closed form.
@@ -119,9 +119,9 @@ def predictor_agop_diagonal(
     *,
     method: Method = "auto",
     center: bool = False,
-    weights: Float[Tensor, " m"] | None = None,
+    weights: Float[Tensor, "m"] | None = None,
     group: "distributed.ProcessGroup | None" = None,
-) -> Float[Tensor, " d"]:
+) -> Float[Tensor, "d"]:
     """Diagonal of the average gradient outer product: how much each input number matters.
 
         g_a = (1/m) Σᵢ Σ_ℓ (∂f_ℓ/∂x_a)²(xᵢ)

@@ -99,7 +99,7 @@ class Kernel(ABC):
     @abstractmethod
     def diagonal(
         self, x: Float[Tensor, "n d"], feature_matrix: FeatureMatrix = None
-    ) -> Float[Tensor, " n"]:
+    ) -> Float[Tensor, "n"]:
         """k_M(x, x) of every point."""
 
 

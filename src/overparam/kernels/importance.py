@@ -13,7 +13,7 @@ def bootstrap_interval(
     level: float = 0.9,
     n_resamples: int = 1000,
     seed: int = 0,
-    weights: Float[np.ndarray, " n"] | None = None,
+    weights: Float[np.ndarray, "n"] | None = None,
 ) -> Float[np.ndarray, "2 d"]:
     """Percentile interval of the shares of d columns in a weighted mean over n points.
 

@@ -23,7 +23,7 @@ def leave_one_out_ridge(
     *,
     ridges: Sequence[float] = RIDGES,
     feature_matrix: FeatureMatrix = None,
-    weights: Float[Tensor, " n"] | None = None,
+    weights: Float[Tensor, "n"] | None = None,
 ) -> float:
     """The ridge with the smallest squared error of points left out one at a time.
 

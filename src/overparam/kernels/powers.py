@@ -11,8 +11,8 @@ from overparam._switches import full_precision
 @checked
 @full_precision()
 def matrix_power_psd(
-    matrix: Float[Tensor, "d d"] | Float[Tensor, " d"], power: float
-) -> Float[Tensor, "d d"] | Float[Tensor, " d"]:
+    matrix: Float[Tensor, "d d"] | Float[Tensor, "d"], power: float
+) -> Float[Tensor, "d d"] | Float[Tensor, "d"]:
     """A symmetric positive semi-definite matrix to a positive power.
 
         M^s = Q max(Λ, 0)^s Qᵀ,     M = Q Λ Qᵀ

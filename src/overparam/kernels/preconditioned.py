@@ -17,7 +17,7 @@ COLUMNS = 5
 def conjugate_gradients(
     matrix: Float[Tensor, "n n"],
     targets: Float[Tensor, "n c"],
-    ridge: Float[Tensor, " n"],
+    ridge: Float[Tensor, "n"],
     *,
     tolerance: float = 1e-4,
     max_iterations: int = 100,

@@ -54,7 +54,7 @@ def feature_recursion(
     normalize: Normalize | None = "max",
     weight_floor: float = 0.0,
     center: bool = False,
-    weights: Float[Tensor, " n"] | None = None,
+    weights: Float[Tensor, "n"] | None = None,
     agop_samples: int | None = None,
     adapt: Callable[[Kernel, Tensor, FeatureMatrix], Kernel] | None = None,
     solve: Solve | None = None,

@@ -33,7 +33,7 @@ def fit_ridge(
     *,
     ridge: float,
     feature_matrix: FeatureMatrix = None,
-    weights: Float[Tensor, " n"] | None = None,
+    weights: Float[Tensor, "n"] | None = None,
     solver: RidgeSolver = "auto",
 ) -> Float[Tensor, "n c"]:
     """Coefficients α of kernel ridge regression, f(x) = k_M(x, X) α.

@@ -16,8 +16,8 @@ from overparam.errors import NumericalError
 @checked
 def aiming_constant(
     loss: Callable[[Tensor], Tensor],
-    w: Float[Tensor, " p"],
-    reference: Float[Tensor, " p"],
+    w: Float[Tensor, "p"],
+    reference: Float[Tensor, "p"],
     *,
     infimum: float = 0.0,
 ) -> float:

@@ -1,7 +1,7 @@
 """The solutions of an over-parameterized model: the nearest one, and the constants there."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from overparam._batch import in_precision
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import (
@@ -26,7 +27,7 @@ Outputs = Callable[[Tensor], Tensor]
 
 
 @checked
-def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " p"]]:
+def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, "p"]]:
     """The model on `x` as a function of its flat trainable parameters, and these, in float64.
 
     Args:
@@ -49,7 +50,7 @@ def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " 
     expect_inputs(x, "flat_outputs(x=...)")
     # The function computes in float64; asked is the model, in its own numbers.
     dtype = next(iter(params.values())).dtype
-    expect_own_outputs(model, _as(dtype, x), where)
+    expect_own_outputs(model, in_precision(dtype, x), where)
     sizes = [p.numel() for p in params.values()]
     function = as_function(model)
 
@@ -72,19 +73,6 @@ def flat_outputs(model: nn.Module, x: Inputs) -> tuple[Outputs, Float[Tensor, " 
     return outputs, torch.cat([p.detach().flatten() for p in params.values()]).double()
 
 
-def _as(dtype: torch.dtype, x: Inputs) -> Inputs:
-    """The inputs, where they are real, in another precision."""
-
-    def cast(value: Tensor) -> Tensor:
-        return value.to(dtype) if value.is_floating_point() else value
-
-    if isinstance(x, Tensor):
-        return cast(x)
-    if isinstance(x, Mapping):
-        return {name: cast(value) for name, value in x.items()}
-    return tuple(map(cast, x))
-
-
 @dataclass(frozen=True)
 class Projection:
     """A point of the solution set near which none is closer.
@@ -98,7 +86,7 @@ class Projection:
         iterations: Steps along the solution set.
     """
 
-    point: Float[Tensor, " p"]
+    point: Float[Tensor, "p"]
     distance: float
     tangential: float
     infeasibility: float
@@ -108,9 +96,9 @@ class Projection:
 @checked
 def project_to_interpolation(
     f: Outputs,
-    w: Float[Tensor, " p"],
-    y: Float[Tensor, " n"],
-    start: Float[Tensor, " p"],
+    w: Float[Tensor, "p"],
+    y: Float[Tensor, "n"],
+    start: Float[Tensor, "p"],
     *,
     tolerance: float = 1e-6,
     max_iterations: int = 40,
@@ -248,7 +236,7 @@ class SquareLossConstants:
 
 @checked
 def square_loss_constants(
-    f: Outputs, w: Float[Tensor, " p"], y: Float[Tensor, " n"]
+    f: Outputs, w: Float[Tensor, "p"], y: Float[Tensor, "n"]
 ) -> SquareLossConstants:
     """Smoothness and Polyak–Łojasiewicz constants from the tangent kernel K = JJᵀ at w.
 

@@ -28,10 +28,10 @@ class SampledQuadratic:
         counts: How often each eigenvalue occurs.
     """
 
-    eigenvalues: Float[Tensor, " k"]
-    own: Float[Tensor, " k"]
+    eigenvalues: Float[Tensor, "k"]
+    own: Float[Tensor, "k"]
     cross: float
-    counts: Float[Tensor, " k"]
+    counts: Float[Tensor, "k"]
 
     @property
     def constants(self) -> InterpolationConstants:
@@ -185,7 +185,7 @@ def _moment_map(
     return torch.cat([torch.cat([b.expand(shape) for b in row], -1) for row in rows], -2)
 
 
-def _positive(values: Sequence[float], where: str) -> Float[Tensor, " k"]:
+def _positive(values: Sequence[float], where: str) -> Float[Tensor, "k"]:
     numbers = torch.as_tensor(values, dtype=torch.float64)
     valid = numbers.ndim == 1 and len(numbers) > 0 and bool((numbers > 0).all())
     expect(valid and math.isfinite(float(numbers.sum())), where, "positive numbers", list(values))

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from overparam._batch import chunks, n_examples, take
+from overparam._batch import chunks, detached, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._memory import GIB, expect_room, keep_freed_memory, part_of
@@ -14,7 +14,7 @@ from overparam._types import Inputs
 from overparam.tangents.engine.contraction import contract, expect_finite
 from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, pass_size
 from overparam.tangents.engine.plan import Plan, make_plan
-from overparam.tangents.engine.session import chosen_params, detached, opened
+from overparam.tangents.engine.session import chosen_params, opened
 
 # Factors kept at once unless `chunk_size` says otherwise.
 _KEPT = GIB

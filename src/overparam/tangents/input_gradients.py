@@ -88,7 +88,7 @@ def agop_diagonal(
     outputs: Outputs = "all",
     n_vectors: int = 1,
     seed: int = 0,
-) -> Float[Tensor, " d"]:
+) -> Float[Tensor, "d"]:
     """Diagonal of the average gradient outer product: how much each input number matters.
 
         g_a = (1/n) Σᵢ Σ_k (∂f_k/∂x_a)²(xᵢ)

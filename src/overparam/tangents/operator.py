@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from overparam._batch import call, chunks, n_examples, take
+from overparam._batch import call, chunks, detached, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import OldName, deprecated, renamed
 from overparam._exclusive import forward_mode
@@ -21,7 +21,7 @@ from overparam.tangents.empirical import empirical_ntk_blocks
 from overparam.tangents.engine.contraction import squared_norms
 from overparam.tangents.engine.factors import Differentiator, GraphChanged
 from overparam.tangents.engine.plan import make_plan
-from overparam.tangents.engine.session import chosen_params, detached, opened
+from overparam.tangents.engine.session import chosen_params, opened
 
 # Examples whose factors are held at once for the diagonal.
 _HELD = 64

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 from joblib import delayed, effective_n_jobs
-from torch import Tensor, nn
+from torch import nn
 
-from overparam._batch import chunks, n_examples, take
+from overparam._batch import chunks, copied, detached, n_examples, named_tensors, take
 from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._errors import expect, unknown
@@ -27,7 +27,7 @@ from overparam.cluster.backend import as_finished, send
 from overparam.cluster.worker import Sent
 from overparam.tangents.engine.gram_file import GramFile, stored_tile
 from overparam.tangents.engine.grid import Grid, Tile
-from overparam.tangents.engine.session import chosen_params, detached
+from overparam.tangents.engine.session import chosen_params
 from overparam.tangents.engine.tile_maker import TileMaker
 
 # Tiles a job takes at a time where jobs share nothing, so that factors serve more than once.
@@ -298,8 +298,8 @@ class _Problem:
         """What the maker takes for some tiles of a row."""
         rows, columns, symmetric = self.grid.rows, self.grid.columns, self.grid.symmetric
         same = {j for j in group if symmetric and i == j}
-        rights = {j: None if j in same else _copied(self.x2, columns[j]) for j in group}
-        return i, _copied(self.x1, rows[i]), rights, symmetric
+        rights = {j: None if j in same else copied(take(self.x2, columns[j])) for j in group}
+        return i, copied(take(self.x1, rows[i])), rights, symmetric
 
 
 def _strip_there(sent: Sent[_Problem], i: int, group: Sequence[int]) -> Any:
@@ -361,16 +361,6 @@ def _groups(tiles: list[Tile], size: int) -> Iterator[tuple[int, list[int]]]:
         yield row, group
 
 
-def _copied(x: Inputs, part: slice) -> Inputs:
-    """Some examples as tensors of their own: a view would be sent with all that it views."""
-    some = take(x, part)
-    if isinstance(some, Tensor):
-        return some.clone()
-    if isinstance(some, Mapping):
-        return {name: value.clone() for name, value in some.items()}
-    return tuple(value.clone() for value in some)
-
-
 def _checked_path(path: str | os.PathLike[str], where: str) -> Path:
     """A place for a .npy file."""
     known = isinstance(path, (str, os.PathLike))
@@ -393,11 +383,8 @@ def _sha(value: object) -> str:
 
 def _digest(x: Inputs) -> str:
     """Of a batch: shapes, types, names and every bit."""
-    named = [("", x)] if isinstance(x, Tensor) else (
-        list(x.items()) if isinstance(x, Mapping) else [(str(k), v) for k, v in enumerate(x)]
-    )  # fmt: skip
     total = hashlib.sha256()
-    for name, value in named:
+    for name, value in named_tensors(x):
         total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         for part in value.split(4096) if value.ndim else [value]:
             numbers = part.detach().cpu().contiguous().flatten().view(torch.uint8)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from overparam._batch import chunks, n_examples, take
+from overparam._batch import chunks, detached, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
@@ -18,7 +18,7 @@ from overparam.errors import NumericalError
 from overparam.linalg.spectra import condition_number
 from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged
 from overparam.tangents.engine.plan import make_plan
-from overparam.tangents.engine.session import chosen_params, detached, opened
+from overparam.tangents.engine.session import chosen_params, opened
 
 # Rows of random signs drawn at a time; part of what a seed means, so it never changes.
 _ROWS = 8192

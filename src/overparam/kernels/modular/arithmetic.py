@@ -128,7 +128,7 @@ def operation_table(operation: str, modulus: int) -> Int[Tensor, "p p"]:
 
 
 @checked
-def discrete_log_order(modulus: int) -> Int[Tensor, " m"]:
+def discrete_log_order(modulus: int) -> Int[Tensor, "m"]:
     """The residues g⁰, g¹, …, g^{p−2} modulo p, for the smallest generator g.
 
     In this order of the operands, multiplication of residues is addition of positions modulo

@@ -99,7 +99,7 @@ def nearest_circulant(
 
 
 @checked
-def circulant(vector: Float[Tensor, " m"], *, kind: str = "circulant") -> Float[Tensor, "m m"]:
+def circulant(vector: Float[Tensor, "m"], *, kind: str = "circulant") -> Float[Tensor, "m m"]:
     """The circulant matrix whose first *column* is a vector.
 
         C[i, j] = c[(i − j) mod m]        (Hankel: c[(i + j) mod m])

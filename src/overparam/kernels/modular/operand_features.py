@@ -45,7 +45,7 @@ def operand_block(feature_matrix: Float[Tensor, "d d"], operation: str) -> Tenso
 
 
 @checked
-def operand_order(operation: str, modulus: int) -> Int[Tensor, " m"]:
+def operand_order(operation: str, modulus: int) -> Int[Tensor, "m"]:
     """The residues in the order in which an operation is addition or subtraction of positions.
 
     Args:

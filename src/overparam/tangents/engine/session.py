@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from overparam._batch import tensors
+from overparam._batch import form, tensors
 from overparam._errors import expect
 from overparam._model import expect_deterministic, expect_inputs, trainable, undisturbed
 from overparam._switches import no_mkldnn
@@ -55,22 +55,13 @@ def chosen_params(
         expect_inputs(x, f"{name}({label}=...)")
     if x2 is not None:
         expect(
-            _form(x1) == _form(x2),
+            form(x1) == form(x2),
             f"{name}(x2=...)",
-            f"examples of shape {_form(x1)}, like those of `{first}`",
-            _form(x2),
+            f"examples of shape {form(x1)}, like those of `{first}`",
+            form(x2),
             hint="the first axis of both is the batch axis.",
         )
     return chosen
-
-
-def _form(x: Inputs) -> object:
-    """Shapes of one example."""
-    if isinstance(x, torch.Tensor):
-        return tuple(x.shape[1:])
-    if isinstance(x, Mapping):
-        return {name: tuple(value.shape[1:]) for name, value in x.items()}
-    return tuple(tuple(value.shape[1:]) for value in x)
 
 
 def _expect_plain_embeddings(model: nn.Module, where: str) -> None:
@@ -102,12 +93,3 @@ def opened(model: nn.Module, params: Params) -> Iterator[None]:
             if p.is_floating_point():
                 p.requires_grad_(id(p) in chosen)
         yield
-
-
-def detached(x: Inputs) -> Inputs:
-    """The same numbers without a graph behind them."""
-    if isinstance(x, torch.Tensor):
-        return x.detach()
-    if isinstance(x, Mapping):
-        return {name: value.detach() for name, value in x.items()}
-    return tuple(value.detach() for value in x)

@@ -1,14 +1,14 @@
 """What PL* needs of a network at one point: the ends of its Jacobian's spectrum, its residual."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from overparam._batch import call, n_examples, tensors
+from overparam._batch import call, detached, in_precision, n_examples, tensors
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._memory import expect_room, fits
@@ -70,7 +70,7 @@ class Twin:
         expect(finite, where, "finite targets", "NaN or infinity")
         with exclusive(model):
             twin = copy.deepcopy(model).double()
-        inputs = _double(x)
+        inputs = in_precision(torch.float64, detached(x))
         with undisturbed(twin), torch.no_grad():
             outputs = call(twin, inputs)
         n = n_examples(x)
@@ -181,19 +181,6 @@ def repeated(x: Inputs, y: Tensor) -> tuple[int, int, bool] | None:
             return j, i, True
         found = found or (j, i, False)
     return found
-
-
-def _double(x: Inputs) -> Inputs:
-    """Floating-point inputs in double precision, detached."""
-
-    def one(value: Tensor) -> Tensor:
-        return value.detach().double() if value.is_floating_point() else value.detach()
-
-    if isinstance(x, Tensor):
-        return one(x)
-    if isinstance(x, Mapping):
-        return {name: one(value) for name, value in x.items()}
-    return tuple(one(value) for value in x)
 
 
 def _device(model: nn.Module) -> torch.device:
