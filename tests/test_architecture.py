@@ -40,7 +40,7 @@ ORDER = (
         "_threads",
         "_workers",
     ),
-    ("_model", "_statement", "cluster", "datasets"),
+    ("_model", "_output", "_statement", "cluster", "datasets"),
     ("_values",),
     ("_arguments",),
     ("_checked",),

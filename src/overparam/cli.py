@@ -9,10 +9,11 @@ import typer
 
 from overparam._ending import ended
 from overparam._errors import UsageError
+from overparam._output import expect_files, expect_folder, json_files, print_table
 from overparam._signals import ends_when_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 app = typer.Typer(
     name="overparam",
@@ -116,7 +117,7 @@ def diagnose(
 
     def model(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     """
-    expect_outputs(json=json, html=html)
+    expect_files(json=json, html=html)
     command = shlex.join(["overparam", *_words])
     from overparam.diagnosis.command import run_diagnosis
 
@@ -165,7 +166,7 @@ def fit(
     ] = None,
 ) -> None:
     """Cross-validate a model of a table's column, and say which columns it uses."""
-    expect_outputs(json=json, html=html)
+    expect_files(json=json, html=html)
     if task not in (None, "classification", "regression"):
         raise UsageError(f"--task must be classification or regression, not {task}.")
     if save is not None:
@@ -211,7 +212,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the rows of a table by a saved model; a column for the target is appended."""
-    expect_outputs(output=output)
+    expect_files(output=output)
     from overparam._files import replacing
     from overparam.datasets.tables import read_frame
     from overparam.fitting.saved_model import load_model
@@ -385,53 +386,6 @@ def print_claims(document: dict[str, Any]) -> None:
             for claim in document["claims"]
         ],
     )
-
-
-def expect_outputs(**files: Path | None) -> None:
-    """Raise unless each option's file can be written, before anything is computed."""
-    from overparam._files import expect_writable
-
-    for option, file in files.items():
-        if file is not None:
-            expect_folder(file)
-            expect_writable(file, f"--{option}")
-
-
-def expect_folder(path: Path) -> None:
-    """Raise unless there is a folder to write into."""
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent} to write {path.name} into.")
-
-
-def json_files(json: Path | None, names: "Sequence[str]") -> list[Path | None]:
-    """Where each study's JSON goes, checked before anything is computed."""
-    if json is None:
-        return [None] * len(names)
-    if len(names) > 1 and not json.is_dir():
-        raise UsageError(f"--json must be a folder that exists for several studies, not {json}.")
-    files = [json / f"{name}.json" for name in names] if json.is_dir() else [json]
-    for file in files:
-        expect_outputs(json=file)
-    return [*files]
-
-
-def print_table(columns: "Sequence[str]", rows: "Iterable[Sequence[Any]]") -> None:
-    """A table in a terminal; lines with tabs between the cells anywhere else."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        for row in cells:
-            print("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=any(columns), padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
 
 
 @ends_when_asked
