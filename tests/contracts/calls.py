@@ -403,7 +403,9 @@ WITHOUT_CALL = {
     ),
     **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
-    **dict.fromkeys(["Examples", "TrainingTask", "follow_edge"], "of a whole run: tested in diagnosis"),
+    **dict.fromkeys(
+        ["Examples", "TrainingTask", "follow_edge"], "of a whole run: tested in diagnosis"
+    ),
     "NumericalError": "an error",
     "OverparamError": "an error",
     "memory_limit": "a context: tested in test_memory",
