@@ -13,6 +13,13 @@ import torch
 from hypothesis import HealthCheck, settings
 
 sys.path += [str(Path(__file__).parent / folder) for folder in ("contracts", "devices", "typed")]
+# Before anything of the library is imported; test workers learn of it by the environment.
+if "--typed" in sys.argv or "OVERPARAM_TYPED" in os.environ:
+    os.environ["OVERPARAM_TYPED"] = "1"
+    import annotations
+
+    annotations.install()
+
 from second_device import SecondDevice
 
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and so all they start.
@@ -39,14 +46,6 @@ settings.load_profile("any machine")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--typed`: the pass that checks what annotations say."""
     parser.addoption("--typed", action="store_true", help="check every annotation of overparam")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Before anything of the library is imported."""
-    if config.getoption("--typed"):
-        import annotations
-
-        annotations.install()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
