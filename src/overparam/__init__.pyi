@@ -15,7 +15,7 @@ from . import report as report
 from . import studies as studies
 from . import tangents as tangents
 from . import watch as watch
-from ._memory import memory_limit as memory_limit
+from ._memory import memory_limit
 from ._version import __version__
 
 # the main job
