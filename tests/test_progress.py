@@ -11,8 +11,8 @@ from torch import nn
 
 from overparam import RFMRegressor, diagnose, fit
 from overparam._progress import counted, telling
+from overparam.claims import run_study
 from overparam.kernels import EigenProSolver, Laplace
-from overparam.studies import run_study
 from overparam.tangents import empirical_ntk_to_file
 
 X = torch.randn(12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

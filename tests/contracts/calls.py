@@ -403,7 +403,9 @@ WITHOUT_CALL = {
     ),
     **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
-    **dict.fromkeys(["Examples", "Task", "follow_edge"], "of a whole run: tested in diagnosis"),
+    **dict.fromkeys(
+        ["Examples", "TrainingTask", "follow_edge"], "of a whole run: tested in diagnosis"
+    ),
     "NumericalError": "an error",
     "OverparamError": "an error",
     "Scene": "what a monitor hands to its probes",
@@ -414,4 +416,5 @@ WITHOUT_CALL = {
     "OperatorProduct": "what `@` of two operators makes",
     "SymmetricOperator": "abstract",
     "default_probes": "takes nothing",
+    "memory_limit": "takes a number of bytes: tested with what is measured",
 }  # fmt: skip

@@ -558,7 +558,7 @@ MADE = "makes index or weight tables on the CPU, from numbers"
 ELSEWHERE: dict[str, dict[str, str]] = {
     RUNS: {"diagnosis": "diagnose follow_edge"},
     RESULT: {
-        "diagnosis": "Diagnosis EdgeTrace Examples Statement Task",
+        "diagnosis": "Diagnosis EdgeTrace Examples Statement TrainingTask",
         "dynamics": "CatapultOrbit CleanDominance Event LossMixture Probe Scene SegmentGradients "
         "SpectralSplit Spike StopSignal",
         "expansions": "Expansion FunctionStep LineDescent",
