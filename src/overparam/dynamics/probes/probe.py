@@ -85,6 +85,7 @@ class Probe:
         keys: Names of the numbers it returns.
         kind: What it finds out that others ask for, if anything.
         needs: What of the scene must be there: ``"probe"``, ``"batch"``. Without, it is not run.
+        by_default: Its place among the probes of a monitor that is not told which; 0 is none.
         share: Its part of the budget relative to the other probes.
         every: Fewest steps between two measurements.
         passive: It only reads tensors that exist, so nothing has to be put back.
@@ -104,6 +105,7 @@ class Probe:
     keys: tuple[str, ...] = ()
     kind: Kind | None = None
     needs: tuple[Literal["probe", "batch"], ...] = ()
+    by_default: int = 0
     share: float = 1.0
     every: int = 1
     passive: bool = False
