@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from overparam._errors import expect
 from overparam._types import Inputs
 
 
@@ -44,20 +45,24 @@ def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
     return x
 
 
-def named_tensors(x: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors, each after its place: '' for one alone, else keys, fields and positions."""
-    if isinstance(x, Tensor):
-        yield prefix, x
-        return
-    items: Any = ()
+def leaves(x: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What is in a batch, each after its place: '' for one alone, else keys, fields, positions."""
     if isinstance(x, Mapping):
-        items = x.items()
+        items: Any = x.items()
     elif isinstance(x, (tuple, list)):
         items = enumerate(x)
-    elif dataclasses.is_dataclass(x) and not isinstance(x, type):
+    elif dataclasses.is_dataclass(x) and not isinstance(x, (type, Tensor)):
         items = [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)]
+    else:
+        yield prefix, x
+        return
     for key, value in items:
-        yield from named_tensors(value, f"{prefix}.{key}" if prefix else str(key))
+        yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def named_tensors(x: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors alone, each after its place."""
+    return ((place, value) for place, value in leaves(x) if isinstance(value, Tensor))
 
 
 def tensors(x: Any) -> list[Tensor]:
@@ -66,8 +71,15 @@ def tensors(x: Any) -> list[Tensor]:
 
 
 def n_examples(x: Inputs) -> int:
-    """Length of the batch axis."""
-    return len(next(value for _, value in named_tensors(x)))
+    """Length of the batch axis.
+
+    Raises:
+        TypeError: If there is no tensor, which would have one.
+    """
+    first = next(iter(tensors(x)), None)
+    expect(first is not None, "a batch", "at least one tensor", type(x).__name__, error=TypeError)
+    assert first is not None
+    return len(first)
 
 
 def take(x: Inputs, index: slice | Tensor | Sequence[int] | tuple[None]) -> Inputs:
@@ -95,8 +107,8 @@ def in_precision(dtype: torch.dtype, x: Inputs) -> Inputs:
     return mapped(lambda value: value.to(dtype) if value.is_floating_point() else value, x)
 
 
-def moved(x: Any, device: torch.device) -> Any:
-    """On a device."""
+def on_device(x: Any, device: torch.device) -> Any:
+    """The same on a device."""
     return mapped(lambda value: value.to(device), x)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._batch import moved
+from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Loss
@@ -333,7 +333,7 @@ class Monitor(OneProcess):
         )
         self._step = state["step"]
         self._subject.initial = {name: w.to(own[name]).clone() for name, w in saved.items()}
-        self._subject.probe_batch = moved(state["probe_batch"], self._subject.device)
+        self._subject.probe_batch = on_device(state["probe_batch"], self._subject.device)
         self.record.load_state_dict(state["record"])
         self._ledger.resume(self._step)
         self._instruments.load_state_dict(state["instruments"])

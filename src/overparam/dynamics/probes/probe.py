@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._batch import call, n_examples, take
+from overparam._batch import call, n_examples, take, tensors
 from overparam._types import Inputs, Loss, Params
 
 
@@ -40,7 +40,7 @@ class Scene:
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
-        if self.probe is None or self.batch is None:
+        if self.probe is None or self.batch is None or not tensors(self.batch[0]):
             return 1.0
         return n_examples(self.probe[0]) / max(n_examples(self.batch[0]), 1)
 
