@@ -237,7 +237,7 @@ def test_a_limit_that_is_none_is_named(monkeypatch, words):
 
 
 @pytest.mark.parametrize("limit", [0, -1.0, math.nan, "4GiB", None])
-@pytest.mark.untyped("a limit of a wrong type is refused by the function itself")
+@pytest.mark.untyped("what `with` takes refuses when it is entered, and not when it is called")
 def test_a_limit_that_is_no_number_of_bytes_is_refused(limit):
     with pytest.raises(ValueError, match=r"`memory_limit\(limit=...\)` expected a positive number"):
         _memory.memory_limit(limit).__enter__()
