@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from overparam._errors import expect
-from overparam._types import Inputs
 
 
 def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
@@ -70,7 +69,7 @@ def tensors(x: Any) -> list[Tensor]:
     return [value for _, value in named_tensors(x)]
 
 
-def n_examples(x: Inputs) -> int:
+def n_examples(x: Any) -> int:
     """Length of the batch axis.
 
     Raises:
@@ -82,27 +81,27 @@ def n_examples(x: Inputs) -> int:
     return len(first)
 
 
-def take(x: Inputs, index: slice | Tensor | Sequence[int] | tuple[None]) -> Inputs:
+def take(x: Any, index: slice | Tensor | Sequence[int] | tuple[None]) -> Any:
     """The examples at `index`, in the form of `x`; ``(None,)`` makes a batch of one example."""
     return mapped(lambda value: value[index], x)
 
 
-def joined(parts: Sequence[Inputs]) -> Inputs:
+def joined(parts: Sequence[Any]) -> Any:
     """Batches of one form, one after another."""
     return mapped(lambda *values: torch.cat(values), *parts)
 
 
-def detached(x: Inputs) -> Inputs:
+def detached(x: Any) -> Any:
     """The same numbers without a graph behind them."""
     return mapped(Tensor.detach, x)
 
 
-def copied(x: Inputs) -> Inputs:
+def copied(x: Any) -> Any:
     """Tensors of their own, which stay when a loader uses the memory again; without a graph."""
     return mapped(lambda value: value.detach().clone(), x)
 
 
-def in_precision(dtype: torch.dtype, x: Inputs) -> Inputs:
+def in_precision(dtype: torch.dtype, x: Any) -> Any:
     """What is real in another precision; whole numbers, such as tokens, stay."""
     return mapped(lambda value: value.to(dtype) if value.is_floating_point() else value, x)
 
@@ -112,7 +111,7 @@ def on_device(x: Any, device: torch.device) -> Any:
     return mapped(lambda value: value.to(device), x)
 
 
-def form(x: Inputs) -> object:
+def form(x: Any) -> object:
     """Shapes of one example."""
     return mapped(lambda value: tuple(value.shape[1:]), x)
 
@@ -123,7 +122,7 @@ def chunks(n: int, chunk_size: int | None) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def call(model: nn.Module, x: Inputs) -> Any:
+def call(model: nn.Module, x: Any) -> Any:
     """What `model` gives for `x`, with several tensors as arguments or keywords."""
     if isinstance(x, Mapping):
         return model(**x)
