@@ -13,12 +13,13 @@ SOURCE = Path(overparam.__file__).parent
 
 # A module imports from strictly lower ranks or from its own folder.
 ORDER = (
-    ("_deprecated", "errors"),
+    ("errors",),
+    ("_errors",),
+    ("_deprecated",),
     (
         "_as_before",
         "_curves",
         "_environment",
-        "_errors",
         "_json",
         "_lazy",
         "_memory_limits",

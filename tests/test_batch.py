@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from overparam import _batch
 from overparam._batch import call, mapped, named_tensors, take
+from overparam._model import expect_inputs
 
 
 class Pair(NamedTuple):
@@ -53,6 +55,18 @@ def test_every_form_is_gone_through_and_kept(x, names):
     assert type(joined) is type(x)
     for whole, back in zip(_batch.tensors(x), _batch.tensors(joined), strict=True):
         assert back.equal(whole)
+
+
+@pytest.mark.parametrize("x", [(), {}, None, "words", [[1.0, 2.0]], {"a": (None,)}])
+def test_what_holds_no_tensor_has_no_length(x):
+    with pytest.raises(TypeError, match=r"^`a batch` expected at least one tensor, got "):
+        _batch.n_examples(x)
+
+
+@pytest.mark.parametrize("x", [(A, np.ones((4, 3))), {"a": {"b": np.ones(4)}, "c": A}])
+def test_an_array_among_tensors_is_refused(x):
+    with pytest.raises(TypeError, match=r"^`f\(x=...\)` expected a tensor, or a tuple or mapping"):
+        expect_inputs(x, "f(x=...)")
 
 
 def test_what_is_no_tensor_belongs_to_all_examples():

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from overparam import claims, dynamics, expansions, kernels, optim, studies, tan
 from overparam._checked import checked
 from overparam._deprecated import OldName, renamed
 from overparam.diagnosis import TrainingTask
+from overparam.errors import OverparamError
 from overparam.kernels import modular
 from overparam.kernels.modular import modular_arithmetic as made_task
 
@@ -136,7 +138,8 @@ def test_the_old_name_is_checked_like_the_new_and_both_together_are_refused():
         pytest.raises(TypeError, match=r"^`added\(x2=...\)` expected a finite number, got 'a'"),
     ):
         added(1.0, z="a")
-    with pytest.raises(TypeError, match=r"^`added\(...\)` expected .* got an unexpected .*'z'"):
+    refused = r"^`added\(x2=...\)` expected one value, got another as z=..., .* its old name"
+    with pytest.raises(OverparamError, match=refused):
         added(1.0, x2=1.0, z=2.0)
 
 
@@ -150,6 +153,48 @@ def test_an_attribute_has_its_old_name_too():
     assert caught[0].filename == __file__
     assert vars(ruler) == {"size": 4}
     assert isinstance(Ruler.length, OldName)
+
+
+class Slotted(Ruler):
+    __slots__ = ("unit",)
+
+
+@pytest.mark.parametrize("kind", [Ruler, Slotted])
+def test_a_pickle_that_has_an_attribute_under_its_old_name_is_read(kind):
+    ruler = kind(3)
+    del ruler.size
+    vars(ruler)["length"] = 5  # as it was kept
+    if kind is Slotted:
+        ruler.unit = "cm"
+    read = pickle.loads(pickle.dumps(ruler))
+    assert read.size == 5
+    assert vars(read) == {"size": 5}
+    assert getattr(read, "unit", "cm") == "cm"
+    again = pickle.loads(pickle.dumps(read))
+    assert vars(again) == {"size": 5}
+
+
+def test_an_operator_that_was_pickled_under_the_old_name_computes():
+    operator = tangents.NTKOperator(torch.nn.Linear(2, 1), torch.ones(3, 2))
+    read = pickle.loads(pickle.dumps(operator))
+    vars(operator)["params"] = vars(operator).pop("names")
+    old = pickle.loads(pickle.dumps(operator))
+    assert torch.equal(old @ torch.ones(3), read @ torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from overparam.studies import Study",
+        "from overparam.dynamics import agop",
+        "from overparam.kernels import agop",
+    ],
+)
+def test_an_import_of_one_name_warns_once(line):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exec(line, {})
+    assert [(w.category, w.filename) for w in caught] == [(DeprecationWarning, "<string>")]
 
 
 @pytest.mark.parametrize("old", [kernels, expansions])

@@ -1,5 +1,6 @@
 """How much memory there is: what the system has, or a limit leaves."""
 
+import math
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -233,6 +234,17 @@ def test_a_limit_that_is_none_is_named(monkeypatch, words):
     monkeypatch.setenv("OVERPARAM_MEMORY", words)
     with pytest.raises(ValueError, match=r"`OVERPARAM_MEMORY` expected a positive number"):
         available()
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"`memory_limit\(limit=...\)`"):
-        _memory.memory_limit(0).__enter__()
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, math.nan, "4GiB", None])
+@pytest.mark.untyped("what `with` takes refuses when it is entered, and not when it is called")
+def test_a_limit_that_is_no_number_of_bytes_is_refused(limit):
+    with pytest.raises(ValueError, match=r"`memory_limit\(limit=...\)` expected a positive number"):
+        _memory.memory_limit(limit).__enter__()
+    assert _memory._LIMITS == []
+
+
+def test_a_limit_without_end_is_none(monkeypatch):
+    monkeypatch.setattr(_memory, "_free", lambda device: None)
+    with _memory.memory_limit(math.inf):
+        assert available(CPU) is None

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overparam._types import Inputs
+from overparam._errors import expect
 
 
 def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
@@ -44,20 +44,24 @@ def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
     return x
 
 
-def named_tensors(x: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors, each after its place: '' for one alone, else keys, fields and positions."""
-    if isinstance(x, Tensor):
-        yield prefix, x
-        return
-    items: Any = ()
+def leaves(x: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What is in a batch, each after its place: '' for one alone, else keys, fields, positions."""
     if isinstance(x, Mapping):
-        items = x.items()
+        items: Any = x.items()
     elif isinstance(x, (tuple, list)):
         items = enumerate(x)
-    elif dataclasses.is_dataclass(x) and not isinstance(x, type):
+    elif dataclasses.is_dataclass(x) and not isinstance(x, (type, Tensor)):
         items = [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)]
+    else:
+        yield prefix, x
+        return
     for key, value in items:
-        yield from named_tensors(value, f"{prefix}.{key}" if prefix else str(key))
+        yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+def named_tensors(x: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors alone, each after its place."""
+    return ((place, value) for place, value in leaves(x) if isinstance(value, Tensor))
 
 
 def tensors(x: Any) -> list[Tensor]:
@@ -65,42 +69,49 @@ def tensors(x: Any) -> list[Tensor]:
     return [value for _, value in named_tensors(x)]
 
 
-def n_examples(x: Inputs) -> int:
-    """Length of the batch axis."""
-    return len(next(value for _, value in named_tensors(x)))
+def n_examples(x: Any) -> int:
+    """Length of the batch axis.
+
+    Raises:
+        TypeError: If there is no tensor, which would have one.
+    """
+    first = next(iter(tensors(x)), None)
+    expect(first is not None, "a batch", "at least one tensor", type(x).__name__, error=TypeError)
+    assert first is not None
+    return len(first)
 
 
-def take(x: Inputs, index: slice | Tensor | Sequence[int] | tuple[None]) -> Inputs:
+def take(x: Any, index: slice | Tensor | Sequence[int] | tuple[None]) -> Any:
     """The examples at `index`, in the form of `x`; ``(None,)`` makes a batch of one example."""
     return mapped(lambda value: value[index], x)
 
 
-def joined(parts: Sequence[Inputs]) -> Inputs:
+def joined(parts: Sequence[Any]) -> Any:
     """Batches of one form, one after another."""
     return mapped(lambda *values: torch.cat(values), *parts)
 
 
-def detached(x: Inputs) -> Inputs:
+def detached(x: Any) -> Any:
     """The same numbers without a graph behind them."""
     return mapped(Tensor.detach, x)
 
 
-def copied(x: Inputs) -> Inputs:
+def copied(x: Any) -> Any:
     """Tensors of their own, which stay when a loader uses the memory again; without a graph."""
     return mapped(lambda value: value.detach().clone(), x)
 
 
-def in_precision(dtype: torch.dtype, x: Inputs) -> Inputs:
+def in_precision(dtype: torch.dtype, x: Any) -> Any:
     """What is real in another precision; whole numbers, such as tokens, stay."""
     return mapped(lambda value: value.to(dtype) if value.is_floating_point() else value, x)
 
 
-def moved(x: Any, device: torch.device) -> Any:
-    """On a device."""
+def on_device(x: Any, device: torch.device) -> Any:
+    """The same on a device."""
     return mapped(lambda value: value.to(device), x)
 
 
-def form(x: Inputs) -> object:
+def form(x: Any) -> object:
     """Shapes of one example."""
     return mapped(lambda value: tuple(value.shape[1:]), x)
 
@@ -111,7 +122,7 @@ def chunks(n: int, chunk_size: int | None) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def call(model: nn.Module, x: Inputs) -> Any:
+def call(model: nn.Module, x: Any) -> Any:
     """What `model` gives for `x`, with several tensors as arguments or keywords."""
     if isinstance(x, Mapping):
         return model(**x)

@@ -8,6 +8,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar
 
+from overparam._errors import expect
+
 GOES = "0.3"
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +27,13 @@ _GONE = {
     "overparam.optim.model_constants": (
         "diagnosis.model_constants", "diagnosis.mass_for_model",
     ),
+    "overparam.studies._catalogue": ("claims.catalogue",),
+    "overparam.studies._claims": ("claims.claim",),
+    "overparam.studies._figures": ("claims.figures",),
+    "overparam.studies._headers": ("claims.header",),
+    "overparam.studies._run": ("claims.run",),
+    "overparam.studies._statistics": ("claims.statistics",),
+    "overparam.studies._study": ("claims.study",),
     "overparam.tangents.angles": ("tangents.infinite.angles",),
     "overparam.tangents.dual_activations": ("tangents.infinite.dual_activations",),
     "overparam.tangents.gaussian_process": ("tangents.infinite.gaussian_process",),
@@ -39,6 +48,8 @@ _GONE = {
 
 def deprecated(old: str, new: str, *, stacklevel: int = 3) -> None:
     """Warn whoever called the function that calls this one."""
+    if sys._getframe(stacklevel - 1).f_code.co_name == "_handle_fromlist":
+        return  # `from package import name` asks whether it is there, and then for it
     warnings.warn(
         f"`{old}` is now `{new}`; the old form works until {GOES}.",
         DeprecationWarning,
@@ -50,8 +61,8 @@ def renamed(**names: str) -> Callable[[F], F]:
     """Decorate a function, or a constructor, of which arguments have new names: old = new.
 
     The old ones work as keywords, each with a warning; signatures and pages show the new ones
-    alone. It stands outside of `checked`, which then sees the new ones too. Where an argument
-    comes under both names, the old one is left to be refused as one that is not known.
+    alone. It stands outside of `checked`, which then sees the new ones too. An argument that
+    comes under both names is refused.
 
     Example:
         >>> @renamed(steps="max_steps")
@@ -70,7 +81,14 @@ def renamed(**names: str) -> Callable[[F], F]:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             for old, new in names.items():
-                if old in kwargs and new not in kwargs:
+                if old in kwargs:
+                    expect(
+                        new not in kwargs,
+                        f"{place}({new}=...)",
+                        "one value",
+                        f"another as {old}=..., which is its old name",
+                        error=TypeError,
+                    )
                     deprecated(f"{place}({old}=...)", f"{place}({new}=...)")
                     kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
@@ -102,6 +120,8 @@ def old_names(module: str, **places: str) -> Callable[[str], Any]:
 class OldName:
     """An attribute under its old name: what it was is read and written under the new one.
 
+    A pickle that has it under the old one is read too.
+
     Example:
         >>> class Run:
         ...     def __init__(self):
@@ -114,6 +134,7 @@ class OldName:
 
     def __set_name__(self, owner: type, old: str) -> None:
         self.owner, self.old = owner.__qualname__, old
+        owner.__setstate__ = _under_new_names  # type: ignore[attr-defined]
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -127,6 +148,16 @@ class OldName:
 
     def _warn(self) -> None:
         deprecated(f"{self.owner}.{self.old}", f"{self.owner}.{self.new}", stacklevel=4)
+
+
+def _under_new_names(self: Any, state: Any) -> None:
+    """`__setstate__` of an object whose attributes had other names when it was pickled."""
+    own, slots = state if isinstance(state, tuple) else (state, None)
+    for name, value in (own or {}).items():
+        there = getattr(type(self), name, None)
+        vars(self)[there.new if isinstance(there, OldName) else name] = value
+    for name, value in (slots or {}).items():  # of a subclass that has some
+        setattr(self, name, value)
 
 
 def moved(old: str, new: str) -> Any:

@@ -4,9 +4,11 @@ Whatever is large asks here: `expect_room` before it is made, `fits` where there
 without it, `part_of` for the size of what is held at once.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from overparam import _memory_limits
@@ -47,7 +49,8 @@ def memory_limit(limit: float) -> Iterator[None]:
         ...     print("99 × 99 numbers are more")
         99 × 99 numbers are more
     """
-    expect(limit > 0, "memory_limit(limit=...)", "a positive number of bytes", limit)
+    positive = isinstance(limit, Real) and limit > 0
+    expect(positive, "memory_limit(limit=...)", "a positive number of bytes", repr(limit))
     _LIMITS.append(limit)
     try:
         yield
@@ -65,7 +68,8 @@ def available(device: "torch.device | None" = None) -> int | None:
         device: Where; `None` is the machine's own memory, for which torch is not loaded.
     """
     known = [room for room in (_free(device), _asked(), *_LIMITS) if room is not None]
-    return int(min(known)) if known else None
+    least = min(known, default=math.inf)
+    return None if least == math.inf else int(least)
 
 
 def _free(device: "torch.device | None") -> int | None:

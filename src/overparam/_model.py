@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from overparam._batch import call, n_examples, take, tensors
+from overparam._batch import call, leaves, n_examples, take, tensors
 from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
 from overparam._numbers import n_bad
@@ -102,8 +103,9 @@ def _every_place(model: nn.Module, params: Params) -> Params:
 
 def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:
     """Raise unless `x` is a non-empty batch of finite numbers, of n examples if n is given."""
-    known = isinstance(x, (Tensor, tuple, Mapping)) and all(
-        isinstance(value, Tensor) for value in tensors(x)
+    # An array among tensors would be handed on whole, whichever examples are taken.
+    known = isinstance(x, (Tensor, tuple, Mapping)) and not any(
+        isinstance(value, np.ndarray) for _, value in leaves(x)
     )
     expect(
         known and len(tensors(x)) > 0,

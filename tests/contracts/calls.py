@@ -417,4 +417,5 @@ WITHOUT_CALL = {
     "OperatorProduct": "what `@` of two operators makes",
     "SymmetricOperator": "abstract",
     "default_probes": "takes nothing",
+    "memory_limit": "takes a number of bytes: tested with what is measured",
 }  # fmt: skip

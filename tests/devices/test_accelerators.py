@@ -9,7 +9,7 @@ import torch
 from second_device import FAR, SecondDevice, place_of
 from torch import Tensor, nn
 
-from overparam._batch import moved
+from overparam._batch import on_device
 from overparam._devices import of_operator, synchronize
 from overparam._model import undisturbed
 from overparam._random_numbers import own_random_numbers, seeded
@@ -63,7 +63,7 @@ def test_scores_go_on_from_a_state_read_onto_the_device(device: torch.device) ->
     labels, ids = torch.tensor([0, 1] * 3), torch.arange(6)
     scorers = [LabelNoiseScorer(6, 2) for _ in range(2)]
     scorers[0].update(logits, labels, ids)
-    scorers[1].load_state_dict(moved(scorers[0].state_dict(), device))
+    scorers[1].load_state_dict(on_device(scorers[0].state_dict(), device))
     for scorer in scorers:
         scorer.update(logits.to(device), labels.to(device), ids.to(device))
     states = [scorer.state_dict() for scorer in scorers]
@@ -73,7 +73,7 @@ def test_scores_go_on_from_a_state_read_onto_the_device(device: torch.device) ->
 
 def test_a_state_is_moved_whole(device: torch.device) -> None:
     state = {"a": [torch.ones(1), (torch.ones(2), "text")], "b": None, "c": 1.5}
-    found = moved(state, device)
+    found = on_device(state, device)
     assert found["a"][0].device == found["a"][1][0].device == device
     assert (found["a"][1][1], found["b"], found["c"]) == ("text", None, 1.5)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from overparam.dynamics import Monitor
-from overparam.dynamics.probes import Kind, LossSplit, Norms, Probe, Sharpness
+from overparam.dynamics import Monitor, default_probes
+from overparam.dynamics.probes import Kind, LossSplit, Norms, Probe, Sharpness, norms
 from overparam.dynamics.spike_watch import SpikeWatch
 from overparam.optim.stability import critical_learning_rate, stability
 
@@ -117,3 +117,18 @@ def test_what_was_wanted_before_kinds_is_wanted_still():
     watch.load_state_dict(state)
     assert watch.wanted == {Kind.SHARPNESS, Kind.LOSS_SPLIT}
     assert watch.state_dict() == state
+
+
+def test_a_monitor_that_is_not_told_which_has_those_that_say_so(monkeypatch):
+    names = [type(probe).__name__ for probe in default_probes()]
+    assert names == [
+        "Norms", "Sharpness", "LossSplit", "BatchCriticalRate", "KernelChange", "InputGradients",
+    ]  # fmt: skip
+
+    class Third(Rows):
+        by_default, __module__ = 3, norms.__name__
+
+    monkeypatch.setattr(norms, "Third", Third, raising=False)
+    monkeypatch.setattr(norms, "Imported", Curvature, raising=False)
+    assert sorted(type(probe).__name__ for probe in default_probes()) == sorted([*names, "Third"])
+    assert [probe.by_default for probe in default_probes()] == [1, 2, 3, 3, 4, 5, 6]

@@ -285,3 +285,29 @@ def test_a_subclass_of_what_spreads_a_model_is_looked_into():
 
     inner = nn.Linear(2, 1)
     assert bare(Ours(inner)) is inner
+
+
+@pytest.mark.parametrize("form", [Tensor.numpy, Tensor.tolist, lambda x: [x], lambda x: (x, None)])
+@pytest.mark.filterwarnings("ignore:the monitor's 'batch critical rate' is switched off")
+@pytest.mark.untyped("a batch that is for the adaptor alone may be anything")
+def test_batches_of_another_form_do_not_end_the_training(form):
+    """What the adaptor makes of them is the user's own; the probe batch is known."""
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(6, 1), torch.randn(8, 6), torch.zeros(8, 1)
+
+    def forward(model: nn.Module, given: Any) -> Tensor:
+        if isinstance(given, Tensor):
+            return model(given)
+        return model(torch.as_tensor(given[0] if isinstance(given[0], Tensor) else given))
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    monitor = Monitor(
+        model, MSE, optimizer, forward=forward, probe_batch=(x, y), max_overhead=math.inf
+    )
+    for _ in range(2):
+        value = MSE(forward(model, form(x)), y)
+        optimizer.zero_grad()
+        value.backward()
+        monitor.step(value, batch=(form(x), y))
+        optimizer.step()
+    assert monitor.history["kernel_change"].notna().all()

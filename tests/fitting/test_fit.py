@@ -219,8 +219,9 @@ def test_what_cannot_be_learned_from(csv, changes, target, message):
 
 
 def test_no_folds_at_a_time_is_an_error():
-    with pytest.raises(ValueError, match=r"fit\(n_jobs=...\).*got 0"):
-        fit("iris", n_jobs=0)
+    for wrong in (0, "a", 1.5):
+        with pytest.raises(ValueError, match=rf"fit\(n_jobs=...\).*got {wrong!r}"):
+            fit("iris", n_jobs=wrong)
 
 
 def test_too_few_rows_and_too_many_folds(csv):

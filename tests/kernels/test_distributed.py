@@ -58,7 +58,7 @@ FIT = """
         found[name + " weighted"] = predictor_agop(predictor, 2 * x, weights=weights, group=group)
         found[name + " diagonal"] = predictor_agop_diagonal(predictor, weights=weights, group=group)
     metric = None
-    for _ in range(3):  # as docs/tables.md has it
+    for _ in range(3):  # as docs/how-to/tables.md has it
         solver = EigenProSolver(Laplace(10.0), feature_matrix=metric, ridge=1e-3, group=group)
         solver.fit(x, y)
         metric = predictor_agop(KernelPredictor(solver.kernel, x, solver.dual, metric), group=group)

@@ -17,6 +17,7 @@ import numpy as np
 
 from overparam._deprecated import renamed
 from overparam._errors import expect
+from overparam._numbers import is_integer
 from overparam.cluster.backend import ClusterBackend, Workers
 from overparam.errors import MissingPackage
 
@@ -68,7 +69,8 @@ def on_cluster(
         return
     word = os.fspath(where)
     name = f"cluster {word}"
-    expect(n_jobs != 0, f"{name} jobs", "a number of jobs, or -1 for one per core", n_jobs)
+    number = n_jobs is None or (is_integer(n_jobs) and n_jobs != 0)
+    expect(number, f"{name} jobs", "a number of jobs, or -1 for one per core", repr(n_jobs))
     if word == "ray" or _RAY.fullmatch(word):
         connected = _ray(word, n_jobs)
     elif word == "local" or _DASK.fullmatch(word) or os.path.isfile(word):

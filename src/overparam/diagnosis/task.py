@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from overparam._batch import call, moved, n_examples, take
+from overparam._batch import call, n_examples, on_device, take
 from overparam._deprecated import old_names
 from overparam._environment import digest
 from overparam._errors import expect
@@ -51,7 +51,7 @@ class Examples:
     def to(self, device: torch.device) -> "Examples":
         """The same examples on a device."""
         places = ("x", "y", "x_test", "y_test")
-        return replace(self, **{name: moved(getattr(self, name), device) for name in places})
+        return replace(self, **{name: on_device(getattr(self, name), device) for name in places})
 
 
 @dataclass

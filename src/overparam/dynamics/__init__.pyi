@@ -16,7 +16,8 @@ from .gradient_segments import (
     segment_gradients,
 )
 from .label_noise import LabelNoiseScorer
-from .monitor import Monitor, default_probes
+from .monitor import Monitor
+from .probes.defaults import default_probes
 from .probes.probe import Probe, Scene
 from .random_labels import implausible_labels, random_label_share
 from .spectral_split import SpectralSplit, spectral_loss_split

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from overparam._batch import moved
+from overparam._batch import on_device
 from overparam._errors import expect
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import Kind, Probe, Scene
@@ -120,7 +120,7 @@ class Instruments:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state; probes that had failed by then stay out."""
         # It may have been read onto another device than that of the run.
-        saved = moved(state["probes"], self.subject.device)
+        saved = on_device(state["probes"], self.subject.device)
         self.probes = {name: probe for name, probe in self.probes.items() if name in saved}
         for name, probe in self.probes.items():
             probe.load_state_dict(saved[name])

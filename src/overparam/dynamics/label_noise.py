@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from overparam._as_before import or_as_before
-from overparam._batch import moved
+from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._deprecated import OldName, renamed
 from overparam._errors import expect, unknown
@@ -330,7 +330,7 @@ class LabelNoiseScorer:
             f"shape {tuple(state['sums'].shape)}",
             hint="another version saved it; scores cannot be made up for, start with a new scorer.",
         )
-        kept = moved(state, self._sums.device)  # it may have been read onto another
+        kept = on_device(state, self._sums.device)  # it may have been read onto another
         self.epochs = state["epochs"]
         self._sums, self._aligned = kept["sums"].clone(), kept["aligned"].clone()
         self._given = kept["given"].clone()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._batch import moved
+from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Loss
@@ -23,12 +23,9 @@ from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import LossStream, expect_loss
 from overparam.dynamics.one_process import OneProcess
 from overparam.dynamics.pace import Pace
-from overparam.dynamics.probes.input_gradients import InputGradients
-from overparam.dynamics.probes.kernel import KernelChange, LossSplit
+from overparam.dynamics.probes.defaults import default_probes
 from overparam.dynamics.probes.label_noise import LabelStream
-from overparam.dynamics.probes.norms import Norms
 from overparam.dynamics.probes.probe import Probe
-from overparam.dynamics.probes.sharpness import BatchCriticalRate, Sharpness
 from overparam.dynamics.record import Record
 from overparam.dynamics.record_file import RecordFile
 from overparam.dynamics.sinks import Sink, as_function
@@ -67,20 +64,16 @@ class Monitor(OneProcess):
     as that in a copy of a model that holds it: the record can be read there, and `step` warns
     once. It cannot be pickled; the model it watches can.
 
-    Names in `history`: ``loss``, ``lr`` (the largest of the groups); ``grad_norm``,
-    ``weight_norm``, ``distance`` (from the parameters at construction), ``update_norm``;
-    ``sharpness``, ``sharpness_limit``, ``stability_ratio`` (1 is the edge of stability of this
-    optimizer); ``batch_critical_lr``; ``loss_top``, ``loss_rest``, ``eigenvalue_1`` …;
-    ``kernel_change``;
-    ``agop_trace``, ``agop_alignment``; ``noise_rate``, ``suspect_loss``, ``rho``, ``armed``;
-    ``overhead``.
+    Names in `history`: ``loss``, ``lr`` (the largest of the groups); the `keys` of each probe,
+    which its page explains, such as ``stability_ratio`` (1 is the edge of stability of this
+    optimizer); ``noise_rate``, ``suspect_loss``, ``rho``, ``armed`` of labels; ``overhead``.
 
     Args:
         model: The module that is trained; a compiled one is measured uncompiled, a
             distributed one by the module inside.
         loss: `loss(outputs, targets)`, as training uses it.
         optimizer: The optimizer, over parameters of `model`.
-        probes: What to measure; `None` means everything above.
+        probes: What to measure; `None` means `default_probes`.
         probe_batch: Fixed (inputs, targets) that curvature and kernels are measured on; `None`
             takes a copy of the first batch `step` is given.
         max_overhead: Own time as a fraction of training time; `math.inf` measures everything at
@@ -340,7 +333,7 @@ class Monitor(OneProcess):
         )
         self._step = state["step"]
         self._subject.initial = {name: w.to(own[name]).clone() for name, w in saved.items()}
-        self._subject.probe_batch = moved(state["probe_batch"], self._subject.device)
+        self._subject.probe_batch = on_device(state["probe_batch"], self._subject.device)
         self.record.load_state_dict(state["record"])
         self._ledger.resume(self._step)
         self._instruments.load_state_dict(state["instruments"])
@@ -441,9 +434,3 @@ def _rank() -> int:
     """Of this process in a distributed run; 0 elsewhere."""
     group = torch.distributed
     return group.get_rank() if group.is_available() and group.is_initialized() else 0
-
-
-def default_probes() -> list[Probe]:
-    """The probes a `Monitor` uses unless told otherwise, new ones each time."""
-    return [Norms(), Sharpness(), LossSplit(), BatchCriticalRate(), KernelChange(),
-            InputGradients()]  # fmt: skip

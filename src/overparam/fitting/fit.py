@@ -18,6 +18,7 @@ from overparam._deprecated import renamed
 from overparam._environment import digest, environment
 from overparam._errors import expect, unknown
 from overparam._json import strict
+from overparam._numbers import is_integer
 from overparam._progress import Progress, expect_progress, telling
 from overparam._statement import Concluded, Statement
 from overparam.datasets.dataset import Task, expect_seed
@@ -109,7 +110,8 @@ def fit(
     if model not in MODELS:
         unknown("fit(model=...)", "a model", model, MODELS)
     expected = "a number of folds at a time, or -1 for every core"
-    expect(n_jobs != 0, "fit(n_jobs=...)", expected, n_jobs)
+    number = n_jobs is None or (is_integer(n_jobs) and n_jobs != 0)
+    expect(number, "fit(n_jobs=...)", expected, repr(n_jobs))
     progress = progress or False  # it was None by default
     expect_progress(progress, "fit(progress=...)")
     expect_seed(seed, "fit(seed=...)")

@@ -28,6 +28,7 @@ class InputGradients(Probe):
 
     name = "input gradients"
     keys = ("agop_trace", "agop_alignment")
+    by_default = 6
     needs = ("probe",)
 
     def __init__(self, n: int = 128, reference: Tensor | None = None) -> None:

@@ -38,6 +38,7 @@ class LossSplit(Probe):
 
     name = "loss split"
     keys = ("loss_top", "loss_rest")
+    by_default = 3
     kind, needs = Kind.LOSS_SPLIT, ("probe",)
 
     def __init__(self, s: int = 5, size: int = 512) -> None:
@@ -81,6 +82,7 @@ class KernelChange(Probe):
 
     name = "kernel change"
     keys = ("kernel_change",)
+    by_default = 5
     needs = ("probe",)
 
     def __init__(self, n: int = 32, size: int = 128) -> None:

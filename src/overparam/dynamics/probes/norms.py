@@ -24,6 +24,7 @@ class Norms(Probe):
 
     name = "norms"
     keys = ("grad_norm", "weight_norm", "distance", "update_norm")
+    by_default = 1
     passive = follows_up = True
 
     def __init__(self) -> None:

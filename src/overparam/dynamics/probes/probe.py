@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._batch import call, n_examples, take
+from overparam._batch import call, n_examples, take, tensors
 from overparam._types import Inputs, Loss, Params
 
 
@@ -40,7 +40,7 @@ class Scene:
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
-        if self.probe is None or self.batch is None:
+        if self.probe is None or self.batch is None or not tensors(self.batch[0]):
             return 1.0
         return n_examples(self.probe[0]) / max(n_examples(self.batch[0]), 1)
 
@@ -85,6 +85,7 @@ class Probe:
         keys: Names of the numbers it returns.
         kind: What it finds out that others ask for, if anything.
         needs: What of the scene must be there: ``"probe"``, ``"batch"``. Without, it is not run.
+        by_default: Its place among the probes of a monitor that is not told which; 0 is none.
         share: Its part of the budget relative to the other probes.
         every: Fewest steps between two measurements.
         passive: It only reads tensors that exist, so nothing has to be put back.
@@ -104,6 +105,7 @@ class Probe:
     keys: tuple[str, ...] = ()
     kind: Kind | None = None
     needs: tuple[Literal["probe", "batch"], ...] = ()
+    by_default: int = 0
     share: float = 1.0
     every: int = 1
     passive: bool = False

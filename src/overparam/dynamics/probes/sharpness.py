@@ -31,6 +31,7 @@ class Sharpness(Probe):
 
     name = "sharpness"
     keys = ("sharpness", "sharpness_limit", "stability_ratio")
+    by_default = 2
     kind, needs = Kind.SHARPNESS, ("probe",)
     share = 3.0
 
@@ -71,6 +72,7 @@ class BatchCriticalRate(Probe):
 
     name = "batch critical rate"
     keys = ("batch_critical_lr",)
+    by_default = 4
     needs = ("batch",)
 
     def __init__(self) -> None:

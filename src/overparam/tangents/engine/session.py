@@ -1,6 +1,6 @@
 """Opening a model for differentiation: every check, and a state that is left as it was."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -17,7 +17,7 @@ def chosen_params(
     model: nn.Module,
     x1: Inputs,
     x2: Inputs | None,
-    params: Sequence[str] | None,
+    names: Sequence[str] | None,
     chunk_size: int | None,
     name: str,
     first: str = "x1",
@@ -37,15 +37,14 @@ def chosen_params(
         "an integer ≥ 1, or None",
         chunk_size,
     )
-    chosen = trainable(model, params, where)
+    chosen = trainable(model, names, where)
     expect_deterministic(model, where)
     _expect_plain_embeddings(model, where)
     device = next(iter(chosen.values())).device
     for x, label in ((x1, first), (x2, "x2")):
         if x is None:
             continue
-        there = tensors(x) if isinstance(x, (torch.Tensor, tuple, Mapping)) else []
-        devices = {str(value.device) for value in there if isinstance(value, torch.Tensor)}
+        devices = {str(value.device) for value in tensors(x)}
         expect(
             devices <= {str(device)},
             f"{name}({label}=...)",

@@ -33,9 +33,9 @@ class TileMaker:
     name = "empirical_ntk_to_file"
 
     def __init__(
-        self, model: nn.Module, probe: Inputs, params: list[str], kind: str, tile: int, memory: int
+        self, model: nn.Module, probe: Inputs, names: list[str], kind: str, tile: int, memory: int
     ) -> None:
-        self.model, self.probe, self.params = model, probe, params
+        self.model, self.probe, self.names = model, probe, names
         self.kind, self.tile, self.memory = kind, tile, memory
         self.needed = 0
         self._differentiator: Differentiator | None = None
@@ -99,7 +99,7 @@ class TileMaker:
     def _chosen(self) -> dict[str, Tensor]:
         """The parameters to differentiate by."""
         everything = dict(self.model.named_parameters())
-        return {name: everything[name] for name in self.params}
+        return {name: everything[name] for name in self.names}
 
     def _prepared(self) -> Differentiator:
         """The differentiator, made once a process."""
