@@ -74,6 +74,14 @@ def test_what_does_not_leaves_it(fingerprint_of, old, new):
     assert fingerprint_of(SOURCE) == fingerprint_of(SOURCE.replace(old, new))
 
 
+def test_a_decorated_cell_is_looked_at_and_not_its_decorator(fingerprint_of):
+    decorated = SOURCE.replace("import math", "import functools\nimport math").replace(
+        "def cell", "@functools.cache\ndef cell"
+    )
+    assert fingerprint_of(decorated) == fingerprint_of(decorated)
+    assert fingerprint_of(decorated) != fingerprint_of(decorated.replace("2.0", "3.0"))
+
+
 def test_every_study_has_one():
     prints = [fingerprint(load_study(name).cell) for name in study_names()]
     assert len(set(prints)) == len(prints) > 0

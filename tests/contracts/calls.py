@@ -408,7 +408,6 @@ WITHOUT_CALL = {
     ),
     "NumericalError": "an error",
     "OverparamError": "an error",
-    "memory_limit": "a context: tested in test_memory",
     "Scene": "what a monitor hands to its probes",
     "__version__": "a text",
     "ClassCodes": "made by ClassCodes.of",

@@ -22,8 +22,9 @@ def fingerprint(cell: Callable[..., Any]) -> str:
     computed with the old one stale. Comments and layout of the study's file do not count.
 
     Args:
-        cell: A module-level function with source code.
+        cell: A module-level function with source code, decorated or not.
     """
+    cell = inspect.unwrap(cell)
     tree = ast.parse(Path(inspect.getsourcefile(cell) or "").read_text(encoding="utf-8"))
     digest = hashlib.sha256()
     for node in _reached(tree, cell.__name__):
