@@ -3,12 +3,14 @@
 import json
 import math
 from dataclasses import asdict
+from unittest.mock import create_autospec
 
 import pytest
 
 from overparam._statement import Concluded, Statement, most_urgent_first
 from overparam.diagnosis import Diagnosis
 from overparam.fitting import TableFit
+from overparam.fitting.saved_model import SavedModel
 
 FOUND = [
     Statement("spikes", "It spiked.", 3.0, 0.0, "Lower the rate.", "critical"),
@@ -20,7 +22,10 @@ def results() -> list[Concluded]:
     rows = [{**asdict(s), "value": s.value if s.value == s.value else None} for s in FOUND]
     document = {"kind": "fit", "statements": rows, "data": {"name": "half of a letter \udcff"}}
     data = {"name": "half of a letter \udcff", "shape": (2,)}
-    return [Diagnosis({}, {}, data, {}, FOUND), TableFit(None, document)]  # pyright: ignore
+    return [
+        Diagnosis({}, {}, data, {}, FOUND),
+        TableFit(create_autospec(SavedModel, instance=True), document),
+    ]
 
 
 @pytest.mark.parametrize("result", results(), ids=lambda result: type(result).__name__)

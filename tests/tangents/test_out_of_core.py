@@ -295,6 +295,7 @@ def test_the_file_of_another_kernel_is_refused(tmp_path):
     assert str(caught.value).startswith("`sum_of_logits_ntk_to_file(path=...)` expected ")
 
 
+@pytest.mark.untyped("the warning names a line of the caller, and the check stands between")
 @pytest.mark.parametrize("kind", list(IN_MEMORY))
 def test_a_kind_is_the_function_it_names(tmp_path, kind):
     path, x = tmp_path / "K.npy", examples(4)

@@ -1,5 +1,6 @@
 """A table to a cross-validated model, and everything its page is drawn from."""
 
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -50,7 +51,12 @@ class TableFit(Concluded):
     document: dict[str, Any]
 
     def _statements(self) -> list[Statement]:
-        return [Statement(**stored) for stored in self.document["statements"]]
+        missing = dict.fromkeys(("value", "threshold"), math.nan)  # JSON knows no NaN
+        found = self.document["statements"]
+        return [
+            Statement(**missing | {k: v for k, v in stored.items() if v is not None})
+            for stored in found
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The document."""

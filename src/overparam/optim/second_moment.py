@@ -97,10 +97,10 @@ def decoupled_quadratic(variances: Sequence[float]) -> SampledQuadratic:
 @checked
 def second_moment_rate(
     problem: SampledQuadratic,
-    lr: float | Float[Tensor, "*grid"],
-    alpha: float | Float[Tensor, "*grid"] = 1.0,
-    kappa_t: float | Float[Tensor, "*grid"] = 1.0,
-    batch_size: float | Float[Tensor, "*grid"] = 1,
+    lr: float | Float[Tensor, "*#grid"],
+    alpha: float | Float[Tensor, "*#grid"] = 1.0,
+    kappa_t: float | Float[Tensor, "*#grid"] = 1.0,
+    batch_size: float | Float[Tensor, "*#grid"] = 1,
 ) -> Float[Tensor, "*grid"]:
     """Rate at which E‖w_t − w*‖² falls per step, 1 − ρ; negative where it grows.
 
