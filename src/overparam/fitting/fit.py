@@ -51,11 +51,9 @@ class TableFit(Concluded):
     document: dict[str, Any]
 
     def _statements(self) -> list[Statement]:
-        missing = dict.fromkeys(("value", "threshold"), math.nan)  # JSON knows no NaN
-        found = self.document["statements"]
         return [
-            Statement(**missing | {k: v for k, v in stored.items() if v is not None})
-            for stored in found
+            Statement(**stored | {name: _number(stored[name]) for name in ("value", "threshold")})
+            for stored in self.document["statements"]
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -254,3 +252,8 @@ def _digest(table: Table) -> str:
     """Of the rows as they are learned from."""
     rows = hash_pandas_object(table.x, index=False).to_numpy()  # pyright: ignore
     return digest(list(table.x.columns), rows, table.y, list(table.class_names))
+
+
+def _number(stored: float | None) -> float:
+    """A number as JSON keeps it, which knows no NaN."""
+    return math.nan if stored is None else stored
