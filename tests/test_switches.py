@@ -18,7 +18,8 @@ from overparam._exclusive import exclusive
 from overparam._model import as_function, undisturbed
 from overparam._random_numbers import own_random_numbers, seeded
 from overparam._switches import full_precision, quietly, thread_count
-from overparam.diagnosis.task import as_examples, build_task
+from overparam.diagnosis.examples import as_examples
+from overparam.diagnosis.task import build_task
 from overparam.expansions import (
     linearization_error,
     linearize,

@@ -21,6 +21,7 @@ from ._version import __version__
 # the main job
 from .diagnosis.diagnose import diagnose
 from .diagnosis.result import Diagnosis
+from .diagnosis.suggest_lr import suggest_lr
 
 # in your own training loop
 from .dynamics.clean_priority import CleanPriorityStop
@@ -77,4 +78,5 @@ __all__ = [
     "load_model",
     "memory_limit",
     "quadratize",
+    "suggest_lr",
 ]

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -61,6 +61,31 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         if module is not None:
             getattr(module, "manual_seed_all", module.manual_seed)(seed)
         yield
+
+
+class OwnStream:
+    """Random numbers from a seed that go on where they stopped, whatever others draw between.
+
+    Used as a context, again and again; the default generators are then its own.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed, self._device = seed, device
+        self._at: _States | None = None
+        self._inside = ExitStack()
+
+    def __enter__(self) -> None:
+        if self._at is None:
+            self._inside.enter_context(seeded(self._seed, self._device))
+        else:
+            self._inside.enter_context(own_random_numbers({self._device}))
+            with lock:
+                _put_back(self._at)
+
+    def __exit__(self, *exception: object) -> None:
+        with lock:
+            self._at = _states({_CPU, self._device})
+        self._inside.close()
 
 
 def _states(devices: set[torch.device]) -> _States:

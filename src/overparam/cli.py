@@ -15,6 +15,8 @@ from overparam._signals import ends_when_asked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from overparam._statement import Concluded
+
 app = typer.Typer(
     name="overparam",
     help="Measure, explain and train over-parameterized PyTorch models.",
@@ -61,6 +63,25 @@ StoreFile = Annotated[
     Path | None, typer.Option(help="File of finished cells; by default in the cache folder.")
 ]
 
+Spec = Annotated[
+    str | None,
+    typer.Argument(
+        help="FILE.py or module:name with model(), and optionally data(), loss, "
+        "optimizer(params). Without it a built-in network is trained."
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="A name (digits, mnist, …) or FILE.npz, FILE.csv:TARGET, FILE.parquet."),
+]
+Epochs = Annotated[
+    float | None,
+    typer.Option(help="Of the training you plan; the advice is for that length."),
+]
+Budget = Annotated[str, typer.Option(help="Time for everything: 60s, 5m.")]
+ResultFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")]
+PageFile = Annotated[Path | None, typer.Option("--html", help="Write the page to this file.")]
+
 # The words of this call, for the page to say how to repeat it.
 _words: list[str] = []
 
@@ -79,36 +100,24 @@ def overparam(
 
 @app.command(no_args_is_help=False)
 def diagnose(
-    spec: Annotated[
-        str | None,
-        typer.Argument(
-            help="FILE.py or module:name with model(), and optionally data(), loss, "
-            "optimizer(params). Without it a built-in network is diagnosed."
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="A name (digits, mnist, …) or FILE.npz, FILE.csv:TARGET, FILE.parquet."),
-    ] = None,
+    spec: Spec = None,
+    data: Data = None,
     loss: Annotated[str | None, typer.Option(help="mse or cross_entropy.")] = None,
     lr: Annotated[
         float | None, typer.Option(help="The rate you use with plain SGD, to have it judged.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Time for everything: 60s, 5m.")] = "60s",
+    epochs: Epochs = None,
+    budget: Budget = "60s",
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps at most.")] = None,
     seed: Annotated[
         int, typer.Option(help="Of batches, splits and initialisation.", min=0, max=LAST_SEED)
     ] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the numbers to this file.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write the page to this file.")
-    ] = None,
+    json: ResultFile = None,
+    html: PageFile = None,
 ) -> None:
-    """Train a task for a minute; say which learning rate holds, what happened, what to do.
+    """Train a task for a minute; say which learning rate to use, what happened, what to do.
 
     SPEC is run as a program of yours; no other file ever is. An example, of whose model a copy
     is trained:
@@ -122,9 +131,52 @@ def diagnose(
     from overparam.diagnosis.command import run_diagnosis
 
     found = run_diagnosis(
-        spec, data, loss, lr, budget=budget, batch_size=batch_size, max_steps=steps, seed=seed,
-        device=device, command=command,
+        spec, data, loss, lr, epochs=epochs, budget=budget, batch_size=batch_size,
+        max_steps=steps, seed=seed, device=device, command=command,
     )  # fmt: skip
+    print_found(found, json, html)
+
+
+@app.command("lr", no_args_is_help=False)
+def suggest(
+    spec: Spec = None,
+    data: Data = None,
+    loss: Annotated[str | None, typer.Option(help="mse or cross_entropy.")] = None,
+    epochs: Epochs = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Of the training you plan, instead of epochs.", min=1)
+    ] = None,
+    budget: Budget = "60s",
+    batch_size: Annotated[int | None, typer.Option(help="Examples per batch.")] = None,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Largest norm of a step's gradient.")
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Batches per optimizer step.", min=1)] = 1,
+    seed: Seed = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
+    json: ResultFile = None,
+    html: PageFile = None,
+) -> None:
+    """Find the learning rate at which a training ends with the lowest loss, by trying it.
+
+    SPEC is run as a program of yours. Beside model(), data(), loss and optimizer(params) it may
+    offer schedule(optimizer, steps), which makes the scheduler. Ctrl+C gives the best so far.
+    """
+    expect_files(json=json, html=html)
+    command = shlex.join(["overparam", *_words])
+    from overparam.diagnosis.command import run_suggestion
+
+    found = run_suggestion(
+        spec, data, loss, epochs=epochs, steps=steps, budget=budget, batch_size=batch_size,
+        clip_norm=clip_norm, accumulate=accumulate, seed=seed, device=device, command=command,
+    )  # fmt: skip
+    print_found(found, json, html)
+    if found.stopped == "interrupted":
+        raise typer.Exit(130)
+
+
+def print_found(found: "Concluded", json: Path | None, html: Path | None) -> None:
+    """Print what was found; write its numbers and its page where that was asked for."""
     print(found.summary())
     if json is not None:
         found.to_json(json)
@@ -158,12 +210,8 @@ def fit(
     save: Annotated[
         Path | None, typer.Option(help="Write the model into this folder, for `predict`.")
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Write the numbers to this file.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write the page to this file.")
-    ] = None,
+    json: ResultFile = None,
+    html: PageFile = None,
 ) -> None:
     """Cross-validate a model of a table's column, and say which columns it uses."""
     expect_files(json=json, html=html)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from overparam.diagnosis.edge import EdgeTrace, batches, edge_limit, follow_edge, margin_for
-from overparam.diagnosis.task import Examples, TrainingTask, as_examples, build_task
+from overparam.diagnosis.edge import EdgeTrace, edge_limit, follow_edge, margin_for
+from overparam.diagnosis.examples import Examples, as_examples
+from overparam.diagnosis.task import TrainingTask, batches, build_task
 
 
 def linear_task(optimizer=None) -> TrainingTask:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from overparam.datasets.named import load
-from overparam.diagnosis.task import as_examples, build_task, squared_error_of_labels
+from overparam.diagnosis.examples import as_examples, batch_size_of
+from overparam.diagnosis.task import build_task, squared_error_of_labels, with_details
 
 X, Y = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
 
@@ -137,7 +138,7 @@ def broken() -> nn.Module:
         (ReturnsDict(), {}, TypeError, "a model that returns one tensor, got a dict"),
         (nn.Linear(3, 2).requires_grad_(False), {}, ValueError, "one trainable parameter"),
         (nn.Linear(5, 2), {}, ValueError, r"takes a batch of shape \(4, 3\)"),
-        (nn.Linear(3, 1), {}, ValueError, "labels from 0 to 0, the model's 1 outputs"),
+        (nn.Linear(3, 1), {}, ValueError, "Target 1 is out of bounds"),
         (broken(), {}, ValueError, "finite outputs at the start"),
         ("model", {}, TypeError, "a torch module, got str"),
         (nn.Linear(3, 2), {"loss": "huber"}, ValueError, "'mse', 'cross_entropy' or a function"),
@@ -152,3 +153,32 @@ def test_bad_tasks(model: object, options: dict, error: type[Exception], sentenc
     given = {"loss": None, "optimizer": None, "batch_size": None, **options}
     with pytest.raises(error, match=sentence):
         build_task(model, as_examples((X, Y)), **given)  # type: ignore[arg-type]
+
+
+def test_one_logit_for_two_classes_is_what_the_loss_makes_of_it() -> None:
+    def loss(outputs, labels):
+        return nn.functional.binary_cross_entropy_with_logits(outputs[:, 0], labels.float())
+
+    task = build_task(nn.Linear(3, 1), as_examples((X, Y)), loss, None, None)
+    assert task.n_classes is None
+    assert torch.isfinite(task.loss(task.model(X), Y))
+
+
+def test_of_a_loader_the_batch_size_counts_as_well() -> None:
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=5)
+    assert batch_size_of(loader) == 5
+    assert batch_size_of((X, Y)) is None
+
+
+@pytest.mark.parametrize(
+    ("details", "error", "words"),
+    [((7, None, 1), TypeError, r"schedule=...\)` expected a function"),
+     ((None, -1.0, 1), ValueError, r"clip_norm=...\)` expected a positive norm"),
+     ((None, "a", 1), TypeError, r"clip_norm=...\)` expected a positive norm"),
+     ((None, None, 0), ValueError, r"accumulate=...\)` expected a number of batches"),
+     ((None, None, 1.5), TypeError, r"accumulate=...\)` expected a number of batches")],
+)  # fmt: skip
+def test_details_that_are_none(details: tuple, error: type[Exception], words: str) -> None:
+    task = build_task(nn.Linear(3, 2), as_examples((X, Y)), None, None, None)
+    with pytest.raises(error, match=words):
+        with_details(task, *details)

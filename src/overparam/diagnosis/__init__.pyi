@@ -1,15 +1,18 @@
 from .diagnose import diagnose
 from .edge import EdgeTrace, follow_edge
+from .examples import Examples
 from .mass_for_model import mass_for_model, probed_hyperparameters
 from .model_constants import loader_constants, model_constants, operator_constants
 from .result import Diagnosis, Statement
-from .task import Examples, TrainingTask
+from .suggest_lr import SuggestedRate, suggest_lr
+from .task import TrainingTask
 
 __all__ = [
     "Diagnosis",
     "EdgeTrace",
     "Examples",
     "Statement",
+    "SuggestedRate",
     "TrainingTask",
     "diagnose",
     "follow_edge",
@@ -18,4 +21,5 @@ __all__ = [
     "model_constants",
     "operator_constants",
     "probed_hyperparameters",
+    "suggest_lr",
 ]

@@ -1,19 +1,34 @@
-"""A diagnosis as the command line asks for it."""
+"""A diagnosis, and a race for a learning rate, as the command line asks for them."""
 
 import math
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from overparam._errors import UsageError, expect
 from overparam._progress import Stages
 from overparam.datasets.dataset import expect_seed
-from overparam.diagnosis.diagnose import diagnose, parse_budget
+from overparam.diagnosis.budget import LEAST_SECONDS, parse_budget
+from overparam.diagnosis.diagnose import diagnose
+from overparam.diagnosis.examples import Examples, as_examples
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.spec import load_spec
-from overparam.diagnosis.task import as_examples
+from overparam.diagnosis.suggest_lr import SuggestedRate, suggest_lr
+
+
+class _Loaded(NamedTuple):
+    """What a specification and the words of a command come to."""
+
+    model: Any
+    examples: Examples
+    loss: Any
+    optimizer: Any
+    schedule: Any
+    seconds: float
 
 
 def run_diagnosis(
@@ -28,7 +43,8 @@ def run_diagnosis(
 ) -> Diagnosis:
     """The diagnosis of a specification and a data source, with progress on the terminal.
 
-    What the command line names wins over what the specification offers.
+    What the command line names wins over what the specification offers. The budget includes the
+    time that loading takes.
 
     Args:
         spec: A file or ``module:name``; `None` is the built-in network.
@@ -43,30 +59,73 @@ def run_diagnosis(
         UsageError: The specification cannot be loaded or raises; its traceback is attached.
         ValueError: As `diagnose`.
     """
-    parse_budget(budget)  # told before anything is loaded
+    seconds = parse_budget(budget)  # told before anything is loaded
     expect(lr is None or 0 < lr < math.inf, "diagnose --lr", "a positive number", lr)
-    expect_seed(seed, "diagnose --seed")
-    torch.manual_seed(seed)
-    optimizer: Any = None
-    source: Any = data
-    chosen: Any = loss
-    model: Any = None
-    given = None if spec is None else load_spec(spec)
-    if given is not None:
-        source = data if data is not None else given.data()
-        optimizer = given.optimizer()
-        chosen = loss if loss is not None else given.loss()
-        examples = as_examples("digits" if source is None else source, seed=seed)
-        model = given.model(examples)
-    else:
-        examples = as_examples("digits" if source is None else source, seed=seed)
-    if lr is not None:
-        if optimizer is not None:
-            raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
-        optimizer = partial(torch.optim.SGD, lr=lr)
-
-    with Stages() as progress, nullcontext() if given is None else given.blamed():
-        return diagnose(
-            model, examples, chosen, optimizer, budget=budget, seed=seed, progress=progress,
-            **options,
+    with _loaded(spec, data, loss, seed, "diagnose") as (loaded, progress):
+        optimizer = loaded.optimizer
+        if lr is not None:
+            if optimizer is not None:
+                raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
+            optimizer = partial(torch.optim.SGD, lr=lr)
+        found = diagnose(
+            loaded.model, loaded.examples, loaded.loss, optimizer, schedule=loaded.schedule,
+            budget=_left(seconds, loaded), seed=seed, progress=progress, **options,
         )  # fmt: skip
+    _booked(found.environment, seconds, loaded)
+    return found
+
+
+def run_suggestion(
+    spec: str | None,
+    data: str | None,
+    loss: str | None,
+    *,
+    budget: str,
+    seed: int,
+    **options: Any,
+) -> SuggestedRate:
+    """The race for a learning rate; as `run_diagnosis`."""
+    seconds = parse_budget(budget, "lr")
+    with _loaded(spec, data, loss, seed, "lr") as (loaded, progress):
+        found = suggest_lr(
+            loaded.model, loaded.examples, loaded.loss, loaded.optimizer,
+            schedule=loaded.schedule, budget=_left(seconds, loaded), seed=seed,
+            progress=progress, **options,
+        )  # fmt: skip
+    _booked(found.environment, seconds, loaded)
+    return found
+
+
+@contextmanager
+def _loaded(
+    spec: str | None, data: str | None, loss: str | None, seed: int, who: str
+) -> Iterator[tuple[_Loaded, Callable[[str, float], None]]]:
+    """What is to be trained, and bars; errors of the user's code inside are told as theirs."""
+    began = time.perf_counter()
+    expect_seed(seed, f"{who} --seed")
+    torch.manual_seed(seed)
+    given = None if spec is None else load_spec(spec)
+    source: Any = data
+    if given is not None and source is None:
+        source = given.data()
+    examples = as_examples("digits" if source is None else source, seed=seed, who=who)
+    if given is None:
+        model, chosen, optimizer, schedule = None, loss, None, None
+    else:
+        optimizer, schedule = given.optimizer(), given.schedule()
+        chosen = loss if loss is not None else given.loss()
+        model = given.model(examples)
+    seconds = time.perf_counter() - began
+    with Stages() as progress, nullcontext() if given is None else given.blamed():
+        yield _Loaded(model, examples, chosen, optimizer, schedule, seconds), progress
+
+
+def _left(seconds: float, loaded: _Loaded) -> float:
+    """What loading left of the budget."""
+    return max(seconds - loaded.seconds, LEAST_SECONDS)
+
+
+def _booked(environment: dict[str, Any], budget: float, loaded: _Loaded) -> None:
+    """Count the time of loading into what is told of time."""
+    environment["seconds"] = round(environment["seconds"] + loaded.seconds, 1)
+    environment["budget_seconds"] = budget

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import torch
@@ -10,27 +11,43 @@ from torch import Tensor
 from overparam._batch import n_examples
 from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
-from overparam.diagnosis.edge import Rates
 from overparam.diagnosis.measure import After, Before
+from overparam.diagnosis.race.outcome import Outcome
+from overparam.diagnosis.race.record import sweep_of, trials_of
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.statements import Findings, conclude
-from overparam.diagnosis.task import TrainingTask
+from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
-from overparam.optim.hyperparameters import mass_hyperparameters
 
 # A curve with more points is thinned, for the sake of the file.
 _POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
+# A measurement of the largest eigenvalue has settled if its residual is below this part of it.
+SETTLED = 0.5
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything a diagnosis measured, before it is put into words."""
+    """Everything a diagnosis measured, before it is put into words.
+
+    Attributes:
+        task: With the trained network.
+        before: What was measured of it before its run.
+        outcome: Of the race for the learning rate.
+        rate: Of the run.
+        run: What it left behind.
+        after: What was measured after it.
+        seconds: The budget.
+        elapsed: Seconds that passed.
+        seed: Of everything random.
+        command: What repeats it.
+    """
 
     task: TrainingTask
     before: Before
-    rates: Rates
+    outcome: Outcome
+    rate: float
     run: Run
     after: After
     seconds: float
@@ -110,54 +127,69 @@ def _data(measured: Measured) -> dict[str, Any]:
 
 
 def _advice(measured: Measured) -> dict[str, Any]:
-    task, start = measured.task, measured.before.kernel
-    limit, initial_limit = measured.rates.limit, measured.before.found.initial_limit
-    advice: dict[str, Any] = {
-        "learning_rate": measured.rates.advised,
-        "stable_limit": limit,
-        "limit_at_initialisation": initial_limit,
+    task, outcome = measured.task, measured.outcome
+    return {
+        "learning_rate": outcome.rate,
+        "interval": list(outcome.interval),
+        "verdict": outcome.verdict,
+        "horizon": {"steps": outcome.horizon, "of": outcome.planned or outcome.horizon},
+        "trial_steps": outcome.spent,
+        "stable_limit": _limits(measured)[0],
+        "limit_at_initialisation": measured.before.found.initial_limit,
         "optimizer": type(task.optimizer).__name__,
         "batch_size": task.batch_size,
-        "critical_batch_sizes": list(measured.after.found.batch_regimes),
+        # What a formula says of these was not borne out by training; they are not advised.
+        "critical_batch_sizes": [measured.after.found.critical_batch_size, math.nan],
         "momentum": math.nan,
         "mass": None,
     }
-    if start is not None and start.constants is not None:
-        settings = mass_hyperparameters(start.constants, task.batch_size)
-        # The constants are those of initialisation; the edge says how far λ moves from there.
-        grown = 1.0
-        if math.isfinite(limit) and math.isfinite(initial_limit):
-            grown = max(initial_limit / limit, 1.0)
-        advice["momentum"] = settings.momentum
-        advice["mass"] = {
-            "lr": settings.lr / grown,
-            "alpha": settings.alpha,
-            "kappa_t": settings.kappa_t,
-        }
-    return advice
+
+
+def _limits(measured: Measured) -> tuple[float, list[float], int]:
+    """The median limit of the run, rate over limit where it settled, and how often it did not."""
+    columns = measured.run.monitor.record.series()
+    measurements = zip(
+        *(
+            columns.get(name, {"value": []})["value"]
+            for name in ("stability_ratio", "sharpness_residual")
+        ),
+        strict=False,
+    )
+    rates = columns.get("stability_ratio", {"step": []})["step"]
+    used = dict(zip(*columns["lr"].values(), strict=True)) if "lr" in columns else {}
+    settled, limits, unsettled = [], [], 0
+    for step, (ratio, residual) in zip(rates, measurements, strict=False):
+        if not (math.isfinite(ratio) and ratio > 0):
+            continue
+        if not residual < SETTLED:
+            unsettled += 1
+            continue
+        settled.append(ratio)
+        limits.append(used.get(step, measured.rate) / ratio)
+    return (median(limits) if limits else math.nan), settled, unsettled
 
 
 def _findings(measured: Measured, n_suspects: int) -> Findings:
     task, run = measured.task, measured.run
     columns = run.monitor.record.series()
-    ratios = columns.get("stability_ratio", {"value": []})["value"]
     scorer = run.monitor.label_noise
     signal = None if scorer is None else scorer.signal
     errors = [error for _, _, error in run.evaluated]
     by_error = any(math.isfinite(error) for error in errors)
-    examples, rates = task.examples, measured.rates
+    examples = task.examples
+    limit, ratios, unsettled = _limits(measured)
     return Findings(
         **vars(measured.before.found),
         **vars(measured.after.found),
-        optimizer=_optimizer_name(task),
-        rate=rates.used,
+        optimizer=optimizer_name(task.optimizer),
+        outcome=measured.outcome,
+        rate=measured.rate,
         rate_given=task.rate_given,
-        advised=rates.advised,
-        limit=rates.limit,
+        limit=limit,
         batch_size=task.batch_size,
         n_train=n_examples(examples.x),
-        momentum=_advice(measured)["momentum"],
         ratios=ratios,
+        unsettled=unsettled,
         events=[event.to_dict() for event in run.monitor.events],
         losses=stretch_means(columns.get("loss", {"value": []})["value"], _SMOOTH),
         train_error=run.train_error,
@@ -173,13 +205,6 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         overhead=run.monitor.overhead,
         diverged=run.stopped == "diverged",
     )
-
-
-def _optimizer_name(task: TrainingTask) -> str:
-    group = task.optimizer.param_groups[0]
-    momentum = group.get("momentum", 0)
-    extra = f" with momentum {momentum:g}" if momentum else ""
-    return f"{type(task.optimizer).__name__}{extra}"
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:
@@ -263,9 +288,8 @@ def _series(measured: Measured) -> dict[str, Any]:
             "score": table["score"].round(5).tolist(),
             "posterior": (1 - table["label_score"]).round(4).tolist(),
         }
-    series["edge"] = [
-        {"step": t.steps, "rate": t.rates, "limit": t.limits} for t in measured.rates.traces
-    ]
+    series["race"] = trials_of(measured.outcome)
+    series["rate_sweep"] = sweep_of(measured.outcome)
     return series
 
 

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -13,11 +13,10 @@ from torch.optim import SGD, Optimizer
 
 from overparam._batch import call, n_examples, take
 from overparam._deprecated import renamed
-from overparam._errors import expect
 from overparam._model import undisturbed
 from overparam._switches import quietly
 from overparam._types import Inputs
-from overparam.diagnosis.task import TrainingTask
+from overparam.diagnosis.task import TrainingTask, batches
 from overparam.errors import NumericalError
 from overparam.optim.known_kinds import known_kind
 from overparam.optim.stability import stability
@@ -75,17 +74,6 @@ def margin_for(optimizer: Optimizer) -> float:
     groups = optimizer.param_groups
     plain = known_kind(optimizer) is SGD and all(group["momentum"] == 0 for group in groups)
     return 1.0 if plain else 0.25
-
-
-def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of batches of one size, epoch after epoch, each epoch in a new order."""
-    expect(
-        1 <= size <= n, "TrainingTask(batch_size=...)", f"a size from 1 to {n}, the examples", size
-    )
-    while True:
-        order = torch.randperm(n, generator=generator)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
 
 
 @renamed(steps="max_steps")
@@ -215,46 +203,3 @@ def edge_limit(
         return math.exp(fmean(map(math.log, limits))), found
     met = [limit for t in found if t.reached is not None for limit in t.limits if limit > 0]
     return min(met, default=math.nan), found
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What the search for a learning rate came to.
-
-    Attributes:
-        limit: The largest rate that holds along the edge; `nan` if none was met.
-        advised: The part of it to train at.
-        used: The rate of the run: the user's, or the advised one.
-        traces: The trainings that it was found by.
-    """
-
-    limit: float
-    advised: float
-    used: float
-    traces: list[EdgeTrace]
-
-
-def find_rates(
-    task: TrainingTask,
-    probe: tuple[Inputs, Tensor],
-    *,
-    seconds: float,
-    seed: int,
-    progress: Callable[[float], None],
-) -> Rates:
-    """The rates of a task whose optimizer is untouched; see `edge_limit` for the arguments."""
-    given = max(float(group["lr"]) for group in task.optimizer.param_groups)
-    limit, traces = edge_limit(task, probe, seconds=seconds, seed=seed, progress=progress)
-    advised = limit * margin_for(task.optimizer)
-    used = given if task.rate_given else advised
-    if not math.isfinite(used):  # no limit was met: the largest rate that was tried
-        used = max((rate for trace in traces for rate in trace.rates), default=given)
-    return Rates(limit, advised, used, traces)
-
-
-def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Give the fastest group that rate, and leave the others their proportion to it."""
-    groups = optimizer.param_groups
-    fastest = max(float(group["lr"]) for group in groups)
-    for group in groups:
-        group["lr"] = rate * (float(group["lr"]) / fastest if fastest else 1.0)

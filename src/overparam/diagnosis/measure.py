@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD
 
 from overparam._batch import call, n_examples, take
-from overparam._devices import synchronize
 from overparam._model import undisturbed
 from overparam._switches import quietly
 from overparam._types import Inputs, Params
@@ -22,6 +22,8 @@ from overparam.diagnosis.task import TrainingTask
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
 from overparam.optim.hyperparameters import InterpolationConstants, critical_batch_sizes
+from overparam.optim.known_kinds import known_kind
+from overparam.optim.mass import MaSS
 from overparam.optim.stability import critical_learning_rate
 from overparam.tangents.alignment import eigen_alignment
 from overparam.tangents.empirical import (
@@ -33,7 +35,7 @@ from overparam.tangents.spectrum import kernel_change
 
 # Rows of the matrix that is decomposed, and outputs per example up to which it is formed.
 _ROWS, _OUTPUTS, _EXAMPLES, _FEW_EXAMPLES = 640, 128, 128, 32
-_PROBE, _FEWEST = 256, 8
+_PROBE, _FEWEST = 256, 64
 _SENSITIVITY = 512
 
 T = TypeVar("T")
@@ -62,28 +64,15 @@ class KernelAtStart:
     constants: InterpolationConstants | None
 
 
-def probe_batch(
-    task: TrainingTask,
-    seconds_per_product: float,
-    generator: torch.Generator,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[Inputs, Tensor]:
-    """A random part of the training set on which one curvature product fits the time given."""
+def probe_batch(task: TrainingTask, generator: torch.Generator) -> tuple[Inputs, Tensor]:
+    """A random part of the training set that curvature is measured on.
+
+    Its size follows the batch's and no clock, since the curvature of more examples is another.
+    """
     examples = task.examples
-    order = torch.randperm(n_examples(examples.x), generator=generator)[:_PROBE]
-    few = order[:_FEWEST]
-    trial = (take(examples.x, few), examples.y[few])
-    with undisturbed(task.model, evaluation=True):
-        operator = GGNOperator(task.model, *trial, task.loss)
-        direction = torch.ones(operator.size, dtype=operator.dtype, device=operator.device)
-        operator.matvec(direction)  # the first call pays for memory and threads
-        synchronize(operator.device)
-        began = clock()
-        operator.matvec(direction)
-        synchronize(operator.device)
-        each = (clock() - began) / len(few)
-    size = int(min(max(seconds_per_product / max(each, 1e-9), _FEWEST), len(order)))
-    return take(examples.x, order[:size]), examples.y[order[:size]]
+    size = min(max(_FEWEST, 4 * task.batch_size), _PROBE)
+    order = torch.randperm(n_examples(examples.x), generator=generator)[:size]
+    return take(examples.x, order), examples.y[order]
 
 
 def kernel_at_start(task: TrainingTask, generator: torch.Generator) -> KernelAtStart | None:
@@ -200,18 +189,19 @@ class After:
     sensitivity: Tensor | None
 
 
-def before_run(
-    task: TrainingTask, seconds_per_product: float, generator: torch.Generator
-) -> Before:
+def before_run(task: TrainingTask, generator: torch.Generator) -> Before:
     """Probe, kernel and limit of the rate at initialisation."""
-    probe = probe_batch(task, seconds_per_product, generator)
+    probe = probe_batch(task, generator)
     began = time.perf_counter()
     kernel = attempt("the kernel", lambda: kernel_at_start(task, generator), None)
     seconds = time.perf_counter() - began
     initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
-    # An unknown optimizer is told of by a statement.
-    with quietly(), undisturbed(task.model, evaluation=True):
-        limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
+    limit = math.nan
+    # An optimizer that divides by what it has seen of gradients has no limit before its first
+    # step. An unknown one is told of by a statement.
+    if known_kind(task.optimizer) in (SGD, MaSS):
+        with quietly(), undisturbed(task.model, evaluation=True):
+            limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
     return Before(AtStart(initial_limit=limit), probe, kernel, seconds, initial)
 
 
@@ -228,10 +218,10 @@ def after_run(
     """
     start = before.kernel
     constants = None if start is None else start.constants
-    regimes = (
-        critical_batch_sizes(constants)
+    first = (
+        critical_batch_sizes(constants)[0]
         if constants is not None
-        else (smoothness_ratio(task, before.probe, generator), math.nan)
+        else smoothness_ratio(task, before.probe, generator)
     )
     change, missed, spectrum = math.nan, math.nan, []
     if start is not None and sound:
@@ -244,10 +234,25 @@ def after_run(
     if sound:
         sensitivity = attempt("the inputs", lambda: _sensitivity(task, generator), None)
     found = AtEnd(
-        batch_regimes=regimes, kernel_change=change, linearization_error=missed,
+        critical_batch_size=first, kernel_change=change, linearization_error=missed,
         input_share=_shares(sensitivity),
+        output_spread=attempt("the outputs", lambda: output_spread(task, before.probe), math.nan)
+        if sound
+        else math.nan,
     )  # fmt: skip
     return After(found, spectrum, sensitivity)
+
+
+def output_spread(task: TrainingTask, probe: tuple[Inputs, Tensor]) -> float:
+    """How much outputs differ between examples: over what targets do, or one logit for labels."""
+    x, y = probe
+    if len(y) < 2:
+        return math.nan
+    with undisturbed(task.model, evaluation=True), torch.no_grad():
+        outputs = call(task.model, x).double()
+    spread = float(outputs.std(0).max())
+    wanted = float(y.double().std(0).max()) if y.is_floating_point() else 1.0
+    return spread / wanted if wanted > 0 else math.nan
 
 
 def attempt(what: str, measure: Callable[[], T], otherwise: T) -> T:

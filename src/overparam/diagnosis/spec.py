@@ -17,7 +17,7 @@ from overparam._files import expect_readable
 
 
 class Spec:
-    """What a specification offers: `model`, and optionally `data`, `loss`, `optimizer`.
+    """What a specification offers: `model`, and optionally `data`, `loss`, `optimizer`, `schedule`.
 
     `model(...)` is called with the examples if it takes an argument, so that its sizes can
     follow the data. Errors raised by the user's code keep their own, shortened, traceback.
@@ -60,6 +60,10 @@ class Spec:
     def optimizer(self) -> Any:
         """What stands for a function of parameters that makes an optimizer, or `None`."""
         return getattr(self._members, "optimizer", None)
+
+    def schedule(self) -> Any:
+        """What stands for a function of optimizer and steps that makes a scheduler, or `None`."""
+        return getattr(self._members, "schedule", None)
 
     @contextmanager
     def blamed(self) -> Iterator[None]:

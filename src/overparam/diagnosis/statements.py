@@ -3,9 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from overparam._statement import Level, Statement, most_urgent_first
+from overparam.diagnosis.race.outcome import Outcome
+from overparam.diagnosis.rate_statement import RateFindings, rate_statement, show
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
@@ -13,8 +16,10 @@ KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
 # A loss that lost less than this part of itself over the last quarter of a run has stalled,
 # unless it is already below INTERPOLATED times where it began.
 STALLED, INTERPOLATED = 0.01, 1e-2
-# Rates within this factor of the advised one are left alone.
-CLOSE = 3.0
+# Outputs that differ by less than this part of what targets do, or of one logit, are the same.
+_SAME = 1e-3
+# From this part of the limit on a run counts as at the edge.
+_EDGE = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +38,18 @@ class AtEnd:
     """What is measured of the trained network; see `measure.after_run`.
 
     Attributes:
-        batch_regimes: (m1*, m2*).
+        critical_batch_size: m1*, up to which twice the batch needs half the steps.
         kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
         linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe.
         input_share: Part of the average gradient outer product's trace held by each input.
+        output_spread: How much outputs differ between examples: over what targets do, 1 for logits.
     """
 
-    batch_regimes: tuple[float, float] = (math.nan, math.nan)
+    critical_batch_size: float = math.nan
     kernel_change: float = math.nan
     linearization_error: float = math.nan
     input_share: Sequence[float] = ()
+    output_spread: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +58,14 @@ class Findings(AtStart, AtEnd):
 
     Attributes:
         optimizer: Its name.
+        outcome: Of the race for the learning rate.
         rate: Learning rate of the monitored run.
         rate_given: Whether the user chose it.
-        advised: The advised rate.
-        limit: Stable limit along the edge of stability.
+        limit: Stable limit of the rate, the median over the run.
         batch_size: Of the run.
         n_train: Training examples.
-        momentum: The advised momentum.
-        ratios: Learning rate over critical rate at every measurement of the run.
+        ratios: Learning rate over stable limit, at every measurement of the run that settled.
+        unsettled: Measurements of the limit that did not.
         events: The run's loss spikes, as in the JSON.
         losses: Training loss, smoothed, at equal distances from start to end.
         train_error: Share of training examples classified wrongly at the end.
@@ -76,14 +83,14 @@ class Findings(AtStart, AtEnd):
     """
 
     optimizer: str
+    outcome: Outcome
     rate: float
     rate_given: bool
-    advised: float
-    limit: float
     batch_size: int
     n_train: int
-    momentum: float = math.nan
+    limit: float = math.nan
     ratios: Sequence[float] = ()
+    unsettled: int = 0
     events: Sequence[Mapping[str, Any]] = ()
     losses: Sequence[float] = ()
     train_error: float = math.nan
@@ -110,87 +117,89 @@ def conclude(found: Findings) -> list[Statement]:
         regime(found),
         labels(found),
         generalisation(found),
-        batch_size(found),
         inputs(found),
     ])  # fmt: skip
 
 
-def show(number: float) -> str:
-    """A number as it is read aloud: three significant digits."""
-    return f"{number:.3g}"
-
-
 def learning_rate(found: Findings) -> Statement:
-    """The rate against its limit, and what to use."""
-    name, rate, limit = "learning_rate", found.rate, found.limit
-    if math.isnan(limit):
+    """The rate to train at, from the race; a run that diverged has the last word."""
+    outcome, rate = found.outcome, found.rate
+    if found.diverged and not outcome.rate < rate:
+        raced = (
+            f", though trainings of {outcome.horizon} steps did not"
+            if math.isfinite(outcome.losses.get(rate, math.inf))
+            else ""
+        )
         return Statement(
-            name,
-            f"Cannot tell how large a rate {found.optimizer} allows: its limit is not known, or "
-            "a short training did not reach it.",
-            rate, limit, "Sweep the rate in factors of 2 around the one in use.", "unknown",
+            "learning_rate", f"At the rate {show(rate)} the run diverged{raced}.", rate, rate,
+            f"Train at {show(rate / 4)} or below.", "critical",
         )  # fmt: skip
-    grown = found.initial_limit / limit
-    moved = (
-        f" At initialisation the limit was {show(found.initial_limit)}; "
-        f"training {'lowered' if grown > 1 else 'raised'} it {show(max(grown, 1 / grown))}-fold."
-        if grown > 2 or grown < 0.5
-        else ""
-    )
-    held = f"The largest learning rate that holds for {found.optimizer} is {show(limit)}"
-    if not found.rate_given:
-        return Statement(
-            name, f"{held} at batch size {found.batch_size}.{moved}", found.advised, limit,
-            f"Train at {show(found.advised)}.", "info",
-        )  # fmt: skip
-    if rate > limit:
-        level: Level = "critical" if rate > 2 * limit else "warning"
-        return Statement(
-            name, f"The rate {show(rate)} is {show(rate / limit)} times the limit. {held}.{moved}",
-            rate, limit, f"Lower it to {show(found.advised)}, or expect spikes.", level,
-        )  # fmt: skip
-    if rate < found.advised / CLOSE:
-        return Statement(
-            name,
-            f"The rate {show(rate)} uses {show(100 * rate / limit)} % of what is stable. "
-            f"{held}.{moved}",
-            rate, limit, f"Raise it to {show(found.advised)}: fewer steps, same result.", "warning",
-        )  # fmt: skip
-    return Statement(
-        name, f"The rate {show(rate)} is well chosen. {held}.{moved}", rate, limit, "", "good"
-    )
+    return rate_statement(
+        RateFindings(
+            outcome=outcome, optimizer=found.optimizer, batch_size=found.batch_size,
+            given=rate if found.rate_given else None,
+        )
+    )  # fmt: skip
+
+
+def direction(found: Findings) -> int:
+    """Where the learning rate is to go: 1 for up, −1 for down, 0 for nowhere."""
+    action = learning_rate(found).action
+    if found.diverged:
+        return -1
+    return {"Raise": 1, "Lower": -1}.get(action.partition(" ")[0], 0)
+
+
+def dead(found: Findings) -> bool:
+    """Whether the trained network gives all examples the same outputs."""
+    return found.output_spread < _SAME
+
+
+def fell(found: Findings) -> bool:
+    """Whether the training loss fell."""
+    losses = [loss for loss in found.losses if math.isfinite(loss)]
+    return len(losses) > 1 and losses[-1] < losses[0] - STALLED * abs(losses[0])
+
+
+def worsened(found: Findings) -> bool:
+    """Whether the test measure ended worse than it had been."""
+    known = [value for value in found.test_errors if math.isfinite(value)]
+    return bool(known) and known[-1] > min(known) + _slack(found, min(known))
+
+
+def _slack(found: Findings, best: float) -> float:
+    return 0.01 if found.test_measure == "error" else 0.1 * best
 
 
 def stability_of_run(found: Findings) -> Statement:
-    """How close to the edge the run was."""
-    known = [ratio for ratio in found.ratios if math.isfinite(ratio)]
-    if not known:
+    """How close to the limit of stability the run was: an explanation, not advice."""
+    known = sorted(ratio for ratio in found.ratios if math.isfinite(ratio))
+    if not (known and math.isfinite(found.limit)):
+        more = f": none of {found.unsettled} measurements settled" if found.unsettled else ""
         return Statement(
-            "stability", "Cannot tell how close the run was to instability: not measured.",
+            "stability", f"Cannot tell how close the run was to its stable limit{more}.",
             math.nan, 1.0, "Give the run a larger budget.", "unknown",
         )  # fmt: skip
-    beyond = sum(ratio > 1 for ratio in known) / len(known)
-    largest = max(known)
-    measured = f"at {len(known)} measurements"
-    if beyond > 0.5:
+    if found.diverged or dead(found) or not fell(found):
         return Statement(
             "stability",
-            f"The run lived beyond the edge of stability: the rate exceeded its limit "
-            f"{measured} in {show(100 * beyond)} % of cases, by up to {show(largest)} times.",
-            largest, 1.0, "Lower the rate if the loss is noisy at the end, or decay it.", "warning",
+            "The stable limit is not told: that of a network that learned nothing says nothing of "
+            "one that does.", math.nan, 1.0, "", "unknown",
         )  # fmt: skip
-    if beyond > 0:
-        return Statement(
-            "stability",
-            f"The run trained at the edge of stability: the rate reached {show(largest)} times "
-            f"its limit, above 1 in {show(100 * beyond)} % of {len(known)} measurements.",
-            largest, 1.0, "", "good",
-        )  # fmt: skip
+    middle, high = median(known), known[min(int(0.9 * len(known)), len(known) - 1)]
+    edge = (
+        " So it trained at the edge of stability; the limit follows the rate in use, so that this "
+        "is no reason to lower it."
+        if middle > _EDGE
+        else ""
+    )
+    left_out = f" ({found.unsettled} more did not settle)" if found.unsettled else ""
     return Statement(
         "stability",
-        f"The run stayed stable: the rate reached {show(largest)} of its limit {measured}.",
-        largest, 1.0,
-        "There is room for a larger rate." if largest < 0.3 else "", "good",
+        f"The stable limit, above which small errors grow, was {show(found.limit)} in the median "
+        f"of {len(known)} measurements{left_out}; the run used {show(middle)} of it in the median, "
+        f"{show(high)} in the highest tenth.{edge}",
+        middle, 1.0, "", "info",
     )  # fmt: skip
 
 
@@ -207,16 +216,15 @@ def spikes(found: Findings) -> Statement:
     """What the loss spikes were."""
     kinds = [str(event["kind"]) for event in found.events]
     counts = {kind: kinds.count(kind) for kind in _CAUSES if kind in kinds}
-    lower = (
-        f"Lower the rate to {show(found.advised)} or below."
-        if math.isfinite(found.advised)
-        else "Lower the rate."
-    )
+    lower = "" if direction(found) > 0 else "Lower the rate, as above."
+    if found.outcome.rate < found.rate:
+        lower = f"Lower the rate to {show(found.outcome.rate)}."
     if not counts and found.diverged:
         text = "Training diverged: the last step left a loss that is not finite."
         return Statement("spikes", text, 0.0, 0.0, lower, "critical")
     if not counts:
-        return Statement("spikes", "The loss had no spikes.", 0.0, 0.0, "", "good")
+        level: Level = "info" if dead(found) or not fell(found) else "good"
+        return Statement("spikes", "The loss had no spikes.", 0.0, 0.0, "", level)
     told = "; ".join(f"{count} × {_CAUSES[kind]}" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
     if found.diverged or "non-finite" in counts or "divergence" in counts:
@@ -244,32 +252,37 @@ def progress(found: Findings) -> Statement:
         )  # fmt: skip
     left = losses[-1] / losses[0]
     late = losses[-max(len(losses) // 4, 2) :]
-    fell = 1 - late[-1] / late[0]
+    lost = 1 - late[-1] / late[0]
     told = f"The training loss went from {show(losses[0])} to {show(losses[-1])}"
+    if dead(found):
+        return Statement(
+            "progress", f"{told}: the network is dead, it gives all examples the same outputs.",
+            found.output_spread, _SAME,
+            "Start again, at a lower rate." if direction(found) < 0 else
+            "Start again from other weights; look at the initialisation and the inputs' scale.",
+            "critical",
+        )  # fmt: skip
     if left < INTERPOLATED or found.train_error == 0:
         return Statement(
             "progress", f"{told}: the network interpolates its training set.",
             left, INTERPOLATED, "", "good",
         )  # fmt: skip
-    if fell < STALLED:
-        used = max((ratio for ratio in found.ratios if math.isfinite(ratio)), default=math.nan)
-        if used < 0.2 and found.advised > found.rate:
-            action = f"Raise the rate to {show(found.advised)}."
-        elif used > 0.8:
-            action = "Decay the rate: at the edge of stability the batches' noise keeps it up."
-        elif math.isfinite(found.momentum):
-            action = "Use momentum or MaSS as advised; if that does not help, widen the network."
-        else:
-            action = "Decay the rate, or widen the network."
+    if lost < STALLED:
+        action = (
+            "Change the rate first, as advised."
+            if direction(found)
+            else "Decay the rate; if that does not help, widen the network."
+        )
         return Statement(
             "progress",
-            f"{told} and is stuck: it lost {show(100 * max(fell, 0))} % over the last quarter.",
-            fell, STALLED, action, "warning",
+            f"{told} and is stuck: it lost {show(100 * max(lost, 0))} % over the last quarter.",
+            lost, STALLED, action, "warning",
         )  # fmt: skip
+    stop = worsened(found) or found.stop_epoch is not None
     return Statement(
         "progress",
-        f"{told} and was still falling, by {show(100 * fell)} % over the last quarter.",
-        fell, STALLED, "Train longer.", "info",
+        f"{told} and was still falling, by {show(100 * lost)} % over the last quarter.",
+        lost, STALLED, "" if stop else "Train longer.", "info",
     )  # fmt: skip
 
 
@@ -291,8 +304,7 @@ def regime(found: Findings) -> Statement:
     if change < KERNEL_REGIME:
         return Statement(
             "regime", f"Kernel regime: {moved}{also}", change, KERNEL_REGIME,
-            "A kernel method would do as well; for feature learning raise the rate or narrow "
-            "the network.", "info",
+            "A kernel method would do as well; a narrower network would learn features.", "info",
         )  # fmt: skip
     if change < FEATURE_REGIME:
         return Statement(
@@ -347,8 +359,8 @@ def generalisation(found: Findings) -> Statement:
         )  # fmt: skip
     best, last, what = min(known), known[-1], found.test_measure
     shown = (lambda v: f"{show(100 * v)} %") if what == "error" else show
-    slack = 0.01 if what == "error" else 0.1 * best
-    if last > best + slack:
+    slack = _slack(found, best)
+    if worsened(found):
         return Statement(
             "test", f"The test {what} ended at {shown(last)}, after a best of {shown(best)}.",
             last, best + slack, "Stop earlier, or regularise.", "info",
@@ -357,31 +369,6 @@ def generalisation(found: Findings) -> Statement:
         "test", f"The test {what} ended at {shown(last)}, its best being {shown(best)}.",
         last, best + slack, "", "good",
     )  # fmt: skip
-
-
-def batch_size(found: Findings) -> Statement:
-    """The batch size against its critical values."""
-    first, second = found.batch_regimes
-    m = found.batch_size
-    if not math.isfinite(first):
-        return Statement(
-            "batch_size", "Cannot tell what batch size pays: the kernel was not measured.",
-            m, first, "", "unknown",
-        )  # fmt: skip
-    upto = f" and saturate from {show(second)}" if math.isfinite(second) else ""
-    bounds = f"Gains per step are linear in the batch size up to {show(first)}{upto}"
-    if m < first:
-        return Statement(
-            "batch_size", f"{bounds}; {m} is in the linear regime.", m, first,
-            f"Up to {show(first)}, a larger batch with a proportionally larger rate costs "
-            "nothing in examples.", "info",
-        )  # fmt: skip
-    if math.isfinite(second) and m > second:
-        return Statement(
-            "batch_size", f"{bounds}; {m} is saturated.", m, second,
-            f"A batch of {show(second)} does as well per step, for less work.", "info",
-        )  # fmt: skip
-    return Statement("batch_size", f"{bounds}; {m} lies between.", m, first, "", "good")
 
 
 def inputs(found: Findings) -> Statement:

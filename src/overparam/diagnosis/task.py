@@ -2,56 +2,32 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sized
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from overparam._batch import call, n_examples, on_device, take
+from overparam._batch import call, n_examples, take
 from overparam._deprecated import old_names
-from overparam._environment import digest
+from overparam._devices import expect_device, synchronize
 from overparam._errors import expect
 from overparam._exclusive import exclusive
-from overparam._model import expect_inputs, expect_outputs, expect_separate, trainable, undisturbed
-from overparam._types import Inputs, Loss
-from overparam.datasets.dataset import Dataset, held_out
-from overparam.datasets.files import resolve
-from overparam.datasets.preparation import prepare
-from overparam.errors import InvalidType, InvalidValue
+from overparam._model import expect_outputs, expect_separate, trainable, undisturbed
+from overparam._numbers import described, is_integer, is_number
+from overparam._types import Loss
+from overparam.diagnosis.examples import Examples, is_labels, told
+from overparam.errors import InvalidValue
 
 OptimizerSource = Optimizer | Callable[[Iterable[Tensor]], Optimizer] | None
 
-
-@dataclass
-class Examples:
-    """The data as tensors, and what is known of it.
-
-    `x_test` may be empty. `class_names` is empty for anything but a classification of whole
-    examples; `image_shape` is (channels, height, width) where inputs are images.
-    """
-
-    name: str
-    x: Inputs
-    y: Tensor
-    x_test: Inputs
-    y_test: Tensor
-    class_names: tuple[str, ...] = ()
-    column_names: tuple[str, ...] = ()
-    image_shape: tuple[int, int, int] | None = None
-
-    @property
-    def digest(self) -> str:
-        """A hash of the numbers."""
-        return digest(self.x, self.y, self.x_test, self.y_test)
-
-    def to(self, device: torch.device) -> "Examples":
-        """The same examples on a device."""
-        places = ("x", "y", "x_test", "y_test")
-        return replace(self, **{name: on_device(getattr(self, name), device) for name in places})
+Schedule = Callable[[Optimizer, int], LRScheduler]
+"""What makes a scheduler, stepped once per optimizer step, for a training of so many steps."""
 
 
 @dataclass
@@ -65,7 +41,10 @@ class TrainingTask:
         loss: `loss(outputs, targets)`, a mean over examples.
         loss_name: What the loss is called.
         examples: Inputs and targets, to train on and to test on.
-        batch_size: Examples per step.
+        batch_size: Examples per batch.
+        schedule: Makes the scheduler for a training of so many steps, or `None`.
+        clip_norm: Largest norm of the gradient of a step, or `None`.
+        accumulate: Batches per optimizer step.
     """
 
     model: nn.Module
@@ -75,6 +54,9 @@ class TrainingTask:
     loss_name: str
     examples: Examples
     batch_size: int
+    schedule: Schedule | None = None
+    clip_norm: float | None = None
+    accumulate: int = 1
 
     @property
     def n_classes(self) -> int | None:
@@ -82,113 +64,18 @@ class TrainingTask:
         return len(self.examples.class_names) or None
 
 
+def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Indices of batches of one size, epoch after epoch, each epoch in a new order."""
+    expect(
+        1 <= size <= n, "TrainingTask(batch_size=...)", f"a size from 1 to {n}, the examples", size
+    )
+    while True:
+        order = torch.randperm(n, generator=generator)
+        for start in range(0, n - size + 1, size):
+            yield order[start : start + size]
+
+
 __getattr__ = old_names(__name__, Task="overparam.diagnosis.task.TrainingTask")
-
-
-def as_examples(data: Any, *, seed: int = 0) -> Examples:
-    """Data in any of the accepted forms, as tensors.
-
-    Args:
-        data: The name of a set, a file (``"houses.csv:price"``), a `Dataset`, arrays or
-            tensors ``(x, y)`` or ``(x_train, y_train, x_test, y_test)``, or a torch `Dataset`
-            or `DataLoader` of pairs.
-        seed: Draws the fifth that is set aside where no test part is given.
-    """
-    where = "diagnose(data=...)"
-    if isinstance(data, str):
-        data = resolve(data, seed=seed)
-    if isinstance(data, Dataset):
-        return _from_dataset(data)
-    if isinstance(data, Examples):
-        return data
-    if isinstance(data, torch.utils.data.DataLoader):
-        data = data.dataset
-    if isinstance(data, torch.utils.data.Dataset):
-        data = _stacked(data, where)
-    expect(
-        isinstance(data, (tuple, list)) and len(data) in (2, 4),
-        where,
-        "a name, a file, a Dataset, a torch Dataset or DataLoader, or a tuple of 2 or 4 arrays",
-        f"{type(data).__name__}"
-        + (f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""),
-        error=TypeError,
-    )
-    x, y = _inputs(data[0]), _numbers(data[1])
-    expect_inputs(x, "diagnose(data=x)")
-    expect_inputs(y, "diagnose(data=y)", n_examples(x))
-    if len(data) == 4:
-        x_test, y_test = _inputs(data[2]), _numbers(data[3])
-        expect_inputs(x_test, "diagnose(data=x_test)")
-        expect_inputs(y_test, "diagnose(data=y_test)", n_examples(x_test))
-    else:
-        labels = y.cpu().numpy() if _is_labels(y) else np.zeros(len(y))
-        mask = torch.from_numpy(held_out(labels, stratified=True, seed=seed, where=where))
-        x, y, x_test, y_test = take(x, ~mask), y[~mask], take(x, mask), y[mask]
-    shape = tuple(x.shape[1:]) if isinstance(x, Tensor) else ()
-    image = (shape[0], shape[1], shape[2]) if len(shape) == 3 and shape[0] in (1, 3, 4) else None
-    n_classes = int(max(y.max(), y_test.max())) + 1 if _is_labels(y) else 0
-    return Examples(
-        "your data", x, y, x_test, y_test,
-        class_names=tuple(map(str, range(n_classes))), image_shape=image,
-    )  # fmt: skip
-
-
-def _stacked(data: torch.utils.data.Dataset, where: str) -> tuple[Tensor, Tensor]:
-    """All pairs of a torch data set as two tensors."""
-    n = len(data) if isinstance(data, Sized) else 0
-    expect(n > 0, where, "a data set with a length and examples", f"{n} examples")
-    pairs = [data[i] for i in range(n)]
-    expect(
-        all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs),
-        where,
-        "a data set of pairs (input, target)",
-        f"items of {type(pairs[0]).__name__}",
-        error=TypeError,
-    )
-    parts = [[_numbers(pair[part]) for pair in pairs] for part in (0, 1)]
-    for part in parts:
-        shapes = sorted({tuple(one.shape) for one in part})
-        expect(len(shapes) == 1, where, "examples of one shape", f"shapes {shapes[:3]}")
-    return torch.stack(parts[0]), torch.stack(parts[1])
-
-
-def _inputs(part: Any) -> Inputs:
-    """One array or several as tensors."""
-    if isinstance(part, Mapping):
-        return {str(name): _numbers(value) for name, value in part.items()}
-    if isinstance(part, tuple):
-        return tuple(_numbers(value) for value in part)
-    return _numbers(part)
-
-
-def _numbers(array: Any) -> Tensor:
-    """An array as a tensor of its own numbers, double precision as single."""
-    try:
-        tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
-    except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
-        raise InvalidType(
-            f"`diagnose(data=...)` expected arrays of numbers, got {type(array).__name__} "
-            f"({told(problem)})."
-        ) from problem
-    tensor = tensor.detach()
-    return tensor.float() if tensor.dtype == torch.float64 else tensor
-
-
-def _is_labels(y: Tensor) -> bool:
-    """Whether targets are one class index per example."""
-    return y.ndim == 1 and not y.is_floating_point() and not y.is_complex()
-
-
-def _from_dataset(dataset: Dataset) -> Examples:
-    prepared = prepare(dataset)
-    parts = (prepared.x_train, prepared.y_train, prepared.x_test, prepared.y_test)
-    x, y, x_test, y_test = (torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
-    image = (x.shape[1], x.shape[2], x.shape[3]) if dataset.kind == "images" else None
-    return Examples(
-        dataset.name, x, y, x_test, y_test,
-        class_names=dataset.class_names if _is_labels(y) else (),
-        column_names=prepared.column_names, image_shape=image,
-    )  # fmt: skip
 
 
 def default_model(examples: Examples) -> nn.Module:
@@ -210,20 +97,20 @@ def squared_error_of_labels(outputs: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.mse_loss(outputs, target)
 
 
-def _as_loss(loss: Loss | str | None, examples: Examples) -> tuple[Loss, str]:
+def _as_loss(loss: Loss | str | None, examples: Examples, who: str) -> tuple[Loss, str]:
     """The loss as a function of outputs and targets as they are stored, and its name."""
     if loss is None:
         loss = "cross_entropy" if examples.class_names else "mse"
     if isinstance(loss, str):
         expect(
             loss in ("mse", "cross_entropy"),
-            "diagnose(loss=...)",
+            f"{who}(loss=...)",
             "'mse', 'cross_entropy' or a function of outputs and targets",
             repr(loss),
         )
         loss = nn.MSELoss() if loss == "mse" else nn.CrossEntropyLoss()
     expect(
-        callable(loss), "diagnose(loss=...)", "a function of outputs and targets, or a name",
+        callable(loss), f"{who}(loss=...)", "a function of outputs and targets, or a name",
         f"{type(loss).__name__} {loss!r:.60}", error=TypeError,
     )  # fmt: skip
     name = getattr(loss, "__name__", type(loss).__name__)
@@ -239,13 +126,14 @@ def build_task(
     optimizer: OptimizerSource,
     batch_size: int | None,
     device: torch.device | None = None,
+    who: str = "diagnose",
 ) -> TrainingTask:
     """A task on copies of the model and the optimizer, everything checked once.
 
     An optimizer without a usable rate of its own (none was given, or a function that makes
     one was) is told its rate later, by the advice.
     """
-    where = "diagnose(model=...)"
+    where = f"{who}(model=...)"
     if model is None:
         model = default_model(examples)
     expect(
@@ -262,14 +150,14 @@ def build_task(
             _initialise(model, examples)
         chosen = list(trainable(model, None, where).values())
         expect(
-            optimizer is None or callable(optimizer), "diagnose(optimizer=...)",
+            optimizer is None or callable(optimizer), f"{who}(optimizer=...)",
             "an optimizer, or a function that makes one of parameters",
             f"{type(optimizer).__name__} {optimizer!r:.60}", error=TypeError,
         )  # fmt: skip
         made = SGD(chosen, lr=1.0) if optimizer is None else optimizer(chosen)
         given = optimizer is not None
         expect(
-            isinstance(made, Optimizer), "diagnose(optimizer=...)",
+            isinstance(made, Optimizer), f"{who}(optimizer=...)",
             "an optimizer, or a function that makes one of parameters",
             f"a function that returns {type(made).__name__}", error=TypeError,
         )  # fmt: skip
@@ -277,20 +165,39 @@ def build_task(
     trainable(model, None, where)
     if device is not None:
         model.to(device)
-    function, name = _as_loss(loss, examples)
+    function, name = _as_loss(loss, examples, who)
     n = n_examples(examples.x)
     size = min(32, n) if batch_size is None else batch_size
     expect(
-        1 <= size <= n, "diagnose(batch_size=...)", f"a size from 1 to {n}, the training set", size
+        1 <= size <= n, f"{who}(batch_size=...)", f"a size from 1 to {n}, the training set", size
     )
     task = TrainingTask(model, made, given, function, name, examples, size)
-    _expect_runs(task)
+    if _expect_runs(task, who) == 1:  # one logit for two classes: no row of them
+        task.examples = replace(examples, class_names=())
     return task
 
 
-def told(problem: Exception) -> str:
-    """What some other code raised, in a line."""
-    return f"{type(problem).__name__}: {str(problem).strip().partition(chr(10))[0]}"
+def with_details(
+    task: TrainingTask,
+    schedule: Schedule | None,
+    clip_norm: float | None,
+    accumulate: int,
+    who: str = "diagnose",
+) -> TrainingTask:
+    """The task with what else its training does, checked."""
+    expect(
+        schedule is None or callable(schedule), f"{who}(schedule=...)",
+        "a function of an optimizer and a number of steps that makes a scheduler, or None",
+        described(schedule), error=TypeError,
+    )  # fmt: skip
+    if clip_norm is not None:
+        words, where = "a positive norm, or None", f"{who}(clip_norm=...)"
+        expect(is_number(clip_norm), where, words, described(clip_norm), error=TypeError)
+        expect(clip_norm > 0, where, words, clip_norm)
+    words, where = "a number of batches per step, at least 1", f"{who}(accumulate=...)"
+    expect(is_integer(accumulate), where, words, described(accumulate), error=TypeError)
+    expect(accumulate >= 1, where, words, accumulate)
+    return replace(task, schedule=schedule, clip_norm=clip_norm, accumulate=accumulate)
 
 
 def _initialise(model: nn.Module, examples: Examples) -> None:
@@ -301,9 +208,9 @@ def _initialise(model: nn.Module, examples: Examples) -> None:
     model.train(mode)
 
 
-def _expect_runs(task: TrainingTask) -> None:
-    """Raise unless the model takes the data and the loss takes what the model gives."""
-    examples, where = task.examples, "diagnose(model=...)"
+def _expect_runs(task: TrainingTask, who: str) -> int:
+    """Outputs per example (0 unless they are a row); raises unless model, data and loss fit."""
+    examples, where = task.examples, f"{who}(model=...)"
     n = min(n_examples(examples.x), 4)
     x, y = take(examples.x, slice(0, n)), examples.y[:n]
     with undisturbed(task.model, evaluation=True), torch.no_grad():
@@ -324,12 +231,13 @@ def _expect_runs(task: TrainingTask) -> None:
             hint="look for NaN in the parameters.",
         )
         expect_separate(task.model, x, outputs, where)
-        if examples.class_names and _is_labels(y):
+        if examples.class_names and is_labels(y):
             low, high = int(examples.y.min()), int(examples.y.max())
-            width = outputs.shape[-1] if outputs.ndim == 2 else 0
+            # One output for two classes is the logit of one of them; the loss has the last word.
+            width = outputs.shape[-1] if outputs.ndim == 2 and outputs.shape[-1] > 1 else 0
             expect(
                 low >= 0 and (width == 0 or high < width),
-                "diagnose(data=...)",
+                f"{who}(data=...)",
                 f"labels from 0 to {width - 1}, the model's {width} outputs",
                 f"labels from {low} to {high}",
                 hint="give the last layer one output per class.",
@@ -338,18 +246,63 @@ def _expect_runs(task: TrainingTask) -> None:
             value = task.loss(outputs, y)
         except Exception as problem:
             raise InvalidValue(
-                f"`diagnose(loss=...)` expected a loss that takes outputs of shape "
+                f"`{who}(loss=...)` expected a loss that takes outputs of shape "
                 f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)} {y.dtype}, got "
                 f"{told(problem)}"
             ) from problem
         expect(
             isinstance(value, Tensor) and value.numel() == 1,
-            "diagnose(loss=...)", "a loss that returns one number for a batch",
+            f"{who}(loss=...)", "a loss that returns one number for a batch",
             f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__,
             hint="use reduction='mean'.",
         )  # fmt: skip
         expect(
-            bool(torch.isfinite(value)), "diagnose(model=...)",
+            bool(torch.isfinite(value)), f"{who}(model=...)",
             "a finite loss at the start", float(value),
             hint="look for NaN in the parameters, or a loss of log(0).",
         )  # fmt: skip
+    return outputs.shape[-1] if outputs.ndim == 2 else 0
+
+
+def place_of(model: Any, device: str | torch.device | None, who: str = "diagnose") -> torch.device:
+    """Where to work: as asked, else where the model is."""
+    if device is not None:
+        return expect_device(device, f"{who}(device=...)")
+    first = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
+    place = torch.device("cpu") if first is None else first.device
+    expect(
+        place.type != "meta", f"{who}(model=...)", "parameters that have values",
+        "some on no device (meta)", hint="model.to_empty(device='cpu'), then set them.",
+    )  # fmt: skip
+    return place
+
+
+def optimizer_name(optimizer: Optimizer) -> str:
+    """Its class, and its momentum if it has some."""
+    momentum = optimizer.param_groups[0].get("momentum", 0)
+    extra = f" with momentum {momentum:g}" if momentum else ""
+    return f"{type(optimizer).__name__}{extra}"
+
+
+def step_seconds(task: TrainingTask, who: str = "diagnose") -> float:
+    """Seconds of a training step, the median of a few on a copy."""
+    copied = copy.copy(task)
+    copied.model, copied.optimizer = copy.deepcopy((task.model, task.optimizer))
+    index = torch.arange(task.batch_size)
+    x, y = take(task.examples.x, index), task.examples.y[index]
+    times = []
+    for _ in range(6):
+        synchronize(y.device)
+        began = time.perf_counter()
+        try:
+            copied.optimizer.zero_grad()
+            copied.loss(call(copied.model, x), y).backward()
+            copied.optimizer.step()
+        except Exception as problem:  # all of it is the user's
+            raise InvalidValue(
+                f"`{who}(model=...)` expected a model, a loss and an optimizer that make a "
+                f"training step of {task.batch_size} examples, got {told(problem)}"
+            ) from problem
+        synchronize(y.device)
+        times.append(time.perf_counter() - began)
+    return median(times[1:])

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from overparam._batch import call, chunks, n_examples, take
+from overparam._errors import expect
 from overparam._model import undisturbed
 from overparam._types import Inputs
-from overparam.diagnosis.edge import batches
-from overparam.diagnosis.task import TrainingTask
+from overparam.diagnosis.race.entrant import finish_step
+from overparam.diagnosis.task import TrainingTask, batches
 from overparam.dynamics.monitor import Monitor
 
 # A run is over when its loss has been this part of where it began for this many epochs, or
@@ -58,7 +59,7 @@ def evaluate(
         parts = [call(task.model, take(x, part)) for part in chunks(n, 256)]
         outputs, y = torch.cat(parts), y[:n]
         loss = float(task.loss(outputs, y))
-    if y.is_floating_point() or y.shape != outputs.shape[:-1]:
+    if y.is_floating_point() or y.shape != outputs.shape[:-1] or outputs.shape[-1] < 2:
         return loss, math.nan
     return loss, float((outputs.argmax(-1) != y).double().mean())
 
@@ -85,9 +86,15 @@ def train_monitored(
         clock: Where the time comes from.
     """
     examples, model, optimizer = task.examples, task.model, task.optimizer
+    schedule = task.schedule
+    expect(
+        schedule is None or max_steps is not None, "train_monitored(max_steps=...)",
+        "a number of steps to lay the schedule out for", "None",
+    )  # fmt: skip
+    scheduler = schedule(optimizer, max_steps) if schedule and max_steps else None
     n, run, started = n_examples(examples.x), Run(monitor), clock()
     order = batches(n, task.batch_size, torch.Generator().manual_seed(seed))
-    per_epoch = max(n // task.batch_size, 1)
+    per_epoch = max(n // task.batch_size // task.accumulate, 1)
     spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
     model.train()
     while clock() - started < seconds and run.steps != max_steps:
@@ -98,16 +105,23 @@ def train_monitored(
                 run.evaluated.append((run.steps, loss, error))
             spent_evaluating += clock() - began
             progress((clock() - started) / seconds)
-        index = next(order)
-        x, y = take(examples.x, index), examples.y[index]
         optimizer.zero_grad()
-        outputs = call(model, x)
-        value = task.loss(outputs, y)
-        value.backward()
-        monitor.step(value, batch=(x, y), ids=index, logits=outputs if task.n_classes else None)
-        optimizer.step()
+        mean_loss = 0.0
+        for last in [False] * (task.accumulate - 1) + [True]:
+            index = next(order)
+            x, y = take(examples.x, index), examples.y[index]
+            outputs = call(model, x)
+            value = task.loss(outputs, y)
+            (value / task.accumulate).backward()
+            mean_loss += float(value.detach()) / task.accumulate
+            if last:
+                logits = outputs if task.n_classes else None
+                monitor.step(value, batch=(x, y), ids=index, logits=logits)
+        finish_step(task.clip_norm, optimizer)
+        if scheduler is not None:
+            scheduler.step()
         run.steps += 1
-        total += float(value.detach())
+        total += mean_loss
         if not math.isfinite(total):
             run.stopped = "diverged"
             break

@@ -35,6 +35,8 @@ class Stability:
         critical_learning_rate: The learning rate (of the fastest group, the others keeping
             their proportion) at which `ratio` would be 1.
         vector: The direction of `sharpness`, flat and of unit length, to start from next time.
+        residual: ‖Av − λv‖ / λ at the last product: an eigenvalue lies within that part of λ. 0
+            where it was iterated to the end.
     """
 
     ratio: float
@@ -42,6 +44,7 @@ class Stability:
     limit: float
     critical_learning_rate: float
     vector: Tensor
+    residual: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -232,11 +235,15 @@ def _measure(
     if products is None:
         pair = matrix.eigenpairs(v0=v0, tolerance=1e-3, seed=seed)
         probed_ratio, vector = float(pair.values[0]), pair.vectors[:, 0]
+        residual = 0.0
     else:
         if v0 is None:
             generator = torch.Generator().manual_seed(seed)
             v0 = torch.randn(operator.size, generator=generator)
-        probed_ratio, vector = power_iteration(matrix, v0, products=products)
+        if products > 1:
+            _, v0 = power_iteration(matrix, v0, products=products - 1)
+        probed_ratio, vector = power_iteration(matrix, v0, products=1)
+        residual = _tangent(v0, vector)
     fastest = max(range(len(probed)), key=probed.__getitem__)
     threshold, rate = rules[fastest].threshold, probed[fastest]
     return Stability(
@@ -245,7 +252,15 @@ def _measure(
         limit=threshold / rate if any(rates) else math.inf,
         critical_learning_rate=rate / probed_ratio if probed_ratio > 0 else math.inf,
         vector=vector,
+        residual=residual,
     )
+
+
+def _tangent(v: Tensor, following: Tensor) -> float:
+    """‖A v − λ v‖ / λ for λ = vᵀ A v: the tangent of the angle between v and A v."""
+    v = v.to(following)
+    cosine = float(v @ following / v.norm())
+    return math.sqrt(max(1 - cosine**2, 0.0)) / cosine if cosine > 0 else math.inf
 
 
 def _scaling(

@@ -16,7 +16,14 @@ class Setting:
 
 _MEANINGS = {
     "learning_rate": ("Learning rate", "advised for this optimizer at this batch size"),
-    "stable_limit": ("Stable limit", "the learning rate above which small errors grow"),
+    "lowest": ("Interval from", "the best rate is expected from here"),
+    "highest": ("Interval to", "to here"),
+    "steps": ("Trainings compared", "in optimizer steps"),
+    "of": ("Training planned", "the one that the rate is for, in optimizer steps"),
+    "stable_limit": (
+        "Stable limit",
+        "the learning rate above which small errors grow; it follows the rate in use",
+    ),
     "limit_at_initialisation": ("Limit at initialisation", "the same before any training"),
     "optimizer": ("Optimizer", "the one these rates hold for"),
     "batch_size": ("Batch size", "the one these rates hold for"),
@@ -31,6 +38,9 @@ _MEANINGS = {
     "mass_kappa_t": ("MaSS κ̃", "strength of the compensation; 1 is Nesterov's method"),
 }
 
+# Rows that go where there is no number, for nothing is advised of these.
+_OPTIONAL = ("lowest", "highest", "m1", "m2", "momentum", "limit_at_initialisation")
+
 
 def settings(advice: Mapping) -> list[Setting]:
     """The settings an advice names, in the order of the table; a value of `None` is kept.
@@ -41,9 +51,11 @@ def settings(advice: Mapping) -> list[Setting]:
     """
     values = dict(advice)
     values |= dict(zip(("m1", "m2"), advice.get("critical_batch_sizes") or [], strict=False))
+    values |= dict(zip(("lowest", "highest"), advice.get("interval") or [], strict=False))
+    values |= advice.get("horizon") or {}
     values |= {f"mass_{key}": value for key, value in (advice.get("mass") or {}).items()}
     return [
         Setting(label, values[key], meaning)
         for key, (label, meaning) in _MEANINGS.items()
-        if key in values
+        if key in values and (key not in _OPTIONAL or values[key] is not None)
     ]

@@ -150,12 +150,18 @@ _MODEL = record(
     layers=rows(name=word, type=word, parameters=number),
 )  # fmt: skip
 
+_SWEEP = record(
+    lr=numbers, loss=numbers, advised=number, low=number, high=number, steps=number
+)  # fmt: skip
+_RACE = rows(rate=number, order=number, steps=number, loss=number, losses=numbers)
+
 DIAGNOSIS = record(
     environment=_ENVIRONMENT,
     model=_MODEL,
     data=_DATA,
     advice=each(shown, {
         "stable_limit": number, "critical_batch_sizes": numbers, "mass": each(number),
+        "interval": numbers, "horizon": record(steps=number, of=number),
     }),
     statements=_STATEMENTS,
     events=rows(
@@ -170,10 +176,20 @@ DIAGNOSIS = record(
     series=each(curve, {
         "spectrum": record(eigenvalues=numbers, label_alignment=numbers, final=numbers),
         "agop": record(diagonal=numbers, start=numbers, image_shape=counts, names=every(word)),
-        "rate_sweep": record(lr=numbers, loss=numbers, advised=number),
+        "rate_sweep": _SWEEP,
+        "race": _RACE,
         "scores": record(score=numbers, posterior=numbers),
         "edge": several(step=numbers, rate=numbers, limit=numbers),
     }),
+)  # fmt: skip
+
+RATE = record(
+    environment=_ENVIRONMENT,
+    rate=number, interval=numbers, verdict=word, steps=number, planned_steps=number,
+    trial_steps=number, optimizer=word, batch_size=number, stopped=word,
+    curve=_SWEEP,
+    trials=_RACE,
+    statements=_STATEMENTS,
 )  # fmt: skip
 
 FIT = record(

@@ -26,11 +26,12 @@ class Sharpness(Probe):
 
     `stability_ratio` is sharpness / limit: 1 is the edge of stability, for this optimizer in
     its present state. Power iteration goes on from the last direction: two products from a
-    random one, one from a warm one, four where the loss is on the move.
+    random one, one from a warm one, four where the loss is on the move. How far it is from
+    settled is `sharpness_residual`, ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ.
     """
 
     name = "sharpness"
-    keys = ("sharpness", "sharpness_limit", "stability_ratio")
+    keys = ("sharpness", "sharpness_limit", "stability_ratio", "sharpness_residual")
     by_default = 2
     kind, needs = Kind.SHARPNESS, ("probe",)
     share = 3.0
@@ -52,6 +53,7 @@ class Sharpness(Probe):
             "sharpness": found.sharpness,
             "sharpness_limit": found.limit,
             "stability_ratio": found.ratio,
+            "sharpness_residual": found.residual,
         }
 
     def state_dict(self) -> dict[str, Any]:

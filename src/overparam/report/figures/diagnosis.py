@@ -11,10 +11,11 @@ from overparam.report.figures.curvature import (
 from overparam.report.figures.figure import Figure
 from overparam.report.figures.inputs import inputs_figure
 from overparam.report.figures.labels import labels_figure, scores_figure
-from overparam.report.figures.rates import edge_figure, rate_sweep_figure
+from overparam.report.figures.rates import edge_figure, race_figure, rate_sweep_figure
 from overparam.report.figures.training import loss_figure, norms_figure, split_figure
 
 ORDER = (
+    rate_sweep_figure,
     loss_figure,
     sharpness_figure,
     norms_figure,
@@ -26,7 +27,7 @@ ORDER = (
     scores_figure,
     inputs_figure,
     edge_figure,
-    rate_sweep_figure,
+    race_figure,
 )
 
 

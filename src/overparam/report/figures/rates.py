@@ -53,7 +53,7 @@ def edge_figure(document: Mapping) -> Figure | None:
 
 
 def rate_sweep_figure(document: Mapping) -> Figure | None:
-    """Final loss of short runs at several learning rates, with the advised one marked."""
+    """Loss of short trainings at several learning rates, the pick and its interval."""
     sweep = document["series"].get("rate_sweep") or {}
     pairs = sorted(
         (rate, loss)
@@ -67,27 +67,80 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
         rate for rate in sweep["lr"] if rate is not None and rate > 0 and rate not in known
     )
     series = Series([rate for rate, _ in pairs], [loss for _, loss in pairs])
-    traces = [line(series, "final loss", "var(--blue)")]
+    advised, low, high = (sweep.get(key) for key in ("advised", "low", "high"))
+    traces = [line(series, "final loss", "var(--blue)", mode="lines+markers")]
+    if low and high:
+        traces.insert(0, _band(low, high, series))
     if lost:
         cross = {"symbol": "x", "color": "var(--red)", "size": 9}
         top = {"x": lost, "y": [series.highest] * len(lost), "mode": "markers", "marker": cross}
         traces.append({"type": "scatter", "name": "diverged", **top})
-    advised = sweep.get("advised")
     best = min(pairs, key=lambda pair: pair[1])[0]
     finding = f"The lowest loss is reached at a learning rate of {number(best, 3)}"
     if advised:
         mark = vertical(advised, series.lowest, series.highest, "advised", "var(--green)")
         traces.append(mark)
         finding += f"; the advised rate is {number(advised, 3)}"
-    axis = {"title": {"text": "learning rate"}, **scale([*series.steps, *lost])}
-    data, layout = stack([Panel("Final training loss", traces, log=True)], axis)
+    shown = [*series.steps, *lost, *(end for end in (low, high) if end)]
+    axis = {"title": {"text": "learning rate"}, **scale(shown)}
+    data, layout = stack([Panel(f"Training loss{_length(sweep)}", traces, log=True)], axis)
     rows = sorted([*pairs, *((rate, None) for rate in lost)], key=lambda row: row[0])
     return Figure(
         "rate_sweep",
         finding,
-        "Each point is a run of its own from the same initial weights. Crosses are runs that "
-        "diverged; their height means nothing.",
+        "Each point is a training of its own from the same weights, with the same batches. The "
+        "advised rate is the lowest whose loss is within 2 % of the least; the best is expected "
+        "in the band. Crosses are trainings that diverged; their height means nothing.",
         data,
         layout,
         [capped(["learning rate", "final loss"], rows)],
     )
+
+
+def race_figure(document: Mapping) -> Figure | None:
+    """Loss along every short training, by learning rate."""
+    trials = [
+        trial
+        for trial in document["series"].get("race") or []
+        if len(trial.get("losses") or []) > 1 and trial.get("rate") and trial.get("steps")
+    ]
+    # Those that went furthest, of the first order of batches; the others say where not to look.
+    longest = max((trial["steps"] for trial in trials), default=0)
+    first = min((trial.get("order") or 0 for trial in trials), default=0)
+    kept = [t for t in trials if t["steps"] == longest and (t.get("order") or 0) == first]
+    colours = ("var(--blue)", "var(--orange)", "var(--green)", "var(--violet)", "var(--red)")
+    if not kept or len(kept) > len(colours):
+        return None
+    runs = {}
+    for trial in kept:
+        stretch = trial["steps"] / len(trial["losses"])
+        steps = [round((i + 0.5) * stretch) for i in range(len(trial["losses"]))]
+        runs[number(trial["rate"], 3)] = Series(steps, trial["losses"])
+    traces = [
+        line(run, name, colour, mode="lines")
+        for (name, run), colour in zip(runs.items(), colours, strict=False)
+    ]
+    data, layout = stack([Panel("Training loss", traces, log=True)], step_axis())
+    return Figure(
+        "race",
+        f"{count(len(trials), 'short training')} were compared; these went furthest",
+        "The loss of each step, as the mean of a stretch of steps; one curve per learning rate.",
+        data,
+        layout,
+        series_tables(runs),
+    )
+
+
+def _length(sweep: Mapping) -> str:
+    return f" of {number(sweep['steps'])} steps" if sweep.get("steps") else ""
+
+
+def _band(low: float, high: float, series: Series) -> dict:
+    """Where the best rate is expected."""
+    bottom, top = series.lowest, series.highest
+    area = {"x": [low, low, high, high], "y": [bottom, top, top, bottom], "fill": "toself"}
+    still = {"hoverinfo": "skip", "line": {"width": 0, "color": "var(--green)"}, "opacity": 0.25}
+    return {
+        "type": "scatter", "name": "expected", "mode": "lines", "fillcolor": "var(--green)",
+        **area, **still,
+    }  # fmt: skip

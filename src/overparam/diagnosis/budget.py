@@ -1,0 +1,72 @@
+"""How long a training is to be, and how long finding out about it may take."""
+
+import re
+from typing import Any
+
+from overparam._errors import expect
+from overparam._numbers import described, is_integer, is_number
+
+LEAST_SECONDS, _MOST_SECONDS = 5.0, 366 * 86400.0
+
+
+def parse_budget(budget: str | float, who: str = "diagnose") -> float:
+    """Seconds in ``"90s"``, ``"1.5m"``, ``"2h"`` or a number.
+
+    Example:
+        >>> parse_budget("1.5m")
+        90.0
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(s|m|h|)\s*", str(budget))
+    expect(
+        match is not None,
+        f"{who}(budget=...)",
+        "a time such as '60s', '5m' or a number of seconds",
+        repr(budget),
+    )
+    assert match is not None
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    expect(
+        LEAST_SECONDS <= seconds <= _MOST_SECONDS,
+        f"{who}(budget=...)",
+        f"at least {LEAST_SECONDS:g} s"
+        + (f" and at most {_MOST_SECONDS / 86400:.0f} days" if seconds > 1 else ""),
+        f"{seconds:g} s",
+        hint="a minute tells more." if seconds < LEAST_SECONDS else "",
+    )
+    return seconds
+
+
+def planned_steps(
+    epochs: float | None,
+    steps: int | None,
+    epoch: int,
+    who: str = "diagnose",
+) -> int | None:
+    """Optimizer steps of the training that is planned; `None` if neither is given.
+
+    Args:
+        epochs: Passes over the training examples; may be a part of one.
+        steps: Optimizer steps, instead.
+        epoch: Steps of an epoch.
+        who: The call this is for, for the error message.
+
+    Example:
+        >>> planned_steps(2.5, None, 40)
+        100
+    """
+    expect(
+        epochs is None or steps is None, f"{who}(epochs=..., steps=...)", "one of the two", "both"
+    )
+    if steps is not None:
+        return positive(steps, f"{who}(steps=...)", is_integer(steps))
+    if epochs is None:
+        return None
+    return max(round(positive(epochs, f"{who}(epochs=...)", is_number(epochs)) * epoch), 1)
+
+
+def positive(value: Any, where: str, right: bool) -> Any:
+    """A length that is one; `right` tells whether it is of the right type."""
+    words = "a positive number, or None"
+    expect(right, where, words, described(value), error=TypeError)
+    expect(0 < value < 1e12, where, words, value)
+    return value

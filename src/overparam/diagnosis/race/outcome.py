@@ -1,0 +1,168 @@
+"""What a race came to, as plain data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+# A rate is as good as the best within this part of its loss: of such the lowest is picked, since
+# one that is too large costs more than one that is too small.
+LEVEL = 0.02
+# Rates within this part of the best loss belong to the interval.
+_NEAR = 0.05
+# The loss must fall by this part of itself below that of the smallest rate.
+_LEARNED = 0.02
+_FEW_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training at one rate.
+
+    Attributes:
+        rate: The learning rate.
+        order: Seed of the order of batches.
+        steps: Optimizer steps taken.
+        loss: What it was judged by at the last comparison it was in; infinite if it was lost.
+        lost: Whether its loss left all bounds.
+        losses: Of each step.
+    """
+
+    rate: float
+    order: int
+    steps: int
+    loss: float
+    lost: bool
+    losses: tuple[float, ...]
+
+
+Verdict = Literal["found", "flat", "rough", "between", "nothing", "none"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer of a race.
+
+    Attributes:
+        losses: At the horizon, by rate, ascending; infinite where the training was lost.
+        horizon: Steps of the trainings that were compared; 0 if there was no comparison.
+        planned: Steps of the training that the rate is for, or `None` if that is the horizon.
+        epoch: Steps of an epoch.
+        learned: Whether some rate lowered the loss.
+        ceiling: The lowest rate whose training was lost; infinite if none was.
+        own: The loss at the user's rate, if it was compared.
+        pair: Losses of a shorter comparison in two orders of batches, if there were two.
+        spent: Steps of all trainings together.
+        step_seconds: Of one of them, as first measured.
+        trials: All trainings, by order of batches and rate.
+        stopped: ``"finished"``, ``"budget"`` or ``"interrupted"``.
+    """
+
+    losses: Mapping[float, float]
+    horizon: int
+    planned: int | None
+    epoch: int
+    learned: bool
+    ceiling: float
+    own: Mapping[float, float]
+    pair: tuple[Mapping[float, float], ...]
+    spent: int
+    step_seconds: float
+    trials: tuple[Trial, ...]
+    stopped: str
+
+    @property
+    def rate(self) -> float:
+        """The pick; `nan` if nothing was learned."""
+        return pick(self.losses) if self.learned else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the best rate is expected; wider by what two orders of batches disagree."""
+        if not self.learned:
+            return math.nan, math.nan
+        low, high = interval(self.losses)
+        return low / self.disagreement, high * self.disagreement
+
+    @property
+    def disagreement(self) -> float:
+        """Factor between what two orders of batches pick after the same number of steps.
+
+        1 where that is no more than the spacing of the rates, or one order alone was tried.
+        """
+        if not (self.learned and self.pair):
+            return 1.0
+        one, other = map(pick, self.pair)
+        factor = max(one / other, other / one)
+        return factor if factor > 2 else 1.0
+
+    @property
+    def share(self) -> float:
+        """Part of the planned training that was compared."""
+        return 1.0 if self.planned is None else self.horizon / self.planned
+
+    @property
+    def verdict(self) -> Verdict:
+        """How much the answer is worth.
+
+        ``"none"``: no comparison. ``"nothing"``: no rate lowered the loss. ``"rough"``: of
+        trainings so short that they tell an order of magnitude. ``"between"``: another order of
+        batches picks another rate. ``"flat"``: rates a factor 4 apart do as well. Else ``"found"``.
+        """
+        if not self.losses:
+            return "none"
+        if not self.learned:
+            return "nothing"
+        # Shorter than a quarter of the training, the best rate was within a factor 2 in 2 of 3.
+        if self.share < 0.25 or self.horizon < min(_FEW_STEPS, self.planned or _FEW_STEPS):
+            return "rough"
+        if self.disagreement > 1:
+            return "between"
+        near = within(self.losses, _NEAR)
+        return "flat" if near[-1] >= 4 * near[0] else "found"
+
+
+def best(losses: Mapping[float, float]) -> float:
+    """The rate of the lowest loss; of equal ones the lowest rate."""
+    return min(sorted(losses), key=losses.__getitem__)
+
+
+def within(losses: Mapping[float, float], part: float) -> list[float]:
+    """Rates whose loss is above the least by at most this part of it, ascending."""
+    least = min(losses.values())
+    return [rate for rate in sorted(losses) if losses[rate] <= least + part * abs(least)]
+
+
+def level_with(losses: Mapping[float, float], rate: float) -> bool:
+    """Whether a rate's loss is as good as the best."""
+    return rate in within(losses, LEVEL)
+
+
+def pick(losses: Mapping[float, float]) -> float:
+    """The lowest rate that is level with the best.
+
+    Example:
+        >>> pick({0.1: 0.5, 0.2: 0.302, 0.4: 0.3, 0.8: 0.9})
+        0.2
+    """
+    return within(losses, LEVEL)[0]
+
+
+def interval(losses: Mapping[float, float]) -> tuple[float, float]:
+    """From half the lowest to twice the highest rate that is near the best.
+
+    The factor is the spacing of the rates, and what another order of batches changes.
+
+    Example:
+        >>> interval({0.1: 0.5, 0.2: 0.302, 0.4: 0.3, 0.8: 0.9})
+        (0.1, 0.8)
+    """
+    near = within(losses, _NEAR)
+    return near[0] / 2, near[-1] * 2
+
+
+def flat(losses: Mapping[float, float]) -> bool:
+    """Whether no rate beats the smallest by more than chance."""
+    smallest = losses[min(losses)]
+    least = min(losses.values())
+    return not least < smallest - _LEARNED * abs(smallest)

@@ -1,0 +1,166 @@
+"""Trainings at several rates against each other, for twice as long after each comparison."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+from overparam.diagnosis.race.bracket import Bracket
+from overparam.diagnosis.race.entrant import Entrant
+from overparam.diagnosis.race.outcome import Trial, best, flat, level_with
+from overparam.diagnosis.race.recipe import Recipe
+
+# Steps of the first comparison: at least so many, and less than twice as many.
+_SHORTEST = 10
+# A comparison is widened at most so often, each time by a rate beyond an end that won.
+_WIDENED = 8
+# Without a planned length a race ends with this many epochs, or steps where those are few, or
+# when the best training has lost all but this part of its loss.
+_EPOCHS, _STEPS, _DONE = 64, 2048, 1e-3
+
+
+class OutOfTime(Exception):
+    """The clock ended a comparison, which does not count."""
+
+
+class Race:
+    """A race that goes on, one doubling after the other.
+
+    Attributes:
+        spent: Steps of all trainings so far.
+        losses: Of the last comparison, by rate.
+        history: Of every comparison, by its length.
+        horizon: Steps of the last comparison.
+        learned: Whether some rate lowered the loss.
+        ceiling: The lowest rate whose training was lost.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        found: Bracket,
+        *,
+        order: int = 0,
+        in_time: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Nothing is trained yet.
+
+        Args:
+            recipe: Of the training.
+            found: Where to begin.
+            order: Seed of the order of batches.
+            in_time: Asked between steps; once it says no, a comparison ends with `OutOfTime`.
+        """
+        self._recipe, self._order, self._in_time = recipe, order, in_time
+        self._entrants: dict[float, Entrant] = {}
+        self._trials: dict[float, Trial] = {}
+        self._start = found.rates
+        self.spent, self.horizon = 0, 0
+        self.losses: dict[float, float] = {}
+        self.history: dict[int, dict[float, float]] = {}
+        self.learned = False
+        self.ceiling = math.inf
+
+    def cost(self, horizon: int) -> int:
+        """Steps that the comparison at a horizon takes, if no end of it wins."""
+        return sum(
+            horizon - (0 if entrant is None or self._recipe.schedule else entrant.steps)
+            for entrant in map(self._entrants.get, self._rates())
+        )
+
+    def compare(self, horizon: int) -> None:
+        """Train the rates in question for `horizon` steps and compare them.
+
+        Raises:
+            OutOfTime: The clock ended it; the last comparison stands.
+        """
+        spacing = 2.0 if self.learned else 4.0
+        rates = self._rates()
+        if self._recipe.schedule is not None:
+            self._entrants.clear()  # theirs was laid out for another length
+        kept = {rate: self._entrants[rate] for rate in rates if rate in self._entrants}
+        self._entrants = kept
+        losses: dict[float, float] = {}
+        wanted = list(rates)
+        for _ in range(_WIDENED):
+            losses |= {rate: self._trained(rate, horizon) for rate in sorted(wanted)}
+            wanted = self._beyond(losses, spacing)
+            if not wanted:
+                break
+        self.losses, self.horizon = dict(sorted(losses.items())), horizon
+        self.history[horizon] = self.losses
+        self.learned = self.learned or not flat(losses)
+
+    def also(self, rate: float) -> dict[float, float]:
+        """The loss at one more rate, as in the last comparison."""
+        return {rate: self._trained(rate, self.horizon)}
+
+    @property
+    def first(self) -> float:
+        """The loss before any step; `nan` before the first comparison."""
+        return next((one.losses[0] for one in self._trials.values()), math.nan)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """All trainings so far, by rate."""
+        return tuple(self._trials[rate] for rate in sorted(self._trials))
+
+    def _rates(self) -> list[float]:
+        """What the next comparison begins with."""
+        if not self.losses:
+            return list(self._start)
+        if not self.learned:
+            return [rate for rate in self.losses if rate < self.ceiling]
+        centre = best(self.losses)
+        return [r for r in (centre / 2, centre, 2 * centre) if r < self.ceiling]
+
+    def _beyond(self, losses: dict[float, float], spacing: float) -> list[float]:
+        """The rate beyond the end that won, if one did; on a plateau only larger ones."""
+        winner = best(losses)
+        above, below = winner * spacing, winner / spacing
+        if not math.isfinite(losses[winner]):
+            return [below]
+        if winner == max(losses) and above < self.ceiling:
+            return [above]
+        next_above = min((rate for rate in losses if rate > winner), default=math.inf)
+        level = next_above in losses and level_with(losses, next_above)
+        if winner == min(losses) and (self.learned or not level):
+            return [below]
+        return []
+
+    def _trained(self, rate: float, horizon: int) -> float:
+        if rate >= self.ceiling:
+            return math.inf
+        entrant = self._entrants.get(rate)
+        if entrant is None:
+            entrant = Entrant(self._recipe, rate, order=self._order, horizon=horizon)
+            self._entrants[rate] = entrant
+        while entrant.steps < horizon and not entrant.lost:
+            if not self._in_time():
+                raise OutOfTime
+            self.spent += entrant.advance(min(horizon, entrant.steps + 16))
+        loss = entrant.loss(horizon)
+        if entrant.lost:
+            self.ceiling = min(self.ceiling, rate)
+        self._trials[rate] = Trial(
+            rate, self._order, entrant.steps, loss, entrant.lost, tuple(entrant.losses)
+        )
+        return loss
+
+
+def horizons(planned: int | None, epoch: int, factor: int = 2) -> Iterator[int]:
+    """Lengths of the comparisons: the planned one over powers of `factor`, up to itself.
+
+    Example:
+        >>> list(horizons(100, 10))
+        [13, 25, 50, 100]
+        >>> list(horizons(100, 10, factor=4))
+        [25, 100]
+    """
+    if planned is None:
+        most = max(_EPOCHS * epoch, _STEPS)
+        lengths = (_SHORTEST * factor**k for k in itertools.count())
+        yield from itertools.takewhile(lambda length: length <= most, lengths)
+        return
+    count = 0
+    while math.ceil(planned / factor ** (count + 1)) >= _SHORTEST:
+        count += 1
+    yield from (math.ceil(planned / factor**k) for k in range(count, -1, -1))

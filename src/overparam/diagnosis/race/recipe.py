@@ -1,0 +1,82 @@
+"""How a user trains, in the terms a race needs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
+
+from overparam._batch import call, n_examples, take
+from overparam._model import undisturbed
+from overparam.diagnosis.task import Schedule, TrainingTask, batches
+
+# Below this a step is over before a second thread has begun.
+_FEW_FLOPS = 2e8
+_PROBED = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training in which all but the rate is settled.
+
+    Attributes:
+        model: Where it starts; entrants copy it, with the optimizer.
+        optimizer: Of its parameters. Groups keep their proportions to the largest rate.
+        loss_of: The loss of a model on a batch, a mean over examples.
+        batches: Batches without end, in an order that a seed decides.
+        probe: Batches on which short trainings are judged.
+        epoch: Optimizer steps of an epoch.
+        schedule: Makes the scheduler for a training of a length, or `None`.
+        clip_norm: Largest norm of the gradient of a step, or `None`.
+        accumulate: Batches per optimizer step.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    loss_of: Callable[[nn.Module, Any], Tensor]
+    batches: Callable[[int], Iterator[Any]]
+    probe: tuple[Any, ...]
+    epoch: int
+    schedule: Schedule | None = None
+    clip_norm: float | None = None
+    accumulate: int = 1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+
+def recipe_of(task: TrainingTask, *, seed: int = 0) -> Recipe:
+    """The recipe of a task whose examples are in memory."""
+    examples, size = task.examples, task.batch_size
+    n = n_examples(examples.x)
+
+    def batch(index: Tensor) -> tuple[Any, Tensor]:
+        return take(examples.x, index), examples.y[index]
+
+    def ordered(order: int) -> Iterator[tuple[Any, Tensor]]:
+        return map(batch, batches(n, size, torch.Generator().manual_seed(order)))
+
+    probed = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    count = max(min(_PROBED, n) // size, 1)
+    probe = tuple(batch(part) for part in probed[: count * size].split(size))
+    return Recipe(
+        task.model, task.optimizer,
+        lambda model, pair: task.loss(call(model, pair[0]), pair[1]),
+        ordered, probe, max(n // size // task.accumulate, 1),
+        task.schedule, task.clip_norm, task.accumulate,
+    )  # fmt: skip
+
+
+def threads_for(recipe: Recipe, most: int) -> int:
+    """Threads that a step of this size is worth: 1 or `most`.
+
+    By operations counted and not by a clock, since sums in another order are other numbers.
+    """
+    with undisturbed(recipe.model), FlopCounterMode(display=False) as counter, torch.no_grad():
+        recipe.loss_of(recipe.model, recipe.probe[0])
+    return 1 if 3 * counter.get_total_flops() < _FEW_FLOPS else most

@@ -1,0 +1,139 @@
+"""A whole race: comparisons up to the planned length, a second order, the user's own rate."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from overparam.diagnosis.race.bracket import Bracket, bracket
+from overparam.diagnosis.race.outcome import Outcome, interval
+from overparam.diagnosis.race.race import OutOfTime, Race, horizons
+from overparam.diagnosis.race.recipe import Recipe
+
+# Without a planned length a race ends once the best training has lost all but this part of its
+# loss: a longer one would compare how close to zero they come.
+_DONE = 1e-3
+# The second order of batches is tried for this part of the horizon.
+_SECOND = 4
+
+
+@dataclass
+class Clock:
+    """When to stop, and where the time comes from."""
+
+    deadline: float = math.inf
+    now: Callable[[], float] = time.perf_counter
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    def in_time(self) -> bool:
+        """Whether there is time left."""
+        return self.now() < self.deadline
+
+
+def run_race(
+    recipe: Recipe,
+    planned: int | None,
+    *,
+    given: float | None = None,
+    order: int = 0,
+    longest: int | None = None,
+    clock: Clock | None = None,
+    tell: Callable[[float], None] = lambda done: None,
+) -> Outcome:
+    """Race until the planned length, the deadline or an interruption; there is always an answer.
+
+    Args:
+        recipe: Of the training; its model and optimizer are copied.
+        planned: Steps of the training that the rate is for; `None` takes as many as there is
+            time for, up to 64 epochs.
+        given: A rate that is compared as well, at the end.
+        order: Seed of the order of batches; the next one is the second order.
+        longest: Steps of the longest comparison; `None` is what is planned.
+        clock: Ends the race.
+        tell: Told the part of the work that is done.
+
+    Cost:
+        About four times the planned training. A comparison for which there is no time is not
+        begun, and one that runs out of it does not count.
+    """
+    clock = clock or Clock()
+    found = bracket(recipe, order=order, clock=clock.now)
+    race = Race(recipe, found, order=order, in_time=clock.in_time)
+    stopped, second, own = "finished", None, {}
+    try:
+        stopped = _double(race, recipe, found, planned, longest, clock, tell)
+        if race.learned:
+            second = _second_order(race, recipe, found, order + 1, clock)
+            own = _own(race, given, clock)
+    except OutOfTime:
+        stopped = "budget"
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    others = () if second is None else second.trials()
+    return Outcome(
+        losses=race.losses, horizon=race.horizon, planned=planned, epoch=recipe.epoch,
+        learned=race.learned, ceiling=race.ceiling, own=own,
+        pair=() if second is None else (race.history[second.horizon], second.losses),
+        spent=race.spent + (0 if second is None else second.spent),
+        step_seconds=found.step_seconds, trials=(*race.trials(), *others), stopped=stopped,
+    )  # fmt: skip
+
+
+def _double(
+    race: Race,
+    recipe: Recipe,
+    found: Bracket,
+    planned: int | None,
+    longest: int | None,
+    clock: Clock,
+    tell: Callable[[float], None],
+) -> str:
+    """Comparisons, each twice as long as the last; returns what ended them."""
+    # Under a schedule every comparison starts anew, so that there are fewer of them.
+    factor = 2 if recipe.schedule is None else 4
+    lengths = [n for n in horizons(planned, recipe.epoch, factor) if n <= (longest or n)]
+    for length in lengths if found.rates else ():
+        if race.horizon and not _fits(race, race.cost(length), found, clock):
+            return "budget"
+        race.compare(length)
+        tell(length / lengths[-1])
+        if planned is None and race.learned and min(race.losses.values()) < _DONE * race.first:
+            break
+    return "finished"
+
+
+def _fits(race: Race, steps: int, found: Bracket, clock: Clock) -> bool:
+    """Whether there is time for so many steps."""
+    # What was done is the best measure of what a step takes on a machine that others use.
+    each = (clock.now() - clock.began) / race.spent if race.spent else found.step_seconds
+    return clock.now() + steps * each < clock.deadline
+
+
+def _second_order(
+    race: Race, recipe: Recipe, found: Bracket, order: int, clock: Clock
+) -> Race | None:
+    """One of the shorter comparisons again, in another order of batches."""
+    length = min(race.history, key=lambda n: abs(n - race.horizon / _SECOND))
+    rates = tuple(rate for rate in race.history[length] if rate < race.ceiling)
+    if not _fits(race, length * len(rates), found, clock):
+        return None
+    second = Race(recipe, replace(found, rates=rates), order=order, in_time=clock.in_time)
+    second.learned = True  # a factor 2 apart from the start
+    try:
+        second.compare(length)
+    except OutOfTime:
+        return None
+    return second
+
+
+def _own(race: Race, given: float | None, clock: Clock) -> dict[float, float]:
+    """The loss at the user's own rate, after as many steps as the others had."""
+    if given is None:
+        return {}
+    low, high = interval(race.losses)
+    if given in race.losses:
+        return {given: race.losses[given]}
+    return {} if low <= given <= high else race.also(given)

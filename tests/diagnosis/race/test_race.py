@@ -1,0 +1,276 @@
+"""A race finds the best of what it may try, and is the same every time."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
+
+from overparam.diagnosis.examples import Examples
+from overparam.diagnosis.race.bracket import Bracket, bracket
+from overparam.diagnosis.race.entrant import Entrant, set_rate
+from overparam.diagnosis.race.outcome import flat, interval, pick
+from overparam.diagnosis.race.race import Race, horizons
+from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
+from overparam.diagnosis.race.run import Clock, run_race
+from overparam.diagnosis.task import TrainingTask, build_task, with_details
+
+
+def squares(curvature: float = 10.0, optimizer=None, **details) -> TrainingTask:
+    """Least squares in two directions, all examples in every batch: the best rate is known."""
+    x = torch.eye(2).repeat(8, 1) * torch.tensor([1.0, curvature**0.5])
+    examples = Examples("squares", x, x @ torch.ones(2, 1), x[:0], x[:0, :1])
+    model = nn.Linear(2, 1, bias=False)
+    nn.init.constant_(model.weight, 0.5)
+    task = build_task(model, examples, "mse", optimizer or (lambda p: SGD(p, lr=1.0)), 16)
+    return with_details(
+        task, details.get("schedule"), details.get("clip_norm"), details.get("accumulate", 1)
+    )
+
+
+def noisy(seed: int = 0, **options) -> TrainingTask:
+    """A small network on labels of which some are wrong."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(256, 6, generator=generator)
+    y = (x[:, 0] * x[:, 1] > 0).long()
+    y[:25] = 1 - y[:25]
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 2))
+    return build_task(model, Examples("noisy", x, y, x[:0], y[:0], ("0", "1")), None, **options)
+
+
+def counting() -> Callable[[], float]:
+    """A clock that goes on by a second each time it is read."""
+    ticks = itertools.count()
+    return lambda: float(next(ticks))
+
+
+def test_on_least_squares_it_finds_the_best_power_of_two() -> None:
+    task = squares()
+    recipe = recipe_of(task)
+    # The eigenvalues of 2XᵀX/n are 1 and 10; the error of each direction falls by |1 − rate λ|.
+    outcome = run_race(recipe, 200, clock=Clock())
+    worst = {rate: max(abs(1 - rate), abs(1 - 10 * rate)) for rate in outcome.losses}
+    assert outcome.verdict == "found"
+    assert outcome.rate == min(worst, key=lambda rate: worst[rate]) == 2**-3
+    assert outcome.ceiling > 0.2
+    assert outcome.interval[0] <= 2 / 11 <= outcome.interval[1]
+
+
+def test_the_bracket_is_where_updates_are_small_parts_of_the_parameters() -> None:
+    recipe = recipe_of(squares())
+    found = bracket(recipe)
+    gradient = math.hypot(0.5 * 1, 0.5 * 10)
+    norm = math.hypot(0.5, 0.5)
+    # Of two steps at a rate near 0 the second is the first but for 10 · rate of it.
+    assert found.update_size == pytest.approx(gradient / norm, rel=1e-2)
+    assert found.rates[0] * found.update_size >= 1e-4
+    assert found.rates[0] * found.update_size < 2e-4
+    assert 0.1 / 4 < found.rates[-1] * found.update_size <= 0.2
+    assert all(math.log2(rate).is_integer() for rate in found.rates)
+
+
+def test_a_second_race_is_the_same() -> None:
+    task = noisy(optimizer=lambda p: AdamW(p), batch_size=16)
+    first, second = (run_race(recipe_of(task), 64, clock=Clock()) for _ in range(2))
+    other = run_race(recipe_of(task), 64, order=5, clock=Clock())
+    assert replace(first, step_seconds=0.0) == replace(second, step_seconds=0.0)
+    assert first.losses != other.losses
+
+
+def test_a_clock_decides_nothing_but_the_horizon() -> None:
+    """A race that is ended early says what the longer one said at that length."""
+    task = noisy(optimizer=lambda p: SGD(p, lr=1.0), batch_size=16)
+    whole = run_race(recipe_of(task), 160, clock=Clock())
+    recipe = recipe_of(task)
+    race = Race(recipe, bracket(recipe))
+    for length in horizons(160, recipe.epoch):
+        seconds = race.spent + race.cost(length) + 400.0
+        clock = Clock(deadline=seconds, now=counting())
+        cut = run_race(recipe, 160, clock=clock)
+        race.compare(length)
+        if cut.horizon == race.horizon:
+            assert cut.losses == race.losses
+    assert race.losses == whole.losses
+    assert cut.stopped == "budget" or cut.horizon == 160
+
+
+def test_out_of_time_keeps_the_last_comparison() -> None:
+    recipe = recipe_of(squares())
+    clock = Clock(deadline=600.0, now=counting())
+    outcome = run_race(recipe, 100_000, clock=clock)
+    assert outcome.stopped == "budget"
+    assert 0 < outcome.horizon < 100_000
+    assert outcome.verdict == "rough"
+    assert math.isfinite(outcome.rate)
+
+
+def test_an_interruption_gives_the_best_so_far() -> None:
+    def interrupted(done: float) -> None:
+        if done > 0.2:
+            raise KeyboardInterrupt
+
+    outcome = run_race(recipe_of(squares()), 200, clock=Clock(), tell=interrupted)
+    assert outcome.stopped == "interrupted"
+    assert outcome.horizon == 50
+    assert math.isfinite(outcome.rate)
+
+
+def test_without_a_gradient_there_is_no_comparison() -> None:
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    for p in model.parameters():
+        nn.init.zeros_(p)
+    x, y = torch.randn(64, 2), torch.arange(64) % 2
+    examples = Examples("dead", x, y, x[:0], y[:0], ("0", "1"))
+    task = build_task(model, examples, lambda f, y: (f * 0).sum(), lambda p: SGD(p, lr=1.0), 16)
+    outcome = run_race(recipe_of(task), 50, clock=Clock())
+    assert (outcome.verdict, outcome.spent) == ("none", 0)
+    assert math.isnan(outcome.rate)
+
+
+def test_a_plateau_is_told_and_not_ranked() -> None:
+    """Labels that do not depend on inputs, balanced in every batch: nothing can be learned."""
+    x = torch.zeros(64, 3)
+    y = torch.arange(64) % 2
+    examples = Examples("coin", x, y, x[:0], y[:0], ("0", "1"))
+    model = nn.Linear(3, 2)
+    nn.init.zeros_(model.bias)
+    task = build_task(model, examples, None, lambda p: SGD(p, lr=1.0), 64)
+    outcome = run_race(recipe_of(task), 40, clock=Clock())
+    assert outcome.verdict in ("nothing", "none")
+    assert math.isnan(outcome.rate)
+
+
+def test_the_users_own_rate_is_compared_where_it_lies_outside() -> None:
+    recipe = recipe_of(squares())
+    low = run_race(recipe, 100, given=1e-4, clock=Clock())
+    assert low.own[1e-4] > 2 * min(low.losses.values())
+    near = run_race(recipe, 100, given=0.13, clock=Clock())
+    assert near.own == {}
+    lost = run_race(recipe, 100, given=50.0, clock=Clock())
+    assert lost.own == {50.0: math.inf}
+
+
+def test_two_orders_are_compared_at_one_length() -> None:
+    task = noisy(optimizer=lambda p: SGD(p, lr=1.0), batch_size=16)
+    outcome = run_race(recipe_of(task), 160, clock=Clock())
+    one, other = outcome.pair
+    assert set(other) <= set(one)
+    assert one != other
+    torn = replace(outcome, pair=({0.1: 1.0, 0.8: 2.0}, {0.1: 2.0, 0.8: 1.0}))
+    assert torn.verdict == "between"
+    assert torn.interval[1] == pytest.approx(8 * outcome.interval[1])
+
+
+@pytest.mark.parametrize(
+    ("planned", "lengths"),
+    [(100, [13, 25, 50, 100]), (7, [7]), (10, [10]), (20, [10, 20]), (1, [1])],
+)
+def test_lengths_are_the_planned_one_over_powers_of_two(planned, lengths) -> None:
+    assert list(horizons(planned, 10)) == lengths
+
+
+def test_lengths_without_a_plan_end() -> None:
+    lengths = list(horizons(None, 100))
+    assert lengths[0] == 10
+    assert lengths[-1] <= 6400 < 2 * lengths[-1]
+
+
+def test_groups_keep_their_proportions_and_schedules_start_anew() -> None:
+    weights = [nn.Parameter(torch.ones(1)) for _ in range(2)]
+    optimizer = SGD([{"params": weights[:1], "lr": 0.4}, {"params": weights[1:], "lr": 0.1}])
+    LambdaLR(optimizer, lambda step: 0.5)  # a scheduler of the user's own, already at work
+    set_rate(optimizer, 2.0)
+    assert [group["lr"] for group in optimizer.param_groups] == [2.0, 0.5]
+
+
+def test_a_schedule_is_laid_out_for_each_length() -> None:
+    seen: list[int] = []
+
+    def schedule(optimizer, steps):
+        seen.append(steps)
+        return CosineAnnealingLR(optimizer, steps)
+
+    run_race(recipe_of(squares(schedule=schedule)), 40, clock=Clock())
+    assert set(seen) == {10, 40}
+
+
+def test_an_entrant_goes_on_as_if_it_had_not_stopped() -> None:
+    recipe = recipe_of(noisy(optimizer=lambda p: AdamW(p), batch_size=16))
+    whole = Entrant(recipe, 0.01, order=3, horizon=40)
+    whole.advance(40)
+    parts = Entrant(recipe, 0.01, order=3, horizon=40)
+    for steps in (1, 17, 40):
+        torch.rand(5)  # somebody else draws
+        parts.advance(steps)
+    assert parts.losses == whole.losses
+
+
+def test_accumulated_batches_are_one_larger_batch() -> None:
+    one = recipe_of(squares(accumulate=4))
+    several = Entrant(one, 0.05, order=0, horizon=5)
+    several.advance(5)
+    alone = Entrant(recipe_of(squares()), 0.05, order=0, horizon=5)
+    alone.advance(5)
+    # Every batch holds all examples, so the mean of four is that of one, up to rounding.
+    eps = torch.finfo(torch.float32).eps
+    assert several.losses == pytest.approx(alone.losses, rel=100 * eps)
+
+
+def test_a_clipped_step_is_no_longer_than_the_norm() -> None:
+    recipe = recipe_of(squares(clip_norm=0.01))
+    entrant = Entrant(recipe, 1.0, order=0, horizon=1)
+    entrant.advance(1)
+    moved = entrant.model.weight - recipe.model.weight
+    assert float(moved.detach().norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_nothing_of_the_recipe_moves() -> None:
+    task = noisy(optimizer=lambda p: AdamW(p, lr=0.3), batch_size=16)
+    before = {name: value.clone() for name, value in task.model.state_dict().items()}
+    state = torch.get_rng_state()
+    run_race(recipe_of(task), 20, clock=Clock())
+    assert torch.equal(state, torch.get_rng_state())
+    assert task.optimizer.param_groups[0]["lr"] == 0.3
+    assert not task.optimizer.state
+    assert all(torch.equal(v, before[k]) for k, v in task.model.state_dict().items())
+
+
+def test_threads_are_counted_and_not_timed() -> None:
+    small = recipe_of(squares())
+    assert threads_for(small, 8) == 1
+    x = torch.randn(64, 2048)
+    examples = Examples("wide", x, x[:, :1], x[:0], x[:0, :1])
+    model = nn.Sequential(nn.Linear(2048, 2048), nn.Linear(2048, 1))
+    wide = recipe_of(build_task(model, examples, "mse", None, 64))
+    assert threads_for(wide, 8) == 8
+
+
+def test_the_pick_is_the_lowest_of_what_is_level() -> None:
+    losses = {0.1: 1.0, 0.2: 0.5, 0.4: 0.495, 0.8: math.inf}
+    assert pick(losses) == 0.2
+    assert interval(losses) == (0.1, 0.8)
+    assert flat({0.1: 1.0, 0.2: 0.99, 0.4: 1.2})
+    assert not flat({0.1: 1.0, 0.2: 0.97, 0.4: 1.2})
+
+
+def test_rates_at_which_all_is_lost_lead_down() -> None:
+    recipe = recipe_of(squares())
+    high = Bracket((64.0, 256.0), 1.0, 1e-3)
+    race = Race(recipe, high)
+    race.compare(40)
+    assert min(race.losses) < 0.2
+    assert math.isfinite(min(race.losses.values()))
+
+
+def test_a_recipe_is_made_of_batches_of_the_task() -> None:
+    recipe: Recipe = recipe_of(noisy(optimizer=None, batch_size=100))
+    assert recipe.epoch == 2
+    assert [len(y) for _, y in recipe.probe] == [100, 100]
+    one, again = (next(recipe.batches(4))[1] for _ in range(2))
+    assert torch.equal(one, again)
