@@ -13,6 +13,9 @@ from overparam.diagnosis.race.recipe import Recipe
 _SHORTEST = 10
 # A comparison is widened at most so often, each time by a rate beyond an end that won.
 _WIDENED = 8
+# A neighbour that is worse by this part of the loss after half of the training did not come to
+# win on any of the tasks this was developed on.
+_CLEARLY = 0.2
 # Without a planned length a race ends with this many epochs, or steps where those are few, or
 # when the best training has lost all but this part of its loss.
 _EPOCHS, _STEPS, _DONE = 64, 2048, 1e-3
@@ -67,14 +70,21 @@ class Race:
             for entrant in map(self._entrants.get, self._rates())
         )
 
-    def compare(self, horizon: int) -> None:
+    def compare(self, horizon: int, *, final: bool = False) -> None:
         """Train the rates in question for `horizon` steps and compare them.
+
+        Args:
+            horizon: Steps, from the start of each training.
+            final: Whether no longer comparison follows. Then a neighbour that was clearly worse
+                in the last one is not gone on with, as the lengths are nearly the same.
 
         Raises:
             OutOfTime: The clock ended it; the last comparison stands.
         """
         spacing = 2.0 if self.learned else 4.0
         rates = self._rates()
+        worse = self._clearly_worse() if final else set()
+        rates = [rate for rate in rates if rate not in worse]
         if self._recipe.schedule is not None:
             self._entrants.clear()  # theirs was laid out for another length
         kept = {rate: self._entrants[rate] for rate in rates if rate in self._entrants}
@@ -83,7 +93,7 @@ class Race:
         wanted = list(rates)
         for _ in range(_WIDENED):
             losses |= {rate: self._trained(rate, horizon) for rate in sorted(wanted)}
-            wanted = self._beyond(losses, spacing)
+            wanted = [rate for rate in self._beyond(losses, spacing) if rate not in worse]
             if not wanted:
                 break
         self.losses, self.horizon = dict(sorted(losses.items())), horizon
@@ -111,6 +121,14 @@ class Race:
             return [rate for rate in self.losses if rate < self.ceiling]
         centre = best(self.losses)
         return [r for r in (centre / 2, centre, 2 * centre) if r < self.ceiling]
+
+    def _clearly_worse(self) -> set[float]:
+        """Neighbours of the best that lost by more than what twice the steps change."""
+        if not self.learned:
+            return set()
+        centre = best(self.losses)
+        bound = self.losses[centre] + _CLEARLY * abs(self.losses[centre])
+        return {r for r in (centre / 2, 2 * centre) if self.losses.get(r, -math.inf) > bound}
 
     def _beyond(self, losses: dict[float, float], spacing: float) -> list[float]:
         """The rate beyond the end that won, if one did; on a plateau only larger ones."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from overparam.diagnosis.race.bracket import Bracket, bracket
-from overparam.diagnosis.race.outcome import Outcome, interval
+from overparam.diagnosis.race.outcome import Outcome, interval, within
 from overparam.diagnosis.race.race import OutOfTime, Race, horizons
 from overparam.diagnosis.race.recipe import Recipe
 
@@ -15,6 +15,8 @@ from overparam.diagnosis.race.recipe import Recipe
 _DONE = 1e-3
 # The second order of batches is tried for this part of the horizon.
 _SECOND = 4
+# Where the next best rate is worse by more than this part of the loss, no order changes it.
+_CLOSE = 0.2
 
 
 @dataclass
@@ -98,7 +100,7 @@ def _double(
     for length in lengths if found.rates else ():
         if race.horizon and not _fits(race, race.cost(length), found, clock):
             return "budget"
-        race.compare(length)
+        race.compare(length, final=length == planned)
         tell(length / lengths[-1])
         if planned is None and race.learned and min(race.losses.values()) < _DONE * race.first:
             break
@@ -115,9 +117,11 @@ def _fits(race: Race, steps: int, found: Bracket, clock: Clock) -> bool:
 def _second_order(
     race: Race, recipe: Recipe, found: Bracket, order: int, clock: Clock
 ) -> Race | None:
-    """One of the shorter comparisons again, in another order of batches."""
+    """One of the shorter comparisons again, in another order of batches, where it was close."""
     length = min(race.history, key=lambda n: abs(n - race.horizon / _SECOND))
     rates = tuple(rate for rate in race.history[length] if rate < race.ceiling)
+    if len(within(race.history[length], _CLOSE)) < 2:
+        return None
     if not _fits(race, length * len(rates), found, clock):
         return None
     second = Race(recipe, replace(found, rates=rates), order=order, in_time=clock.in_time)
