@@ -69,8 +69,8 @@ def test_history_has_a_row_per_step_and_every_number():
     assert list(table.index) == list(range(12))
     expected = {
         "loss", "lr", "grad_norm", "weight_norm", "distance", "update_norm", "sharpness",
-        "sharpness_limit", "stability_ratio", "batch_critical_lr", "loss_top", "loss_rest",
-        "kernel_change", "agop_trace", "agop_alignment", "overhead",
+        "sharpness_limit", "stability_ratio", "sharpness_residual", "batch_critical_lr",
+        "loss_top", "loss_rest", "kernel_change", "agop_trace", "agop_alignment", "overhead",
         *(f"eigenvalue_{j}" for j in range(1, 6)),
     }  # fmt: skip
     assert set(table.columns) == expected

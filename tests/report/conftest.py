@@ -125,6 +125,10 @@ def make_diagnosis(seed: int = 0, steps: int = 540) -> dict:
         },
         "advice": {
             "learning_rate": 0.09871234567,
+            "interval": [0.05, 0.2],
+            "verdict": "found",
+            "horizon": {"steps": 270, "of": 540},
+            "trial_steps": 1830,
             "stable_limit": 0.1974,
             "optimizer": "SGD",
             "batch_size": 32,
@@ -164,9 +168,23 @@ def make_diagnosis(seed: int = 0, steps: int = 540) -> dict:
                 "lr": [0.1 * 2.0**i for i in range(-5, 6)],
                 "loss": [1.2, 0.71, 0.4, 0.21, 0.09, 0.04, 0.022, 0.05, 0.9, None, None],
                 "advised": 0.09871234567,
+                "low": 0.05,
+                "high": 0.2,
+                "steps": 270,
             },
+            "race": [_trial(0.05, 0.4), _trial(0.1, 0.3), _trial(0.2, 0.35), _trial(0.8, None)],
         },
     }
+
+
+def _trial(rate: float, loss: float | None) -> dict:
+    """A short training; one that was lost has no loss, and few steps."""
+    steps = 270 if loss else 20
+    curve = [2.3 * math.exp(-rate * step / 3) + 0.1 for step in range(0, steps, 3)]
+    return {
+        "rate": rate, "order": 0, "steps": steps, "loss": loss, "lost": loss is None,
+        "losses": curve,
+    }  # fmt: skip
 
 
 def _edge(settled: float) -> dict:

@@ -45,7 +45,7 @@ def requests(browser) -> list[str]:
 def test_it_draws_fits_and_asks_for_nothing(browser, page, width):
     show(browser, page, width)
     drawn = browser.execute_script(DRAWN)
-    assert len(drawn) == 16
+    assert len(drawn) == 17
     for name, across, down, room in drawn:
         assert across > 200, name
         assert down > 150, name
@@ -76,7 +76,7 @@ def test_hostile_names_run_nothing(browser, tmp_path, diagnosis):
     show(browser, path, 1280)
     assert browser.execute_script("return window.hit === undefined")
     assert browser.execute_script("return document.querySelectorAll('.plot a').length") == 0
-    assert len(browser.execute_script(DRAWN)) == 12
+    assert len(browser.execute_script(DRAWN)) == 13
     assert browser.execute_script("return document.querySelectorAll('main script').length") == 0
 
 
@@ -142,7 +142,7 @@ def test_plots_keep_their_place_while_they_are_drawn(browser, page):
     drawn = browser.execute_script(PLACES)
     browser.execute_script("document.querySelectorAll('.plot').forEach(p => Plotly.purge(p))")
     assert browser.execute_script("return document.querySelectorAll('.main-svg').length") == 0
-    assert len(drawn) == 16
+    assert len(drawn) == 17
     assert browser.execute_script(PLACES) == drawn
 
 

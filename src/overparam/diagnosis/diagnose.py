@@ -230,15 +230,16 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
 
 
 def _run_length(outcome: Outcome, seconds: float, asked: _Asked) -> int:
-    """Steps of a run that nobody planned: the race's horizon, twice or four times as many.
+    """Steps of a run that nobody planned: as many as the trainings of the race.
 
-    As many as there is time for: more would leave the advice without a race of the kind, and the
-    clock decides only between powers of two.
+    If it was the clock that ended the race, twice or four times as many, where there is time: more
+    would leave the advice without trainings of the kind.
     """
     horizon = outcome.horizon or _FEWEST_STEPS
     each = (1 + _OVERHEAD) * asked.step_seconds
     fitting = [many for many in (4, 2) if many * horizon * each < seconds]
-    steps = horizon * (fitting[0] if fitting else 1)
+    more = fitting[0] if fitting and outcome.stopped == "budget" else 1
+    steps = more * horizon
     return steps if asked.max_steps is None else min(steps, asked.max_steps)
 
 

@@ -42,7 +42,7 @@ def rate_statement(found: RateFindings) -> Statement:
     if outcome.verdict == "nothing":
         return _nothing_learned(outcome)
     low, high = outcome.interval
-    text = f"{_opening(found)} {_sureness(outcome)} {_beyond(outcome)}".strip()
+    text = f"{_opening(found)} {_sureness(outcome).strip()} {_beyond(outcome)}".strip()
     if found.given is None:
         level: Level = "unknown" if outcome.verdict in ("rough", "between") else "info"
         action = f"Train at {show(outcome.rate)}."
@@ -64,14 +64,17 @@ def _opening(found: RateFindings) -> str:
 def _sureness(outcome: Outcome) -> str:
     low, high = map(show, outcome.interval)
     part = outcome.share
-    of = "" if part == 1 else f", {_fraction(part)} of the {outcome.planned} that are planned"
+    short = f" That is {_fraction(part)} of the {outcome.planned} planned." if part < 1 else ""
     if outcome.verdict == "rough":
-        return f"These are so short{of} that they tell an order of magnitude: {low} to {high}."
+        return f"{short} So short a training tells an order of magnitude: {low} to {high}."
     if outcome.verdict == "between":
-        return f"Another order of batches picked another rate: expect the best in {low} to {high}."
+        return (
+            f"{short} Another order of batches picked another rate: expect the best in {low} to "
+            f"{high}."
+        )
     if outcome.verdict == "flat":
-        return f"Any rate from {_near(outcome)} does as well{of and f' in trainings{of}'}."
-    return f"Expect the best in {low} to {high}{of and f' (trainings{of})'}."
+        return f"{short} Any rate from {_near(outcome)} does as well."
+    return f"{short} Expect the best in {low} to {high}."
 
 
 def _near(outcome: Outcome) -> str:
@@ -95,7 +98,8 @@ def _beyond(outcome: Outcome) -> str:
     if not math.isfinite(loss):
         return f"At {show(next_one)} the training was lost."
     if least > 0 and loss > _DEAR * least:
-        return f"At {show(next_one)} the loss was {show(loss / least)} times as large."
+        times = "over a thousand" if loss > 1e3 * least else show(loss / least)
+        return f"At {show(next_one)} the loss was {times} times as large."
     return ""
 
 

@@ -153,7 +153,7 @@ _MODEL = record(
 _SWEEP = record(
     lr=numbers, loss=numbers, advised=number, low=number, high=number, steps=number
 )  # fmt: skip
-_RACE = rows(rate=number, order=number, steps=number, loss=number, losses=numbers)
+_RACE = several(rate=number, order=number, steps=number, loss=number, losses=numbers)
 
 DIAGNOSIS = record(
     environment=_ENVIRONMENT,

@@ -38,7 +38,7 @@ def coloured(value):
 def test_plotly_knows_every_property_drawn(diagnosis, study):
     go = pytest.importorskip("plotly.graph_objects")
     figures = diagnosis_figures(checked(diagnosis)) + study_figures(checked(study))
-    assert len(figures) == 16
+    assert len(figures) == 17
     for figure in figures:
         go.Figure(coloured({"data": figure.data, "layout": figure.layout}))
     specimen = copy.deepcopy(figures[0].data)
@@ -48,8 +48,8 @@ def test_plotly_knows_every_property_drawn(diagnosis, study):
 
 
 def test_figures_come_in_the_order_they_are_read(diagnosis):
-    first = "loss sharpness norms split kernel batch_rates spectrum"
-    second = "labels scores inputs edge rate_sweep"
+    first = "rate_sweep loss sharpness norms split kernel batch_rates spectrum"
+    second = "labels scores inputs edge race"
     assert list(by_name(diagnosis)) == [*first.split(), *second.split()]
 
 
@@ -75,7 +75,7 @@ def test_every_series_can_miss_be_empty_or_hold_no_number(diagnosis):
         for entry in empty:
             specimen = {**diagnosis, "series": {**diagnosis["series"], name: entry}}
             figures = diagnosis_figures(checked(specimen))
-            assert len(figures) in (11, 12)
+            assert len(figures) in (12, 13)
         only = {**diagnosis, "series": {name: diagnosis["series"][name]}}
         assert len(diagnosis_figures(checked(only))) <= 1
 

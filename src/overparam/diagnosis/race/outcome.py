@@ -9,7 +9,7 @@ from typing import Literal
 # one that is too large costs more than one that is too small.
 LEVEL = 0.02
 # Rates within this part of the best loss belong to the interval.
-_NEAR = 0.05
+NEAR = 0.05
 # The loss must fall by this part of itself below that of the smallest rate.
 _LEARNED = 0.02
 _FEW_STEPS = 100
@@ -118,7 +118,7 @@ class Outcome:
             return "rough"
         if self.disagreement > 1:
             return "between"
-        near = within(self.losses, _NEAR)
+        near = within(self.losses, NEAR)
         return "flat" if near[-1] >= 4 * near[0] else "found"
 
 
@@ -157,7 +157,7 @@ def interval(losses: Mapping[float, float]) -> tuple[float, float]:
         >>> interval({0.1: 0.5, 0.2: 0.302, 0.4: 0.3, 0.8: 0.9})
         (0.1, 0.8)
     """
-    near = within(losses, _NEAR)
+    near = within(losses, NEAR)
     return near[0] / 2, near[-1] * 2
 
 

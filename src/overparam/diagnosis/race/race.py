@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from overparam.diagnosis.race.bracket import Bracket
 from overparam.diagnosis.race.entrant import Entrant
-from overparam.diagnosis.race.outcome import Trial, best, flat, level_with
+from overparam.diagnosis.race.outcome import NEAR, Trial, best, flat, level_with, within
 from overparam.diagnosis.race.recipe import Recipe
 
 # Steps of the first comparison: at least so many, and less than twice as many.
@@ -93,7 +93,8 @@ class Race:
         wanted = list(rates)
         for _ in range(_WIDENED):
             losses |= {rate: self._trained(rate, horizon) for rate in sorted(wanted)}
-            wanted = [rate for rate in self._beyond(losses, spacing) if rate not in worse]
+            beyond = [] if final and self._between(losses) else self._beyond(losses, spacing)
+            wanted = [rate for rate in beyond if rate not in worse]
             if not wanted:
                 break
         self.losses, self.horizon = dict(sorted(losses.items())), horizon
@@ -129,6 +130,12 @@ class Race:
         centre = best(self.losses)
         bound = self.losses[centre] + _CLEARLY * abs(self.losses[centre])
         return {r for r in (centre / 2, 2 * centre) if self.losses.get(r, -math.inf) > bound}
+
+    def _between(self, losses: dict[float, float]) -> bool:
+        """Whether two neighbours are so nearly level that the best lies between them."""
+        winner = best(losses)
+        near = within(losses, NEAR)
+        return self.learned and any(rate in near for rate in (winner / 2, 2 * winner))
 
     def _beyond(self, losses: dict[float, float], spacing: float) -> list[float]:
         """The rate beyond the end that won, if one did; on a plateau only larger ones."""

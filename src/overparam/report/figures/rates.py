@@ -66,59 +66,70 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
     lost = sorted(
         rate for rate in sweep["lr"] if rate is not None and rate > 0 and rate not in known
     )
+    shorter = _shorter(document, {*known, *lost})
+    lost = sorted({*lost, *(trial["rate"] for trial in shorter if trial.get("loss") is None)})
+    shorter = [trial for trial in shorter if trial.get("loss") is not None]
     series = Series([rate for rate, _ in pairs], [loss for _, loss in pairs])
     advised, low, high = (sweep.get(key) for key in ("advised", "low", "high"))
+    drawn = [*(loss for _, loss in pairs), *(trial["loss"] for trial in shorter)]
+    bottom, top = min(drawn), max(drawn)
     traces = [line(series, "final loss", "var(--blue)", mode="lines+markers")]
     if low and high:
-        traces.insert(0, _band(low, high, series))
+        traces.insert(0, _band(low, high, bottom, top))
+    if shorter:
+        traces.append(_faint(shorter))
     if lost:
         cross = {"symbol": "x", "color": "var(--red)", "size": 9}
-        top = {"x": lost, "y": [series.highest] * len(lost), "mode": "markers", "marker": cross}
-        traces.append({"type": "scatter", "name": "diverged", **top})
+        places = {"x": lost, "y": [top] * len(lost), "mode": "markers", "marker": cross}
+        traces.append({"type": "scatter", "name": "diverged", **places})
     best = min(pairs, key=lambda pair: pair[1])[0]
     finding = f"The lowest loss is reached at a learning rate of {number(best, 3)}"
     if advised:
-        mark = vertical(advised, series.lowest, series.highest, "advised", "var(--green)")
+        mark = vertical(advised, bottom, top, "advised", "var(--green)")
         traces.append(mark)
         finding += f"; the advised rate is {number(advised, 3)}"
-    shown = [*series.steps, *lost, *(end for end in (low, high) if end)]
+    ends = [end for end in (low, high) if end]
+    shown = [*series.steps, *lost, *ends, *(trial["rate"] for trial in shorter)]
     axis = {"title": {"text": "learning rate"}, **scale(shown)}
     data, layout = stack([Panel(f"Training loss{_length(sweep)}", traces, log=True)], axis)
-    rows = sorted([*pairs, *((rate, None) for rate in lost)], key=lambda row: row[0])
+    length = sweep.get("steps")
+    rows = [(rate, loss, length) for rate, loss in pairs]
+    rows += [(trial["rate"], trial["loss"], trial["steps"]) for trial in shorter]
+    rows += [(rate, None, None) for rate in lost]
     return Figure(
         "rate_sweep",
         finding,
-        "Each point is a training of its own from the same weights, with the same batches. The "
-        "advised rate is the lowest whose loss is within 2 % of the least; the best is expected "
-        "in the band. Crosses are trainings that diverged; their height means nothing.",
+        "Each point is a training of its own from the same weights, with the same batches; the "
+        "hollow ones were left behind after fewer steps. The advised rate is the lowest whose "
+        "loss is within 2 % of the least; the best is expected in the band. Crosses are trainings "
+        "that diverged; their height means nothing.",
         data,
         layout,
-        [capped(["learning rate", "final loss"], rows)],
+        [capped(["learning rate", "final loss", "steps"], sorted(rows, key=lambda row: row[0]))],
     )
 
 
 def race_figure(document: Mapping) -> Figure | None:
     """Loss along every short training, by learning rate."""
-    trials = [
-        trial
-        for trial in document["series"].get("race") or []
-        if len(trial.get("losses") or []) > 1 and trial.get("rate") and trial.get("steps")
-    ]
+    trials = [trial for trial in _trials(document) if len(trial.get("losses") or []) > 1]
     # Those that went furthest, of the first order of batches; the others say where not to look.
     longest = max((trial["steps"] for trial in trials), default=0)
     first = min((trial.get("order") or 0 for trial in trials), default=0)
-    kept = [t for t in trials if t["steps"] == longest and (t.get("order") or 0) == first]
-    colours = ("var(--blue)", "var(--orange)", "var(--green)", "var(--violet)", "var(--red)")
-    if not kept or len(kept) > len(colours):
+    kept = [t for t in trials if 2 * t["steps"] >= longest and (t.get("order") or 0) == first]
+    looks = (
+        ("var(--blue)", "solid"), ("var(--orange)", "dash"), ("var(--green)", "dot"),
+        ("var(--violet)", "dashdot"), ("var(--red)", "longdash"),
+    )  # fmt: skip
+    if not kept or len(kept) > len(looks):
         return None
     runs = {}
-    for trial in kept:
+    for trial in sorted(kept, key=lambda trial: trial["rate"]):
         stretch = trial["steps"] / len(trial["losses"])
         steps = [round((i + 0.5) * stretch) for i in range(len(trial["losses"]))]
         runs[number(trial["rate"], 3)] = Series(steps, trial["losses"])
     traces = [
-        line(run, name, colour, mode="lines")
-        for (name, run), colour in zip(runs.items(), colours, strict=False)
+        line(run, name, colour, mode="lines", line={"dash": dash})
+        for (name, run), (colour, dash) in zip(runs.items(), looks, strict=False)
     ]
     data, layout = stack([Panel("Training loss", traces, log=True)], step_axis())
     return Figure(
@@ -131,13 +142,37 @@ def race_figure(document: Mapping) -> Figure | None:
     )
 
 
+def _trials(document: Mapping) -> list[Mapping]:
+    """The short trainings that a document keeps."""
+    trials = document["series"].get("race")
+    trials = trials if isinstance(trials, list) else []
+    return [trial for trial in trials if trial.get("rate") and trial.get("steps")]
+
+
+def _shorter(document: Mapping, compared: set[float]) -> list[Mapping]:
+    """Trainings at other rates than those compared last, of the first order, by rate."""
+    trials = [trial for trial in _trials(document) if trial["rate"] not in compared]
+    first = min((trial.get("order") or 0 for trial in trials), default=0)
+    kept = [trial for trial in trials if (trial.get("order") or 0) == first]
+    return sorted(kept, key=lambda trial: trial["rate"])
+
+
 def _length(sweep: Mapping) -> str:
     return f" of {number(sweep['steps'])} steps" if sweep.get("steps") else ""
 
 
-def _band(low: float, high: float, series: Series) -> dict:
+def _faint(trials: list[Mapping]) -> dict:
+    """Trainings that were ended early, each with its length."""
+    return {
+        "type": "scatter", "name": "fewer steps", "mode": "markers",
+        "x": [trial["rate"] for trial in trials], "y": [trial["loss"] for trial in trials],
+        "text": [f"after {number(trial['steps'])} steps" for trial in trials],
+        "marker": {"symbol": "circle-open", "color": "var(--muted)", "size": 8},
+    }  # fmt: skip
+
+
+def _band(low: float, high: float, bottom: float, top: float) -> dict:
     """Where the best rate is expected."""
-    bottom, top = series.lowest, series.highest
     area = {"x": [low, low, high, high], "y": [bottom, top, top, bottom], "fill": "toself"}
     still = {"hoverinfo": "skip", "line": {"width": 0, "color": "var(--green)"}, "opacity": 0.25}
     return {
