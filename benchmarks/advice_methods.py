@@ -48,7 +48,7 @@ def advice(task: Task, share: int = 1) -> Answer:
         task.make_model(0), task.data(), task.loss,
         lambda params: task.make_optimizer(params, CONSTANTS[task.family]),
         steps=task.steps, batch_size=task.batch_size, schedule=task.schedule,
-        clip_norm=task.clip_norm, budget="1h", seed=0, max_horizon=task.steps // share,
+        clip_norm=task.clip_norm, budget="1h", seed=0, longest=task.steps // share,
     )  # fmt: skip
     rate = math.nan if found.rate is None else float(found.rate)
     return Answer(rate, found.interval, found.trial_steps, horizon=found.steps)

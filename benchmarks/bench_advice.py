@@ -217,7 +217,7 @@ def main() -> None:
     rows = []
     for task in chosen_tasks(options):
         found = grid(task, trainings)
-        told(f"grid of {len(found)} rates: {task.name}")
+        told(f"grid: {task.name}")
         if not options.grids_only:
             rows += [
                 judge(task, name, found, trainings) for name in options.methods if not reasons[name]
