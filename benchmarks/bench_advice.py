@@ -1,167 +1,238 @@
-"""Is the advised learning rate any good? Against the best of a grid, on handwritten digits.
+"""Is the advised learning rate any good? Against the best of a grid, on thirty small tasks.
 
-    python3 x.py bench advice [--quick] [--optimizers SGD "SGD 0.9" Adam] [--json FILE]
+    python3 x.py bench advice --cache FILE [--rows] [--json FILE]     the tasks to develop on
+    python3 x.py bench advice --cache FILE --kept-aside               the others, once
+    python3 x.py bench advice --quick                                 a few of them, under 5 minutes
 
-Six settings: three networks, two losses, plain SGD with batches of 32. The best rate is that
-with the lowest mean training loss after ten epochs, over 3 seeds and a grid of 11 rates in
-factors of 2. Beside the advice stand 2/λ_max at initialisation, and a learning-rate range
-test (Smith 2017, arXiv:1506.01186: the rate of the steepest descent while the rate grows
-exponentially). A rate is good if it is within a factor of 2 of the best. `--optimizers` repeats
-the comparison for momentum 0.9 and Adam.
+Networks, losses, optimizers, batch sizes and schedules are in advice_tasks.py; advice_grid.py
+says what a rate is worth and how the best is found; the methods are in advice_methods.py.
+
+Of each method: the factor between its rate and the best (geometric mean, share within 1.5, 2
+and 4); the loss it reaches over the best rate's (share up to 1.2 and 1.05, geometric mean); the
+cost of its answer in full trainings; how many of its intervals hold the best rate. A method
+without an answer, or whose training diverges, is "lost": in no share, and left out of the
+geometric mean that it would make infinite. A rate off the grid is trained like one of the grid.
+
+A grid takes a minute or two on one thread, all of them most of an hour: `--cache` keeps them.
+`--grids-only` fills the cache and shows nothing of it.
 """
 
 import argparse
 import json
 import math
-from collections.abc import Callable
-from itertools import pairwise
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, geometric_mean
+from typing import Any
 
 import torch
+from advice_grid import Trainings, best_of, grid, worth
+from advice_methods import METHODS, lacking
+from advice_tasks import TASKS, Task
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
-from overparam import critical_learning_rate, diagnose
-from overparam.datasets import load, prepare
-from overparam.diagnosis.edge import batches
-from overparam.diagnosis.task import squared_error_of_labels
-
-GRID = [2.0**k for k in range(-7, 4)]
-MODELS: dict[str, Callable[[], nn.Module]] = {
-    "ReLU 256×2": lambda: perceptron(nn.ReLU, 256, 2),
-    "tanh 128×5": lambda: perceptron(nn.Tanh, 128, 5),
-    "CNN 16-32": lambda: nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * 4 * 4, 10),
-    ),
-}  # fmt: skip
-LOSSES = {"squared error": squared_error_of_labels, "cross-entropy": nn.functional.cross_entropy}
-OPTIMIZERS: dict[str, Callable] = {
-    "SGD": lambda params, lr: torch.optim.SGD(params, lr=lr),
-    "SGD 0.9": lambda params, lr: torch.optim.SGD(params, lr=lr, momentum=0.9),
-    "Adam": lambda params, lr: torch.optim.Adam(params, lr=lr),
-}
+FAMILIES = ("plain", "momentum", "adaptive")
+QUICK = ("digits, GELU, SGD", "breast cancer, tanh, heavy ball", "rows of digits, GRU, Adam")
+FACTORS, LOSSES = (1.5, 2.0, 4.0), (1.2, 1.05)
+# The best rate of a grid is known to a rounding of its factors.
+ROUNDING = 1 + 1e-6
 
 
-def perceptron(activation: type[nn.Module], width: int, depth: int) -> nn.Module:
-    layers: list[nn.Module] = [nn.Flatten()]
-    for i in range(depth):
-        layers += [nn.Linear(64 if i == 0 else width, width), activation()]
-    return nn.Sequential(*layers, nn.Linear(width, 10))
+def judge(task: Task, name: str, found: dict[float, float], trainings: Trainings) -> dict:
+    """A method's row for a task whose grid is known."""
+    answer = METHODS[name][0](task)
+    best = best_of(found)
+    if answer.optimizer:
+        reached = worth(trainings.of(task, name, answer.optimizer, scheduled=answer.scheduled))
+    elif math.isfinite(answer.rate):
+        reached = found.get(answer.rate) or trainings.at(task, answer.rate)
+    else:
+        reached = math.inf
+    interval = answer.interval
+    return {
+        "task": task.name, "family": task.family, "method": name, "best": best,
+        "rate": answer.rate, "factor": answer.rate / best, "loss": reached / found[best],
+        "interval": interval, "cost": answer.steps / task.steps,
+        "horizon": answer.horizon / task.steps, "replaces": answer.optimizer is not None,
+        "covered": interval and interval[0] <= best * ROUNDING and best <= interval[1] * ROUNDING,
+    }  # fmt: skip
 
 
-def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    torch.manual_seed(seed)
-    return make()
+def summary(rows: Sequence[dict]) -> dict[str, float]:
+    """A method's figures over some tasks; NaN where it says nothing."""
+    factors = [max(row["factor"], 1 / row["factor"]) for row in rows if row["factor"] > 0]
+    losses = [row["loss"] for row in rows if math.isfinite(row["loss"])]
+    covered = [row["covered"] for row in rows if row["covered"] is not None]
+    replaces = any(row["replaces"] for row in rows)
+
+    def share(values: list[float], limit: float) -> float:
+        return sum(value <= limit * ROUNDING for value in values) / len(rows)
+
+    return {
+        "tasks": len(rows),
+        "factor": geometric_mean(factors) if factors else math.nan,
+        **{f"within {f:g}": math.nan if replaces else share(factors, f) for f in FACTORS},
+        **{f"loss <= {limit:g}": share(losses, limit) for limit in LOSSES},
+        "loss": geometric_mean(losses) if losses else math.nan,
+        "lost": len(rows) - len(losses),
+        "cost": fmean(row["cost"] for row in rows),
+        "covered": fmean(covered) if covered else math.nan,
+    }
 
 
-def final_loss(make, loss, optimizer, rate: float, seed: int, x, y, epochs: int) -> float:
-    """Training loss over the whole set after some epochs; infinite if it was lost."""
-    model = seeded(make, seed)
-    stepper = optimizer(model.parameters(), rate)
-    order = batches(len(y), 32, torch.Generator().manual_seed(seed))
-    for _ in range(epochs * (len(y) // 32)):
-        index = next(order)
-        stepper.zero_grad()
-        value = loss(model(x[index]), y[index])
-        value.backward()
-        stepper.step()
-        if not math.isfinite(float(value.detach())):
-            return math.inf
-    with torch.no_grad():
-        value = float(loss(model(x), y))
-    return value if math.isfinite(value) else math.inf
-
-
-def range_test(make, loss, optimizer, seed: int, x, y, steps: int = 100) -> float:
-    """The rate at which the smoothed loss falls fastest while the rate grows from 1e-5 to 10."""
-    model = seeded(make, seed)
-    stepper = optimizer(model.parameters(), 1e-5)
-    order = batches(len(y), 32, torch.Generator().manual_seed(seed))
-    rates, smooth = [], []
-    average = 0.0
-    for step in range(steps):
-        rate = 1e-5 * 1e6 ** (step / (steps - 1))
-        stepper.param_groups[0]["lr"] = rate
-        index = next(order)
-        stepper.zero_grad()
-        value = loss(model(x[index]), y[index])
-        value.backward()
-        stepper.step()
-        average = 0.9 * average + 0.1 * float(value.detach())
-        rates.append(rate)
-        smooth.append(average / (1 - 0.9 ** (step + 1)))
-        if not smooth[-1] < 4 * min(smooth):
-            break
-    slopes = [b - a for a, b in pairwise(smooth)]
-    return rates[min(range(10, len(slopes)), key=slopes.__getitem__)]
-
-
-def compare(name: str, loss_name: str, kind: str, quick: bool, x, y) -> dict:
-    """One setting: the grid, its best, and what each method says."""
-    make, loss, optimizer = MODELS[name], LOSSES[loss_name], OPTIMIZERS[kind]
-    seeds, epochs = ((0,), 1) if quick else ((0, 1, 2), 10)
-    grid = GRID if kind == "SGD" else [rate / 64 for rate in GRID]
-    losses = [
-        fmean(final_loss(make, loss, optimizer, rate, s, x, y, epochs) for s in seeds)
-        for rate in grid
-    ]
-    best = min(range(len(grid)), key=losses.__getitem__)
-    model = seeded(make, 0)
-    found = diagnose(
-        model, (x, y, x[:64], y[:64]), loss,
-        None if kind == "SGD" else lambda params: optimizer(params, 1.0),
-        budget="6s" if quick else "20s", batch_size=32,
-    )  # fmt: skip
-    stepper = optimizer(model.parameters(), 1.0)
-    at_start = critical_learning_rate(model, x[:512], y[:512], loss, stepper)
-    rates = {
-        "advised": found.advice["learning_rate"],
-        "2/λ at start": at_start,
-        "range test": range_test(make, loss, optimizer, 0, x, y),
+def summaries(rows: Sequence[dict]) -> dict[str, dict[str, dict[str, float]]]:
+    """`summary` of every method over all tasks and over each kind of optimizer."""
+    methods = dict.fromkeys(row["method"] for row in rows)
+    parts = {"all": rows} | {
+        family: [row for row in rows if row["family"] == family] for family in FAMILIES
     }
     return {
-        "network": name, "loss": loss_name, "optimizer": kind, "grid": grid, "losses": losses,
-        "best": grid[best], "rates": rates,
-        "factor": {method: rate / grid[best] for method, rate in rates.items()},
-    }  # fmt: skip
+        part: {
+            method: summary([row for row in chosen if row["method"] == method])
+            for method in methods
+            if any(row["method"] == method for row in chosen)
+        }
+        for part, chosen in parts.items()
+        if chosen
+    }
+
+
+def criteria(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, bool]:
+    """What the advice has to hold, and whether it does; for as much as was judged."""
+    table = found["all"]
+    held: dict[str, bool] = {}
+    if full := table.get("advice"):
+        held |= {
+            "within 2× in 85 %": full["within 2"] >= 0.85,
+            "loss within 20 % in 90 %": full["loss <= 1.2"] >= 0.9,
+            "loss within 5 % in 60 %": full["loss <= 1.05"] >= 0.6,
+            "geometric mean of the factor at most 1.6": full["factor"] <= 1.6,
+            "geometric mean of the loss at most 1.10": full["loss"] <= 1.1 and not full["lost"],
+            "cost at most 4 trainings": full["cost"] <= 4,
+        }
+        shares = [key for key in full if key.startswith(("within", "loss <="))]
+        means = ("factor", "loss", "lost")
+        for rival in ("steepest slope (Lightning)", "valley (fastai)", "constant"):
+            if other := table.get(rival):
+                ahead = all(full[key] >= other[key] for key in shares)
+                ahead = ahead and all(full[key] <= other[key] for key in means)
+                held[f"ahead of {rival} in every column"] = ahead
+        kinds = {kind: found[kind]["advice"] for kind in FAMILIES if kind in found}
+        momentum, rest = kinds.pop("momentum", None), list(kinds.values())
+        if momentum and rest:
+            within = sum(kind["within 2"] * kind["tasks"] for kind in rest)
+            share = within / sum(kind["tasks"] for kind in rest)
+            held["momentum within 2× as often as the rest"] = momentum["within 2"] >= share
+    if quarter := table.get("advice, T/4"):
+        held["a quarter: within 4× in 85 %"] = quarter["within 4"] >= 0.85
+        held["a quarter: intervals hold the best in 85 %"] = quarter["covered"] >= 0.85
+    return held
+
+
+def shown(value: float, key: str) -> str:
+    if math.isnan(value):
+        return "—"
+    if key in ("tasks", "lost"):
+        return f"{value:.0f}"
+    percent = key == "covered" or key.startswith(("within", "loss <="))
+    return f"{100 * value:.0f} %" if percent else f"{value:.2f}"
+
+
+def print_summaries(console: Console, found: dict[str, dict[str, dict[str, float]]]) -> None:
+    for part, methods in found.items():
+        table = Table(title=f"{part} optimizers" if part != "all" else "all tasks")
+        keys = list(next(iter(methods.values())))
+        for column in ("method", *keys):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for method, figures in methods.items():
+            table.add_row(method, *(shown(figures[key], key) for key in keys))
+        console.print(table)
+
+
+def print_rows(console: Console, rows: Sequence[dict]) -> None:
+    table = Table(title="tasks")
+    for column in ("task", "best", "method", "rate", "factor", "loss", "interval", "cost", "h/T"):
+        table.add_column(column)
+    for row in rows:
+        interval = row["interval"]
+        table.add_row(
+            row["task"], f"{row['best']:.3g}", row["method"], shown_number(row["rate"]),
+            shown_number(row["factor"]), shown_number(row["loss"]),
+            f"{interval[0]:.3g}–{interval[1]:.3g}" if interval else "—",
+            f"{row['cost']:.2f}", f"{row['horizon']:.2g}" if row["horizon"] else "—",
+        )  # fmt: skip
+    console.print(table)
+
+
+def shown_number(value: float) -> str:
+    return "—" if math.isnan(value) else f"{value:.3g}"
+
+
+def strict(thing: Any) -> Any:
+    """The same with `None` for numbers that JSON has not."""
+    if isinstance(thing, dict):
+        return {key: strict(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [strict(value) for value in thing]
+    return None if isinstance(thing, float) and not math.isfinite(thing) else thing
+
+
+def told(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def chosen_tasks(options: argparse.Namespace) -> list[Task]:
+    """The tasks asked for whose data are here; says which are not."""
+    tasks = [task for task in TASKS if task.kept_aside == options.kept_aside]
+    if options.quick:
+        tasks = [task for task in tasks if task.name in QUICK]
+    if options.tasks:
+        tasks = [task for task in tasks if task.name in options.tasks]
+    reasons = {task.name: task.missing() for task in tasks}
+    for name, reason in reasons.items():
+        if reason:
+            told(f"skipped: {name}: {reason}")
+    return [task for task in tasks if not reasons[task.name]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one epoch, one seed")
-    parser.add_argument("--optimizers", nargs="+", choices=list(OPTIMIZERS), default=["SGD"])
+    parser.add_argument("--quick", action="store_true", help="three tasks, one batch order")
+    parser.add_argument("--kept-aside", action="store_true", help="the tasks to judge on, once")
+    parser.add_argument("--grids-only", action="store_true", help="fill the cache, show nothing")
+    parser.add_argument("--cache", type=Path, help="JSON file that keeps what trainings reached")
+    parser.add_argument("--tasks", nargs="+", choices=[task.name for task in TASKS])
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--rows", action="store_true", help="show every task and method")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    data = prepare(load("digits"))
-    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
-    rows = [
-        compare(name, loss, kind, options.quick, x, y)
-        for kind in options.optimizers
-        for loss in LOSSES
-        for name in MODELS
-    ]
-    console, methods = Console(), ("advised", "2/λ at start", "range test")
-    table = Table(title="learning rate (and its factor to the best of the grid)")
-    for column in ("optimizer", "loss", "network", "best", *methods):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(
-            row["optimizer"], row["loss"], row["network"], f"{row['best']:.3g}",
-            *(f"{row['rates'][m]:.3g} (×{row['factor'][m]:.2g})" for m in methods),
-        )  # fmt: skip
-    console.print(table)
-    for kind in dict.fromkeys(row["optimizer"] for row in rows):
-        of = [row for row in rows if row["optimizer"] == kind]
-        told = ", ".join(
-            f"{m}: {sum(0.5 <= row['factor'][m] <= 2 for row in of)} of {len(of)}" for m in methods
-        )
-        console.print(f"{kind}: within a factor of 2 of the best: {told}")
+    torch.set_num_threads(1)
+    trainings = Trainings(options.cache, 1 if options.quick else 3)
+    reasons = {name: lacking(name) for name in options.methods}
+    for name, reason in reasons.items():
+        if reason and not options.grids_only:
+            told(f"skipped: {name}: {reason}")
+    rows = []
+    for task in chosen_tasks(options):
+        found = grid(task, trainings)
+        told(f"grid: {task.name}")
+        if not options.grids_only:
+            rows += [
+                judge(task, name, found, trainings) for name in options.methods if not reasons[name]
+            ]
+    if not rows:
+        return
+    figures = summaries(rows)
+    console = Console()
+    if options.rows:
+        print_rows(console, rows)
+    print_summaries(console, figures)
+    for what, held in criteria(figures).items():
+        console.print(f"{'yes' if held else 'NO '}  {what}")
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
+        options.json.write_text(json.dumps(strict({"rows": rows, "summaries": figures}), indent=1))
 
 
 if __name__ == "__main__":
