@@ -64,7 +64,7 @@ def test_a_loader_an_optimizer_and_epochs() -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     found = suggest_lr(model, loader, nn.CrossEntropyLoss(), optimizer, epochs=10, budget="10m")
     assert found.batch_size == 24
-    assert found.planned_steps == 10 * (77 // 24)  # a fifth is set aside
+    assert found.planned_steps == 10 * (96 // 24)  # nothing is set aside
     # Its own rate was far too small, and that is told with numbers.
     assert found.statements[0].action.startswith("Raise it to")
     assert "at the rate in use, 1e-05" in found.statements[0].text

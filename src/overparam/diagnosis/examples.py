@@ -48,7 +48,7 @@ class Examples:
         return replace(self, **{name: on_device(getattr(self, name), device) for name in places})
 
 
-def as_examples(data: Any, *, seed: int = 0, who: str = "diagnose") -> Examples:
+def as_examples(data: Any, *, seed: int = 0, test: bool = True, who: str = "diagnose") -> Examples:
     """Data in any of the accepted forms, as tensors.
 
     Args:
@@ -56,6 +56,7 @@ def as_examples(data: Any, *, seed: int = 0, who: str = "diagnose") -> Examples:
             tensors ``(x, y)`` or ``(x_train, y_train, x_test, y_test)``, or a torch `Dataset`
             or `DataLoader` of pairs.
         seed: Draws the fifth that is set aside where no test part is given.
+        test: Whether to set one aside.
         who: The call this is for, for the error message.
     """
     where = f"{who}(data=...)"
@@ -84,13 +85,16 @@ def as_examples(data: Any, *, seed: int = 0, who: str = "diagnose") -> Examples:
         x_test, y_test = _inputs(data[2], where), _numbers(data[3], where)
         expect_inputs(x_test, f"{who}(data=x_test)")
         expect_inputs(y_test, f"{who}(data=y_test)", n_examples(x_test))
+    elif not test:
+        none = slice(0, 0)
+        x_test, y_test = take(x, none), y[none]
     else:
         labels = y.cpu().numpy() if is_labels(y) else np.zeros(len(y))
         mask = torch.from_numpy(held_out(labels, stratified=True, seed=seed, where=where))
         x, y, x_test, y_test = take(x, ~mask), y[~mask], take(x, mask), y[mask]
     shape = tuple(x.shape[1:]) if isinstance(x, Tensor) else ()
     image = (shape[0], shape[1], shape[2]) if len(shape) == 3 and shape[0] in (1, 3, 4) else None
-    n_classes = int(max(y.max(), y_test.max())) + 1 if is_labels(y) else 0
+    n_classes = int(torch.cat([y, y_test]).max()) + 1 if is_labels(y) else 0
     return Examples(
         "your data", x, y, x_test, y_test,
         class_names=tuple(map(str, range(n_classes))), image_shape=image,

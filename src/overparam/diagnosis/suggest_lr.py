@@ -148,7 +148,8 @@ def suggest_lr(
         model: As it is when training starts: fresh, or trained, for fine-tuning. A function makes
             one (of the examples, if it takes an argument); `None` is a network of two hidden
             layers of 256.
-        data: As for `diagnose`; of a `DataLoader` the batch size is taken as well.
+        data: As for `diagnose`, but that nothing of it is set aside; of a `DataLoader` the batch
+            size is taken as well.
         loss: `loss(outputs, targets)`, or ``"mse"`` or ``"cross_entropy"``; `None` chooses by
             the targets.
         optimizer: The one you use, or a function of parameters that makes it. Groups keep their
@@ -195,7 +196,7 @@ def suggest_lr(
     expect_progress(progress, f"{who}(progress=...)")
     if longest is not None:
         positive(longest, f"{who}(longest=...)", is_integer(longest))
-    examples = as_examples(data, seed=seed, who=who)
+    examples = as_examples(data, seed=seed, test=False, who=who)
     place = place_of(model, device, who)
     with seeded(seed, place):
         if callable(model) and not isinstance(model, nn.Module):
