@@ -11,7 +11,7 @@ from torch import nn
 lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
 from lightning.pytorch.loggers import CSVLogger  # noqa: E402
 
-from overparam.integrations.lightning import LightningMonitor  # noqa: E402
+from overparam.integrations.lightning import LightningMonitor, LightningRateFinder  # noqa: E402
 
 MSE = nn.functional.mse_loss
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -86,3 +86,51 @@ def test_a_checkpoint_carries_the_history_on(tmp_path):
     fit(tmp_path / "second", [second], epochs=2, checkpoint=tmp_path / "run.ckpt")
     assert len(second.monitor.history) == 8
     assert second.monitor.history["sharpness"].notna().all()
+
+
+class Chosen(lightning.Callback):
+    """Keeps the rate and the weights that training starts with."""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
+
+
+def test_a_rate_is_found_and_set_before_training_begins(tmp_path):
+    finder, chosen, plain = LightningRateFinder(budget="10m", progress=False), Chosen(), Chosen()
+    fit(tmp_path / "plain", [plain], epochs=8)
+    fit(tmp_path / "found", [finder, chosen], epochs=8)
+    assert finder.found.planned_steps == finder.found.steps == 8 * 4
+    assert chosen.rate == finder.found.rate
+    assert all(torch.equal(v, plain.weights[k]) for k, v in chosen.weights.items())
+
+
+def test_a_scheduler_of_the_module_s_starts_from_the_rate_that_is_set(tmp_path):
+    class Scheduled(Module):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+            return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    data = torch.utils.data.TensorDataset(torch.randn(32, 6), torch.randn(32, 1))
+    finder = LightningRateFinder(budget="10m", progress=False)
+    trainer = lightning.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, callbacks=[finder],
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(Scheduled(), torch.utils.data.DataLoader(data, batch_size=4))
+    rate = trainer.optimizers[0].param_groups[0]["lr"]
+    assert rate == pytest.approx(finder.found.rate / 8, rel=1e-12)
+
+
+def test_a_module_that_steps_by_itself_is_refused(tmp_path):
+    class Own(Module):
+        automatic_optimization = False
+
+    data = torch.utils.data.TensorDataset(torch.randn(32, 6), torch.randn(32, 1))
+    trainer = lightning.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, callbacks=[LightningRateFinder()],
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="`LightningRateFinder` expected one optimizer"):
+        trainer.fit(Own(), torch.utils.data.DataLoader(data, batch_size=4))

@@ -8,7 +8,10 @@ import torch
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
-from overparam.integrations.transformers import TransformersMonitor  # noqa: E402
+from overparam.integrations.transformers import (  # noqa: E402
+    TransformersMonitor,
+    suggest_trainer_lr,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -70,3 +73,39 @@ def test_a_checkpoint_carries_the_history_on(tmp_path):
     fit(tmp_path, [callback], steps=4, resume=str(tmp_path / "checkpoint-2"))
     assert len(callback.monitor.history) == 4
     assert callback.monitor.history["sharpness"].notna().all()
+
+
+def untrained(folder, **options):
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=8, num_labels=3,
+    )  # fmt: skip
+    args = transformers.TrainingArguments(
+        output_dir=str(folder), per_device_train_batch_size=8, report_to=[], use_cpu=True, seed=0,
+        disable_tqdm=True, save_strategy="no", **options,
+    )  # fmt: skip
+    model = transformers.BertForSequenceClassification(config)
+    trainer = transformers.Trainer(model=model, args=args, train_dataset=Tokens())
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def test_a_rate_is_found_for_a_trainer_and_nothing_of_it_changes(tmp_path):
+    plan = {"max_steps": 40, "learning_rate": 1e-9, "warmup_steps": 4}
+    trainer, twin = (untrained(tmp_path / name, **plan) for name in ("one", "two"))
+    weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    found = suggest_trainer_lr(trainer, budget="10m", progress=False)
+    assert (found.steps, found.planned_steps) == (40, 40)
+    assert found.optimizer == "AdamW"
+    assert found.rate > 1e-5
+    assert "Raise it to" in found.summary()
+    assert trainer.optimizer is None
+    assert all(torch.equal(v, weights[k]) for k, v in trainer.model.state_dict().items())
+    # Trained afterwards it is the same as one that nobody asked.
+    for one in (trainer, twin):
+        one.args.learning_rate = found.rate
+        torch.manual_seed(1)
+        one.train()
+    for name, value in twin.model.state_dict().items():
+        assert torch.equal(value, trainer.model.state_dict()[name]), name

@@ -4,7 +4,8 @@ from .examples import Examples
 from .mass_for_model import mass_for_model, probed_hyperparameters
 from .model_constants import loader_constants, model_constants, operator_constants
 from .result import Diagnosis, Statement
-from .suggest_lr import SuggestedRate, suggest_lr
+from .suggest_lr import suggest_lr
+from .suggested_rate import SuggestedRate
 from .task import TrainingTask
 
 __all__ = [

@@ -17,7 +17,8 @@ from overparam.diagnosis.diagnose import diagnose
 from overparam.diagnosis.examples import Examples, as_examples
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.spec import load_spec
-from overparam.diagnosis.suggest_lr import SuggestedRate, suggest_lr
+from overparam.diagnosis.suggest_lr import suggest_lr
+from overparam.diagnosis.suggested_rate import SuggestedRate
 
 
 class _Loaded(NamedTuple):

@@ -1,11 +1,22 @@
-"""A monitor as a callback of Lightning's Trainer."""
+"""A monitor, and a finder of learning rates, as callbacks of Lightning's Trainer."""
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from overparam._errors import expect
+from overparam._progress import Progress
+from overparam._switches import quietly
 from overparam._types import Loss
+from overparam.diagnosis.budget import parse_budget
+from overparam.diagnosis.race.entrant import set_rate
+from overparam.diagnosis.race.recipe import recipe_of_loader
+from overparam.diagnosis.race.run import Clock
+from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
+from overparam.diagnosis.task import Schedule
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
 from overparam.errors import MissingPackage
@@ -106,3 +117,100 @@ class LightningMonitor(Callback):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """From a checkpoint, before training begins."""
         self._saved = state_dict.get("monitor")
+
+
+class LightningRateFinder(Callback):
+    """Find the learning rate before training starts, by a race, and set it.
+
+    Copies of the module train with its own `training_step`, optimizer, batches, accumulation and
+    clipping. Schedulers of `configure_optimizers` are not raced with, since nothing says how they
+    are to be laid out for a shorter training; give `schedule` for that.
+
+    Args:
+        budget: Time for everything.
+        schedule: `schedule(optimizer, steps)` makes a scheduler that is stepped every step.
+        longest: Steps of the longest trainings that are compared.
+        update: Whether to set the rate; groups keep their proportions.
+        seed: Of batches and random layers.
+        progress: As everywhere.
+
+    Attributes:
+        found: The `SuggestedRate`, once training has begun.
+
+    Example:
+        ::
+
+            finder = LightningRateFinder(budget="2m")
+            Trainer(max_epochs=10, callbacks=[finder]).fit(module, loader)
+            print(finder.found.summary())
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: str | float = "60s",
+        schedule: Schedule | None = None,
+        longest: int | None = None,
+        update: bool = True,
+        seed: int = 0,
+        progress: Progress = True,
+    ) -> None:
+        self.seconds = parse_budget(budget, "LightningRateFinder")
+        self.schedule, self.longest, self.update = schedule, longest, update
+        self.seed, self.progress = seed, progress
+        self.found: SuggestedRate | None = None
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Race, unless training goes on from a checkpoint."""
+        if trainer.global_step:
+            return
+        expect(
+            pl_module.automatic_optimization and len(trainer.optimizers) == 1,
+            "LightningRateFinder", "one optimizer, stepped by Lightning",
+            f"{len(trainer.optimizers)}, automatic_optimization={pl_module.automatic_optimization}",
+            hint="use overparam.suggest_lr with a loss.",
+        )  # fmt: skip
+        clock = Clock()
+        trainer.fit_loop.setup_data()
+        loader, optimizer = trainer.train_dataloader, trainer.optimizers[0]
+        optimizer = getattr(optimizer, "optimizer", optimizer)
+        clipped = trainer.gradient_clip_val if trainer.gradient_clip_algorithm != "value" else None
+        mode = pl_module.training
+        pl_module.train()
+        with quietly():  # a step without a trainer says that it logs nothing
+            recipe = recipe_of_loader(
+                pl_module, optimizer, partial(_loss_of, trainer), loader, schedule=self.schedule,
+                clip_norm=clipped, accumulate=trainer.accumulate_grad_batches,
+            )  # fmt: skip
+            planned = trainer.estimated_stepping_batches
+            self.found = find_rate(
+                recipe, int(planned) if math.isfinite(planned) and planned > 0 else None,
+                budget=self.seconds, batch_size=getattr(loader, "batch_size", None) or 1,
+                given=largest_rate(optimizer), longest=self.longest, seed=self.seed, clock=clock,
+                progress=self.progress,
+            )  # fmt: skip
+        pl_module.train(mode)
+        if self.update and math.isfinite(self.found.rate):
+            set_rate(optimizer, self.found.rate)
+            for config in trainer.lr_scheduler_configs:
+                _rescale(config.scheduler, optimizer)
+
+
+def _loss_of(trainer: Any, module: Any, batch: Any) -> Tensor:
+    """What `training_step` gives for a batch, on the module's device."""
+    batch = trainer.strategy.batch_to_device(batch, module.device)
+    output = module.training_step(batch, 0)
+    return output["loss"] if isinstance(output, Mapping) else output
+
+
+def _rescale(scheduler: Any, optimizer: Any) -> None:
+    """Let a scheduler that was made with other rates start from those that are set."""
+    old = getattr(scheduler, "base_lrs", None)
+    if old is None:
+        return
+    new = [float(group["lr"]) for group in optimizer.param_groups]
+    last = [float(rate) for rate in getattr(scheduler, "_last_lr", old)]
+    scheduler.base_lrs = new
+    for group, base, before, now in zip(optimizer.param_groups, new, old, last, strict=True):
+        group["initial_lr"] = base
+        group["lr"] = base * (now / before if before else 1.0)

@@ -1,18 +1,29 @@
-"""A monitor as a callback of the Trainer of Hugging Face Transformers."""
+"""A monitor, and a finder of learning rates, for the Trainer of Hugging Face Transformers."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
+from overparam._batch import on_device
+from overparam._errors import expect
+from overparam._progress import Progress
 from overparam._types import Loss
+from overparam.diagnosis.budget import parse_budget
+from overparam.diagnosis.race.recipe import recipe_of_loader
+from overparam.diagnosis.race.run import Clock
+from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
 from overparam.errors import MissingPackage
 
 try:
-    from transformers import TrainerCallback
+    from transformers import TrainerCallback, get_scheduler
 except ImportError as problem:
     raise MissingPackage(
         "`overparam.integrations.transformers` expected the package transformers, got none.\n"
@@ -121,3 +132,79 @@ class TransformersMonitor(TrainerCallback):
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy over the last axis, without labels of −100."""
     return nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+
+
+def suggest_trainer_lr(
+    trainer: Any,
+    *,
+    budget: str | float = "60s",
+    longest: int | None = None,
+    seed: int = 0,
+    progress: Progress = True,
+) -> SuggestedRate:
+    """The learning rate for a Trainer, by a race; one call before `trainer.train()`.
+
+    The race trains copies with the Trainer's own loss, optimizer, batches, accumulation, clipping
+    and scheduler, laid out for each length in the proportions of the planned training. Weights are
+    taken as they are, so that this serves fine-tuning as well. Nothing of the Trainer is changed.
+
+    Args:
+        trainer: As it is before `train()`.
+        budget: Time for everything; whole trainings are compared in that of about four of them.
+        longest: Steps of the longest trainings that are compared.
+        seed: Of batches and random layers.
+        progress: As everywhere.
+
+    Returns:
+        `SuggestedRate`.
+
+    Raises:
+        ValueError: A budget that is none.
+
+    Example:
+        ::
+
+            found = suggest_trainer_lr(trainer, budget="5m")
+            trainer.args.learning_rate = found.rate
+            trainer.train()
+    """
+    clock = Clock()
+    seconds = parse_budget(budget, "suggest_trainer_lr")
+    args, model = trainer.args, trainer.model
+    prepared = trainer.get_train_dataloader()
+    expect(
+        getattr(prepared, "batch_sampler", None) is not None, "suggest_trainer_lr(trainer=...)",
+        "a training set of known length", f"a {type(trainer.train_dataset).__name__}",
+    )  # fmt: skip
+    # Accelerate keeps account of which of its loaders is gone through; this one is nobody's.
+    loader = DataLoader(
+        prepared.dataset, batch_sampler=prepared.batch_sampler, collate_fn=prepared.collate_fn
+    )
+    accumulate = args.gradient_accumulation_steps
+    epoch = max(len(loader) // accumulate, 1)
+    planned = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch)
+    warming = args.get_warmup_steps(planned) / planned
+
+    def schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
+        return get_scheduler(
+            args.lr_scheduler_type, optimizer=optimizer, num_warmup_steps=round(warming * steps),
+            num_training_steps=steps, scheduler_specific_kwargs=args.lr_scheduler_kwargs,
+        )  # fmt: skip
+
+    def loss_of(model: nn.Module, batch: Any) -> Tensor:
+        return trainer.compute_loss(model, on_device(batch, args.device))
+
+    before, mode = trainer.optimizer, model.training
+    model.train()
+    try:
+        recipe = recipe_of_loader(
+            model, trainer.create_optimizer(), loss_of, loader, schedule=schedule,
+            clip_norm=args.max_grad_norm or None, accumulate=accumulate,
+        )  # fmt: skip
+        return find_rate(
+            recipe, planned, budget=seconds, batch_size=args.train_batch_size * accumulate,
+            given=args.learning_rate, longest=longest, seed=seed, clock=clock, progress=progress,
+        )  # fmt: skip
+    finally:
+        trainer.optimizer = before
+        model.train(mode)

@@ -1,7 +1,9 @@
 """How a user trains, in the terms a race needs."""
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -10,12 +12,13 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from overparam._batch import call, n_examples, take
-from overparam._model import undisturbed
+from overparam._random_numbers import own_random_numbers
 from overparam.diagnosis.task import Schedule, TrainingTask, batches
 
 # Below this a step is over before a second thread has begun.
 _FEW_FLOPS = 2e8
 _PROBED = 256
+_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,50 @@ def recipe_of(task: TrainingTask, *, seed: int = 0) -> Recipe:
     )  # fmt: skip
 
 
+def recipe_of_loader(
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss_of: Callable[[nn.Module, Any], Tensor],
+    loader: Iterable[Any],
+    *,
+    schedule: Schedule | None = None,
+    clip_norm: float | None = None,
+    accumulate: int = 1,
+) -> Recipe:
+    """The recipe of a training whose batches come from a loader, which shuffles them itself.
+
+    Args:
+        model: In the mode of training.
+        optimizer: Of its parameters.
+        loss_of: The loss of a model on a batch as the loader gives it.
+        loader: Of known length; gone through again and again. Its order follows torch's default
+            generator, which every training starts from the same seed.
+        schedule: As in `Recipe`.
+        clip_norm: As in `Recipe`.
+        accumulate: As in `Recipe`.
+    """
+
+    def endless(_: int) -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    size = len(loader)  # type: ignore[arg-type]
+    with own_random_numbers():
+        torch.manual_seed(0)
+        probe = tuple(islice(loader, _BATCHES))
+    epoch = max(size // accumulate, 1)
+    return Recipe(
+        model, optimizer, loss_of, endless, probe, epoch, schedule, clip_norm, accumulate
+    )  # fmt: skip
+
+
 def threads_for(recipe: Recipe, most: int) -> int:
     """Threads that a step of this size is worth: 1 or `most`.
 
     By operations counted and not by a clock, since sums in another order are other numbers.
     """
-    with undisturbed(recipe.model), FlopCounterMode(display=False) as counter, torch.no_grad():
-        recipe.loss_of(recipe.model, recipe.probe[0])
+    model = copy.deepcopy(recipe.model)
+    counter = FlopCounterMode(display=False)
+    with own_random_numbers({recipe.device}), torch.no_grad(), counter:
+        recipe.loss_of(model, recipe.probe[0])
     return 1 if 3 * counter.get_total_flops() < _FEW_FLOPS else most
