@@ -166,6 +166,13 @@ def test_generalisation() -> None:
     assert statements.generalisation(replace(FOUND, test_errors=[])).level == "unknown"
 
 
+def test_a_test_error_that_is_worse_by_chance_says_nothing() -> None:
+    # 4 of 359 examples more: the standard error of the difference is 0.011.
+    found = replace(FOUND, test_errors=[0.5, 0.0111, 0.0223], n_test=359)
+    assert statements.generalisation(found).action == ""
+    assert "Stop earlier" in statements.generalisation(replace(found, n_test=100_000)).action
+
+
 def test_inputs_counts_what_holds_nine_tenths() -> None:
     statement = statements.inputs(FOUND)
     assert statement.text.startswith("3 of 4 inputs")

@@ -188,6 +188,7 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         limit=limit,
         batch_size=task.batch_size,
         n_train=n_examples(examples.x),
+        n_test=n_examples(examples.x_test),
         ratios=ratios,
         unsettled=unsettled,
         events=[event.to_dict() for event in run.monitor.events],

@@ -113,8 +113,8 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     as_good = mine <= least + _AS_GOOD * abs(least)
     if low <= given <= high or as_good:
         level: Level = "unknown" if unsure else "good"
-        where = "among them" if low <= given <= high else f"as good here (loss {show(mine)})"
-        text = f"{text} The rate in use, {show(given)}, is {where}."
+        where = "lies there" if low <= given <= high else f"did as well (loss {show(mine)})"
+        text = f"{text} The rate in use, {show(given)}, {where}."
         return Statement("learning_rate", text, given, high, "", level)
     if math.isnan(mine):
         told = f"The rate in use, {show(given)}, lies outside; there was no time to compare it."

@@ -64,6 +64,7 @@ class Findings(AtStart, AtEnd):
         limit: Stable limit of the rate, the median over the run.
         batch_size: Of the run.
         n_train: Training examples.
+        n_test: Test examples.
         ratios: Learning rate over stable limit, at every measurement of the run that settled.
         unsettled: Measurements of the limit that did not.
         events: The run's loss spikes, as in the JSON.
@@ -88,6 +89,7 @@ class Findings(AtStart, AtEnd):
     rate_given: bool
     batch_size: int
     n_train: int
+    n_test: int = 0
     limit: float = math.nan
     ratios: Sequence[float] = ()
     unsettled: int = 0
@@ -164,11 +166,16 @@ def fell(found: Findings) -> bool:
 def worsened(found: Findings) -> bool:
     """Whether the test measure ended worse than it had been."""
     known = [value for value in found.test_errors if math.isfinite(value)]
-    return bool(known) and known[-1] > min(known) + _slack(found, min(known))
+    return bool(known) and known[-1] > min(known) + _slack(found, min(known), known[-1])
 
 
-def _slack(found: Findings, best: float) -> float:
-    return 0.01 if found.test_measure == "error" else 0.1 * best
+def _slack(found: Findings, best: float, last: float) -> float:
+    """By how much the test measure may be worse at the end before it says anything."""
+    if found.test_measure != "error":
+        return 0.1 * best
+    # Twice the standard error of the difference between two shares of as many examples.
+    chance = 2 * math.sqrt(2 * last * max(1 - last, 0) / found.n_test) if found.n_test else 0.0
+    return max(0.01, chance)
 
 
 def stability_of_run(found: Findings) -> Statement:
@@ -250,9 +257,9 @@ def progress(found: Findings) -> Statement:
             "progress", "Cannot tell whether training is stuck: the run was too short.",
             math.nan, STALLED, "Give it a larger budget.", "unknown",
         )  # fmt: skip
-    left = losses[-1] / losses[0]
+    left = _part(losses[-1], losses[0])
     late = losses[-max(len(losses) // 4, 2) :]
-    lost = 1 - late[-1] / late[0]
+    lost = 1 - _part(late[-1], late[0])
     told = f"The training loss went from {show(losses[0])} to {show(losses[-1])}"
     if dead(found):
         return Statement(
@@ -284,6 +291,11 @@ def progress(found: Findings) -> Statement:
         f"{told} and was still falling, by {show(100 * lost)} % over the last quarter.",
         lost, STALLED, "" if stop else "Train longer.", "info",
     )  # fmt: skip
+
+
+def _part(last: float, first: float) -> float:
+    """What is left of a loss that may have been zero."""
+    return last / first if first else (math.inf if last else 0.0)
 
 
 def regime(found: Findings) -> Statement:
@@ -359,7 +371,7 @@ def generalisation(found: Findings) -> Statement:
         )  # fmt: skip
     best, last, what = min(known), known[-1], found.test_measure
     shown = (lambda v: f"{show(100 * v)} %") if what == "error" else show
-    slack = _slack(found, best)
+    slack = _slack(found, best, last)
     if worsened(found):
         return Statement(
             "test", f"The test {what} ended at {shown(last)}, after a best of {shown(best)}.",

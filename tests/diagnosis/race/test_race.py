@@ -156,15 +156,19 @@ def test_the_users_own_rate_is_compared_where_it_lies_outside() -> None:
     assert lost.own == {50.0: math.inf}
 
 
-def test_two_orders_are_compared_at_one_length() -> None:
+def test_two_orders_are_compared_where_the_first_stopped_short() -> None:
     task = noisy(optimizer=lambda p: SGD(p, lr=1.0), batch_size=16)
-    outcome = run_race(recipe_of(task), 160, clock=Clock())
-    one, other = outcome.pair
-    assert set(other) <= set(one)
+    whole = run_race(recipe_of(task), 80, clock=Clock())
+    assert whole.pair == ()
+    short = run_race(recipe_of(task), 160, longest=80, clock=Clock())
+    one, other = short.pair
     assert one != other
-    torn = replace(outcome, pair=({0.1: 1.0, 0.8: 2.0}, {0.1: 2.0, 0.8: 1.0}))
+    assert {trial.order for trial in short.trials} == {0, 1}
+    # The last comparison of all leaves out what was clearly worse before.
+    assert whole.losses.items() <= short.losses.items()
+    torn = replace(short, horizon=120, pair=({0.1: 1.0, 0.8: 2.0}, {0.1: 2.0, 0.8: 1.0}))
     assert torn.verdict == "between"
-    assert torn.interval[1] == pytest.approx(8 * outcome.interval[1])
+    assert torn.interval[1] == pytest.approx(8 * whole.interval[1])
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,16 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from overparam.diagnosis.race.bracket import Bracket, bracket
-from overparam.diagnosis.race.outcome import Outcome, interval, within
+from overparam.diagnosis.race.outcome import Outcome, interval
 from overparam.diagnosis.race.race import OutOfTime, Race, horizons
 from overparam.diagnosis.race.recipe import Recipe
 
 # Without a planned length a race ends once the best training has lost all but this part of its
 # loss: a longer one would compare how close to zero they come.
 _DONE = 1e-3
-# The second order of batches is tried for this part of the horizon.
-_SECOND = 4
-# Where the next best rate is worse by more than this part of the loss, no order changes it.
-_CLOSE = 0.2
 
 
 @dataclass
@@ -52,7 +48,7 @@ def run_race(
         planned: Steps of the training that the rate is for; `None` takes as many as there is
             time for, up to 64 epochs.
         given: A rate that is compared as well, at the end.
-        order: Seed of the order of batches; the next one is the second order.
+        order: Seed of the order of batches; the next one is that of a second race.
         longest: Steps of the longest comparison; `None` is what is planned.
         clock: Ends the race.
         tell: Told the part of the work that is done.
@@ -68,8 +64,9 @@ def run_race(
     try:
         stopped = _double(race, recipe, found, planned, longest, clock, tell)
         if race.learned:
-            second = _second_order(race, recipe, found, order + 1, clock)
-            own = _own(race, given, clock)
+            own = _own(race, given)
+            if planned is not None and race.horizon < planned:
+                second = _second_order(race, recipe, found, order + 1, clock)
     except OutOfTime:
         stopped = "budget"
     except KeyboardInterrupt:
@@ -117,23 +114,26 @@ def _fits(race: Race, steps: int, found: Bracket, clock: Clock) -> bool:
 def _second_order(
     race: Race, recipe: Recipe, found: Bracket, order: int, clock: Clock
 ) -> Race | None:
-    """One of the shorter comparisons again, in another order of batches, where it was close."""
-    length = min(race.history, key=lambda n: abs(n - race.horizon / _SECOND))
-    rates = tuple(rate for rate in race.history[length] if rate < race.ceiling)
-    if len(within(race.history[length], _CLOSE)) < 2:
+    """A race in another order of batches up to the last comparison but one.
+
+    Where the first stopped short of what is planned: whether two such races agree says most of how
+    far the answer can be trusted, and the time left was too short for another doubling.
+    """
+    lengths = sorted(race.history)[:-1]
+    if not lengths:
         return None
-    if not _fits(race, length * len(rates), found, clock):
-        return None
-    second = Race(recipe, replace(found, rates=rates), order=order, in_time=clock.in_time)
-    second.learned = True  # a factor 2 apart from the start
+    second = Race(recipe, found, order=order, in_time=clock.in_time)
     try:
-        second.compare(length)
+        for length in lengths:
+            if not _fits(race, second.cost(length), found, clock):
+                return None
+            second.compare(length)
     except OutOfTime:
         return None
-    return second
+    return second if second.learned else None
 
 
-def _own(race: Race, given: float | None, clock: Clock) -> dict[float, float]:
+def _own(race: Race, given: float | None) -> dict[float, float]:
     """The loss at the user's own rate, after as many steps as the others had."""
     if given is None:
         return {}
