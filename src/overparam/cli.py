@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,11 +129,12 @@ def diagnose(
     """
     expect_files(json=json, html=html)
     command = shlex.join(["overparam", *_words])
+    began = time.perf_counter()  # loading torch is a part of the budget
     from overparam.diagnosis.command import run_diagnosis
 
     found = run_diagnosis(
         spec, data, loss, lr, epochs=epochs, budget=budget, batch_size=batch_size,
-        max_steps=steps, seed=seed, device=device, command=command,
+        max_steps=steps, seed=seed, device=device, command=command, began=began,
     )  # fmt: skip
     print_found(found, json, html)
 
@@ -164,11 +166,13 @@ def suggest(
     """
     expect_files(json=json, html=html)
     command = shlex.join(["overparam", *_words])
+    began = time.perf_counter()
     from overparam.diagnosis.command import run_suggestion
 
     found = run_suggestion(
         spec, data, loss, epochs=epochs, steps=steps, budget=budget, batch_size=batch_size,
         clip_norm=clip_norm, accumulate=accumulate, seed=seed, device=device, command=command,
+        began=began,
     )  # fmt: skip
     print_found(found, json, html)
     if found.stopped == "interrupted":

@@ -40,6 +40,7 @@ def run_diagnosis(
     *,
     budget: str,
     seed: int,
+    began: float | None = None,
     **options: Any,
 ) -> Diagnosis:
     """The diagnosis of a specification and a data source, with progress on the terminal.
@@ -54,6 +55,7 @@ def run_diagnosis(
         lr: Rate of plain SGD; `None` is the specification's optimizer, or the advised rate.
         budget: Time for everything.
         seed: Of everything random.
+        began: When the budget began, on `time.perf_counter`; `None` is now.
         options: Passed on to `diagnose`.
 
     Raises:
@@ -62,7 +64,7 @@ def run_diagnosis(
     """
     seconds = parse_budget(budget)  # told before anything is loaded
     expect(lr is None or 0 < lr < math.inf, "diagnose --lr", "a positive number", lr)
-    with _loaded(spec, data, loss, seed, "diagnose") as (loaded, progress):
+    with _loaded(spec, data, loss, seed, "diagnose", began) as (loaded, progress):
         optimizer = loaded.optimizer
         if lr is not None:
             if optimizer is not None:
@@ -83,11 +85,12 @@ def run_suggestion(
     *,
     budget: str,
     seed: int,
+    began: float | None = None,
     **options: Any,
 ) -> SuggestedRate:
     """The race for a learning rate; as `run_diagnosis`."""
     seconds = parse_budget(budget, "lr")
-    with _loaded(spec, data, loss, seed, "lr") as (loaded, progress):
+    with _loaded(spec, data, loss, seed, "lr", began) as (loaded, progress):
         found = suggest_lr(
             loaded.model, loaded.examples, loaded.loss, loaded.optimizer,
             schedule=loaded.schedule, budget=_left(seconds, loaded), seed=seed,
@@ -99,10 +102,15 @@ def run_suggestion(
 
 @contextmanager
 def _loaded(
-    spec: str | None, data: str | None, loss: str | None, seed: int, who: str
+    spec: str | None,
+    data: str | None,
+    loss: str | None,
+    seed: int,
+    who: str,
+    began: float | None,
 ) -> Iterator[tuple[_Loaded, Callable[[str, float], None]]]:
     """What is to be trained, and bars; errors of the user's code inside are told as theirs."""
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     expect_seed(seed, f"{who} --seed")
     torch.manual_seed(seed)
     given = None if spec is None else load_spec(spec)

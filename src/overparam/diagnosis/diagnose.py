@@ -40,7 +40,7 @@ from overparam.diagnosis.training import Run, train_monitored
 from overparam.dynamics.monitor import Monitor
 
 # Shares of the budget: all up to the end of the race, and what follows the run.
-_RACE, _AFTER = 0.6, 0.08
+_RACE, _AFTER = 0.6, 0.1
 _FEWEST_STEPS = 60
 # Part of training time that the monitor takes, at least and at most.
 _OVERHEAD, _MOST_OVERHEAD = 0.2, 4.0
@@ -210,7 +210,7 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
 
     asked.tell("training", 0.0)
     # The kernel is measured once more after the run.
-    after = max(_AFTER * asked.seconds, 1.5 * before.kernel_seconds)
+    after = max(_AFTER * asked.seconds, 2 * before.kernel_seconds)
     left = asked.seconds - after - (time.perf_counter() - asked.began)
     left = max(left, asked.step_seconds * _FEWEST_STEPS)
     steps = asked.planned or _run_length(outcome, left, asked)

@@ -83,8 +83,9 @@ def _near(outcome: Outcome) -> str:
 
 
 def _fraction(part: float) -> str:
-    """A part that is one over a power of two, or nearly."""
-    return f"1/{round(1 / part)}"
+    """One over a whole number: over a power of two where it is one but for rounding."""
+    power = 2 ** round(math.log2(1 / part))
+    return f"1/{power if abs(power * part - 1) < 0.02 else max(round(1 / part), 1)}"
 
 
 def _beyond(outcome: Outcome) -> str:
