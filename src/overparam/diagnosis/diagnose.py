@@ -157,7 +157,7 @@ def diagnose(
         task = build_task(model, examples.to(place), loss, optimizer, size, place)
         task = with_details(task, schedule, clip_norm, accumulate)
         recipe = recipe_of(task, seed=seed)
-        planned = planned_steps(epochs, None, recipe.epoch)
+        planned = planned_steps(epochs, None, recipe.epoch) or max_steps
         with thread_count() as most, telling(progress) as tell:
             torch.set_num_threads(threads_for(recipe, most))
             each = step_seconds(task)
@@ -215,7 +215,7 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     left = max(left, asked.step_seconds * _FEWEST_STEPS)
     steps = asked.planned or _run_length(outcome, left, asked)
     outcome = replace(outcome, planned=steps)
-    run = _train(task, before.probe, left, steps, asked)
+    run = _train(task, before.probe, left, min(steps, asked.max_steps or steps), asked)
 
     asked.tell("concluding", 0.0)
     # Of a network that diverged nothing can be measured any more but its batches.
@@ -239,8 +239,7 @@ def _run_length(outcome: Outcome, seconds: float, asked: _Asked) -> int:
     each = (1 + _OVERHEAD) * asked.step_seconds
     fitting = [many for many in (4, 2) if many * horizon * each < seconds]
     more = fitting[0] if fitting and outcome.stopped == "budget" else 1
-    steps = more * horizon
-    return steps if asked.max_steps is None else min(steps, asked.max_steps)
+    return more * horizon
 
 
 def _train(
