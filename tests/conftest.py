@@ -24,6 +24,9 @@ from second_device import SecondDevice
 
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and so all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Under nohup a closing terminal is ignored, by all they start too; a handler is not handed on.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 # The models are small: a second thread costs more in waiting than it computes, fifteen-fold on
 # a machine that is busy with something else. It also rounds differently: OMP_NUM_THREADS=2 asks

@@ -246,6 +246,47 @@ def test_tables_are_drawn_in_a_terminal_and_plain_elsewhere(capsys, monkeypatch)
     assert "[b] 1" in drawn  # not read as markup
 
 
+def test_lr_says_a_rate_and_writes_its_numbers_and_its_page(tmp_path, capsys):
+    numbers, page, again = (tmp_path / name for name in ("r.json", "r.html", "again.html"))
+    words = ["lr", "--budget", "10m", "--steps", "40", "--json", str(numbers), "--html", str(page)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    stored = json.loads(numbers.read_text())
+    assert (stored["kind"], stored["steps"], stored["planned_steps"]) == ("rate", 40, 40)
+    assert f"Train at {stored['rate']:.3g}." in said
+    assert main(["report", str(numbers), "--html", str(again)]) == 0
+    assert again.read_text() == page.read_text()
+
+
+def test_lr_takes_the_schedule_of_a_specification(tmp_path, capsys):
+    spec = tmp_path / "spec.py"
+    spec.write_text(
+        "import torch\n"
+        "def model(): return torch.nn.Linear(4, 3)\n"
+        "def data(): return torch.randn(60, 4), torch.arange(60) % 3\n"
+        "def schedule(optimizer, steps):\n"
+        "    print('laid out for', steps)\n"
+        "    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)\n"
+    )
+    assert main(["lr", str(spec), "--steps", "40", "--budget", "10m"]) == 0
+    assert "laid out for 10\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [(["--epochs", "2", "--steps", "3"], "expected one of the two, got both"),
+     (["--epochs", "-1"], "expected a positive number"),
+     (["--budget", "soon"], "`lr(budget=...)` expected a time"),
+     (["--data", "nothing.csv"], "nothing.csv"),
+     (["nothing.py"], "no such file")],
+)  # fmt: skip
+def test_lr_refuses_in_a_line(words, complaint, capsys):
+    assert main(["lr", *words]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert said.count("\n") == 1 or "Hint" in said
+
+
 def test_diagnose_writes_numbers_and_a_page_from_them(tmp_path, capsys):
     numbers, page, again = (tmp_path / name for name in ("d.json", "d.html", "again.html"))
     words = ["diagnose", "--budget", "10m", "--steps", "60", "--seed", "3", "--json", str(numbers)]
