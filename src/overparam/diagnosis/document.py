@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from overparam._batch import n_examples
 from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
 from overparam.diagnosis.edge import Rates
+from overparam.diagnosis.label_evidence import LabelEvidence, judge
+from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.statements import Findings, conclude
@@ -41,16 +44,18 @@ class Measured:
 
 def as_diagnosis(measured: Measured) -> Diagnosis:
     """The diagnosis, with its conclusions."""
-    suspects = _suspects(measured)
+    labels = measured.run.labels
+    scores = None if labels is None else labels.scores()
+    evidence = None if labels is None else labels.evidence()
     return Diagnosis(
         environment=_environment(measured),
         model=_model(measured.task),
         data=_data(measured),
         advice=_advice(measured),
-        statements=conclude(_findings(measured, len(suspects))),
+        statements=conclude(_findings(measured, evidence)),
         events=[_event(event.to_dict()) for event in measured.run.monitor.events],
-        suspects=suspects[:_SUSPECTS],
-        series=_series(measured),
+        suspects=_suspects(measured, scores, evidence),
+        series=_series(measured, scores),
     )
 
 
@@ -137,12 +142,10 @@ def _advice(measured: Measured) -> dict[str, Any]:
     return advice
 
 
-def _findings(measured: Measured, n_suspects: int) -> Findings:
+def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
     task, run = measured.task, measured.run
     columns = run.monitor.record.series()
     ratios = columns.get("stability_ratio", {"value": []})["value"]
-    scorer = run.monitor.label_noise
-    signal = None if scorer is None else scorer.signal
     errors = [error for _, _, error in run.evaluated]
     by_error = any(math.isfinite(error) for error in errors)
     examples, rates = task.examples, measured.rates
@@ -164,9 +167,7 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
         labels=task.n_classes is not None,
-        armed=signal is not None and signal.armed,
-        suspects=n_suspects,
-        stop_epoch=run.stop_epoch,
+        label_evidence=evidence,
         epochs=run.steps * task.batch_size / n_examples(examples.x),
         input_names=examples.column_names,
         image=examples.image_shape is not None,
@@ -190,33 +191,26 @@ def _event(event: dict[str, Any]) -> dict[str, Any]:
     return {name: event.get(name) for name in kept}
 
 
-def _issues(run: Run) -> Any:
-    """The table of label issues at the stop signal, else at the end; `None` without labels."""
-    scorer = run.monitor.label_noise
-    if run.issues is not None or scorer is None or scorer.epochs == 0:
-        return run.issues
-    return scorer.issues()
-
-
-def _suspects(measured: Measured) -> list[dict[str, Any]]:
-    """Examples whose labels look wrong, the most suspicious first."""
-    table = _issues(measured.run)
-    if table is None:
+def _suspects(
+    measured: Measured, scores: LabelScores | None, evidence: LabelEvidence | None
+) -> list[dict[str, Any]]:
+    """Examples whose labels look wrong, the most suspicious first; none unless some are random."""
+    if scores is None or evidence is None or judge(evidence).kind != "random":
         return []
     examples = measured.task.examples
     names = examples.class_names
-    wrong = table[table["is_label_issue"] & (table["given_label"] != table["predicted_label"])]
-    wrong = wrong.sort_values("score", ascending=False)
+    wrong = np.flatnonzero(scores.suspect)
+    wrong = wrong[np.argsort(-scores.score[wrong], kind="stable")]
     return [
         {
             "id": int(index),
-            "label": names[int(row["given_label"])],
-            "predicted": names[int(row["predicted_label"])],
-            "score": float(row["score"]),
-            "posterior": 1 - float(row["label_score"]),
-            "image": _picture(examples, int(index)) if rank < _SUSPECTS else None,
+            "label": names[scores.given[index]],
+            "predicted": names[scores.predicted[index]],
+            "score": float(scores.score[index]),
+            "posterior": float(scores.posterior[index]),
+            "image": _picture(examples, int(index)),
         }
-        for rank, (index, row) in enumerate(wrong.iterrows())
+        for index in wrong[:_SUSPECTS]
     ]
 
 
@@ -230,7 +224,7 @@ def _picture(examples: Any, index: int) -> list[list[float]] | None:
     return [[round(value, 3) for value in row] for row in image.tolist()]
 
 
-def _series(measured: Measured) -> dict[str, Any]:
+def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
     run, start = measured.run, measured.before.kernel
     series: dict[str, Any] = {
         name: _thinned(column) for name, column in run.monitor.record.series().items()
@@ -257,11 +251,10 @@ def _series(measured: Measured) -> dict[str, Any]:
             "image_shape": list(shape[1:]) if shape is not None else None,
             "names": list(examples.column_names) or None,
         }
-    table = _issues(run)
-    if table is not None:
+    if scores is not None:
         series["scores"] = {
-            "score": table["score"].round(5).tolist(),
-            "posterior": (1 - table["label_score"]).round(4).tolist(),
+            "score": scores.score.round(5).tolist(),
+            "posterior": scores.posterior.round(4).tolist(),
         }
     series["edge"] = [
         {"step": t.steps, "rate": t.rates, "limit": t.limits} for t in measured.rates.traces

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from overparam._statement import Level, Statement, most_urgent_first
+from overparam.diagnosis.label_evidence import (
+    LEAST,
+    MEMORISED,
+    MOST,
+    LabelEvidence,
+    LabelVerdict,
+    judge,
+    largest_error,
+)
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
@@ -65,9 +74,7 @@ class Findings(AtStart, AtEnd):
         test_errors: Test error (or test loss, see `test_measure`) along the run.
         test_measure: ``"error"`` or ``"loss"``.
         labels: Whether every example has a class label, so that labels could be judged.
-        armed: Whether suspects' loss rose above chance, the sign of wrong labels.
-        suspects: How many labels look wrong.
-        stop_epoch: Epoch at which training should have stopped, if the sign was seen.
+        label_evidence: What was counted of the labels; `None` without an epoch to judge them at.
         epochs: Epochs trained.
         input_names: Their names; empty if they have none.
         image: Whether inputs are images.
@@ -90,9 +97,7 @@ class Findings(AtStart, AtEnd):
     test_errors: Sequence[float] = ()
     test_measure: str = "error"
     labels: bool = False
-    armed: bool = False
-    suspects: int = 0
-    stop_epoch: int | None = None
+    label_evidence: LabelEvidence | None = None
     epochs: float = 0.0
     input_names: Sequence[str] = ()
     image: bool = False
@@ -246,10 +251,15 @@ def progress(found: Findings) -> Statement:
     late = losses[-max(len(losses) // 4, 2) :]
     fell = 1 - late[-1] / late[0]
     told = f"The training loss went from {show(losses[0])} to {show(losses[-1])}"
-    if left < INTERPOLATED or found.train_error == 0:
+    if not memorising(found) and (left < INTERPOLATED or found.train_error == 0):
         return Statement(
             "progress", f"{told}: the network interpolates its training set.",
             left, INTERPOLATED, "", "good",
+        )  # fmt: skip
+    if memorising(found):
+        return Statement(
+            "progress", f"{told}, in part by learning labels that look wrong.", fell, STALLED,
+            "", "info",
         )  # fmt: skip
     if fell < STALLED:
         used = max((ratio for ratio in found.ratios if math.isfinite(ratio)), default=math.nan)
@@ -306,30 +316,71 @@ def regime(found: Findings) -> Statement:
 
 def labels(found: Findings) -> Statement:
     """Which labels look wrong, and when to stop."""
+    evidence = found.label_evidence
     if not found.labels:
         return Statement(
             "labels", "Cannot tell which targets are wrong: that needs one class per example.",
-            math.nan, 1.05, "", "unknown",
+            math.nan, LEAST, "", "unknown",
         )  # fmt: skip
-    if not found.armed:
+    if evidence is None:
+        return Statement(
+            "labels", "Cannot tell whether labels are wrong: no epoch was completed, or no "
+            "example held out.", math.nan, LEAST, "", "unknown",
+        )  # fmt: skip
+    verdict = judge(evidence)
+    if verdict.kind == "random":
+        return _random_labels(evidence, verdict)
+    if verdict.kind == "sound":
         return Statement(
             "labels",
-            "No sign of random label noise: the loss of the most suspicious examples never rose "
-            "above chance. (Systematic confusion of two classes gives no such sign.)",
-            0.0, 1.05,
-            "The highest-scored examples are worth a look all the same: hard or wrong."
-            if found.suspects else "", "good",
+            f"No sign of labels drawn at random: at most {show(100 * verdict.high)} % of them "
+            "can be. (Systematic confusion of two classes gives no such sign.)",
+            verdict.rate, LEAST, "", "good",
         )  # fmt: skip
-    share = found.suspects / found.n_train
-    when = (
-        f"Stop after epoch {found.stop_epoch}: from there the wrong labels are being learned."
-        if found.stop_epoch is not None
-        else "Go on: the wrong labels are not being learned yet."
-    )
+    if verdict.kind == "few":
+        text = (
+            f"Cannot tell whether labels are wrong: with {evidence.held_out} held-out examples "
+            f"up to {show(100 * verdict.high)} % of them might be."
+        )
+        return Statement("labels", text, verdict.rate, LEAST, "Hold out more examples.", "unknown")
+    needed = largest_error(evidence.classes)
+    wanted = needed if evidence.error_by_class > needed else max(evidence.error / 2, MOST)
     return Statement(
-        "labels", f"{found.suspects} labels ({show(100 * share)} %) look wrong.", share, 1.05,
-        f"Review the suspects. {when}", "warning",
+        "labels",
+        "Cannot tell wrong labels from hard ones: the network errs on "
+        f"{show(100 * evidence.error)} % of the held-out examples.",
+        verdict.rate, LEAST,
+        f"A network that errs on less than {show(100 * wanted)} % of them would tell.", "unknown",
     )  # fmt: skip
+
+
+def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict) -> Statement:
+    """How many labels look random, which look wrong, and when to stop."""
+    bounds = f"{show(100 * verdict.low)} to {show(100 * verdict.high)} %"
+    text = f"About {show(100 * verdict.rate)} % of labels look drawn at random ({bounds})"
+    actions = []
+    if evidence.suspects:
+        share = evidence.suspects / evidence.n_train
+        text += f"; {evidence.suspects} ({show(100 * share)} %) look wrong."
+        actions.append("Review the suspects.")
+    else:
+        text += ", but none stands out."
+    if evidence.learned >= MEMORISED:
+        actions.append(
+            f"Stop after epoch {evidence.epoch}: {show(100 * evidence.learned)} % of the suspects "
+            "were learned by the end."
+        )
+    elif evidence.suspects:
+        actions.append("The wrong labels are not being learned yet.")
+    return Statement("labels", text, verdict.rate, LEAST, " ".join(actions), "warning")
+
+
+def memorising(found: Findings) -> bool:
+    """Whether the network was learning labels that look wrong: then a lower loss is no aim."""
+    evidence = found.label_evidence
+    return (
+        evidence is not None and evidence.learned >= MEMORISED and judge(evidence).kind == "random"
+    )
 
 
 def generalisation(found: Findings) -> Statement:

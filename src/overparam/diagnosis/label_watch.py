@@ -1,0 +1,203 @@
+"""What a training run shows about its labels, kept from the epoch that tells most."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from overparam._batch import call, chunks, n_examples, take
+from overparam._model import undisturbed
+from overparam._types import Inputs
+from overparam.diagnosis.label_evidence import LabelEvidence
+from overparam.diagnosis.task import TrainingTask
+from overparam.dynamics.clean_priority import split_losses
+from overparam.dynamics.label_noise import LabelNoiseScorer
+from overparam.dynamics.random_labels import implausible_labels
+
+# Held-out and training examples that are looked at.
+_HELD_OUT, _TRAINED = 2000, 1000
+# Epochs that are all looked at; from there on, one of so many.
+_EVERY, _SPACING = 10, 1.1
+# A held-out loss this close to its least is as good, and a later epoch tells more.
+_AS_GOOD = 1.02
+# A suspect's label costs at least this part of what a guess does, ln C.
+_COSTLY = 0.9
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Every training label at the epoch that tells most.
+
+    Attributes:
+        given: The label.
+        predicted: What the network took it for, averaged over its epochs; −1 if never seen.
+        score: Of the scorer: larger for a more suspicious label.
+        posterior: That it belongs to the suspicious component of the scores.
+        suspect: Whether it looks wrong: the network believes another, and the label costs what
+            a guess would.
+    """
+
+    given: np.ndarray
+    predicted: np.ndarray
+    score: np.ndarray
+    posterior: np.ndarray
+    suspect: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One epoch: the held-out outputs, and the scores so far."""
+
+    epoch: int
+    outputs: Tensor
+    predicted: Tensor
+    losses: np.ndarray
+    scores: np.ndarray
+
+
+class LabelWatch:
+    """Look at the labels after an epoch; keep the last one at which the network did its best.
+
+    Wrong labels are told from hard ones by a network that has learned what the others say and
+    not yet them: that of the least held-out loss. What the network is sure of is counted on
+    held-out examples, which it cannot have memorised; where their labels were corrected and
+    those of the training part were not, by how much more it errs on the latter.
+
+    Args:
+        task: With a class for every example.
+        seed: Chooses the examples where there are many.
+
+    Cost:
+        A forward pass over at most 2000 held-out and 1000 training examples in each of the
+        first ten epochs, and then in every tenth, so to speak: 11, 13, 15, … 40, 45, ….
+    """
+
+    def __init__(self, task: TrainingTask, seed: int = 0) -> None:
+        self._task, generator = task, torch.Generator().manual_seed(seed)
+        examples = task.examples
+        self._held_out, self._trained = (
+            torch.randperm(n_examples(x), generator=generator)[:most]
+            for x, most in ((examples.x_test, _HELD_OUT), (examples.x, _TRAINED))
+        )
+        self._next, self._least = 1, math.inf
+        self._best: _Look | None = None
+        self._excess = (0.0, 1.0, 0.0)
+
+    def look(self, epoch: int, scorer: LabelNoiseScorer) -> None:
+        """Take the network as it is after an epoch, unless it is too soon after the last look."""
+        if epoch < self._next or len(self._held_out) == 0:
+            return
+        self._next = epoch + 1 if epoch < _EVERY else math.ceil(_SPACING * epoch)
+        examples = self._task.examples
+        with undisturbed(self._task.model, evaluation=True), torch.no_grad():
+            outputs = self._outputs(examples.x_test, self._held_out)
+            given = examples.y_test[self._held_out]
+            loss = float(self._task.loss(outputs, given))
+            trained = self._outputs(examples.x, self._trained)
+        if not math.isfinite(loss) or not bool(torch.isfinite(trained).all()):
+            return
+        self._compare(_guesses(trained) != examples.y[self._trained], _guesses(outputs) != given)
+        self._least = min(self._least, loss)
+        if loss <= _AS_GOOD * self._least:
+            self._best = _Look(
+                epoch, outputs, scorer.predicted, scorer.scores("mean_loss"), scorer.scores()
+            )
+
+    def evidence(self) -> LabelEvidence | None:
+        """What was counted; `None` before the first look."""
+        best, scores = self._best, self.scores()
+        if best is None or scores is None:
+            return None
+        given = self._task.examples.y_test[self._held_out].cpu()
+        p = _probabilities(best.outputs)
+        n, classes = p.shape
+        guess = p.argmax(1)
+        wrong = guess != given
+        top = p.topk(2, dim=1).values
+        sure = (top[:, 0] - top[:, 1]).argsort(descending=True, stable=True)[: max(n // 4, 1)]
+        return LabelEvidence(
+            epoch=best.epoch, classes=classes, n_train=len(scores.given), held_out=n,
+            error=float(wrong.double().mean()), error_by_class=_error_by_class(guess, given),
+            sure=len(sure), sure_wrong=int(wrong[sure].sum()),
+            implausible=_implausible(p, guess, given) if classes > 2 else None,
+            excess=self._excess[0], excess_deviation=self._excess[1], excess_error=self._excess[2],
+            suspects=int(scores.suspect.sum()), learned=self._learned(scores),
+        )  # fmt: skip
+
+    def scores(self) -> LabelScores | None:
+        """Every training label, at the epoch that tells most; `None` before the first look."""
+        best = self._best
+        if best is None:
+            return None
+        given = self._task.examples.y.cpu().numpy()
+        predicted = best.predicted.numpy()
+        classes = self._task.n_classes
+        assert classes is not None
+        contradicted = (predicted != given) & (predicted >= 0)
+        with np.errstate(invalid="ignore"):  # of samples never seen
+            costly = best.losses >= _COSTLY * math.log(classes)
+        posterior = split_losses(best.scores).posterior
+        return LabelScores(given, predicted, best.scores, posterior, contradicted & costly)
+
+    def _compare(self, trained: Tensor, held_out: Tensor) -> None:
+        """Keep the largest excess of the training error, in standard deviations."""
+        errors = [float(wrong.double().mean()) for wrong in (trained, held_out)]
+        # One more error in each does not let the deviation vanish.
+        deviation = math.sqrt(
+            sum(
+                (error * (1 - error) + 1 / len(wrong)) / len(wrong)
+                for error, wrong in zip(errors, (trained, held_out), strict=True)
+            )
+        )
+        excess = errors[0] - errors[1]
+        if excess / deviation > self._excess[0] / self._excess[1]:
+            self._excess = (excess, deviation, errors[0])
+
+    def _learned(self, scores: LabelScores) -> float:
+        """Share of the suspects whose label the network gives now; of a thousand at most."""
+        index = torch.from_numpy(np.flatnonzero(scores.suspect))[:_TRAINED]
+        if not len(index):
+            return 0.0
+        examples = self._task.examples
+        with undisturbed(self._task.model, evaluation=True), torch.no_grad():
+            guess = _guesses(self._outputs(examples.x, index))
+        return float((guess == examples.y[index]).double().mean())
+
+    def _outputs(self, x: Inputs, index: Tensor) -> Tensor:
+        return torch.cat(
+            [call(self._task.model, take(x, index[part])) for part in chunks(len(index), 256)]
+        )
+
+
+def _two_columns(outputs: Tensor) -> Tensor:
+    """Logits with a column per class, also of a network with one output for two classes."""
+    outputs = outputs.reshape(len(outputs), -1)
+    return torch.cat([torch.zeros_like(outputs), outputs], 1) if outputs.shape[1] == 1 else outputs
+
+
+def _guesses(outputs: Tensor) -> Tensor:
+    return _two_columns(outputs).argmax(1)
+
+
+def _probabilities(outputs: Tensor) -> Tensor:
+    return _two_columns(outputs).cpu().double().softmax(1)
+
+
+def _error_by_class(guess: Tensor, given: Tensor) -> float:
+    """Share of wrong ones among the predictions of a class, mean over those that occur."""
+    classes = torch.cat([guess, given]).unique()
+    wrong = guess != given
+    shares = [float(wrong[guess == k].double().mean()) for k in classes if bool((guess == k).any())]
+    return (sum(shares) + len(classes) - len(shares)) / len(classes)
+
+
+def _implausible(p: Tensor, guess: Tensor, given: Tensor) -> int:
+    """Labels in the lower half of the alternatives, each class relative to its mean probability.
+
+    Without that a rare class is the last alternative of every example, its own included.
+    """
+    lifted = p / p.mean(0).clamp(min=1e-300)
+    lifted = lifted.scatter(1, guess[:, None], 2 * float(lifted.max()) + 1)
+    return int(implausible_labels(lifted, given).sum())
