@@ -25,6 +25,9 @@ from overparam.optim.hyperparameters import mass_hyperparameters
 # A curve with more points is thinned, for the sake of the file.
 _POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
+# What the monitor says of labels while it watches, without held-out examples: the statement,
+# which has them, speaks for both.
+_LIVE = ("armed", "noise_rate", "rho", "suspect_loss")
 
 
 @dataclass(frozen=True)
@@ -227,7 +230,9 @@ def _picture(examples: Any, index: int) -> list[list[float]] | None:
 def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
     run, start = measured.run, measured.before.kernel
     series: dict[str, Any] = {
-        name: _thinned(column) for name, column in run.monitor.record.series().items()
+        name: _thinned(column)
+        for name, column in run.monitor.record.series().items()
+        if name not in _LIVE
     }
     steps = [step for step, _, _ in run.evaluated]
     for name, position in (("test_loss", 1), ("test_error", 2)):

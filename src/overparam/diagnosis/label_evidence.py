@@ -13,6 +13,8 @@ from typing import Literal
 # A network that errs, over its classes, on more than this part of what a guess would has not
 # fitted what can be learned.
 FITTED = 0.7
+# Nor has one that errs on more than this beside the labels that look random.
+UNEXPLAINED = 0.2
 # Of what the network contradicts so much must look random, and of all labels so much.
 RANDOM, LEAST = 1 / 3, 0.02
 # Labels are called sound if at most this part of them can be random.
@@ -97,7 +99,8 @@ def judge(found: LabelEvidence) -> LabelVerdict:
     rate, low, high = held_out_rate(found)
     if found.error_by_class > largest_error(found.classes):
         return LabelVerdict("misfit", rate, low, high)
-    if rate >= RANDOM * found.error and low >= LEAST:
+    likely = rate >= RANDOM * found.error and found.error - rate <= UNEXPLAINED
+    if likely and low >= LEAST:
         return LabelVerdict("random", rate, low, high)
     if found.excess > BEYOND_CHANCE * found.excess_deviation:
         spread = SPREAD * found.excess_deviation

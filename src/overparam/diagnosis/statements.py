@@ -9,7 +9,6 @@ from overparam._statement import Level, Statement, most_urgent_first
 from overparam.diagnosis.label_evidence import (
     LEAST,
     MEMORISED,
-    MOST,
     LabelEvidence,
     LabelVerdict,
     judge,
@@ -343,8 +342,7 @@ def labels(found: Findings) -> Statement:
             f"up to {show(100 * verdict.high)} % of them might be."
         )
         return Statement("labels", text, verdict.rate, LEAST, "Hold out more examples.", "unknown")
-    needed = largest_error(evidence.classes)
-    wanted = needed if evidence.error_by_class > needed else max(evidence.error / 2, MOST)
+    wanted = min(largest_error(evidence.classes), evidence.error / 2)
     return Statement(
         "labels",
         "Cannot tell wrong labels from hard ones: the network errs on "
