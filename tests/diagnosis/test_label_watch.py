@@ -103,7 +103,7 @@ def test_counts_by_hand() -> None:
     # that are never predicted count as wrong.
     assert found.error == 3 / 8
     assert found.error_by_class == pytest.approx((3 / 8 + 1 + 1) / 3)
-    assert found.sure == 2
+    assert found.sure == 4
     assert found.excess == pytest.approx(1 / 8)
     assert found.excess_error == 0.5
     # Never seen is never suspect; a label costs more than a guess for the last class, and for

@@ -39,7 +39,7 @@ class LabelEvidence:
         error: Share of wrong predictions on them.
         error_by_class: Share of wrong ones among the predictions of each class, mean over the
             classes; 1 for a class that occurs and was never predicted.
-        sure: How many predictions are the surest quarter, and
+        sure: How many predictions are the surest half, with two classes the surest quarter, and
         sure_wrong: how many of them contradict the label.
         implausible: Labels in the lower half of the alternatives to the first guess; `None`
             with two classes, which leave one alternative.

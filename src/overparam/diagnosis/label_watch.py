@@ -1,7 +1,7 @@
 """What a training run shows about its labels, kept from the epoch that tells most."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from overparam._batch import call, chunks, n_examples, take
 from overparam._model import undisturbed
 from overparam._types import Inputs
-from overparam.diagnosis.label_evidence import LabelEvidence
+from overparam.diagnosis.label_evidence import BEYOND_CHANCE, LabelEvidence, judge
 from overparam.diagnosis.task import TrainingTask
 from overparam.dynamics.clean_priority import split_losses
 from overparam.dynamics.label_noise import LabelNoiseScorer
@@ -22,6 +22,9 @@ _HELD_OUT, _TRAINED = 2000, 1000
 _EVERY, _SPACING = 10, 1.1
 # A held-out loss this close to its least is as good, and a later epoch tells more.
 _AS_GOOD = 1.02
+# The surest half of the predictions is asked; with two classes, where nothing else tells misfit
+# from noise, the surest quarter.
+_PARTS, _PARTS_OF_TWO = 2, 4
 # A suspect's label costs at least this part of what a guess does, ln C.
 _COSTLY = 0.9
 
@@ -57,6 +60,19 @@ class _Look:
     scores: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Excess:
+    """How much larger the error on training examples is: with its deviation, and that error."""
+
+    size: float = 0.0
+    deviation: float = 1.0
+    error: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        return self.size / self.deviation
+
+
 class LabelWatch:
     """Look at the labels after an epoch; keep the last one at which the network did its best.
 
@@ -81,9 +97,10 @@ class LabelWatch:
             torch.randperm(n_examples(x), generator=generator)[:most]
             for x, most in ((examples.x_test, _HELD_OUT), (examples.x, _TRAINED))
         )
-        self._next, self._least = 1, math.inf
+        self._next, self._least, self._least_error = 1, math.inf, math.inf
         self._best: _Look | None = None
-        self._excess = (0.0, 1.0, 0.0)
+        self._least_wrong: _Look | None = None
+        self._excess = _Excess()
 
     def look(self, epoch: int, scorer: LabelNoiseScorer) -> None:
         """Take the network as it is after an epoch, unless it is too soon after the last look."""
@@ -98,62 +115,69 @@ class LabelWatch:
             trained = self._outputs(examples.x, self._trained)
         if not math.isfinite(loss) or not bool(torch.isfinite(trained).all()):
             return
-        self._compare(_guesses(trained) != examples.y[self._trained], _guesses(outputs) != given)
+        wrong = _guesses(outputs) != given
+        excess = _excess(_guesses(trained) != examples.y[self._trained], wrong)
+        if excess.ratio > self._excess.ratio:
+            self._excess = excess
+        error = float(wrong.double().mean())
         self._least = min(self._least, loss)
-        if loss <= _AS_GOOD * self._least:
-            self._best = _Look(
-                epoch, outputs, scorer.predicted, scorer.scores("mean_loss"), scorer.scores()
-            )
+        best, least_wrong = loss <= _AS_GOOD * self._least, error < self._least_error
+        if not best and not least_wrong:
+            return
+        look = _Look(epoch, outputs, scorer.predicted, scorer.scores("mean_loss"), scorer.scores())
+        if best:
+            self._best = look
+        if least_wrong:
+            self._least_wrong, self._least_error = look, error
 
     def evidence(self) -> LabelEvidence | None:
         """What was counted; `None` before the first look."""
-        best, scores = self._best, self.scores()
-        if best is None or scores is None:
-            return None
+        return None if self._best is None else self._evidence(self._chosen())
+
+    def scores(self) -> LabelScores | None:
+        """Every training label, at the epoch that tells most; `None` before the first look."""
+        return None if self._best is None else self._scores(self._chosen())
+
+    def _chosen(self) -> _Look:
+        """The epoch of the least loss; where only labels of the training part are wrong, error.
+
+        The loss on right labels goes on falling while wrong ones are memorised.
+        """
+        assert self._best is not None
+        if self._least_wrong is None or self._excess.ratio <= BEYOND_CHANCE:
+            return self._best
+        without = replace(self._evidence(self._best), excess=0.0)
+        return self._best if judge(without).kind == "random" else self._least_wrong
+
+    def _evidence(self, look: _Look) -> LabelEvidence:
+        scores, excess = self._scores(look), self._excess
         given = self._task.examples.y_test[self._held_out].cpu()
-        p = _probabilities(best.outputs)
+        p = _probabilities(look.outputs)
         n, classes = p.shape
         guess = p.argmax(1)
         wrong = guess != given
         top = p.topk(2, dim=1).values
-        sure = (top[:, 0] - top[:, 1]).argsort(descending=True, stable=True)[: max(n // 4, 1)]
+        parts = _PARTS_OF_TWO if classes == 2 else _PARTS
+        sure = (top[:, 0] - top[:, 1]).argsort(descending=True, stable=True)[: max(n // parts, 1)]
         return LabelEvidence(
-            epoch=best.epoch, classes=classes, n_train=len(scores.given), held_out=n,
+            epoch=look.epoch, classes=classes, n_train=len(scores.given), held_out=n,
             error=float(wrong.double().mean()), error_by_class=_error_by_class(guess, given),
             sure=len(sure), sure_wrong=int(wrong[sure].sum()),
             implausible=_implausible(p, guess, given) if classes > 2 else None,
-            excess=self._excess[0], excess_deviation=self._excess[1], excess_error=self._excess[2],
+            excess=excess.size, excess_deviation=excess.deviation, excess_error=excess.error,
             suspects=int(scores.suspect.sum()), learned=self._learned(scores),
         )  # fmt: skip
 
-    def scores(self) -> LabelScores | None:
-        """Every training label, at the epoch that tells most; `None` before the first look."""
-        best = self._best
-        if best is None:
-            return None
+    def _scores(self, look: _Look) -> LabelScores:
         given = self._task.examples.y.cpu().numpy()
-        predicted = best.predicted.numpy()
+        predicted = look.predicted.numpy()
         classes = self._task.n_classes
         assert classes is not None
         contradicted = (predicted != given) & (predicted >= 0)
         with np.errstate(invalid="ignore"):  # of samples never seen
-            costly = best.losses >= _COSTLY * math.log(classes)
-        posterior = split_losses(best.scores).posterior
-        return LabelScores(given, predicted, best.scores, posterior, contradicted & costly)
-
-    def _compare(self, trained: Tensor, held_out: Tensor) -> None:
-        """Keep the largest excess of the training error, in standard deviations."""
-        errors = [float(wrong.double().mean()) for wrong in (trained, held_out)]
-        # One more error in each does not let the deviation vanish.
-        deviation = math.sqrt(
-            sum(
-                (error * (1 - error) + 1 / len(wrong)) / len(wrong)
-                for error, wrong in zip(errors, (trained, held_out), strict=True)
-            )
-        )
-        excess = errors[0] - errors[1]
-        if excess / deviation > self._excess[0] / self._excess[1]:
-            self._excess = (excess, deviation, errors[0])
+            costly = look.losses >= _COSTLY * math.log(classes)
+        posterior = split_losses(look.scores).posterior
+        return LabelScores(given, predicted, look.scores, posterior, contradicted & costly)
 
     def _learned(self, scores: LabelScores) -> float:
         """Share of the suspects whose label the network gives now; of a thousand at most."""
@@ -169,6 +193,19 @@ class LabelWatch:
         return torch.cat(
             [call(self._task.model, take(x, index[part])) for part in chunks(len(index), 256)]
         )
+
+
+def _excess(trained: Tensor, held_out: Tensor) -> _Excess:
+    """Of the wrong predictions on training examples over those on held-out ones."""
+    errors = [float(wrong.double().mean()) for wrong in (trained, held_out)]
+    # One more error in each does not let the deviation vanish.
+    deviation = math.sqrt(
+        sum(
+            (error * (1 - error) + 1 / len(wrong)) / len(wrong)
+            for error, wrong in zip(errors, (trained, held_out), strict=True)
+        )
+    )
+    return _Excess(errors[0] - errors[1], deviation, errors[0])
 
 
 def _two_columns(outputs: Tensor) -> Tensor:
