@@ -20,8 +20,9 @@ from overparam.dynamics.random_labels import implausible_labels
 _HELD_OUT, _TRAINED = 2000, 1000
 # Epochs that are all looked at; from there on, one of so many.
 _EVERY, _SPACING = 10, 1.1
-# A held-out loss this close to its least is as good, and a later epoch tells more.
-_AS_GOOD = 1.02
+# A held-out loss that exceeds its least by no more than this part is as good, and a later epoch
+# tells more.
+_SLACK = 0.02
 # The surest half of the predictions is asked; with two classes, where nothing else tells misfit
 # from noise, the surest quarter.
 _PARTS, _PARTS_OF_TWO = 2, 4
@@ -78,16 +79,16 @@ class LabelWatch:
 
     Wrong labels are told from hard ones by a network that has learned what the others say and
     not yet them: that of the least held-out loss. What the network is sure of is counted on
-    held-out examples, which it cannot have memorised; where their labels were corrected and
-    those of the training part were not, by how much more it errs on the latter.
+    held-out examples, which it cannot have memorised. If their labels are right and those of
+    the training part are not, it errs more on the latter; that is kept where it is clearest.
 
     Args:
         task: With a class for every example.
         seed: Chooses the examples where there are many.
 
     Cost:
-        A forward pass over at most 2000 held-out and 1000 training examples in each of the
-        first ten epochs, and then in every tenth, so to speak: 11, 13, 15, … 40, 45, ….
+        A forward pass over at most 2000 held-out and 1000 training examples after each of the
+        first ten epochs, and then whenever the epochs have grown by a tenth.
     """
 
     def __init__(self, task: TrainingTask, seed: int = 0) -> None:
@@ -121,7 +122,8 @@ class LabelWatch:
             self._excess = excess
         error = float(wrong.double().mean())
         self._least = min(self._least, loss)
-        best, least_wrong = loss <= _AS_GOOD * self._least, error < self._least_error
+        best = loss - self._least <= _SLACK * abs(self._least)
+        least_wrong = error < self._least_error
         if not best and not least_wrong:
             return
         look = _Look(epoch, outputs, scorer.predicted, scorer.scores("mean_loss"), scorer.scores())
