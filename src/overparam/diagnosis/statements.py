@@ -342,7 +342,8 @@ def labels(found: Findings) -> Statement:
             f"up to {show(100 * verdict.high)} % of them might be."
         )
         return Statement("labels", text, verdict.rate, LEAST, "Hold out more examples.", "unknown")
-    wanted = min(largest_error(evidence.classes), evidence.error / 2)
+    fitted = largest_error(evidence.classes)
+    wanted = fitted if evidence.error_by_class > fitted else evidence.error / 2
     return Statement(
         "labels",
         "Cannot tell wrong labels from hard ones: the network errs on "
