@@ -63,6 +63,10 @@ def test_labels_wrong_in_the_training_part_alone() -> None:
     by_excess = replace(corrected, excess=0.1, excess_deviation=0.01, excess_error=0.12)
     assert judge(by_excess).kind == "random"
     assert judge(by_excess).rate == 0.1
+    # At most all that it contradicts in the training part.
+    assert (judge(by_excess).low, judge(by_excess).high) == pytest.approx((0.08, 0.12))
+    loose = replace(by_excess, excess_error=0.3)
+    assert (judge(loose).kind, judge(loose).high) == ("random", 0.3)
     # What chance explains, and what a network that misfits both parts makes of a few.
     assert judge(replace(by_excess, excess_deviation=0.03)).kind == "sound"
     assert judge(replace(by_excess, excess_error=0.4)).kind == "misfit"

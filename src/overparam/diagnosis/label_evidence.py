@@ -103,10 +103,13 @@ def judge(found: LabelEvidence) -> LabelVerdict:
     if likely and low >= LEAST:
         return LabelVerdict("random", rate, low, high)
     if found.excess > BEYOND_CHANCE * found.excess_deviation:
+        # At least the excess, since the network misfits held-out examples more, and at most all
+        # the training labels that it contradicts.
         spread = SPREAD * found.excess_deviation
-        at_least = (found.excess, found.excess - spread, found.excess + spread)
+        bounds = (found.excess - spread, max(found.excess + spread, found.excess_error))
         enough = max(RANDOM * found.excess_error, LEAST_EXCESS)
-        return LabelVerdict("random" if found.excess >= enough else "misfit", *at_least)
+        kind = "random" if found.excess >= enough else "misfit"
+        return LabelVerdict(kind, found.excess, *bounds)
     if high <= MOST:
         return LabelVerdict("sound", rate, low, high)
     return LabelVerdict("few" if found.sure < FEW else "misfit", rate, low, high)
