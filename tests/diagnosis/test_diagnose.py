@@ -62,6 +62,15 @@ def test_it_trained(digits) -> None:
     assert digits.series["agop"]["image_shape"] == [8, 8]
 
 
+def test_clean_labels_have_no_suspects_and_are_spoken_of_once(digits) -> None:
+    by_name = {statement.name: statement for statement in digits.statements}
+    assert by_name["labels"].level == "good"
+    assert digits.suspects == []
+    # What the monitor says of labels meanwhile, knowing less, is not repeated beside it.
+    assert not {"armed", "noise_rate", "suspect_loss"} & set(digits.series)
+    assert len(digits.series["scores"]["score"]) == 1438
+
+
 def test_summary_says_every_statement(digits) -> None:
     text = digits.summary()
     for statement in digits.statements:

@@ -6,9 +6,18 @@ from dataclasses import replace
 import pytest
 
 from overparam.diagnosis import statements
+from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.statements import Findings, conclude
 
+SOUND = LabelEvidence(
+    epoch=9, classes=10, n_train=1000, held_out=500, error=0.1, error_by_class=0.1, sure=125,
+    sure_wrong=0, implausible=1,
+)  # fmt: skip
+NOISY = LabelEvidence(
+    epoch=7, classes=10, n_train=1000, held_out=500, error=0.22, error_by_class=0.22, sure=125,
+    sure_wrong=25, implausible=46, suspects=210, learned=0.5,
+)  # fmt: skip
 OUTCOME = Outcome(
     losses={0.1: 0.5, 0.2: 0.3, 0.4: 0.7}, horizon=400, planned=400, epoch=40, learned=True,
     ceiling=math.inf, own={}, pair=(), spent=1500, step_seconds=1e-3, trials=(),
@@ -19,7 +28,7 @@ FOUND = Findings(
     batch_size=32, critical_batch_size=4.0, n_train=1000, ratios=[0.4, 0.6],
     kernel_change=0.7, linearization_error=0.5, losses=[2.0 / 2**i for i in range(10)],
     train_error=0.05, test_errors=[0.5, 0.1, 0.1], labels=True, input_share=[0.5, 0.3, 0.15, 0.05],
-    input_names=["a", "b", "c", "d"], output_spread=2.0,
+    input_names=["a", "b", "c", "d"], output_spread=2.0, label_evidence=SOUND,
 )  # fmt: skip
 UP = replace(OUTCOME, own={1e-3: 1.4})
 DOWN = replace(OUTCOME, own={3.0: 5.0})
@@ -152,10 +161,43 @@ def test_regime(change: float, word: str) -> None:
 
 def test_labels() -> None:
     assert statements.labels(replace(FOUND, labels=False)).level == "unknown"
-    assert statements.labels(FOUND).level == "good"
-    armed = statements.labels(replace(FOUND, armed=True, suspects=200, stop_epoch=7))
-    assert (armed.level, armed.value) == ("warning", 0.2)
-    assert "after epoch 7" in armed.action
+    assert statements.labels(replace(FOUND, label_evidence=None)).level == "unknown"
+    sound = statements.labels(FOUND)
+    assert (sound.level, sound.action) == ("good", "")
+    noisy = statements.labels(replace(FOUND, label_evidence=NOISY))
+    assert (noisy.level, noisy.value) == ("warning", pytest.approx(0.2))
+    assert "210 (21 %) look wrong" in noisy.text
+    assert "Review the suspects. Stop after epoch 7" in noisy.action
+    going = statements.labels(replace(FOUND, label_evidence=replace(NOISY, learned=0.01)))
+    assert "Stop" not in going.action
+    misfit = replace(NOISY, error=0.7, error_by_class=0.7)
+    few = replace(NOISY, held_out=40, sure=10, sure_wrong=0, implausible=0, error=0.05)
+    for evidence, word in ((misfit, "hard ones"), (few, "with 40 held-out examples")):
+        cannot = statements.labels(replace(FOUND, label_evidence=evidence))
+        assert (cannot.level, cannot.text[:11]) == ("unknown", "Cannot tell")
+        assert word in cannot.text
+        assert cannot.action
+
+
+def test_no_suspects_are_not_to_be_reviewed() -> None:
+    none = replace(FOUND, label_evidence=replace(NOISY, suspects=0, learned=0.0))
+    assert "eview" not in statements.labels(none).action
+    assert "none stands out" in statements.labels(none).text
+
+
+@pytest.mark.parametrize(
+    "losses", [[2.0 - 0.1 * i for i in range(10)], [2.0, 1.0] + [0.9] * 8, [2.0] + [1e-3] * 9]
+)
+def test_nobody_is_told_to_train_longer_and_to_stop(losses: list[float]) -> None:
+    found = replace(FOUND, losses=losses)
+    alone = statements.progress(found)
+    assert alone.action or alone.level == "good"
+    noisy = replace(found, label_evidence=NOISY)
+    assert "Stop after epoch" in statements.labels(noisy).action
+    assert (statements.progress(noisy).level, statements.progress(noisy).action) == ("info", "")
+    # While the wrong labels are not being learned, training may go on.
+    early = replace(found, label_evidence=replace(NOISY, learned=0.0))
+    assert statements.progress(early) == alone
 
 
 def test_generalisation() -> None:

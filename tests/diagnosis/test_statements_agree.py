@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overparam._statement import Statement
+from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial
 from overparam.diagnosis.statements import Findings, conclude, dead, fell
 
@@ -38,6 +39,21 @@ def outcomes(draw) -> Outcome:
 
 
 @st.composite
+def evidences(draw) -> LabelEvidence:
+    """Any counts of labels."""
+    sure = draw(st.integers(0, 500))
+    share = st.floats(0, 1)
+    return LabelEvidence(
+        epoch=draw(st.integers(1, 50)), classes=draw(st.integers(2, 100)), n_train=1000,
+        held_out=2 * sure, error=draw(share), error_by_class=draw(share), sure=sure,
+        sure_wrong=draw(st.integers(0, sure)),
+        implausible=draw(st.one_of(st.none(), st.integers(0, 2 * sure))),
+        excess=draw(st.floats(-1, 1)), excess_deviation=draw(st.floats(1e-3, 1)),
+        excess_error=draw(share), suspects=draw(st.integers(0, 300)), learned=draw(share),
+    )  # fmt: skip
+
+
+@st.composite
 def findings(draw) -> Findings:
     """Any combination of numbers that a run may leave behind."""
     outcome = draw(outcomes())
@@ -49,8 +65,7 @@ def findings(draw) -> Findings:
         unsettled=draw(st.integers(0, 3)), events=[{"kind": kind} for kind in events],
         losses=draw(st.lists(MAYBE, max_size=12)), train_error=draw(MAYBE),
         test_errors=draw(st.lists(MAYBE, max_size=5)), labels=draw(st.booleans()),
-        armed=draw(st.booleans()), suspects=draw(st.integers(0, 300)),
-        stop_epoch=draw(st.one_of(st.none(), st.integers(1, 50))), epochs=draw(st.floats(0, 100)),
+        label_evidence=draw(st.one_of(st.none(), evidences())), epochs=draw(st.floats(0, 100)),
         diverged=draw(st.booleans()), output_spread=draw(MAYBE), kernel_change=draw(MAYBE),
         linearization_error=draw(MAYBE), input_share=draw(st.lists(MAYBE, max_size=4)),
     )  # fmt: skip

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from overparam._batch import n_examples
 from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
+from overparam.diagnosis.label_evidence import LabelEvidence, judge
+from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.record import sweep_of, trials_of
@@ -25,6 +28,9 @@ _POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
 # A measurement of the largest eigenvalue has settled if its residual is below this part of it.
 SETTLED = 0.5
+# What the monitor says of labels while it watches, without held-out examples: the statement,
+# which has them, speaks for both.
+_LIVE = ("armed", "noise_rate", "rho", "suspect_loss")
 
 
 @dataclass(frozen=True)
@@ -58,16 +64,18 @@ class Measured:
 
 def as_diagnosis(measured: Measured) -> Diagnosis:
     """The diagnosis, with its conclusions."""
-    suspects = _suspects(measured)
+    labels = measured.run.labels
+    scores = None if labels is None else labels.scores()
+    evidence = None if labels is None else labels.evidence()
     return Diagnosis(
         environment=_environment(measured),
         model=_model(measured.task),
         data=_data(measured),
         advice=_advice(measured),
-        statements=conclude(_findings(measured, len(suspects))),
+        statements=conclude(_findings(measured, evidence)),
         events=[_event(event.to_dict()) for event in measured.run.monitor.events],
-        suspects=suspects[:_SUSPECTS],
-        series=_series(measured),
+        suspects=_suspects(measured, scores, evidence),
+        series=_series(measured, scores),
     )
 
 
@@ -169,11 +177,9 @@ def _limits(measured: Measured) -> tuple[float, list[float], int]:
     return (median(limits) if limits else math.nan), settled, unsettled
 
 
-def _findings(measured: Measured, n_suspects: int) -> Findings:
+def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
     task, run = measured.task, measured.run
     columns = run.monitor.record.series()
-    scorer = run.monitor.label_noise
-    signal = None if scorer is None else scorer.signal
     errors = [error for _, _, error in run.evaluated]
     by_error = any(math.isfinite(error) for error in errors)
     examples = task.examples
@@ -197,9 +203,7 @@ def _findings(measured: Measured, n_suspects: int) -> Findings:
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
         labels=task.n_classes is not None,
-        armed=signal is not None and signal.armed,
-        suspects=n_suspects,
-        stop_epoch=run.stop_epoch,
+        label_evidence=evidence,
         epochs=run.steps * task.batch_size / n_examples(examples.x),
         input_names=examples.column_names,
         image=examples.image_shape is not None,
@@ -216,33 +220,26 @@ def _event(event: dict[str, Any]) -> dict[str, Any]:
     return {name: event.get(name) for name in kept}
 
 
-def _issues(run: Run) -> Any:
-    """The table of label issues at the stop signal, else at the end; `None` without labels."""
-    scorer = run.monitor.label_noise
-    if run.issues is not None or scorer is None or scorer.epochs == 0:
-        return run.issues
-    return scorer.issues()
-
-
-def _suspects(measured: Measured) -> list[dict[str, Any]]:
-    """Examples whose labels look wrong, the most suspicious first."""
-    table = _issues(measured.run)
-    if table is None:
+def _suspects(
+    measured: Measured, scores: LabelScores | None, evidence: LabelEvidence | None
+) -> list[dict[str, Any]]:
+    """Examples whose labels look wrong, the most suspicious first; none unless some are random."""
+    if scores is None or evidence is None or judge(evidence).kind != "random":
         return []
     examples = measured.task.examples
     names = examples.class_names
-    wrong = table[table["is_label_issue"] & (table["given_label"] != table["predicted_label"])]
-    wrong = wrong.sort_values("score", ascending=False)
+    wrong = np.flatnonzero(scores.suspect)
+    wrong = wrong[np.argsort(-scores.score[wrong], kind="stable")]
     return [
         {
             "id": int(index),
-            "label": names[int(row["given_label"])],
-            "predicted": names[int(row["predicted_label"])],
-            "score": float(row["score"]),
-            "posterior": 1 - float(row["label_score"]),
-            "image": _picture(examples, int(index)) if rank < _SUSPECTS else None,
+            "label": names[scores.given[index]],
+            "predicted": names[scores.predicted[index]],
+            "score": float(scores.score[index]),
+            "posterior": float(scores.posterior[index]),
+            "image": _picture(examples, int(index)),
         }
-        for rank, (index, row) in enumerate(wrong.iterrows())
+        for index in wrong[:_SUSPECTS]
     ]
 
 
@@ -256,10 +253,12 @@ def _picture(examples: Any, index: int) -> list[list[float]] | None:
     return [[round(value, 3) for value in row] for row in image.tolist()]
 
 
-def _series(measured: Measured) -> dict[str, Any]:
+def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
     run, start = measured.run, measured.before.kernel
     series: dict[str, Any] = {
-        name: _thinned(column) for name, column in run.monitor.record.series().items()
+        name: _thinned(column)
+        for name, column in run.monitor.record.series().items()
+        if name not in _LIVE
     }
     steps = [step for step, _, _ in run.evaluated]
     for name, position in (("test_loss", 1), ("test_error", 2)):
@@ -283,11 +282,10 @@ def _series(measured: Measured) -> dict[str, Any]:
             "image_shape": list(shape[1:]) if shape is not None else None,
             "names": list(examples.column_names) or None,
         }
-    table = _issues(run)
-    if table is not None:
+    if scores is not None:
         series["scores"] = {
-            "score": table["score"].round(5).tolist(),
-            "posterior": (1 - table["label_score"]).round(4).tolist(),
+            "score": scores.score.round(5).tolist(),
+            "posterior": scores.posterior.round(4).tolist(),
         }
     series["race"] = trials_of(measured.outcome)
     series["rate_sweep"] = sweep_of(measured.outcome)

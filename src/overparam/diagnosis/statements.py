@@ -7,6 +7,12 @@ from statistics import median
 from typing import Any
 
 from overparam._statement import Level, Statement, most_urgent_first
+from overparam.diagnosis.label_evidence import (
+    MEMORISED,
+    LabelEvidence,
+    judge,
+)
+from overparam.diagnosis.label_statement import label_statement
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.rate_statement import RateFindings, rate_statement, show
 
@@ -73,9 +79,7 @@ class Findings(AtStart, AtEnd):
         test_errors: Test error (or test loss, see `test_measure`) along the run.
         test_measure: ``"error"`` or ``"loss"``.
         labels: Whether every example has a class label, so that labels could be judged.
-        armed: Whether suspects' loss rose above chance, the sign of wrong labels.
-        suspects: How many labels look wrong.
-        stop_epoch: Epoch at which training should have stopped, if the sign was seen.
+        label_evidence: What was counted of the labels; `None` without an epoch to judge them at.
         epochs: Epochs trained.
         input_names: Their names; empty if they have none.
         image: Whether inputs are images.
@@ -99,9 +103,7 @@ class Findings(AtStart, AtEnd):
     test_errors: Sequence[float] = ()
     test_measure: str = "error"
     labels: bool = False
-    armed: bool = False
-    suspects: int = 0
-    stop_epoch: int | None = None
+    label_evidence: LabelEvidence | None = None
     epochs: float = 0.0
     input_names: Sequence[str] = ()
     image: bool = False
@@ -239,7 +241,7 @@ def spikes(found: Findings) -> Statement:
     if "bad batch" in counts:
         return Statement(
             "spikes", text, len(kinds), 0.0,
-            "Look at the examples of these batches (events, ids), and at the suspects.", "info",
+            "Look at the examples of these batches (events, ids).", "info",
         )  # fmt: skip
     action = (
         "Leave them: catapults flatten the loss and often help the test error."
@@ -269,10 +271,15 @@ def progress(found: Findings) -> Statement:
             "Start again from other weights; look at the initialisation and the inputs' scale.",
             "critical",
         )  # fmt: skip
-    if left < INTERPOLATED or found.train_error == 0:
+    if not memorising(found) and (left < INTERPOLATED or found.train_error == 0):
         return Statement(
             "progress", f"{told}: the network interpolates its training set.",
             left, INTERPOLATED, "", "good",
+        )  # fmt: skip
+    if memorising(found):
+        return Statement(
+            "progress", f"{told}, in part by learning labels that look wrong.", lost, STALLED,
+            "", "info",
         )  # fmt: skip
     if lost < STALLED:
         action = (
@@ -285,7 +292,7 @@ def progress(found: Findings) -> Statement:
             f"{told} and is stuck: it lost {show(100 * max(lost, 0))} % over the last quarter.",
             lost, STALLED, action, "warning",
         )  # fmt: skip
-    stop = worsened(found) or found.stop_epoch is not None
+    stop = worsened(found)
     return Statement(
         "progress",
         f"{told} and was still falling, by {show(100 * lost)} % over the last quarter.",
@@ -330,30 +337,15 @@ def regime(found: Findings) -> Statement:
 
 def labels(found: Findings) -> Statement:
     """Which labels look wrong, and when to stop."""
-    if not found.labels:
-        return Statement(
-            "labels", "Cannot tell which targets are wrong: that needs one class per example.",
-            math.nan, 1.05, "", "unknown",
-        )  # fmt: skip
-    if not found.armed:
-        return Statement(
-            "labels",
-            "No sign of random label noise: the loss of the most suspicious examples never rose "
-            "above chance. (Systematic confusion of two classes gives no such sign.)",
-            0.0, 1.05,
-            "The highest-scored examples are worth a look all the same: hard or wrong."
-            if found.suspects else "", "good",
-        )  # fmt: skip
-    share = found.suspects / found.n_train
-    when = (
-        f"Stop after epoch {found.stop_epoch}: from there the wrong labels are being learned."
-        if found.stop_epoch is not None
-        else "Go on: the wrong labels are not being learned yet."
+    return label_statement(found.label_evidence if found.labels else None, labels=found.labels)
+
+
+def memorising(found: Findings) -> bool:
+    """Whether the network was learning labels that look wrong: then a lower loss is no aim."""
+    evidence = found.label_evidence
+    return (
+        evidence is not None and evidence.learned >= MEMORISED and judge(evidence).kind == "random"
     )
-    return Statement(
-        "labels", f"{found.suspects} labels ({show(100 * share)} %) look wrong.", share, 1.05,
-        f"Review the suspects. {when}", "warning",
-    )  # fmt: skip
 
 
 def generalisation(found: Findings) -> Statement:

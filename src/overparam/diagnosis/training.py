@@ -12,6 +12,7 @@ from overparam._batch import call, chunks, n_examples, take
 from overparam._errors import expect
 from overparam._model import undisturbed
 from overparam._types import Inputs
+from overparam.diagnosis.label_watch import LabelWatch
 from overparam.diagnosis.race.entrant import finish_step
 from overparam.diagnosis.task import TrainingTask, batches
 from overparam.dynamics.monitor import Monitor
@@ -32,8 +33,7 @@ class Run:
         stopped: "budget" (of time or steps), "interpolated" or "diverged".
         evaluated: (step, test loss, test error) along the run.
         train_error: Share of wrong predictions on the training set at the end.
-        stop_epoch: When the labels' signal said to stop, if it did.
-        issues: The table of label issues at that moment.
+        labels: What it showed about its labels; `None` without a class for every example.
     """
 
     monitor: Monitor
@@ -41,8 +41,7 @@ class Run:
     stopped: str = "budget"
     evaluated: list[tuple[int, float, float]] = field(default_factory=list)
     train_error: float = math.nan
-    stop_epoch: int | None = None
-    issues: object = None
+    labels: LabelWatch | None = None
 
 
 def evaluate(
@@ -95,6 +94,7 @@ def train_monitored(
     n, run, started = n_examples(examples.x), Run(monitor), clock()
     order = batches(n, task.batch_size, torch.Generator().manual_seed(seed))
     per_epoch = max(n // task.batch_size // task.accumulate, 1)
+    run.labels = LabelWatch(task, seed) if task.n_classes else None
     spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
     model.train()
     while clock() - started < seconds and run.steps != max_steps:
@@ -126,7 +126,7 @@ def train_monitored(
             run.stopped = "diverged"
             break
         if run.steps % per_epoch == 0:
-            _close_epoch(run, task, run.steps // per_epoch)
+            _close_epoch(run, run.steps // per_epoch)
             mean, total = total / per_epoch, 0.0
             first = mean if math.isnan(first) else first
             calm = calm + 1 if mean < _DONE * first or mean < 1e-9 else 0
@@ -142,12 +142,9 @@ def train_monitored(
     return run
 
 
-def _close_epoch(run: Run, task: TrainingTask, epoch: int) -> None:
-    """Let the monitor judge the labels; keep what it says at the moment to stop."""
+def _close_epoch(run: Run, epoch: int) -> None:
+    """Let the monitor judge the labels, and keep what they show."""
     run.monitor.epoch_end()
     scorer = run.monitor.label_noise
-    if scorer is None or run.stop_epoch is not None:
-        return
-    if scorer.signal is not None and scorer.signal.stop:
-        run.stop_epoch = epoch
-        run.issues = scorer.issues()
+    if scorer is not None and run.labels is not None:
+        run.labels.look(epoch, scorer)

@@ -174,7 +174,9 @@ class CleanPriorityStop:
 
     It abstains for noise that depends on the class (every 3 called an 8): the loss is then
     below chance throughout. Losses must be of the examples without augmentation. Rare classes
-    can be mistaken for noise.
+    can be mistaken for noise, and so can the examples that a network misfits, if it errs on many:
+    what it is unsure of at random looks random. `diagnose` asks held-out examples before it says
+    that labels are wrong.
 
     Args:
         n_classes: C ≥ 2; `None` for a regression, which has no chance level: never armed.

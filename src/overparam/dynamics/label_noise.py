@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -264,6 +264,13 @@ class LabelNoiseScorer:
         seen = int((self._sums[:, 0] > 0).sum())
         return math.nan if math.isnan(mixture.weight) else float(mixture.suspects.sum()) / seen
 
+    @property
+    def predicted(self) -> Int[Tensor, "n"]:
+        """Label of each sample's mean prediction; −1 if never seen, or without classes."""
+        if self.n_classes is None:
+            return torch.full_like(self._given, -1)
+        return torch.where(self._given < 0, -1, self._probabilities.argmax(1))
+
     @checked(result="anything")
     def issues(self, method: Method | None = None) -> "pd.DataFrame":
         """One row per sample, with cleanlab's column names.
@@ -281,10 +288,7 @@ class LabelNoiseScorer:
         import pandas as pd
 
         mixture = self.mixture(method)
-        unseen = self._given < 0
-        predicted = torch.full_like(self._given, -1)
-        if self.n_classes is not None:
-            predicted = torch.where(unseen, -1, self._probabilities.argmax(1))
+        predicted = self.predicted
         disagree = (predicted != self._given).numpy() | (self.n_classes is None)
         return pd.DataFrame(
             {

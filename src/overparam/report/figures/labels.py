@@ -111,7 +111,7 @@ def scores_figure(document: Mapping) -> Figure | None:
         f"{sum(suspect):,} of {len(pairs):,} samples belong to the high-score component",
         "The posterior is that of the high-score component of a two-component Gaussian mixture "
         "fitted to the scores. The mixture has two components whether or not labels are wrong: "
-        "read it together with the stopping signal.",
+        "read it together with what is said of the labels.",
         data,
         {**layout, "barmode": "stack"},
         [capped(columns, rows)],

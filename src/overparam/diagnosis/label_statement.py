@@ -1,0 +1,79 @@
+"""What the counts say of labels, in words."""
+
+import math
+
+from overparam._statement import Statement
+from overparam.diagnosis.label_evidence import (
+    LEAST,
+    MEMORISED,
+    LabelEvidence,
+    LabelVerdict,
+    judge,
+    largest_error,
+)
+from overparam.diagnosis.rate_statement import show
+
+
+def label_statement(evidence: LabelEvidence | None, *, labels: bool) -> Statement:
+    """What labels look wrong, and when to stop.
+
+    Args:
+        evidence: What was counted; `None` if nothing was.
+        labels: Whether every example has one class.
+    """
+    if not labels:
+        return Statement(
+            "labels", "Cannot tell which targets are wrong: that needs one class per example.",
+            math.nan, LEAST, "", "unknown",
+        )  # fmt: skip
+    if evidence is None:
+        return Statement(
+            "labels", "Cannot tell whether labels are wrong: no epoch was completed, or no "
+            "example held out.", math.nan, LEAST, "", "unknown",
+        )  # fmt: skip
+    verdict = judge(evidence)
+    if verdict.kind == "random":
+        return _random_labels(evidence, verdict)
+    if verdict.kind == "sound":
+        return Statement(
+            "labels",
+            f"No sign of labels drawn at random: at most {show(100 * verdict.high)} % of them "
+            "can be. (Systematic confusion of two classes gives no such sign.)",
+            verdict.rate, LEAST, "", "good",
+        )  # fmt: skip
+    if verdict.kind == "few":
+        text = (
+            f"Cannot tell whether labels are wrong: with {evidence.held_out} held-out examples "
+            f"up to {show(100 * verdict.high)} % of them might be."
+        )
+        return Statement("labels", text, verdict.rate, LEAST, "Hold out more examples.", "unknown")
+    fitted = largest_error(evidence.classes)
+    wanted = fitted if evidence.error_by_class > fitted else evidence.error / 2
+    return Statement(
+        "labels",
+        "Cannot tell wrong labels from hard ones: the network errs on "
+        f"{show(100 * evidence.error)} % of the held-out examples.",
+        verdict.rate, LEAST,
+        f"A network that errs on less than {show(100 * wanted)} % of them would tell.", "unknown",
+    )  # fmt: skip
+
+
+def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict) -> Statement:
+    """How many labels look random, which look wrong, and when to stop."""
+    bounds = f"{show(100 * verdict.low)} to {show(100 * verdict.high)} %"
+    text = f"About {show(100 * verdict.rate)} % of labels look drawn at random ({bounds})"
+    actions = []
+    if evidence.suspects:
+        share = evidence.suspects / evidence.n_train
+        text += f"; {evidence.suspects} ({show(100 * share)} %) look wrong."
+        actions.append("Review the suspects.")
+    else:
+        text += ", but none stands out."
+    if evidence.learned >= MEMORISED:
+        actions.append(
+            f"Stop after epoch {evidence.epoch}: {show(100 * evidence.learned)} % of the suspects "
+            "were learned by the end."
+        )
+    elif evidence.suspects:
+        actions.append("The wrong labels are not being learned yet.")
+    return Statement("labels", text, verdict.rate, LEAST, " ".join(actions), "warning")
