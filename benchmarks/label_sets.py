@@ -14,7 +14,8 @@ from sklearn.datasets import make_classification
 from torch import Tensor, nn
 
 from overparam.datasets import load, prepare
-from overparam.diagnosis.task import Examples, TrainingTask, as_examples, build_task
+from overparam.diagnosis.examples import Examples, as_examples
+from overparam.diagnosis.task import TrainingTask, build_task
 
 Labelled = tuple[np.ndarray, np.ndarray]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from overparam.datasets import load, prepare
+from overparam.diagnosis.examples import as_examples
 from overparam.diagnosis.label_evidence import judge
 from overparam.diagnosis.label_watch import LabelWatch
-from overparam.diagnosis.task import TrainingTask, as_examples, build_task
+from overparam.diagnosis.task import TrainingTask, build_task
 from overparam.diagnosis.training import train_monitored
 from overparam.dynamics import LabelNoiseScorer, Monitor
 

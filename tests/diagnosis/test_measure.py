@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from overparam.curvature import GGNOperator
+from overparam.diagnosis.examples import Examples
 from overparam.diagnosis.measure import change_since, kernel_at_start, smoothness_ratio
-from overparam.diagnosis.task import Examples, TrainingTask, build_task
+from overparam.diagnosis.task import TrainingTask, build_task
 
 
 def small_task(loss: str) -> TrainingTask:

@@ -41,13 +41,13 @@ def outcomes(draw) -> Outcome:
 @st.composite
 def evidences(draw) -> LabelEvidence:
     """Any counts of labels."""
-    sure = draw(st.integers(0, 500))
-    share = st.floats(0, 1)
+    sure = draw(st.integers(1, 500))
+    share, classes = st.floats(0, 1), draw(st.integers(2, 100))
     return LabelEvidence(
-        epoch=draw(st.integers(1, 50)), classes=draw(st.integers(2, 100)), n_train=1000,
+        epoch=draw(st.integers(1, 50)), classes=classes, n_train=1000,
         held_out=2 * sure, error=draw(share), error_by_class=draw(share), sure=sure,
         sure_wrong=draw(st.integers(0, sure)),
-        implausible=draw(st.one_of(st.none(), st.integers(0, 2 * sure))),
+        implausible=draw(st.integers(0, 2 * sure)) if classes > 2 else None,
         excess=draw(st.floats(-1, 1)), excess_deviation=draw(st.floats(1e-3, 1)),
         excess_error=draw(share), suspects=draw(st.integers(0, 300)), learned=draw(share),
     )  # fmt: skip
