@@ -220,3 +220,15 @@ def test_inputs_counts_what_holds_nine_tenths() -> None:
     assert statement.text.startswith("3 of 4 inputs")
     assert "a (50 %)" in statement.text
     assert statements.inputs(replace(FOUND, input_share=())).level == "unknown"
+
+
+def test_of_a_network_with_batch_norm_curvature_and_kernel_are_not_spoken_of() -> None:
+    found = replace(FOUND, batch_statistics=True, kernel_change=math.nan)
+    for statement in (statements.stability_of_run(found), statements.regime(found)):
+        assert statement.level == "unknown"
+        assert "batch norm" in statement.text
+
+
+def test_features_are_not_learned_by_a_network_that_learns_nothing() -> None:
+    still = replace(FOUND, kernel_change=20.0, losses=[2.0] * 10)
+    assert statements.regime(still).level == "unknown"

@@ -107,6 +107,7 @@ def test_good_needs_a_network_that_learns(found: Findings) -> None:
     if dead(found) or not fell(found):
         assert said["stability"].level != "good"
         assert said["spikes"].level != "good"
+        assert said["regime"].level != "good"
     if not found.outcome.learned:
         assert said["learning_rate"].level != "good"
 

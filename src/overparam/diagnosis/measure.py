@@ -199,7 +199,7 @@ def before_run(task: TrainingTask, generator: torch.Generator) -> Before:
     limit = math.nan
     # An optimizer that divides by what it has seen of gradients has no limit before its first
     # step. An unknown one is told of by a statement.
-    if known_kind(task.optimizer) in (SGD, MaSS):
+    if known_kind(task.optimizer) in (SGD, MaSS) and not task.batch_statistics:
         with quietly(), undisturbed(task.model, evaluation=True):
             limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
     return Before(AtStart(initial_limit=limit), probe, kernel, seconds, initial)
@@ -224,7 +224,7 @@ def after_run(
         else smoothness_ratio(task, before.probe, generator)
     )
     change, missed, spectrum = math.nan, math.nan, []
-    if start is not None and sound:
+    if start is not None and sound and not task.batch_statistics:
         change, missed, spectrum = attempt(
             "the kernel's change",
             lambda: change_since(task, start, before.parameters),
