@@ -133,7 +133,7 @@ def _data(measured: Measured) -> dict[str, Any]:
         "feature_names": list(examples.column_names) or None,
         "loss": task.loss_name,
         "batch_size": task.batch_size,
-        "epochs_run": round(measured.run.steps * task.batch_size / n, 2),
+        "epochs_run": round(measured.run.steps / task.epoch, 2),
         "steps_run": measured.run.steps,
         "stopped": measured.run.stopped,
     }
@@ -212,7 +212,7 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         test_measure="error" if by_error else "loss",
         labels=task.n_classes is not None,
         label_evidence=evidence,
-        epochs=run.steps * task.batch_size / n_examples(examples.x),
+        epochs=run.steps / task.epoch,
         input_names=examples.column_names,
         image=examples.image_shape is not None,
         overhead=run.monitor.overhead,

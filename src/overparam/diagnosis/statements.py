@@ -304,11 +304,13 @@ def progress(found: Findings) -> Statement:
             f"{told} and is stuck: it lost {show(100 * max(lost, 0))} % over the last quarter.",
             lost, STALLED, action, "warning",
         )  # fmt: skip
-    stop = worsened(found)
+    action = "Change the rate first, as advised." if direction(found) else "Train longer."
+    if worsened(found):
+        action = ""
     return Statement(
         "progress",
         f"{told} and was still falling, by {show(100 * lost)} % over the last quarter.",
-        lost, STALLED, "" if stop else "Train longer.", "info",
+        lost, STALLED, action, "info",
     )  # fmt: skip
 
 

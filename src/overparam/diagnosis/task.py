@@ -64,6 +64,11 @@ class TrainingTask:
         return len(self.examples.class_names) or None
 
     @property
+    def epoch(self) -> int:
+        """Optimizer steps of an epoch; what is too little for a step is left out of it."""
+        return max(n_examples(self.examples.x) // self.batch_size // self.accumulate, 1)
+
+    @property
     def batch_statistics(self) -> bool:
         """Whether a layer normalises by the batch while training, and by an average else.
 

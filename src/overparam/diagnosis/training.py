@@ -93,7 +93,7 @@ def train_monitored(
     scheduler = schedule(optimizer, max_steps) if schedule and max_steps else None
     n, run, started = n_examples(examples.x), Run(monitor), clock()
     order = batches(n, task.batch_size, torch.Generator().manual_seed(seed))
-    per_epoch = max(n // task.batch_size // task.accumulate, 1)
+    per_epoch = task.epoch
     run.labels = LabelWatch(task, seed) if task.n_classes else None
     spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
     model.train()

@@ -70,7 +70,7 @@ def recipe_of(task: TrainingTask, *, seed: int = 0) -> Recipe:
     return Recipe(
         task.model, task.optimizer,
         lambda model, pair: task.loss(call(model, pair[0]), pair[1]),
-        ordered, probe, max(n // size // task.accumulate, 1),
+        ordered, probe, task.epoch,
         task.schedule, task.clip_norm, task.accumulate,
     )  # fmt: skip
 
