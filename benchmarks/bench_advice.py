@@ -38,7 +38,7 @@ RIVALS = ("steepest (Lightning)", "steepest per factor", "valley (fastai)", "con
 FAMILIES = ("plain", "momentum", "adaptive")
 QUICK = ("digits, GELU, SGD", "breast cancer, tanh, heavy ball", "rows of digits, GRU, Adam")
 FACTORS, LOSSES = (1.5, 2.0, 4.0), (1.2, 1.05)
-WIDTH = 130  # of the tables, however narrow the terminal
+WIDTH = 140  # of the tables, however narrow the terminal
 # The best rate of a grid is known to a rounding of its factors.
 ROUNDING = 1 + 1e-6
 
