@@ -14,6 +14,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -59,8 +60,12 @@ def constant(task: Task) -> Answer:
     return Answer(CONSTANTS[task.family], None, 0)
 
 
-def steepest(task: Task) -> Answer:
-    """Lightning: the steepest slope while the rate grows from 1e-8 to 1 in 100 steps."""
+def steepest(task: Task, *, per_factor: bool = False) -> Answer:
+    """Lightning: the steepest slope while the rate grows from 1e-8 to 1 in 100 steps.
+
+    Its slope is that over the rate, which noise at the smallest rates dominates; over a factor
+    of the rate it is that of Smith's test, of fastai's "steep" and of older releases.
+    """
     from lightning.pytorch import LightningModule, Trainer
     from lightning.pytorch.tuner.tuning import Tuner
 
@@ -93,8 +98,17 @@ def steepest(task: Task) -> Answer:
             gradient_clip_val=task.clip_norm,
         )  # fmt: skip
         finder = Tuner(trainer).lr_find(Module(), loader, update_attr=False)
-    rate = finder.suggestion() if finder else None
-    return Answer(rate or math.nan, None, len(finder.results["loss"]) if finder else 0)
+    if finder is None:
+        return Answer(math.nan, None, 0)
+    rates, losses = finder.results["lr"], finder.results["loss"]
+    rate = steepest_of(rates[10:-1], losses[10:-1]) if per_factor else finder.suggestion()
+    return Answer(rate or math.nan, None, len(losses))
+
+
+def steepest_of(rates: Sequence[float], losses: Sequence[float]) -> float:
+    """The rate before the largest fall from one rate to the next; NaN if there is no fall."""
+    falls = {i: a - b for i, (a, b) in enumerate(pairwise(losses)) if math.isfinite(a - b)}
+    return rates[max(falls, key=falls.__getitem__)] if falls else math.nan
 
 
 def valley(task: Task) -> Answer:
@@ -164,7 +178,8 @@ def schedule_free(task: Task, name: str) -> Answer:
 METHODS: dict[str, tuple[Callable[[Task], Answer], str]] = {
     "advice": (advice, "overparam.diagnosis.suggest_lr"),
     "advice, T/4": (partial(advice, share=4), "overparam.diagnosis.suggest_lr"),
-    "steepest slope (Lightning)": (steepest, "lightning"),
+    "steepest (Lightning)": (steepest, "lightning"),
+    "steepest per factor": (partial(steepest, per_factor=True), "lightning"),
     "valley (fastai)": (valley, "torch"),
     "constant": (constant, "torch"),
     "Prodigy": (prodigy, "prodigyopt"),

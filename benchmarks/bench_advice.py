@@ -30,12 +30,15 @@ import torch
 from advice_grid import Trainings, best_of, grid, worth
 from advice_methods import METHODS, lacking
 from advice_tasks import TASKS, Task
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+RIVALS = ("steepest (Lightning)", "steepest per factor", "valley (fastai)", "constant")
 FAMILIES = ("plain", "momentum", "adaptive")
 QUICK = ("digits, GELU, SGD", "breast cancer, tanh, heavy ball", "rows of digits, GRU, Adam")
 FACTORS, LOSSES = (1.5, 2.0, 4.0), (1.2, 1.05)
+WIDTH = 140  # of the tables, however narrow the terminal
 # The best rate of a grid is known to a rounding of its factors.
 ROUNDING = 1 + 1e-6
 
@@ -71,10 +74,10 @@ def summary(rows: Sequence[dict]) -> dict[str, float]:
         return sum(value <= limit * ROUNDING for value in values) / len(rows)
 
     return {
-        "tasks": len(rows),
+        "n": len(rows),
         "factor": geometric_mean(factors) if factors else math.nan,
-        **{f"within {f:g}": math.nan if replaces else share(factors, f) for f in FACTORS},
-        **{f"loss <= {limit:g}": share(losses, limit) for limit in LOSSES},
+        **{f"≤{f:g}×": math.nan if replaces else share(factors, f) for f in FACTORS},
+        **{f"loss ≤{limit:g}": share(losses, limit) for limit in LOSSES},
         "loss": geometric_mean(losses) if losses else math.nan,
         "lost": len(rows) - len(losses),
         "cost": fmean(row["cost"] for row in rows),
@@ -105,16 +108,16 @@ def criteria(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, bool]:
     held: dict[str, bool] = {}
     if full := table.get("advice"):
         held |= {
-            "within 2× in 85 %": full["within 2"] >= 0.85,
-            "loss within 20 % in 90 %": full["loss <= 1.2"] >= 0.9,
-            "loss within 5 % in 60 %": full["loss <= 1.05"] >= 0.6,
+            "within 2× in 85 %": full["≤2×"] >= 0.85,
+            "loss within 20 % in 90 %": full["loss ≤1.2"] >= 0.9,
+            "loss within 5 % in 60 %": full["loss ≤1.05"] >= 0.6,
             "geometric mean of the factor at most 1.6": full["factor"] <= 1.6,
             "geometric mean of the loss at most 1.10": full["loss"] <= 1.1 and not full["lost"],
             "cost at most 4 trainings": full["cost"] <= 4,
         }
-        shares = [key for key in full if key.startswith(("within", "loss <="))]
+        shares = [key for key in full if "≤" in key]
         means = ("factor", "loss", "lost")
-        for rival in ("steepest slope (Lightning)", "valley (fastai)", "constant"):
+        for rival in RIVALS:
             if other := table.get(rival):
                 ahead = all(full[key] >= other[key] for key in shares)
                 ahead = ahead and all(full[key] <= other[key] for key in means)
@@ -122,11 +125,11 @@ def criteria(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, bool]:
         kinds = {kind: found[kind]["advice"] for kind in FAMILIES if kind in found}
         momentum, rest = kinds.pop("momentum", None), list(kinds.values())
         if momentum and rest:
-            within = sum(kind["within 2"] * kind["tasks"] for kind in rest)
-            share = within / sum(kind["tasks"] for kind in rest)
-            held["momentum within 2× as often as the rest"] = momentum["within 2"] >= share
+            within = sum(kind["≤2×"] * kind["n"] for kind in rest)
+            share = within / sum(kind["n"] for kind in rest)
+            held["momentum within 2× as often as the rest"] = momentum["≤2×"] >= share
     if quarter := table.get("advice, T/4"):
-        held["a quarter: within 4× in 85 %"] = quarter["within 4"] >= 0.85
+        held["a quarter: within 4× in 85 %"] = quarter["≤4×"] >= 0.85
         held["a quarter: intervals hold the best in 85 %"] = quarter["covered"] >= 0.85
     return held
 
@@ -134,36 +137,44 @@ def criteria(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, bool]:
 def shown(value: float, key: str) -> str:
     if math.isnan(value):
         return "—"
-    if key in ("tasks", "lost"):
+    if key in ("n", "lost"):
         return f"{value:.0f}"
-    percent = key == "covered" or key.startswith(("within", "loss <="))
+    percent = key == "covered" or "≤" in key
     return f"{100 * value:.0f} %" if percent else f"{value:.2f}"
 
 
 def print_summaries(console: Console, found: dict[str, dict[str, dict[str, float]]]) -> None:
     for part, methods in found.items():
-        table = Table(title=f"{part} optimizers" if part != "all" else "all tasks")
         keys = list(next(iter(methods.values())))
-        for column in ("method", *keys):
-            table.add_column(column, justify="left" if column == "method" else "right")
+        title = f"{part} optimizers" if part != "all" else "all tasks"
+        table = plain_table(title, ["method", *keys])
         for method, figures in methods.items():
             table.add_row(method, *(shown(figures[key], key) for key in keys))
         console.print(table)
 
 
 def print_rows(console: Console, rows: Sequence[dict]) -> None:
-    table = Table(title="tasks")
-    for column in ("task", "best", "method", "rate", "factor", "loss", "interval", "cost", "h/T"):
-        table.add_column(column)
+    columns = ["task", "best", "method", "rate", "factor", "loss", "interval", "cost", "h/T"]
+    table = plain_table("tasks", columns)
+    before = ""
     for row in rows:
-        interval = row["interval"]
+        interval, new = row["interval"], row["task"] != before
+        before = row["task"]
         table.add_row(
-            row["task"], f"{row['best']:.3g}", row["method"], shown_number(row["rate"]),
-            shown_number(row["factor"]), shown_number(row["loss"]),
+            row["task"] if new else "", f"{row['best']:.3g}" if new else "", row["method"],
+            shown_number(row["rate"]), shown_number(row["factor"]), shown_number(row["loss"]),
             f"{interval[0]:.3g}–{interval[1]:.3g}" if interval else "—",
             f"{row['cost']:.2f}", f"{row['horizon']:.2g}" if row["horizon"] else "—",
         )  # fmt: skip
     console.print(table)
+
+
+def plain_table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
+    for column in columns:
+        left = column in ("task", "method")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    return table
 
 
 def shown_number(value: float) -> str:
@@ -226,6 +237,7 @@ def main() -> None:
         return
     figures = summaries(rows)
     console = Console()
+    console.width = max(console.width, WIDTH)
     if options.rows:
         print_rows(console, rows)
     print_summaries(console, figures)

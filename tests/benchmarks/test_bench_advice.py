@@ -143,12 +143,19 @@ def curve(kind: str) -> tuple[list[float], list[float]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "index"),  # as fastai 2.8.12 picks
-    [("smooth", 33), ("rough", 67), ("falling", 41), ("rising", 0), ("broken", 48)],
+    ("kind", "valley", "steep"),  # as fastai 2.8.12 picks; in "rising" every slope is the same
+    [
+        ("smooth", 33, 47),
+        ("rough", 67, 50),
+        ("falling", 41, 0),
+        ("rising", 0, 0),
+        ("broken", 48, 24),
+    ],
 )
-def test_the_valley_is_that_of_fastai(bench, kind, index) -> None:
+def test_picks_are_those_of_fastai(bench, kind, valley, steep) -> None:
     rates, losses = curve(kind)
-    assert bench.methods.valley_of(rates, losses) == rates[index]
+    assert bench.methods.valley_of(rates, losses) == rates[valley]
+    assert bench.methods.steepest_of(rates, losses) == rates[steep]
 
 
 def test_the_finders_answer(bench) -> None:
@@ -159,8 +166,9 @@ def test_the_finders_answer(bench) -> None:
     assert len(rates) == len(losses) <= 100
     assert bench.methods.valley(task).rate in rates
     assert math.isnan(bench.methods.valley_of([], []))
-    if bench.methods.lacking("steepest slope (Lightning)") is None:
-        found = bench.methods.steepest(task)
+    assert math.isnan(bench.methods.steepest_of([0.1], [1.0]))
+    if bench.methods.lacking("steepest (Lightning)") is None:
+        found = bench.methods.steepest(task, per_factor=True)
         assert 1e-8 <= found.rate <= 1
         assert 0 < found.steps <= 100
 
@@ -182,8 +190,8 @@ def test_figures_of_made_up_rows(bench) -> None:
     ]
     figures = bench.table.summary(rows)
     assert figures["factor"] == pytest.approx(2.0)
-    assert [figures[f"within {f}"] for f in ("1.5", "2", "4")] == [0.25, 0.5, 0.75]
-    assert figures["loss <= 1.05"] == figures["loss <= 1.2"] == 0.5
+    assert [figures[f"≤{f}×"] for f in ("1.5", "2", "4")] == [0.25, 0.5, 0.75]
+    assert figures["loss ≤1.05"] == figures["loss ≤1.2"] == 0.5
     assert figures["loss"] == pytest.approx(math.sqrt(1.04))
     assert (figures["lost"], figures["cost"]) == (2, 3.0)
     assert figures["covered"] == pytest.approx(2 / 3)
@@ -192,16 +200,16 @@ def test_figures_of_made_up_rows(bench) -> None:
 
 def test_a_method_that_replaces_the_optimizer_has_no_factor(bench) -> None:
     figures = bench.table.summary([row(factor=math.nan) | {"replaces": True}])
-    assert math.isnan(figures["within 2"])
-    assert figures["loss <= 1.2"] == 1
-    assert bench.table.shown(figures["within 2"], "within 2") == "—"
+    assert math.isnan(figures["≤2×"])
+    assert figures["loss ≤1.2"] == 1
+    assert bench.table.shown(figures["≤2×"], "≤2×") == "—"
 
 
 def test_criteria_are_computed(bench, capsys) -> None:
     kinds = ("plain", "momentum", "adaptive")
     good = [row(family=kind) for kind in kinds]
     good += [row("advice, T/4", kind, covered=True) for kind in kinds]
-    rivals = ("steepest slope (Lightning)", "valley (fastai)", "constant")
+    rivals = bench.table.RIVALS
     good += [row(name, kind, factor=8.0, loss=2.0) for name in rivals for kind in kinds]
 
     def failing(rows: list[dict]) -> int:
