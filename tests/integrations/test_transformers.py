@@ -28,19 +28,23 @@ class Tokens(torch.utils.data.Dataset):
         return {"input_ids": self.x[i], "labels": self.x[i, 0] % 3}
 
 
-def fit(folder, callbacks, *, resume=None, steps=4):
+def classifier():
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=16, max_position_embeddings=8, num_labels=3,
     )  # fmt: skip
+    return transformers.BertForSequenceClassification(config)
+
+
+def fit(folder, callbacks, *, resume=None, steps=4):
     args = transformers.TrainingArguments(
         output_dir=str(folder), max_steps=steps, per_device_train_batch_size=4, report_to=[],
         gradient_accumulation_steps=2, logging_steps=1, save_steps=2, use_cpu=True, seed=0,
         disable_tqdm=True, learning_rate=1e-3,
     )  # fmt: skip
     trainer = transformers.Trainer(
-        model=transformers.BertForSequenceClassification(config),
+        model=classifier(),
         args=args,
         train_dataset=Tokens(),
         callbacks=callbacks,
@@ -76,17 +80,11 @@ def test_a_checkpoint_carries_the_history_on(tmp_path):
 
 
 def untrained(folder, **options):
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=8, num_labels=3,
-    )  # fmt: skip
     args = transformers.TrainingArguments(
         output_dir=str(folder), per_device_train_batch_size=8, report_to=[], use_cpu=True, seed=0,
         disable_tqdm=True, save_strategy="no", **options,
     )  # fmt: skip
-    model = transformers.BertForSequenceClassification(config)
-    trainer = transformers.Trainer(model=model, args=args, train_dataset=Tokens())
+    trainer = transformers.Trainer(model=classifier(), args=args, train_dataset=Tokens())
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
 
