@@ -398,7 +398,7 @@ WITHOUT_CALL = {
          "Stability", "AlignmentResult", "ConditioningProfile", "GeneralizationBound",
          "GradientSketch", "NetworkAlignment", "PLCertificate", "PLEstimate", "PLTrace",
          "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding",
-         "EdgeTrace", "Statement"],
+         "EdgeTrace", "Statement", "SuggestedRate"],
         RECORD,
     ),
     **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),

@@ -1,6 +1,7 @@
 """Calls of what keeps a state: optimizers, schedulers, monitors, estimators, solvers."""
 
 import tempfile
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,16 @@ from calls import TRAINED, Call, Made, X, Y, array, call, matrix, network
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from overparam import diagnose, diagnosis, dynamics, expansions, kernels, optim, tangents
+from overparam import (
+    diagnose,
+    diagnosis,
+    dynamics,
+    expansions,
+    kernels,
+    optim,
+    suggest_lr,
+    tangents,
+)
 from overparam.dynamics.probes.norms import Norms
 
 
@@ -275,23 +285,38 @@ def _begun(stage: str, done: float) -> None:
     raise Accepted
 
 
-def accepted(**arguments: Any) -> None:
-    """A diagnosis up to its first measurement; all else is a matter of time."""
+def accepted(job: Callable[..., Any], **arguments: Any) -> None:
+    """A job up to its first measurement; all else is a matter of time."""
     try:
-        diagnose(progress=_begun, **arguments)
+        job(progress=_begun, **arguments)
     except Accepted:
         return
     raise AssertionError("it ended without a word of progress")
 
 
+# What a diagnosis and the finder of rates both take.
+TRAINING = {
+    "model": Made(lambda m: m.float(), m=network),
+    "data": Made(lambda x, y: (x.float(), y.float()), x=matrix(20, 3), y=matrix(20, 2)),
+    "loss": "mse", "optimizer": None, "epochs": None, "budget": "5s", "batch_size": 4,
+    "schedule": None, "clip_norm": None, "accumulate": 1, "seed": 0, "device": None,
+    "command": None,
+}  # fmt: skip
+
+
+def diagnosed(**arguments: Any) -> None:
+    """A diagnosis that is accepted."""
+    accepted(diagnose, **arguments)
+
+
+def suggested(**arguments: Any) -> None:
+    """A race for a learning rate that is accepted."""
+    accepted(suggest_lr, **arguments)
+
+
 JOBS = [
-    call(
-        accepted,
-        model=Made(lambda m: m.float(), m=network),
-        data=Made(lambda x, y: (x.float(), y.float()), x=matrix(20, 3), y=matrix(20, 2)),
-        loss="mse", optimizer=None, budget="5s", batch_size=4, max_steps=1, seed=0, device=None,
-        command=None,
-    )._replace(name="diagnose"),
+    call(diagnosed, **TRAINING, max_steps=1)._replace(name="diagnose"),
+    call(suggested, **TRAINING, steps=12, longest=None)._replace(name="suggest_lr"),
     # Without `n_jobs`, which would start processes.
     *(
         call(

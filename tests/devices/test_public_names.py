@@ -556,9 +556,9 @@ NUMPY = "takes and gives NumPy arrays or tables"
 WITHIN = "tested with the function that makes or trains it"
 MADE = "makes index or weight tables on the CPU, from numbers"
 ELSEWHERE: dict[str, dict[str, str]] = {
-    RUNS: {"diagnosis": "diagnose follow_edge"},
+    RUNS: {"diagnosis": "diagnose follow_edge suggest_lr"},
     RESULT: {
-        "diagnosis": "Diagnosis EdgeTrace Examples Statement TrainingTask",
+        "diagnosis": "Diagnosis EdgeTrace Examples Statement SuggestedRate TrainingTask",
         "dynamics": "CatapultOrbit CleanDominance Event LossMixture Probe Scene SegmentGradients "
         "SpectralSplit Spike StopSignal",
         "expansions": "Expansion FunctionStep LineDescent",

@@ -133,6 +133,7 @@ def find_rate(
     clock = clock or Clock()
     clock.deadline = clock.began + _OF_BUDGET * budget
     with telling(progress) as tell, thread_count() as most:
+        tell("racing", 0.0)
         torch.set_num_threads(threads := threads_for(recipe, most))
         outcome = run_race(
             recipe, planned, order=seed, given=given, longest=longest, clock=clock,
