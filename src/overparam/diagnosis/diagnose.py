@@ -39,8 +39,8 @@ from overparam.diagnosis.task import (
 from overparam.diagnosis.training import Run, train_monitored
 from overparam.dynamics.monitor import Monitor
 
-# Shares of the budget: all up to the end of the race, and what follows the run.
-_RACE, _AFTER = 0.6, 0.1
+# Shares of the budget: the race, and what follows the run.
+_RACE, _AFTER = 0.5, 0.1
 _FEWEST_STEPS = 60
 # Part of training time that the monitor takes, at least and at most.
 _OVERHEAD, _MOST_OVERHEAD = 0.2, 4.0
@@ -190,9 +190,7 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     """Measure, find the rate, train, measure again, conclude: each step hands over plain data."""
     _expect_enough(asked)
     generator = torch.Generator().manual_seed(asked.seed)
-    asked.tell("measuring the kernel", 0.0)
-    before = before_run(task, generator)
-
+    # The advice comes first: of a small budget the kernel may leave nothing.
     stage = "finding the learning rate"
     asked.tell(stage, 0.0)
     given = max(float(group["lr"]) for group in task.optimizer.param_groups)
@@ -202,6 +200,8 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
         asked.recipe, asked.planned, given=given if task.rate_given else None, order=asked.seed,
         longest=asked.max_steps, clock=clock, tell=partial(asked.tell, stage),
     )  # fmt: skip
+    asked.tell("measuring the kernel", 0.0)
+    before = before_run(task, generator)
     # Where nothing was learned or compared, what did least harm.
     rate = given if task.rate_given else outcome.rate
     if not math.isfinite(rate):
