@@ -1,4 +1,7 @@
-"""The command line: thin commands, each importing what it needs when it runs."""
+"""The command line: thin commands, each importing what it needs when it runs.
+
+Longer than other files, for what a command takes and what its help says stand in one place.
+"""
 
 import shlex
 import sys
@@ -182,6 +185,11 @@ def suggest(
 def print_found(found: "Concluded", json: Path | None, html: Path | None) -> None:
     """Print what was found; write its numbers and its page where that was asked for."""
     print(found.summary())
+    write_found(found, json, html)
+
+
+def write_found(found: "Concluded", json: Path | None, html: Path | None) -> None:
+    """Write the numbers and the page of what was found, where that was asked for."""
     if json is not None:
         found.to_json(json)
         print(f"numbers: {json}", file=sys.stderr)
@@ -247,12 +255,7 @@ def fit(
     )
     if save is not None:
         print(f"model: {found.model.save(save)}", file=sys.stderr)
-    if json is not None:
-        found.to_json(json)
-        print(f"numbers: {json}", file=sys.stderr)
-    if html is not None:
-        found.report(html)
-        print(f"page: {html}", file=sys.stderr)
+    write_found(found, json, html)
 
 
 @app.command(no_args_is_help=True)

@@ -135,15 +135,16 @@ def conclude(found: Findings) -> list[Statement]:
 def learning_rate(found: Findings) -> Statement:
     """The rate to train at, from the race; a run that diverged has the last word."""
     outcome, rate = found.outcome, found.rate
-    if found.diverged and not outcome.rate < rate:
+    if found.diverged:
         raced = (
             f", though trainings of {outcome.horizon} steps did not"
             if math.isfinite(outcome.losses.get(rate, math.inf))
             else ""
         )
+        lower = outcome.rate if outcome.rate < rate else rate / 4
         return Statement(
             "learning_rate", f"At the rate {show(rate)} the run diverged{raced}.", rate, rate,
-            f"Train at {show(rate / 4)} or below.", "critical",
+            f"Train at {show(lower)} or below.", "critical",
         )  # fmt: skip
     return rate_statement(
         RateFindings(
