@@ -1,4 +1,4 @@
-"""Is the advised learning rate any good? Against the best of a grid, on thirty small tasks.
+"""Is the advised learning rate any good? Against the best of a grid, on forty-five small tasks.
 
     python3 x.py bench advice --cache FILE [--rows] [--json FILE]     the tasks to develop on
     python3 x.py bench advice --cache FILE --kept-aside               the others, once
