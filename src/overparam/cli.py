@@ -157,6 +157,13 @@ def suggest(
         float | None, typer.Option(help="Largest norm of a step's gradient.")
     ] = None,
     accumulate: Annotated[int, typer.Option(help="Batches per optimizer step.", min=1)] = 1,
+    optimizers: Annotated[
+        str, typer.Option(help="Others to compare with, such as mass,adamw,prodigy.")
+    ] = "",
+    batch_sizes: Annotated[str, typer.Option(help="Others to compare with, such as 16,64.")] = "",
+    warm_up: Annotated[
+        bool, typer.Option("--warm-up", help="Compare with a rate that rises at first.")
+    ] = False,
     seed: Seed = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     json: ResultFile = None,
@@ -172,14 +179,23 @@ def suggest(
     began = time.perf_counter()
     from overparam.diagnosis.command import run_suggestion
 
+    sizes = _listed(batch_sizes)
+    if not all(size.isdecimal() for size in sizes):
+        raise UsageError(f"--batch-sizes must be numbers such as 16,64, not {batch_sizes!r}.")
     found = run_suggestion(
         spec, data, loss, epochs=epochs, steps=steps, budget=budget, batch_size=batch_size,
         clip_norm=clip_norm, accumulate=accumulate, seed=seed, device=device, command=command,
-        began=began,
+        began=began, optimizers=_listed(optimizers), batch_sizes=[int(size) for size in sizes],
+        warm_up=warm_up,
     )  # fmt: skip
     print_found(found, json, html)
     if found.stopped == "interrupted":
         raise typer.Exit(130)
+
+
+def _listed(words: str) -> list[str]:
+    """What commas separate."""
+    return [word.strip() for word in words.split(",") if word.strip()]
 
 
 def print_found(found: "Concluded", json: Path | None, html: Path | None) -> None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
-from overparam.diagnosis.race.outcome import Outcome
+from overparam.diagnosis.race.outcome import NEAR, Outcome, within
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
@@ -78,8 +78,8 @@ def _sureness(outcome: Outcome) -> str:
 
 
 def _near(outcome: Outcome) -> str:
-    low, high = outcome.interval
-    return f"{show(2 * low)} to {show(high / 2)}"
+    near = within(outcome.losses, NEAR)
+    return f"{show(near[0])} to {show(near[-1])}"
 
 
 def _fraction(part: float) -> str:
@@ -134,6 +134,11 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
 
 
 def _not_compared(outcome: Outcome) -> Statement:
+    if outcome.stopped == "interrupted":
+        return Statement(
+            "learning_rate", "Cannot tell which rate is best: interrupted before a comparison.",
+            math.nan, math.nan, "", "unknown",
+        )  # fmt: skip
     if not outcome.trials and outcome.step_seconds != outcome.step_seconds:
         return Statement(
             "learning_rate", "No rate moves the parameters: their gradients are zero.", 0.0, 0.0,

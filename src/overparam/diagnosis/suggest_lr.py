@@ -1,13 +1,16 @@
 """A learning rate for a training, from a race of short ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
-from overparam._numbers import is_integer
+from overparam._batch import n_examples
+from overparam._errors import expect
+from overparam._numbers import described, is_integer
 from overparam._progress import Progress, expect_progress
 from overparam._random_numbers import seeded
 from overparam._types import Loss
@@ -16,6 +19,13 @@ from overparam.diagnosis.budget import parse_budget, planned_steps, positive
 from overparam.diagnosis.examples import as_examples, batch_size_of
 from overparam.diagnosis.race.recipe import recipe_of
 from overparam.diagnosis.race.run import Clock
+from overparam.diagnosis.race.variant import (
+    OptimizerMaker,
+    batch_size_variants,
+    makers_of,
+    optimizer_variants,
+    warm_up_variants,
+)
 from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
 from overparam.diagnosis.task import (
     OptimizerSource,
@@ -24,6 +34,7 @@ from overparam.diagnosis.task import (
     place_of,
     with_details,
 )
+from overparam.optim.mass import MaSS
 
 
 def suggest_lr(
@@ -39,6 +50,9 @@ def suggest_lr(
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    optimizers: Sequence[str] | Mapping[str, OptimizerMaker] = (),
+    batch_sizes: Sequence[int] = (),
+    warm_up: bool = False,
     longest: int | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -64,12 +78,19 @@ def suggest_lr(
         epochs: Of the training you plan.
         steps: The same in optimizer steps. With neither, the budget decides: the answer is then
             for trainings as long as those compared.
-        budget: Time for everything. Whole trainings are compared in that of about four of them.
+        budget: Time for everything. Whole trainings are compared in that of about four of them,
+            and of four, three and nine more for an optimizer, a batch size and warm-ups.
         batch_size: Examples per batch; `None` is that of the loader, or 32.
         schedule: `schedule(optimizer, steps)` makes the scheduler, stepped once per optimizer
             step, for a training of so many steps; it is laid out anew for each length.
         clip_norm: Largest norm of the gradient of a step.
         accumulate: Batches per optimizer step.
+        optimizers: Others to compare with: names out of ``"sgd"``, ``"heavy ball"``,
+            ``"nesterov"``, ``"mass"``, ``"adamw"``, ``"prodigy"``, ``"schedule-free"`` (the last
+            two where prodigyopt and schedulefree are installed), or a dictionary from a name of
+            yours to a function of parameters. Each races at rates of its own (Prodigy at 1).
+        batch_sizes: Others to compare with, for as many examples, at rates around the scaled one.
+        warm_up: Whether to compare with the rate raised over the first 2, 5 and 10 % of the steps.
         longest: Steps of the longest trainings that are compared; `None` is all that is planned.
         seed: Of batches, of random layers, of a network that is made here.
         device: Where to work; `None` is where the model is.
@@ -100,6 +121,7 @@ def suggest_lr(
     seconds = parse_budget(budget, who)
     expect_seed(seed, f"{who}(seed=...)")
     expect_progress(progress, f"{who}(progress=...)")
+    makers = makers_of(optimizers, f"{who}(optimizers=...)")
     if longest is not None:
         positive(longest, f"{who}(longest=...)", is_integer(longest))
     examples = as_examples(data, seed=seed, test=False, who=who)
@@ -111,10 +133,22 @@ def suggest_lr(
         size = batch_size_of(data) if batch_size is None else batch_size
         task = build_task(model, examples.to(place), loss, optimizer, size, place, who)
     task = with_details(task, schedule, clip_norm, accumulate, who)
+    n = n_examples(task.examples.x)
+    for size in batch_sizes:
+        where, words = f"{who}(batch_sizes=...)", f"sizes from 1 to {n}, the training set"
+        expect(is_integer(size) and 1 <= size <= n, where, words, described(size))
     recipe = recipe_of(task, seed=seed)
     return find_rate(
         recipe, planned_steps(epochs, steps, recipe.epoch, who), budget=seconds,
         batch_size=task.batch_size, longest=longest, seed=seed, clock=clock,
         given=largest_rate(optimizer) if isinstance(optimizer, Optimizer) else None,
         data=examples.digest, command=command, progress=progress,
+        variants=[
+            *optimizer_variants(recipe, makers),
+            *batch_size_variants(
+                lambda other: recipe_of(replace(task, batch_size=other), seed=seed),
+                task.batch_size, batch_sizes, linear=isinstance(task.optimizer, SGD | MaSS),
+            ),
+            *(warm_up_variants(recipe) if warm_up else ()),
+        ],
     )  # fmt: skip

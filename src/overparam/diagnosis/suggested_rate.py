@@ -1,5 +1,6 @@
 """A suggested learning rate, as plain data, and the race that it comes from."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,12 @@ from overparam._json import strict
 from overparam._progress import Progress, telling
 from overparam._statement import Concluded, Statement
 from overparam._switches import thread_count
+from overparam.diagnosis.comparison_statement import comparison_statements
+from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.recipe import Recipe, threads_for
 from overparam.diagnosis.race.record import sweep_of, trials_of
 from overparam.diagnosis.race.run import Clock, run_race
+from overparam.diagnosis.race.variant import WHOLE, Reached, Variant, planned_row, reached
 from overparam.diagnosis.rate_statement import RateFindings, rate_statement
 from overparam.diagnosis.task import optimizer_name
 from overparam.errors import MissingPackage
@@ -39,6 +43,9 @@ class SuggestedRate(Concluded):
         steps: h, the optimizer steps of the trainings that were compared.
         planned_steps: Of the training that the rate is for; `None` if none was named.
         trial_steps: Steps of all trainings together.
+        compared: Other optimizers, batch sizes or warm-ups that were asked for, each at its own
+            best rate: kind, name, rate, loss, steps and trial_steps; of each kind the training
+            planned comes first.
         curve: The last comparison: ``"lr"`` and ``"loss"``, lists; a loss that is infinite is that
             of a training that was lost.
         trials: Every training: rate, order of batches, steps, loss, whether it was lost, and
@@ -61,6 +68,7 @@ class SuggestedRate(Concluded):
     optimizer: str
     batch_size: int
     stopped: str
+    compared: list[dict[str, Any]] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
 
     def _statements(self) -> list[Statement]:
@@ -114,6 +122,7 @@ def find_rate(
     data: str | None = None,
     command: str | None = None,
     progress: Progress = False,
+    variants: Sequence[Variant] = (),
 ) -> SuggestedRate:
     """The rate of a recipe, by a race within a budget.
 
@@ -129,9 +138,11 @@ def find_rate(
         data: A digest of the data.
         command: What to tell a reader who wants to repeat it.
         progress: As everywhere.
+        variants: Other ways to train, to be compared with this one in the same budget.
     """
     clock = clock or Clock()
-    clock.deadline = clock.began + _OF_BUDGET * budget
+    whole = WHOLE + sum(variant.cost for variant in variants)
+    clock.deadline = clock.began + _OF_BUDGET * budget * WHOLE / whole
     with telling(progress) as tell, thread_count() as most:
         tell("racing", 0.0)
         torch.set_num_threads(threads := threads_for(recipe, most))
@@ -139,6 +150,8 @@ def find_rate(
             recipe, planned, order=seed, given=given, longest=longest, clock=clock,
             tell=partial(tell, "racing"),
         )  # fmt: skip
+        clock.deadline = clock.began + _OF_BUDGET * budget
+        rows = _compared(outcome, recipe, batch_size, variants, seed, clock, tell)
     name = optimizer_name(recipe.optimizer)
     asked = RateFindings(outcome=outcome, optimizer=name, batch_size=batch_size, given=given)
     return SuggestedRate(
@@ -149,8 +162,41 @@ def find_rate(
         rate=outcome.rate, interval=outcome.interval, verdict=outcome.verdict,
         steps=outcome.horizon, planned_steps=outcome.planned, trial_steps=outcome.spent,
         curve=sweep_of(outcome), trials=trials_of(outcome), optimizer=name,
-        batch_size=batch_size, stopped=outcome.stopped, statements=[rate_statement(asked)],
+        batch_size=batch_size, stopped=rows[-1].stopped if rows else outcome.stopped,
+        compared=[asdict(row) for row in rows],
+        statements=[rate_statement(asked), *comparison_statements(rows)],
     )  # fmt: skip
+
+
+def _compared(
+    outcome: Outcome,
+    recipe: Recipe,
+    batch_size: int,
+    variants: Sequence[Variant],
+    order: int,
+    clock: Clock,
+    tell: Callable[[str, float], None],
+) -> list[Reached]:
+    """What was planned and what else was asked for, by kind; nothing if there is no rate yet."""
+    if not outcome.learned or outcome.stopped == "interrupted":
+        return []
+    deadline, left = clock.deadline, sum(variant.cost for variant in variants)
+    rows: dict[str, list[Reached]] = {}
+    names = {
+        "optimizer": optimizer_name(recipe.optimizer), "batch size": str(batch_size),
+        "warm-up": "0%",
+    }  # fmt: skip
+    for done, variant in enumerate(variants):
+        tell("comparing", done / len(variants))
+        now = clock.now()
+        clock.deadline = now + (deadline - now) * variant.cost / left
+        left -= variant.cost
+        own = planned_row(outcome, variant.kind, names[variant.kind])
+        found = reached(variant, outcome, order=order, clock=clock)
+        rows.setdefault(variant.kind, [own]).append(found)
+        if found.stopped == "interrupted":
+            break
+    return [row for kind in rows.values() for row in kind]
 
 
 def largest_rate(optimizer: torch.optim.Optimizer) -> float:

@@ -1,6 +1,6 @@
 """What a suggested learning rate's part of the page shows, as plain data for its template."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overparam.report.diagnosis import origin
@@ -22,6 +22,7 @@ def rate_view(document: Mapping) -> dict[str, Any]:
         "facts": _facts(document),
         "statements": statements,
         "outcome": outcome(statements),
+        "compared": _compared(document.get("compared") or []),
         "figures": [figure for figure in drawn if figure is not None],
         "origin": origin(document),
     }
@@ -41,3 +42,16 @@ def _facts(document: Mapping) -> list[str]:
     if document.get("trial_steps"):
         facts.append(f"{number(document['trial_steps'])} steps in all")
     return facts
+
+
+def _compared(rows: Sequence[Mapping]) -> dict[str, Any] | None:
+    """What else was tried, beside the training planned."""
+    if not rows:
+        return None
+    columns = ["what", "which", "best rate", "loss at the end", "steps", "steps of all trainings"]
+    keys = ("kind", "name", "rate", "loss", "steps", "trial_steps")
+    return {
+        "columns": columns,
+        "rows": [[row.get(key) for key in keys] for row in rows],
+        "left_out": 0,
+    }

@@ -186,6 +186,9 @@ DIAGNOSIS = record(
 RATE = record(
     environment=_ENVIRONMENT,
     rate=number, interval=numbers, verdict=word, steps=number, planned_steps=number,
+    compared=several(
+        kind=word, name=word, rate=number, loss=number, steps=number, trial_steps=number
+    ),
     trial_steps=number, optimizer=word, batch_size=number, stopped=word,
     curve=_SWEEP,
     trials=_RACE,

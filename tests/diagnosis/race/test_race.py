@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from overparam.diagnosis.examples import Examples
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.entrant import Entrant, set_rate
-from overparam.diagnosis.race.outcome import flat, interval, pick
+from overparam.diagnosis.race.outcome import Outcome, best, flat
 from overparam.diagnosis.race.race import Race, horizons
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, run_race
@@ -255,10 +255,19 @@ def test_threads_are_counted_and_not_timed() -> None:
     assert threads_for(wide, 8) == 8
 
 
-def test_the_pick_is_the_lowest_of_what_is_level() -> None:
-    losses = {0.1: 1.0, 0.2: 0.5, 0.4: 0.495, 0.8: math.inf}
-    assert pick(losses) == 0.2
-    assert interval(losses) == (0.1, 0.8)
+def outcome_of(losses: dict[float, float], horizon: int, planned: int | None = 400) -> Outcome:
+    return Outcome(
+        losses=losses, horizon=horizon, planned=planned, epoch=10, learned=True, ceiling=math.inf,
+        own={}, pair=(), spent=0, step_seconds=1e-3, trials=(), stopped="finished",
+    )  # fmt: skip
+
+
+def test_the_pick_is_the_best_and_the_interval_is_wider_for_short_trainings() -> None:
+    losses = {0.1: 1.0, 0.2: 0.505, 0.4: 0.495, 0.8: math.inf}
+    assert best(losses) == outcome_of(losses, 400).rate == 0.4
+    assert outcome_of(losses, 400).interval == outcome_of(losses, 200).interval == (0.1, 0.8)
+    assert outcome_of(losses, 100).interval == (0.05, 1.6)
+    assert outcome_of(losses, 100, planned=None).interval == (0.1, 0.8)
     assert flat({0.1: 1.0, 0.2: 0.99, 0.4: 1.2})
     assert not flat({0.1: 1.0, 0.2: 0.97, 0.4: 1.2})
 

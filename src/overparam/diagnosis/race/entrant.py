@@ -69,14 +69,14 @@ class Entrant:
     def loss(self, horizon: int) -> float:
         """The loss that the training of `horizon` steps is judged by; infinite if it was lost.
 
-        With two epochs or more the mean over the second half; a shorter training has seen each
+        With two epochs or more the mean over the last quarter; a shorter training has seen each
         example once or not at all, so that its losses are those of different examples for
         different steps: then the loss on the probe, with layers in the mode of training.
         """
         if self.lost or self.steps < horizon:
             return math.inf
         if horizon >= 2 * self._recipe.epoch:
-            return fmean(self.losses[horizon // 2 : horizon])
+            return fmean(self.losses[horizon - horizon // 4 : horizon])
         found = loss_on(self._recipe, self.model, self._recipe.probe, seed=self.order)
         return found if math.isfinite(found) else math.inf
 

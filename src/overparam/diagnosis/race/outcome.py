@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-# A rate is as good as the best within this part of its loss: of such the lowest is picked, since
-# one that is too large costs more than one that is too small.
+# A rate is as good as another within this part of the loss.
 LEVEL = 0.02
 # Rates within this part of the best loss belong to the interval.
 NEAR = 0.05
+# What the interval is widened by on either side: the spacing of the rates, which is also what
+# another order of batches changes; of trainings shorter than half of the one planned, twice that.
+_WIDER, _WIDEST = 2.0, 4.0
 # The loss must fall by this part of itself below that of the smallest rate.
 _LEARNED = 0.02
 _FEW_STEPS = 100
@@ -74,15 +76,16 @@ class Outcome:
     @property
     def rate(self) -> float:
         """The pick; `nan` if nothing was learned."""
-        return pick(self.losses) if self.learned else math.nan
+        return best(self.losses) if self.learned else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
         """Where the best rate is expected; wider by what two orders of batches disagree."""
         if not self.learned:
             return math.nan, math.nan
-        low, high = interval(self.losses)
-        return low / self.disagreement, high * self.disagreement
+        wider = (_WIDER if self.share >= 0.5 else _WIDEST) * self.disagreement
+        near = within(self.losses, NEAR)
+        return near[0] / wider, near[-1] * wider
 
     @property
     def disagreement(self) -> float:
@@ -92,7 +95,7 @@ class Outcome:
         """
         if not (self.learned and self.pair):
             return 1.0
-        one, other = map(pick, self.pair)
+        one, other = map(best, self.pair)
         factor = max(one / other, other / one)
         return factor if factor > 2 else 1.0
 
@@ -136,29 +139,6 @@ def within(losses: Mapping[float, float], part: float) -> list[float]:
 def level_with(losses: Mapping[float, float], rate: float) -> bool:
     """Whether a rate's loss is as good as the best."""
     return rate in within(losses, LEVEL)
-
-
-def pick(losses: Mapping[float, float]) -> float:
-    """The lowest rate that is level with the best.
-
-    Example:
-        >>> pick({0.1: 0.5, 0.2: 0.302, 0.4: 0.3, 0.8: 0.9})
-        0.2
-    """
-    return within(losses, LEVEL)[0]
-
-
-def interval(losses: Mapping[float, float]) -> tuple[float, float]:
-    """From half the lowest to twice the highest rate that is near the best.
-
-    The factor is the spacing of the rates, and what another order of batches changes.
-
-    Example:
-        >>> interval({0.1: 0.5, 0.2: 0.302, 0.4: 0.3, 0.8: 0.9})
-        (0.1, 0.8)
-    """
-    near = within(losses, NEAR)
-    return near[0] / 2, near[-1] * 2
 
 
 def flat(losses: Mapping[float, float]) -> bool:

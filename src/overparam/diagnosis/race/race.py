@@ -44,6 +44,8 @@ class Race:
         *,
         order: int = 0,
         in_time: Callable[[], bool] = lambda: True,
+        learned: bool = False,
+        widen: bool = True,
     ) -> None:
         """Nothing is trained yet.
 
@@ -52,6 +54,8 @@ class Race:
             found: Where to begin.
             order: Seed of the order of batches.
             in_time: Asked between steps; once it says no, a comparison ends with `OutOfTime`.
+            learned: Whether the rates to begin with are known to lower the loss.
+            widen: Whether a comparison goes on beyond an end that wins.
         """
         self._recipe, self._order, self._in_time = recipe, order, in_time
         self._entrants: dict[float, Entrant] = {}
@@ -60,7 +64,8 @@ class Race:
         self.spent, self.horizon = 0, 0
         self.losses: dict[float, float] = {}
         self.history: dict[int, dict[float, float]] = {}
-        self.learned = False
+        self.learned = learned
+        self._widened = _WIDENED if widen else 1
         self.ceiling = math.inf
 
     def cost(self, horizon: int) -> int:
@@ -91,7 +96,7 @@ class Race:
         self._entrants = kept
         losses: dict[float, float] = {}
         wanted = list(rates)
-        for _ in range(_WIDENED):
+        for _ in range(self._widened):
             losses |= {rate: self._trained(rate, horizon) for rate in sorted(wanted)}
             beyond = [] if final and self._between(losses) else self._beyond(losses, spacing)
             wanted = [rate for rate in beyond if rate not in worse]
@@ -125,7 +130,7 @@ class Race:
 
     def _clearly_worse(self) -> set[float]:
         """Neighbours of the best that lost by more than what twice the steps change."""
-        if not self.learned:
+        if not (self.learned and self.losses):
             return set()
         centre = best(self.losses)
         bound = self.losses[centre] + _CLEARLY * abs(self.losses[centre])
@@ -141,8 +146,9 @@ class Race:
         """The rate beyond the end that won, if one did; on a plateau only larger ones."""
         winner = best(losses)
         above, below = winner * spacing, winner / spacing
-        if not math.isfinite(losses[winner]):
-            return [below]
+        dead = self.learned and losses[winner] >= self.first > 0
+        if dead or not math.isfinite(losses[winner]):
+            return [min(losses) / spacing]
         if winner == max(losses) and above < self.ceiling:
             return [above]
         next_above = min((rate for rate in losses if rate > winner), default=math.inf)

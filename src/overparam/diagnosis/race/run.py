@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from overparam.diagnosis.race.bracket import Bracket, bracket
-from overparam.diagnosis.race.outcome import Outcome, interval
+from overparam.diagnosis.race.outcome import NEAR, Outcome, within
 from overparam.diagnosis.race.race import OutOfTime, Race, horizons
 from overparam.diagnosis.race.recipe import Recipe
 
@@ -38,6 +38,9 @@ def run_race(
     given: float | None = None,
     order: int = 0,
     longest: int | None = None,
+    near: tuple[float, ...] | None = None,
+    widen: bool = True,
+    second: bool = True,
     clock: Clock | None = None,
     tell: Callable[[float], None] = lambda done: None,
 ) -> Outcome:
@@ -50,6 +53,10 @@ def run_race(
         given: A rate that is compared as well, at the end.
         order: Seed of the order of batches; the next one is that of a second race.
         longest: Steps of the longest comparison; `None` is what is planned.
+        near: Rates among which, or beside which, the best is known to be: they are compared once,
+            at the planned length. `None` looks everywhere.
+        widen: Whether rates beyond an end that wins are tried.
+        second: Whether another order of batches is tried, where the race stops short.
         clock: Ends the race.
         tell: Told the part of the work that is done.
 
@@ -58,46 +65,58 @@ def run_race(
         begun, and one that runs out of it does not count.
     """
     clock = clock or Clock()
-    found = bracket(recipe, order=order, clock=clock.now)
-    race = Race(recipe, found, order=order, in_time=clock.in_time)
-    stopped, second, own = "finished", None, {}
+    found = Bracket(near or (), math.nan, math.nan)
+    race = Race(recipe, found, order=order)  # until there is a bracket
+    stopped, other, own = "finished", None, {}
     try:
-        stopped = _double(race, recipe, found, planned, longest, clock, tell)
+        if near is None:
+            found = bracket(recipe, order=order, clock=clock.now)
+        race = Race(
+            recipe, found, order=order, in_time=clock.in_time, learned=near is not None,
+            widen=widen,
+        )  # fmt: skip
+        lengths = _lengths(recipe, planned, longest, once=near is not None)
+        stopped = _double(race, lengths, planned, found, clock, tell)
         if race.learned:
             own = _own(race, given)
-            if planned is not None and race.horizon < planned:
-                second = _second_order(race, recipe, found, order + 1, clock)
+            if second and planned is not None and race.horizon < planned:
+                other = _second_order(race, recipe, found, order + 1, clock)
     except OutOfTime:
         stopped = "budget"
     except KeyboardInterrupt:
         stopped = "interrupted"
-    others = () if second is None else second.trials()
+    others = () if other is None else other.trials()
     return Outcome(
         losses=race.losses, horizon=race.horizon, planned=planned, epoch=recipe.epoch,
-        learned=race.learned, ceiling=race.ceiling, own=own,
-        pair=() if second is None else (race.history[second.horizon], second.losses),
-        spent=race.spent + (0 if second is None else second.spent),
+        learned=race.learned and bool(race.losses), ceiling=race.ceiling, own=own,
+        pair=() if other is None else (race.history[other.horizon], other.losses),
+        spent=race.spent + (0 if other is None else other.spent),
         step_seconds=found.step_seconds, trials=(*race.trials(), *others), stopped=stopped,
     )  # fmt: skip
 
 
+def _lengths(recipe: Recipe, planned: int | None, longest: int | None, *, once: bool) -> list[int]:
+    """Of the comparisons, ascending."""
+    if once and planned is not None:
+        return [planned]
+    # Under a schedule every comparison starts anew, so that there are fewer of them.
+    factor = 2 if recipe.schedule is None else 4
+    return [n for n in horizons(planned, recipe.epoch, factor) if n <= (longest or n)]
+
+
 def _double(
     race: Race,
-    recipe: Recipe,
-    found: Bracket,
+    lengths: list[int],
     planned: int | None,
-    longest: int | None,
+    found: Bracket,
     clock: Clock,
     tell: Callable[[float], None],
 ) -> str:
-    """Comparisons, each twice as long as the last; returns what ended them."""
-    # Under a schedule every comparison starts anew, so that there are fewer of them.
-    factor = 2 if recipe.schedule is None else 4
-    lengths = [n for n in horizons(planned, recipe.epoch, factor) if n <= (longest or n)]
+    """Comparisons, each longer than the last; returns what ended them."""
     for length in lengths if found.rates else ():
         if race.horizon and not _fits(race, race.cost(length), found, clock):
             return "budget"
-        race.compare(length, final=length == planned)
+        race.compare(length, final=length == planned and len(lengths) > 1)
         tell(length / lengths[-1])
         if planned is None and race.learned and min(race.losses.values()) < _DONE * race.first:
             break
@@ -137,7 +156,7 @@ def _own(race: Race, given: float | None) -> dict[float, float]:
     """The loss at the user's own rate, after as many steps as the others had."""
     if given is None:
         return {}
-    low, high = interval(race.losses)
     if given in race.losses:
         return {given: race.losses[given]}
-    return {} if low <= given <= high else race.also(given)
+    near = within(race.losses, NEAR)
+    return {} if near[0] / 2 <= given <= near[-1] * 2 else race.also(given)
