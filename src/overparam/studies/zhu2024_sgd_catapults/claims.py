@@ -57,12 +57,15 @@ def smallest(column: str) -> Callable[[pd.DataFrame], float]:
 
 
 def rank_correlation(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]:
-    """Spearman's correlation of an alignment with the test error over settings, by task."""
+    """Spearman's correlation of an alignment with the test error over settings, by task.
+
+    Means over the seeds whose training did not diverge.
+    """
 
     def statistic(rows: pd.DataFrame) -> float:
         found = []
         for _, part in rows.groupby("task"):
-            means = part.groupby("setting")[[column, "test"]].agg(lambda values: np.mean(values))
+            means = part.groupby("setting")[[column, "test"]].agg(lambda values: np.nanmean(values))
             numbers = means.to_numpy(float)
             if not np.isfinite(numbers).all() or np.ptp(numbers, axis=0).min() == 0:
                 return float("nan")

@@ -41,11 +41,23 @@ class Problem:
     draw: torch.Generator
 
     def critical(self, optimizer: torch.optim.Optimizer | None = None) -> float:
-        """Critical learning rate on all examples, now."""
+        """Critical learning rate on all examples, now; NaN after a training that diverged."""
+        if not self.finite():
+            return math.nan
         return critical_learning_rate(self.net, self.x, self.y, mse, optimizer)
 
+    def finite(self) -> bool:
+        """Whether the network's outputs, squared and summed as well, are still numbers."""
+        with torch.no_grad():
+            return all(bool(self.net(x).square().sum() < 1e30) for x in (self.x, self.x_test))
+
     def outcome(self) -> dict[str, float]:
-        """Test error over the target's variance, and alignments of the AGOP."""
+        """Test error over the target's variance, and alignments of the AGOP.
+
+        NaN after a training that diverged: at the same rate some seeds do with small batches.
+        """
+        if not self.finite():
+            return dict.fromkeys(("test", "cosine", "control_cosine"), math.nan)
         found = agop(self.net, self.x_test)
         with torch.no_grad():
             error = mse(self.net(self.x_test), self.y_test).item()
