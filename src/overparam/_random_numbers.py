@@ -74,6 +74,15 @@ class OwnStream:
         self._at: _States | None = None
         self._inside = ExitStack()
 
+    def state(self) -> dict[str, Tensor] | None:
+        """Where it is, by device; `None` before its first use."""
+        return None if self._at is None else {str(at): state for at, state in self._at.items()}
+
+    def restore(self, state: dict[str, Tensor] | None) -> None:
+        """Go on from there."""
+        places = None if state is None else {torch.device(at): one for at, one in state.items()}
+        self._at = places
+
     def __enter__(self) -> None:
         if self._at is None:
             self._inside.enter_context(seeded(self._seed, self._device))

@@ -10,6 +10,7 @@ from torch.optim import SGD, Optimizer
 
 from overparam._batch import n_examples
 from overparam._errors import expect
+from overparam._files import Name
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, expect_progress
 from overparam._random_numbers import seeded
@@ -54,6 +55,7 @@ def suggest_lr(
     batch_sizes: Sequence[int] = (),
     warm_up: bool = False,
     longest: int | None = None,
+    keep: Name | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
     command: str | None = None,
@@ -92,6 +94,8 @@ def suggest_lr(
         batch_sizes: Others to compare with, for as many examples, at rates around the scaled one.
         warm_up: Whether to compare with the rate raised over the first 2, 5 and 10 % of the steps.
         longest: Steps of the longest trainings that are compared; `None` is all that is planned.
+        keep: A file for the race: written after every comparison, and gone on with where it exists,
+            to the same answer bit by bit. A larger budget may then continue what a smaller began.
         seed: Of batches, of random layers, of a network that is made here.
         device: Where to work; `None` is where the model is.
         command: What to tell a reader who wants to repeat it.
@@ -142,7 +146,7 @@ def suggest_lr(
         recipe, planned_steps(epochs, steps, recipe.epoch, who), budget=seconds,
         batch_size=task.batch_size, longest=longest, seed=seed, clock=clock,
         given=largest_rate(optimizer) if isinstance(optimizer, Optimizer) else None,
-        data=examples.digest, command=command, progress=progress,
+        data=examples.digest, command=command, progress=progress, keep=keep,
         variants=[
             *optimizer_variants(recipe, makers),
             *batch_size_variants(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from overparam._environment import environment
+from overparam._files import Name
 from overparam._json import strict
 from overparam._progress import Progress, telling
 from overparam._statement import Concluded, Statement
 from overparam._switches import thread_count
 from overparam.diagnosis.comparison_statement import comparison_statements
+from overparam.diagnosis.race.kept import KeptRace, key_of
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.recipe import Recipe, threads_for
 from overparam.diagnosis.race.record import sweep_of, trials_of
@@ -123,6 +125,7 @@ def find_rate(
     command: str | None = None,
     progress: Progress = False,
     variants: Sequence[Variant] = (),
+    keep: Name | None = None,
 ) -> SuggestedRate:
     """The rate of a recipe, by a race within a budget.
 
@@ -138,17 +141,21 @@ def find_rate(
         data: A digest of the data.
         command: What to tell a reader who wants to repeat it.
         progress: As everywhere.
+        keep: A file that the race for the rate is kept in.
         variants: Other ways to train, to be compared with this one in the same budget.
     """
     clock = clock or Clock()
     whole = WHOLE + sum(variant.cost for variant in variants)
     clock.deadline = clock.began + _OF_BUDGET * budget * WHOLE / whole
+    kept = None
+    if keep is not None:
+        kept = KeptRace(keep, key_of(recipe, planned, seed, data), "suggest_lr(keep=...)")
     with telling(progress) as tell, thread_count() as most:
         tell("racing", 0.0)
         torch.set_num_threads(threads := threads_for(recipe, most))
         outcome = run_race(
             recipe, planned, order=seed, given=given, longest=longest, clock=clock,
-            tell=partial(tell, "racing"),
+            tell=partial(tell, "racing"), kept=kept,
         )  # fmt: skip
         clock.deadline = clock.began + _OF_BUDGET * budget
         rows = _compared(outcome, recipe, batch_size, variants, seed, clock, tell)

@@ -8,7 +8,9 @@
 4. `race` runs entrants a factor 4 apart for a few steps, then the best one and its neighbours a
    factor 2 apart for twice as long, and twice as long again, up to the training that is planned.
    After every doubling there is an answer, so that a race can be ended by a clock or a person.
-5. `outcome` is plain data: what was tried, the pick, its interval, and what speaks against it.
+5. `variant` is a training that differs in its optimizer, batch size or warm-up, and `kept` a race
+   in a file, to be gone on with.
+6. `outcome` is plain data: what was tried, the pick, its interval, and what speaks against it.
 
 All entrants see the same batches in the same order. Steps are counted, not seconds: a clock
 decides nothing but after which doubling the race ends.

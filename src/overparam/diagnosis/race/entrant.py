@@ -3,7 +3,9 @@
 import copy
 import math
 from collections.abc import Sequence
+from itertools import islice
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +81,26 @@ class Entrant:
             return fmean(self.losses[horizon - horizon // 4 : horizon])
         found = loss_on(self._recipe, self.model, self._recipe.probe, seed=self.order)
         return found if math.isfinite(found) else math.inf
+
+    def state(self) -> dict[str, Any]:
+        """Weights, moments, losses and the place in the random numbers."""
+        scheduler = self._scheduler
+        return {
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if scheduler is None else scheduler.state_dict(),
+            "losses": list(self.losses), "lost": self.lost, "random": self._random.state(),
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state of an entrant of the same recipe, rate and order."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state["scheduler"])
+        self.losses, self.lost = list(state["losses"]), state["lost"]
+        seen = self.steps * self._recipe.accumulate
+        next(islice(self._batches, seen, seen), None)
+        self._random.restore(state["random"])
 
     def _step(self) -> Tensor:
         recipe, total = self._recipe, None

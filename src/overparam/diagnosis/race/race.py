@@ -3,6 +3,8 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 
 from overparam.diagnosis.race.bracket import Bracket
 from overparam.diagnosis.race.entrant import Entrant
@@ -30,6 +32,7 @@ class Race:
 
     Attributes:
         spent: Steps of all trainings so far.
+        brought: Those of them that were taken before it was restored.
         losses: Of the last comparison, by rate.
         history: Of every comparison, by its length.
         horizon: Steps of the last comparison.
@@ -61,7 +64,7 @@ class Race:
         self._entrants: dict[float, Entrant] = {}
         self._trials: dict[float, Trial] = {}
         self._start = found.rates
-        self.spent, self.horizon = 0, 0
+        self.spent, self.brought, self.horizon = 0, 0, 0
         self.losses: dict[float, float] = {}
         self.history: dict[int, dict[float, float]] = {}
         self.learned = learned
@@ -118,6 +121,30 @@ class Race:
     def trials(self) -> tuple[Trial, ...]:
         """All trainings so far, by rate."""
         return tuple(self._trials[rate] for rate in sorted(self._trials))
+
+    def state(self) -> dict[str, Any]:
+        """All there is, as plain data and tensors; `restore` goes on from it."""
+        return {
+            "spent": self.spent, "horizon": self.horizon, "losses": self.losses,
+            "history": self.history, "learned": self.learned, "ceiling": self.ceiling,
+            "trials": [asdict(trial) for trial in self._trials.values()],
+            "entrants": {rate: one.state() for rate, one in self._entrants.items()},
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state of a race of the same recipe and order."""
+        self.spent = self.brought = state["spent"]
+        self.horizon = state["horizon"]
+        self.losses, self.history = dict(state["losses"]), dict(state["history"])
+        self.learned, self.ceiling = state["learned"], state["ceiling"]
+        kept = [
+            Trial(**{**values, "losses": tuple(values["losses"])}) for values in state["trials"]
+        ]
+        self._trials = {trial.rate: trial for trial in kept}
+        for rate, values in state["entrants"].items():
+            entrant = Entrant(self._recipe, rate, order=self._order, horizon=self.horizon)
+            entrant.restore(values)
+            self._entrants[rate] = entrant
 
     def _rates(self) -> list[float]:
         """What the next comparison begins with."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from overparam.diagnosis.race.bracket import Bracket, bracket
+from overparam.diagnosis.race.kept import KeptRace, bracket_of
 from overparam.diagnosis.race.outcome import NEAR, Outcome, within
 from overparam.diagnosis.race.race import OutOfTime, Race, horizons
 from overparam.diagnosis.race.recipe import Recipe
@@ -43,6 +44,7 @@ def run_race(
     second: bool = True,
     clock: Clock | None = None,
     tell: Callable[[float], None] = lambda done: None,
+    kept: KeptRace | None = None,
 ) -> Outcome:
     """Race until the planned length, the deadline or an interruption; there is always an answer.
 
@@ -59,6 +61,7 @@ def run_race(
         second: Whether another order of batches is tried, where the race stops short.
         clock: Ends the race.
         tell: Told the part of the work that is done.
+        kept: A file to go on from, and to write after every comparison.
 
     Cost:
         About four times the planned training. A comparison for which there is no time is not
@@ -69,14 +72,19 @@ def run_race(
     race = Race(recipe, found, order=order)  # until there is a bracket
     stopped, other, own = "finished", None, {}
     try:
-        if near is None:
+        before = None if kept is None else kept.load()
+        if before is not None:
+            found = bracket_of(before)
+        elif near is None:
             found = bracket(recipe, order=order, clock=clock.now)
         race = Race(
             recipe, found, order=order, in_time=clock.in_time, learned=near is not None,
             widen=widen,
         )  # fmt: skip
+        if before is not None:
+            race.restore(before["race"])
         lengths = _lengths(recipe, planned, longest, once=near is not None)
-        stopped = _double(race, lengths, planned, found, clock, tell)
+        stopped = _double(race, lengths, planned, found, clock, tell, kept)
         if race.learned:
             own = _own(race, given)
             if second and planned is not None and race.horizon < planned:
@@ -111,12 +119,17 @@ def _double(
     found: Bracket,
     clock: Clock,
     tell: Callable[[float], None],
+    kept: KeptRace | None,
 ) -> str:
     """Comparisons, each longer than the last; returns what ended them."""
     for length in lengths if found.rates else ():
+        if length <= race.horizon:  # compared before the race was ended
+            continue
         if race.horizon and not _fits(race, race.cost(length), found, clock):
             return "budget"
         race.compare(length, final=length == planned and len(lengths) > 1)
+        if kept is not None:
+            kept.save(race, found)
         tell(length / lengths[-1])
         if planned is None and race.learned and min(race.losses.values()) < _DONE * race.first:
             break
@@ -126,7 +139,8 @@ def _double(
 def _fits(race: Race, steps: int, found: Bracket, clock: Clock) -> bool:
     """Whether there is time for so many steps."""
     # What was done is the best measure of what a step takes on a machine that others use.
-    each = (clock.now() - clock.began) / race.spent if race.spent else found.step_seconds
+    now = race.spent - race.brought
+    each = (clock.now() - clock.began) / now if now else found.step_seconds
     return clock.now() + steps * each < clock.deadline
 
 
