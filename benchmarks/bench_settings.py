@@ -84,7 +84,7 @@ def rows_of(task: Task) -> list[dict[str, Any]]:
         plain = [Reached(**{field: row[field] for field in fields}) for row in of_kind]
         (said,) = comparison_statements(plain)
         for row in of_kind:
-            ending = f"{row['name']} at {row['rate']:.3g}."
+            ending = f"{row['name']}, at {row['rate']:.3g}."
             row["advised"] = said.action.endswith(ending) if said.action else row["own"]
             if kind == "warm-up" and said.action:
                 row["advised"] = f"first {row['name']} " in said.action

@@ -34,7 +34,7 @@ def _optimizers(rows: list[Reached]) -> Statement:
     if own in level:
         text += f" None is better than {own.name} by a fifth."
         return Statement("optimizer", text, own.loss, best.loss, "", "good")
-    action = f"Train with {best.name} at {best.rate:.3g}."
+    action = f"Change to {best.name}, at {best.rate:.3g}."
     return Statement("optimizer", text, own.loss, best.loss, action, "info")
 
 
@@ -49,21 +49,19 @@ def _batch_sizes(rows: list[Reached]) -> Statement:
         return Statement("batch_size", text, float(own.name), float(own.name), "", "good")
     if own in level:
         text += f" Batches of {largest.name} lose nothing and need fewer steps."
-    action = f"Train in batches of {largest.name} at {largest.rate:.3g}."
+    action = f"Change to batches of {largest.name}, at {largest.rate:.3g}."
     return Statement("batch_size", text, float(own.name), float(largest.name), action, "info")
 
 
 def _warm_ups(rows: list[Reached]) -> Statement:
-    text = f"{_list(rows, '', ' of warm-up')}."
+    text = f"{_list(rows, 'warm-up over ')}."
     if not _compared(rows):
         return _unknown("warm_up", text)
     own, shortest = rows[0], level_rows(rows)[0]
     if shortest is own:
         return Statement("warm_up", f"{text} A warm-up wins nothing.", 0.0, 0.0, "", "good")
     part = float(shortest.name.rstrip("%")) / 100
-    action = (
-        f"Raise the rate over the first {shortest.name} of the steps, up to {shortest.rate:.3g}."
-    )
+    action = f"Warm up over the first {shortest.name} of the steps, to {shortest.rate:.3g}."
     return Statement("warm_up", text, 0.0, part, action, "info")
 
 
@@ -75,18 +73,23 @@ def _largest(rows: Sequence[Reached]) -> int:
     return max(int(row.name) for row in rows if row.steps)
 
 
-def _list(rows: Sequence[Reached], before: str = "", after: str = "") -> str:
+def _list(rows: Sequence[Reached], before: str = "") -> str:
     """Each row with what it reached; those that ran out of time last."""
     told = [
-        f"{before}{row.name}{after} at {row.rate:.3g}: {row.loss:.3g}"
+        f"{_called(row, before)} at {row.rate:.3g}: {row.loss:.3g}"
         if math.isfinite(row.loss)
-        else f"{before}{row.name}{after}: {'lost at every rate' if row.steps else 'no time'}"
+        else f"{_called(row, before)}: {'lost at every rate' if row.steps else 'no time'}"
         for row in sorted(rows, key=lambda row: (not math.isfinite(row.loss), row.steps == 0))
     ]
     steps = rows[0].steps
     return (
-        f"Training loss at the end of {steps} steps, each at its own best rate: {', '.join(told)}"
+        f"Training loss at the end of {steps} steps, each at its own best rate and with nothing else "
+        f"changed: {', '.join(told)}"
     )
+
+
+def _called(row: Reached, before: str) -> str:
+    return "no warm-up" if row.name == "0%" else f"{before}{row.name}"
 
 
 def _unknown(name: str, text: str) -> Statement:

@@ -295,8 +295,9 @@ def place_of(model: Any, device: str | torch.device | None, who: str = "diagnose
 
 def optimizer_name(optimizer: Optimizer) -> str:
     """Its class, and its momentum if it has some."""
-    momentum = optimizer.param_groups[0].get("momentum", 0)
-    extra = f" with momentum {momentum:g}" if momentum else ""
+    group = optimizer.param_groups[0]
+    momentum, kind = group.get("momentum", 0), "Nesterov " if group.get("nesterov") else ""
+    extra = f" with {kind}momentum {momentum:g}" if momentum else ""
     return f"{type(optimizer).__name__}{extra}"
 
 

@@ -62,7 +62,7 @@ def test_momentum_wins_where_curvatures_differ(planned) -> None:
     # Gradient descent shrinks the error by 1 − 2/101 a step at best, heavy ball by about √.9.
     assert found.loss < own.loss / 1.25
     (said,) = comparison_statements([own, found])
-    assert said.action == f"Train with SGD with momentum 0.9 at {found.rate:.3g}."
+    assert said.action == f"Change to SGD with momentum 0.9, at {found.rate:.3g}."
 
 
 def test_an_optimizer_that_is_meant_for_one_rate_is_trained_once(planned) -> None:
@@ -114,21 +114,21 @@ def test_what_ran_out_of_time_is_no_row_of_numbers(planned) -> None:
     ("rows", "level", "action"),
     [
         ([row("SGD", 0.10), row("AdamW", 0.09)], "good", ""),
-        ([row("SGD", 0.10), row("AdamW", 0.05)], "info", "Train with AdamW at 0.1."),
+        ([row("SGD", 0.10), row("AdamW", 0.05)], "info", "Change to AdamW, at 0.1."),
         ([row("SGD", 0.10), row("AdamW", math.nan)], "good", ""),
         ([row("32", 0.1, "batch size"), row("128", 0.5, "batch size")], "good", ""),
         (
             [row("32", 0.1, "batch size"), row("128", 0.11, "batch size", 0.4)],
-            "info", "Train in batches of 128 at 0.4.",
+            "info", "Change to batches of 128, at 0.4.",
         ),
         (
             [row("32", 0.1, "batch size"), row("8", 0.05, "batch size", 0.02, 256)],
-            "info", "Train in batches of 8 at 0.02.",
+            "info", "Change to batches of 8, at 0.02.",
         ),
         ([row("0%", 0.1, "warm-up"), row("2%", 0.09, "warm-up")], "good", ""),
         (
             [row("0%", 0.1, "warm-up"), row("2%", 0.06, "warm-up"), row("5%", 0.055, "warm-up")],
-            "info", "Raise the rate over the first 2% of the steps, up to 0.1.",
+            "info", "Warm up over the first 2% of the steps, to 0.1.",
         ),
     ],
 )  # fmt: skip

@@ -100,9 +100,9 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
         "rate_sweep",
         finding,
         "Each point is a training of its own from the same weights, with the same batches; the "
-        "hollow ones were left behind after fewer steps. The advised rate is the lowest whose "
-        "loss is within 2 % of the least; the best is expected in the band. Crosses are trainings "
-        "that diverged; their height means nothing.",
+        "hollow ones were left behind after fewer steps. The advised rate is that of the least "
+        "loss; the best is expected in the band. Crosses are trainings that diverged; their "
+        "height means nothing.",
         data,
         layout,
         [capped(["learning rate", "final loss", "steps"], sorted(rows, key=lambda row: row[0]))],
