@@ -83,8 +83,8 @@ def _list(rows: Sequence[Reached], before: str = "") -> str:
     ]
     steps = rows[0].steps
     return (
-        f"Training loss at the end of {steps} steps, each at its own best rate and with nothing else "
-        f"changed: {', '.join(told)}"
+        f"Training loss at the end of {steps} steps, each at its own best rate and with nothing "
+        f"else changed: {', '.join(told)}"
     )
 
 
