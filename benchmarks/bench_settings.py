@@ -14,9 +14,9 @@ the rows in 80 %, each for optimizers, batch sizes and warm-ups.
 """
 
 import argparse
+import dataclasses
 import json
 import math
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import geometric_mean
@@ -69,18 +69,18 @@ def rows_of(task: Task) -> list[dict[str, Any]]:
                 make = KNOWN[OTHERS[place[kind] - 1]]
             elif kind == "batch size":
                 steps = math.ceil(task.steps * task.batch_size / int(name))
-                variant = replace(task, batch_size=int(name), steps=steps)
+                variant = dataclasses.replace(task, batch_size=int(name), steps=steps)
             else:
                 part = float(name.rstrip("%")) / 100
                 rising = lambda o, n, part=part: rise_first(task.schedule, part, o, n)  # noqa: E731
-                variant = replace(task, schedule=rising)
+                variant = dataclasses.replace(task, schedule=rising)
         value = math.inf
         if math.isfinite(reached["rate"]):
             value = worth([train(variant, _at(make, reached["rate"]), o) for o in ORDERS])
         rows.append({**reached, "task": task.name, "worth": value, "own": place[kind] == 0})
     for kind in KINDS:
         of_kind = [row for row in rows if row["kind"] == kind]
-        fields = ("kind", "name", "rate", "loss", "steps", "trial_steps", "stopped")
+        fields = [field.name for field in dataclasses.fields(Reached)]
         plain = [Reached(**{field: row[field] for field in fields}) for row in of_kind]
         (said,) = comparison_statements(plain)
         for row in of_kind:

@@ -9,6 +9,9 @@ from overparam.diagnosis.race.variant import Reached
 # Two trainings in other orders of batches differ by less than this part of their loss, mostly:
 # what is better by less is not called better.
 _BETTER = 0.2
+# Where a network begins to interpolate, below this part of the first loss, they differ more: then
+# only half of the loss is called better.
+_FITTED, _HALF = 0.1, 0.5
 
 
 def comparison_statements(rows: Sequence[Reached]) -> list[Statement]:
@@ -18,21 +21,22 @@ def comparison_statements(rows: Sequence[Reached]) -> list[Statement]:
     return [said[kind]([row for row in rows if row.kind == kind]) for kind in kinds]
 
 
-def level_rows(rows: Sequence[Reached]) -> list[Reached]:
-    """Rows whose loss is above the least by no more than chance, in the order given."""
-    known = [row for row in rows if math.isfinite(row.loss)]
-    least = min((row.loss for row in known), default=math.nan)
-    return [row for row in known if row.loss <= least + _BETTER * abs(least)]
+def better(row: Reached, other: Reached) -> bool:
+    """Whether a row's loss is lower than another's by more than another order would change."""
+    return row.loss < other.loss * (_HALF if _fitted(other) else 1 - _BETTER)
+
+
+def _fitted(row: Reached) -> bool:
+    return row.loss < _FITTED * row.began
 
 
 def _optimizers(rows: list[Reached]) -> Statement:
-    own, level = rows[0], level_rows(rows)
-    text = f"{_list(rows)}."
+    own, text = rows[0], f"{_list(rows)}."
     if not _compared(rows):
         return _unknown("optimizer", text)
-    best = min(level, key=lambda row: row.loss)
-    if own in level:
-        text += f" None is better than {own.name} by a fifth."
+    best = _least(rows)
+    if not better(best, own):
+        text += f" None is clearly better than {own.name}."
         return Statement("optimizer", text, own.loss, best.loss, "", "good")
     action = f"Change to {best.name}, at {best.rate:.3g}."
     return Statement("optimizer", text, own.loss, best.loss, action, "info")
@@ -42,35 +46,47 @@ def _batch_sizes(rows: list[Reached]) -> Statement:
     text = f"{_list(rows, 'batches of ')}; all saw the same number of examples."
     if not _compared(rows):
         return _unknown("batch_size", text)
-    own, level = rows[0], level_rows(rows)
-    largest = max(level, key=lambda row: int(row.name))
-    if own is largest:
-        text += " Larger batches cost loss." if int(own.name) < _largest(rows) else ""
+    own, best = rows[0], _least(rows)
+    larger = [
+        row
+        for row in rows
+        if int(row.name) > int(own.name)
+        and (better(row, own) or (row.loss <= own.loss and not _fitted(own)))
+    ]
+    chosen = own
+    if larger:
+        chosen = max(larger, key=lambda row: int(row.name))
+        text += f" Batches of {chosen.name} lose nothing and need fewer steps."
+    elif better(best, own):
+        chosen = best
+        text += f" Batches of {chosen.name} take {chosen.steps} steps for it."
+    if chosen is own:
+        text += f" None is clearly better than {own.name}."
         return Statement("batch_size", text, float(own.name), float(own.name), "", "good")
-    if own in level:
-        text += f" Batches of {largest.name} lose nothing and need fewer steps."
-    action = f"Change to batches of {largest.name}, at {largest.rate:.3g}."
-    return Statement("batch_size", text, float(own.name), float(largest.name), action, "info")
+    action = f"Change to batches of {chosen.name}, at {chosen.rate:.3g}."
+    return Statement("batch_size", text, float(own.name), float(chosen.name), action, "info")
 
 
 def _warm_ups(rows: list[Reached]) -> Statement:
     text = f"{_list(rows, 'warm-up over ')}."
     if not _compared(rows):
         return _unknown("warm_up", text)
-    own, shortest = rows[0], level_rows(rows)[0]
-    if shortest is own:
-        return Statement("warm_up", f"{text} A warm-up wins nothing.", 0.0, 0.0, "", "good")
+    own, best = rows[0], _least(rows)
+    if not better(best, own):
+        text += " A warm-up wins nothing for certain."
+        return Statement("warm_up", text, 0.0, 0.0, "", "good")
+    shortest = next(row for row in rows[1:] if better(row, own) and not better(best, row))
     part = float(shortest.name.rstrip("%")) / 100
     action = f"Warm up over the first {shortest.name} of the steps, to {shortest.rate:.3g}."
     return Statement("warm_up", text, 0.0, part, action, "info")
 
 
+def _least(rows: Sequence[Reached]) -> Reached:
+    return min((row for row in rows if math.isfinite(row.loss)), key=lambda row: row.loss)
+
+
 def _compared(rows: Sequence[Reached]) -> bool:
     return sum(row.steps > 0 for row in rows) > 1
-
-
-def _largest(rows: Sequence[Reached]) -> int:
-    return max(int(row.name) for row in rows if row.steps)
 
 
 def _list(rows: Sequence[Reached], before: str = "") -> str:

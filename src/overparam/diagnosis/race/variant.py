@@ -63,6 +63,7 @@ class Reached:
         name: How.
         rate: Its own best rate; `nan` if it learned nothing or there was no time.
         loss: Mean training loss over the last quarter of the steps there; `nan` likewise.
+        began: Training loss before the first step.
         steps: Of the trainings that were compared; 0 if there was no time.
         trial_steps: Of all its trainings.
         stopped: What ended it: ``"finished"``, ``"budget"`` or ``"interrupted"``.
@@ -72,6 +73,7 @@ class Reached:
     name: str
     rate: float
     loss: float
+    began: float
     steps: int
     trial_steps: int
     stopped: str
@@ -95,14 +97,19 @@ def reached(variant: Variant, main: Outcome, *, order: int, clock: Clock) -> Rea
     loss = _at_the_end(found, rate)
     return Reached(
         variant.kind, variant.name, rate if math.isfinite(loss) else math.nan,
-        loss, horizon if whole else 0, found.spent, found.stopped,
+        loss, _at_the_start(main), horizon if whole else 0, found.spent, found.stopped,
     )  # fmt: skip
 
 
 def planned_row(main: Outcome, kind: Kind, name: str) -> Reached:
     """The training planned, as a row beside its variants."""
     loss = _at_the_end(main, main.rate)
-    return Reached(kind, name, main.rate, loss, main.horizon, main.spent, main.stopped)
+    began = _at_the_start(main)
+    return Reached(kind, name, main.rate, loss, began, main.horizon, main.spent, main.stopped)
+
+
+def _at_the_start(found: Outcome) -> float:
+    return next((trial.losses[0] for trial in found.trials if trial.losses), math.nan)
 
 
 def _at_the_end(found: Outcome, rate: float) -> float:
