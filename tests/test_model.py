@@ -1,10 +1,13 @@
 """A module as a function of its parameters, and as it was afterwards."""
 
+import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import overparam
 from overparam._batch import call, chunks, n_examples, take
@@ -12,10 +15,12 @@ from overparam._model import (
     as_function,
     expect_deterministic,
     expect_inputs,
+    expect_own_outputs,
     expect_separate,
     trainable,
     undisturbed,
 )
+from overparam.optim import critical_learning_rate
 
 
 class Twice(nn.Module):
@@ -199,3 +204,69 @@ def test_parameters_on_two_devices_are_refused() -> None:
 def test_unknown_parameter_names_are_told() -> None:
     with pytest.raises(ValueError, match=r"names from model.named_parameters\(\), got \['bais'\]"):
         trainable(nn.Linear(1, 1), ["bais"], "f(model=...)")
+
+
+class Draws(nn.Module):
+    """A layer that is doubled now and then, by a generator of which nobody told torch."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        super().__init__()
+        self.layer, self.draw = nn.Linear(3, 2), draw
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * (2 if self.draw() < 0.2 else 1)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [random.random, np.random.random_sample, lambda: float(torch.rand(()))],
+    ids=["python", "numpy", "torch"],
+)
+def test_a_model_that_samples_is_called_random(draw: Callable[[], float]) -> None:
+    for seed in range(3):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        with pytest.raises(ValueError, match="a model without random layers"):
+            expect_own_outputs(Draws(draw), torch.ones(4, 3), "f(model=...)")
+
+
+class Seldom(nn.Module):
+    """One whose numbers come from elsewhere: every sixth call differs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.calls = nn.Linear(3, 2), [2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls[0] += 1
+        return self.layer(x) * (2 if self.calls[0] % 6 == 0 else 1)
+
+
+def test_one_that_seldom_samples_is_not_said_to_mix_examples() -> None:
+    with pytest.raises(ValueError, match="a model without random layers"):
+        expect_own_outputs(Seldom(), torch.ones(4, 3), "f(model=...)")
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant: bool | None) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first, self.last, self.reentrant = nn.Linear(3, 8), nn.Linear(8, 2), reentrant
+        for p in self.parameters():
+            p.data = torch.randn(p.shape, generator=generator) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reentrant is None:
+            return self.last(self.first(x).tanh())
+        part = lambda x: self.first(x).tanh()  # noqa: E731
+        return self.last(checkpoint(part, x, use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_parts_have_their_curvature(reentrant: bool) -> None:
+    x, y = torch.randn(6, 3, generator=torch.Generator().manual_seed(1)), torch.ones(6, 2)
+    loss = nn.functional.mse_loss
+    limits = [critical_learning_rate(Checkpointed(r), x, y, loss) for r in (None, reentrant)]
+    assert limits[1] == pytest.approx(limits[0], rel=1e-5)
+    assert issubclass(torch.utils.checkpoint.CheckpointFunction, torch.autograd.Function)

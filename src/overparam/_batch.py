@@ -1,7 +1,10 @@
-"""Batches: tensors, alone or nested in tuples, lists, dictionaries and data classes.
+"""Batches: tensors, alone or nested in tuples, lists, mappings, data classes and graphs' data.
 
-The first axis of every tensor is the batch axis. What else is in there (a number, a flag, None)
-belongs to all examples alike and is handed on as it is.
+The first axis of every tensor is the batch axis. What else is in there (a number, a flag, None, a
+tensor without axes) belongs to all examples alike and is handed on as it is.
+
+A graph's data, as of PyG, is known by a `to_dict` that holds tensors, which are its attributes.
+No part can be taken of it, since its tensors have axes of several kinds.
 """
 
 import copy
@@ -20,7 +23,8 @@ def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
 
     Args:
         function: Of a tensor, or of as many as there are structures.
-        x: A tensor or a structure of some. A mapping comes back as a dictionary.
+        x: A tensor or a structure of some. A mapping that cannot be written to comes back as a
+            dictionary, everything else as what it was.
         others: More of the same form, gone through alongside.
 
     Example:
@@ -31,7 +35,8 @@ def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
     if isinstance(x, Tensor):
         return function(x, *others)
     if isinstance(x, Mapping):
-        return {key: mapped(function, v, *(o[key] for o in others)) for key, v in x.items()}
+        made = {key: mapped(function, v, *(o[key] for o in others)) for key, v in x.items()}
+        return made if type(x) is dict else _rewritten(x, made)
     if isinstance(x, (tuple, list)):
         items = [mapped(function, *same) for same in zip(x, *others, strict=True)]
         return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
@@ -41,7 +46,40 @@ def mapped(function: Callable[..., Any], x: Any, *others: Any) -> Any:
             values = [getattr(one, field.name) for one in (x, *others)]
             object.__setattr__(made, field.name, mapped(function, *values))
         return made
+    if is_graph(x):
+        return _rewritten_graph(function, x, *others)
     return x
+
+
+def _rewritten(x: Mapping, items: dict) -> Any:
+    """A mapping of the same class with other items, such as a tokenizer's `BatchEncoding`."""
+    try:
+        made: Any = copy.copy(x)
+        for key, value in items.items():
+            made[key] = value
+    except (TypeError, AttributeError, NotImplementedError):
+        return items
+    return made
+
+
+def _rewritten_graph(function: Callable[..., Any], x: Any, *others: Any) -> Any:
+    made = copy.copy(x)
+    for key, value in _held_by(x).items():
+        setattr(made, key, mapped(function, value, *(_held_by(o)[key] for o in others)))
+    return made
+
+
+def _held_by(graph: Any) -> Any:
+    return graph.to_dict()
+
+
+def is_graph(x: Any) -> bool:
+    """Whether it is a graph's data, or several in one, by what can be done with it."""
+    kind = type(x)
+    if isinstance(x, (Mapping, type)) or not hasattr(kind, "to_dict") or hasattr(kind, "__array__"):
+        return False
+    held = _held_by(x)
+    return isinstance(held, Mapping) and any(isinstance(v, Tensor) for v in held.values())
 
 
 def leaves(x: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -52,6 +90,8 @@ def leaves(x: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         items = enumerate(x)
     elif dataclasses.is_dataclass(x) and not isinstance(x, (type, Tensor)):
         items = [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)]
+    elif is_graph(x):
+        items = _held_by(x).items()
     else:
         yield prefix, x
         return
@@ -75,20 +115,35 @@ def n_examples(x: Any) -> int:
     Raises:
         TypeError: If there is no tensor, which would have one.
     """
-    first = next(iter(tensors(x)), None)
-    expect(first is not None, "a batch", "at least one tensor", type(x).__name__, error=TypeError)
-    assert first is not None
-    return len(first)
+    if is_graph(x):
+        for count in ("num_graphs", "num_nodes"):
+            if isinstance(found := getattr(x, count, None), int):
+                return found
+    found = tensors(x)
+    expect(len(found) > 0, "a batch", "at least one tensor", type(x).__name__, error=TypeError)
+    return next((len(value) for value in found if value.ndim), 1)
 
 
 def take(x: Any, index: slice | Tensor | Sequence[int] | tuple[None]) -> Any:
-    """The examples at `index`, in the form of `x`; ``(None,)`` makes a batch of one example."""
-    return mapped(lambda value: value[index], x)
+    """The examples at `index`, in the form of `x`; ``(None,)`` makes a batch of one example.
+
+    Raises:
+        TypeError: For less than all of a graph.
+    """
+    if is_graph(x):
+        n = n_examples(x)
+        everything = isinstance(index, slice) and index.indices(n) == (0, n, 1)
+        expect(
+            everything, "a batch", "examples that can be taken one by one",
+            f"a graph's {type(x).__name__}, whose nodes belong together", error=TypeError,
+        )  # fmt: skip
+        return x
+    return mapped(lambda value: value[index] if value.ndim else value, x)
 
 
 def joined(parts: Sequence[Any]) -> Any:
     """Batches of one form, one after another."""
-    return mapped(lambda *values: torch.cat(values), *parts)
+    return mapped(lambda *values: torch.cat(values) if values[0].ndim else values[0], *parts)
 
 
 def detached(x: Any) -> Any:
@@ -122,8 +177,16 @@ def chunks(n: int, chunk_size: int | None) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
+def arguments(model: nn.Module, x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What `model` is called with for `x`: several tensors are arguments or keywords."""
+    if getattr(model, "takes_whole", False):
+        return (x,), {}
+    if isinstance(x, Mapping):
+        return (), dict(x)
+    return (tuple(x) if isinstance(x, (tuple, list)) else (x,)), {}
+
+
 def call(model: nn.Module, x: Any) -> Any:
     """What `model` gives for `x`, with several tensors as arguments or keywords."""
-    if isinstance(x, Mapping):
-        return model(**x)
-    return model(*x) if isinstance(x, (tuple, list)) else model(x)
+    args, kwargs = arguments(model, x)
+    return model(*args, **kwargs)

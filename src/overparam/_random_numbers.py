@@ -1,11 +1,13 @@
 """The default random generators, put back after something has drawn from them."""
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,6 +97,13 @@ class OwnStream:
         with lock:
             self._at = _states({_CPU, self._device})
         self._inside.close()
+
+
+def states() -> tuple[Any, ...]:
+    """Where the default generators of torch, numpy and Python stand, to be compared."""
+    kind, words, *rest = np.random.get_state()  # noqa: NPY002  the one that others draw from
+    drawn = (kind, words.tobytes(), *rest)  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.get_rng_state().numpy().tobytes(), drawn, random.getstate()
 
 
 def _states(devices: set[torch.device]) -> _States:

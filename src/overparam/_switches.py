@@ -168,6 +168,35 @@ def _eagerly() -> Undo:
     return stack.close
 
 
+def _all_kept() -> Undo:
+    """Checkpointed parts keep what they compute: a second derivative needs it with its graph."""
+    module: Any = sys.modules.get("torch.utils.checkpoint")
+    # What both of torch's kinds go through, looked up when they are called.
+    names = ("CheckpointFunction", "_checkpoint_without_reentrant_generator")
+    before = {name: getattr(module, name) for name in names if hasattr(module, name)}
+    plain = {"CheckpointFunction": _Plain, names[1]: _uncheckpointed}
+    for name in before:
+        setattr(module, name, plain[name])
+
+    def undo() -> None:
+        for name, value in before.items():
+            setattr(module, name, value)
+
+    return undo
+
+
+class _Plain:
+    """In place of the function that computes again in the backward pass."""
+
+    @staticmethod
+    def apply(function: Callable, preserve: bool, *args: Any) -> Any:
+        return function(*args)
+
+
+def _uncheckpointed(*args: Any, **kwargs: Any) -> Iterator[None]:
+    yield
+
+
 def _counted() -> Undo:
     global _threads
     _threads = torch.get_num_threads()
@@ -178,6 +207,7 @@ full_precision = Switch(_in_full)
 plain_attention = Switch(_plainly)
 no_mkldnn = Switch(_without_mkldnn)
 uncompiled = Switch(_eagerly)
+nothing_checkpointed = Switch(_all_kept)
 
 
 _threads = 1

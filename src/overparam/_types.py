@@ -1,9 +1,9 @@
 """Names for the shapes of data that every layer hands on."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Params: TypeAlias = dict[str, Tensor]
 """Parameters by name, as in `model.named_parameters()`."""
@@ -15,6 +15,10 @@ the first axis of each is the batch axis."""
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """`loss(outputs, targets)` of a batch, a scalar. Its reduction (mean, sum, with or without
 one half) is whatever the callable does; nothing in the library assumes one."""
+
+Forward: TypeAlias = Callable[[nn.Module, Any], Tensor]
+"""`forward(model, x)` that returns the tensor the loss takes, for a model that returns a tuple, a
+dict or an object: ``lambda model, x: model(**x).logits``."""
 
 Matvec: TypeAlias = Callable[[Tensor], Tensor]
 """Multiplication of a vector by a symmetric matrix that is never formed."""

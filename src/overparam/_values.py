@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from overparam._batch import leaves, tensors
 from overparam._model import unusable
 from overparam._numbers import described, is_integer, is_number, n_bad
 from overparam._types import Range
@@ -120,25 +121,19 @@ def check_array(annotation: Any, value: Any) -> Problem | None:
 
 
 def check_inputs(value: Any) -> Problem | None:
-    known = isinstance(value, (Tensor, tuple, Mapping))
-    if not known:
-        hint = "torch.as_tensor makes one of an array."
-        return Problem("a tensor, or a tuple or mapping of tensors", described(value), hint=hint)
-    members = (
-        [value]
-        if isinstance(value, Tensor)
-        else list(value.values() if isinstance(value, Mapping) else value)
-    )
-    if not members:
-        return Problem("at least one tensor", "none", ValueError)
-    if not isinstance(value, Tensor):
-        strange = [m for m in members if not isinstance(m, Tensor)]
-        if strange:
-            came = f"{described(strange[0])} among them"
-            return Problem("a tensor, or a tuple or mapping of tensors", came)
-    if any(m.ndim == 0 for m in members):
+    words = "a tensor, or a tuple or mapping of tensors"
+    strange = [member for _, member in leaves(value) if isinstance(member, (np.ndarray, str))]
+    members = tensors(value)
+    if strange or not members:
+        if isinstance(value, (tuple, Mapping)) and not value:
+            return Problem("at least one tensor", "none", ValueError)
+        inside = isinstance(value, (tuple, Mapping)) and any(True for _ in leaves(value))
+        first = strange[0] if strange else next(member for _, member in leaves(value))
+        came = f"{described(first)} among them" if inside else described(value)
+        return Problem(words, came, hint="" if inside else "torch.as_tensor makes one of an array.")
+    if all(m.ndim == 0 for m in members):
         return Problem("a batch axis", "a tensor without axes", ValueError)
-    if any(len(m) == 0 for m in members):
+    if any(m.ndim and len(m) == 0 for m in members):
         return Problem("at least one example", "an empty batch", ValueError)
     return next((p for m in members if (p := _numbers(m))), None)
 

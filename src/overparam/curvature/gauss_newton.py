@@ -14,7 +14,8 @@ from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._exclusive import forward_mode
 from overparam._model import undisturbed
-from overparam._types import Inputs, Loss, Params
+from overparam._own_loss import seen_with_loss
+from overparam._types import Forward, Inputs, Loss, Params
 from overparam.curvature.loss_at_point import LossAtPoint, flat
 from overparam.linalg.lanczos import Eigenpairs
 from overparam.linalg.operator import SymmetricOperator
@@ -35,9 +36,12 @@ class GGNOperator(SymmetricOperator):
         model: Any module with deterministic layers (dropout, batch norm: evaluation mode).
         x: Batch of inputs.
         y: Targets, as the loss takes them.
-        loss: `loss(outputs, targets)`, a scalar for the batch.
+        loss: `loss(outputs, targets)`, a scalar for the batch; `None` for the one that the model
+            computes inside when it is given its labels, as those of transformers do.
         names: Names of the parameters to differentiate by; `None` means all trainable.
         chunk_size: Examples pushed through at a time; changes memory, never the result.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Attributes:
         at: The point: model, batch, loss, outputs and gradient.
@@ -74,11 +78,13 @@ class GGNOperator(SymmetricOperator):
         model: nn.Module,
         x: Inputs,
         y: Tensor,
-        loss: Loss,
+        loss: Loss | None,
         *,
         names: Sequence[str] | None = None,
         chunk_size: int | None = None,
+        forward: Forward | None = None,
     ) -> None:
+        model, loss = seen_with_loss("GGNOperator", model, x, y, loss, forward)
         self._begin(LossAtPoint("GGNOperator", model, x, y, loss, names, chunk_size))
 
     @classmethod

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._model import undisturbed
-from overparam._types import Inputs, Loss
+from overparam._own_loss import seen_with_loss
+from overparam._types import Forward, Inputs, Loss
 from overparam.curvature.loss_at_point import LossAtPoint, flat
 from overparam.linalg.lanczos import Eigenpairs
 from overparam.linalg.operator import SymmetricOperator
@@ -46,10 +47,12 @@ class HessianOperator(SymmetricOperator):
         model: nn.Module,
         x: Inputs,
         y: Tensor,
-        loss: Loss,
+        loss: Loss | None,
         *,
         names: Sequence[str] | None = None,
+        forward: Forward | None = None,
     ) -> None:
+        model, loss = seen_with_loss("HessianOperator", model, x, y, loss, forward)
         at = LossAtPoint("HessianOperator", model, x, y, loss, names, None)
         super().__init__(at.size, dtype=at.dtype, device=at.device)
         self.at = at

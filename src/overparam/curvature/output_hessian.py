@@ -10,6 +10,7 @@ from overparam._batch import n_examples
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
+from overparam._forward import seen_through
 from overparam._model import (
     as_function,
     expect_inputs,
@@ -18,7 +19,7 @@ from overparam._model import (
     trainable,
     undisturbed,
 )
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam.errors import NumericalError
 from overparam.linalg.operator import SymmetricOperator
 
@@ -34,6 +35,7 @@ def hessian_norm(
     tolerance: float = 1e-3,
     max_products: int = 300,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> float:
     """Spectral norm of the Hessian of one output at one input, with respect to the parameters.
 
@@ -54,6 +56,8 @@ def hessian_norm(
             at most this, as a rule near its square.
         max_products: Hessian–vector products after which to give up.
         seed: Of the random start vector.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         max |λ| ≥ 0; exactly 0 for a model that is linear in its parameters.
@@ -80,7 +84,7 @@ def hessian_norm(
         a random initialisation, and why it then governs the change of the tangent kernel.
     """
     expect(tolerance > 0, "hessian_norm(tolerance=...)", "a positive number", tolerance)
-    matrix = OutputHessian(model, x, output, names=names)
+    matrix = OutputHessian(model, x, output, names=names, forward=forward)
     if not matrix.curved:
         return 0.0
     pairs = matrix.eigenpairs(
@@ -128,8 +132,10 @@ class OutputHessian(SymmetricOperator):
         output: int = 0,
         *,
         names: Sequence[str] | None = None,
+        forward: Forward | None = None,
     ) -> None:
         where = "hessian_norm"
+        model = seen_through(model, forward, where)
         expect_inputs(x, f"{where}(x=...)")
         expect(
             n_examples(x) == 1, f"{where}(x=...)", "one example", n_examples(x),

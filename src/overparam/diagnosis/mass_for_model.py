@@ -1,6 +1,5 @@
 """MaSS for a model: settings from its constants, without a grid."""
 
-import copy
 import math
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,10 +11,11 @@ from torch import Tensor, nn
 
 from overparam._batch import call, n_examples
 from overparam._checked import checked
+from overparam._copies import copied_model
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._exclusive import exclusive
-from overparam._types import Inputs, Loss
+from overparam._forward import seen_through
+from overparam._types import Forward, Inputs, Loss
 from overparam.diagnosis.batches import Batches, expect_batches, own_numbers, pair_of, repeated
 from overparam.diagnosis.model_constants import loader_constants
 from overparam.optim.acceleration import rho_for_budget
@@ -38,6 +38,7 @@ def mass_for_model(
     share: float = 0.9,
     probe_steps: int = 100,
     kind: type[MaSS] = MaSS,
+    forward: Forward | None = None,
     **options: Any,
 ) -> MaSS:
     """The optimizer with settings from the model's own spectrum, without a grid.
@@ -56,6 +57,8 @@ def mass_for_model(
             the larger, the more momentum.
         probe_steps: Steps of SGD on a copy before measuring.
         kind: The class to make, `MaSS` or one that is derived from it.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
         options: Further options of it.
 
     Raises:
@@ -70,7 +73,9 @@ def mass_for_model(
         >>> mass_for_model(model, half_mean, data).param_groups[0]["lr"]
         1.0
     """
-    found = probed_hyperparameters(model, data, loss, share=share, probe_steps=probe_steps)
+    found = probed_hyperparameters(
+        model, data, loss, share=share, probe_steps=probe_steps, forward=forward
+    )
     # The squared error falls as (1 − α)ᵗ, the error of `rho_for_budget` as (1 − √ρ)ᵗ: hence 2.
     slowest = 0.0 if steps is None else 2 * math.sqrt(rho_for_budget(steps))
     alpha = min(max(found.alpha, slowest), _FASTEST)
@@ -88,6 +93,7 @@ def probed_hyperparameters(
     batch_size: int | None = None,
     share: float = 0.9,
     probe_steps: int = 100,
+    forward: Forward | None = None,
 ) -> MassHyperparameters:
     """Settings of MaSS for a network, from its constants after a short run of SGD on a copy.
 
@@ -102,6 +108,8 @@ def probed_hyperparameters(
         batch_size: m; by default the length of the first batch.
         share: As for `model_constants`.
         probe_steps: Length of the run; 0 takes the constants as they are now.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: As `loader_constants`.
@@ -111,8 +119,7 @@ def probed_hyperparameters(
     """
     where = "probed_hyperparameters(batches=...)"
     expect_batches(batches, where, again=True)
-    with exclusive(model):
-        trial = copy.deepcopy(model)
+    trial = seen_through(copied_model(model), forward, "probed_hyperparameters")
     with own_numbers(model):
         if batch_size is None:
             first = next(iter(batches), None)

@@ -12,7 +12,8 @@ from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._model import undisturbed
-from overparam._types import Inputs, Loss
+from overparam._own_loss import seen_with_loss
+from overparam._types import Forward, Inputs, Loss
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.diagnosis.batches import Batches, expect_batches, gathered, own_numbers
@@ -30,10 +31,11 @@ def model_constants(
     model: nn.Module,
     x: Inputs,
     y: Tensor,
-    loss: Loss,
+    loss: Loss | None,
     *,
     share: float = 0.9,
     names: Sequence[str] | None = None,
+    forward: Forward | None = None,
 ) -> InterpolationConstants:
     """L, L1, μ and κ̃ of a network's loss at its present parameters, with G in place of H.
 
@@ -46,9 +48,12 @@ def model_constants(
         model: A module; evaluated in evaluation mode and left as it was.
         x: A sample of inputs: 64 examples of ten classes take a second.
         y: Their targets.
-        loss: A mean over examples of what each contributes by itself.
+        loss: A mean over examples of what each contributes by itself; `None` for the one that
+            the model computes inside.
         share: Part of the squared residual that counts as to be learned, in (0, 1].
         names: Names of the parameters that are trained; `None` means all that can be.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: As `GGNOperator`.
@@ -69,6 +74,7 @@ def model_constants(
     References:
         Liu, Belkin (2020), arXiv:1810.13395, for linear least squares; the rest is by analogy.
     """
+    model, loss = seen_with_loss("model_constants", model, x, y, loss, forward)
     with undisturbed(model, evaluation=True):
         at = LossAtPoint("model_constants", model, x, y, loss, names, None)
         blocks = empirical_ntk_blocks(model, x, names=names).double()
@@ -113,7 +119,13 @@ def _curvature(
 
 @checked
 def loader_constants(
-    model: nn.Module, batches: Batches, loss: Loss, *, share: float = 0.9, examples: int = 64
+    model: nn.Module,
+    batches: Batches,
+    loss: Loss | None,
+    *,
+    share: float = 0.9,
+    examples: int = 64,
+    forward: Forward | None = None,
 ) -> InterpolationConstants:
     """The constants from mini-batches: L by Lanczos on many examples, the rest on a few.
 
@@ -127,6 +139,8 @@ def loader_constants(
         loss: A mean over examples.
         share: As for `model_constants`.
         examples: How many examples the Gram matrix is made of, fewer where outputs are many.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: No batch, or as `GGNOperator`.
@@ -137,6 +151,7 @@ def loader_constants(
     expect_batches(batches, "loader_constants(batches=...)", again=False)
     with own_numbers(model):  # a loader that shuffles draws from the global generator
         x, y = gathered(batches, _EXAMPLES, "loader_constants(batches=...)")
+    model, loss = seen_with_loss("loader_constants", model, x, y, loss, forward)
     with undisturbed(model, evaluation=True):
         at = LossAtPoint("loader_constants", model, x, y, loss, None, _CHUNK)
         operator = GGNOperator.at_point(at)

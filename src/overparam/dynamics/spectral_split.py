@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from overparam._batch import call, n_examples
+from overparam._batch import call, in_precision, n_examples
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import expect_inputs, expect_own_outputs, undisturbed
@@ -109,7 +109,10 @@ def spectral_loss_split(
     with undisturbed(model), torch.enable_grad():
         with torch.no_grad():
             outputs = call(model, x)
-        leaf = outputs.detach().requires_grad_()
+        # The outputs of half precision are decomposed in single.
+        single = torch.promote_types(outputs.dtype, torch.float32)
+        leaf = outputs.detach().to(single).requires_grad_()
+        y = in_precision(single, y) if outputs.dtype != single else y
         value = loss(leaf, y)
         (residual,) = torch.autograd.grad(value, leaf, create_graph=True)
         expect(1 <= s <= residual.numel(), f"{where}(s=...)", f"1 to {residual.numel()} (n·C)", s)

@@ -1,12 +1,12 @@
 """A model expanded around frozen weights: what its Taylor polynomials have in common."""
 
-import copy
 from collections.abc import Mapping
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from overparam._copies import copied_model
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._model import trainable
@@ -25,7 +25,7 @@ class DisplacedModel(nn.Module):
         super().__init__()
         with exclusive(model):  # which may be held with other parameters in it
             names = list(trainable(model, where=where))
-            self.reference = copy.deepcopy(model).requires_grad_(False)
+            self.reference = copied_model(model).requires_grad_(False)
         start = dict(self.reference.named_parameters())
         self._names = names
         self.displacement = nn.ParameterList(torch.zeros_like(start[name]) for name in names)

@@ -10,6 +10,7 @@ from overparam._batch import n_examples
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._exclusive import exclusively
+from overparam._forward import seen_through
 from overparam._model import (
     as_function,
     expect_deterministic,
@@ -18,7 +19,7 @@ from overparam._model import (
     expect_own_outputs,
     undisturbed,
 )
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam.errors import NumericalError
 from overparam.expansions.directional import first_directional
 from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
@@ -41,7 +42,11 @@ class LinearizedModel(DisplacedModel):
 
 
 @checked
-def linearize(model: nn.Module) -> LinearizedModel:
+def linearize(
+    model: nn.Module,
+    *,
+    forward: Forward | None = None,
+) -> LinearizedModel:
     """The first Taylor polynomial of a model around its present weights, as a module to train.
 
         f_lin(w0 + δ; x) = f(w0; x) + ∇f(w0; x)·δ,        δ = 0 at the start.
@@ -53,6 +58,8 @@ def linearize(model: nn.Module) -> LinearizedModel:
     Args:
         model: Any module, in the mode (evaluation, if it has dropout or batch norm) in which
             it is to be linearised.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         A module called like the model, with the same outputs until δ moves.
@@ -84,13 +91,18 @@ def linearize(model: nn.Module) -> LinearizedModel:
         Lee, Xiao, Schoenholz, Bahri, Novak, Sohl-Dickstein, Pennington (2019),
         arXiv:1902.06720: training the linearised network.
     """
+    model = seen_through(model, forward, "linearize")
     expect_deterministic(model, "linearize(model=...)")
     return LinearizedModel(model, "linearize(model=...)")
 
 
 @checked
 def linearization_error(
-    model: nn.Module, reference_params: Mapping[str, Tensor], x: Inputs
+    model: nn.Module,
+    reference_params: Mapping[str, Tensor],
+    x: Inputs,
+    *,
+    forward: Forward | None = None,
 ) -> float:
     """How far the model's outputs are from those of its linearisation at earlier parameters.
 
@@ -105,6 +117,8 @@ def linearization_error(
             the model) or any part of it. Parameters it does not name have not moved; buffers
             in it are ignored, both points use the model's.
         x: A batch of n examples.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         The error, ≥ 0, in the units of the outputs.
@@ -134,6 +148,7 @@ def linearization_error(
         Liu, Zhu, Belkin (2020), arXiv:2010.01092: the error is at most half the Hessian norm
         times the squared distance.
     """
+    model = seen_through(model, forward, "linearization_error")
     expect_inputs(x, "linearization_error(x=...)")
     expect_own_outputs(model, x, "linearization_error(model=...)")
     with undisturbed(model), torch.no_grad():

@@ -10,6 +10,7 @@ from overparam._batch import n_examples
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._exclusive import exclusively
+from overparam._forward import seen_through
 from overparam._model import (
     as_function,
     expect_deterministic,
@@ -18,7 +19,7 @@ from overparam._model import (
     expect_own_outputs,
     undisturbed,
 )
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam.errors import NumericalError
 from overparam.expansions.directional import second_directional
 from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
@@ -43,7 +44,11 @@ class QuadratizedModel(DisplacedModel):
 
 
 @checked
-def quadratize(model: nn.Module) -> QuadratizedModel:
+def quadratize(
+    model: nn.Module,
+    *,
+    forward: Forward | None = None,
+) -> QuadratizedModel:
     """The second Taylor polynomial of a model around its present weights, as a module to train.
 
         f_quad(w0 + δ; x) = f(w0; x) + ∇f(w0; x)·δ + ½ δᵀ∇²f(w0; x) δ,   δ = 0 at the start.
@@ -57,6 +62,8 @@ def quadratize(model: nn.Module) -> QuadratizedModel:
     Args:
         model: Any module, in the mode (evaluation, if it has dropout or batch norm) in which
             it is to be expanded.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         A module called like the model, with the same outputs until δ moves.
@@ -89,13 +96,18 @@ def quadratize(model: nn.Module) -> QuadratizedModel:
         Zhu, Liu, Radhakrishnan, Belkin (2022), arXiv:2205.11787: this polynomial has the
         catapults of a wide network, which its linearisation lacks.
     """
+    model = seen_through(model, forward, "quadratize")
     expect_deterministic(model, "quadratize(model=...)")
     return QuadratizedModel(model, "quadratize(model=...)")
 
 
 @checked
 def quadratization_error(
-    model: nn.Module, reference_params: Mapping[str, Tensor], x: Inputs
+    model: nn.Module,
+    reference_params: Mapping[str, Tensor],
+    x: Inputs,
+    *,
+    forward: Forward | None = None,
 ) -> float:
     """How far the model's outputs are from its second Taylor polynomial at earlier parameters.
 
@@ -109,6 +121,8 @@ def quadratization_error(
         model: The model at w.
         reference_params: w0 by name, as for `linearization_error`.
         x: A batch of n examples.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         The error, ≥ 0, in the units of the outputs.
@@ -135,6 +149,7 @@ def quadratization_error(
         8.0
     """
     where = "quadratization_error"
+    model = seen_through(model, forward, where)
     expect_inputs(x, f"{where}(x=...)")
     expect_own_outputs(model, x, f"{where}(model=...)")
     with undisturbed(model), torch.no_grad():

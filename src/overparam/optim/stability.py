@@ -11,7 +11,9 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import trainable
-from overparam._types import Inputs, Loss, Params
+from overparam._order import expect_order
+from overparam._own_loss import seen_with_loss
+from overparam._types import Forward, Inputs, Loss, Params
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.linalg.lanczos import power_iteration
@@ -130,13 +132,14 @@ def stability(
     model: nn.Module,
     x: Inputs,
     y: Tensor,
-    loss: Loss,
+    loss: Loss | None,
     optimizer: Optimizer,
     *,
     v0: Tensor | None = None,
     products: int | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> Stability:
     """Learning rate of an optimizer relative to the largest it could take on this batch.
 
@@ -151,7 +154,8 @@ def stability(
         model: The module the optimizer trains, without active dropout or batch norm.
         x: Batch of inputs to measure on.
         y: Targets.
-        loss: `loss(outputs, targets)`, with the reduction the training uses.
+        loss: `loss(outputs, targets)`, with the reduction the training uses; `None` for the one
+            that the model computes inside, as for `critical_learning_rate`.
         optimizer: `SGD`, `MaSS`, `Adam`, `AdamW`, `RMSprop` or `Adagrad`, in its present state.
             A subclass counts as one of them unless it overrides `step`. For others the limit is
             not known: one warning, and `nan`.
@@ -160,6 +164,8 @@ def stability(
             Two suffice from a random start for a dominant eigenvalue, one from a warm one.
         chunk_size: Examples pushed through at a time; changes memory, never the result.
         seed: Of the random start.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         The measurement; `ratio` 0 and `sharpness` 0 where the gradient of every output is 0.
@@ -184,6 +190,8 @@ def stability(
         Lewkowycz et al. (2020), arXiv:2003.02218: the limit 2/lr and what happens beyond it.
         Cohen et al. (2022), arXiv:2207.14484: preconditioned sharpness of adaptive optimizers.
     """
+    expect_order("stability", model=model, x=x, y=y, loss=loss, optimizer=optimizer)
+    model, loss = seen_with_loss("stability", model, x, y, loss, forward)
     return _measure("stability", model, x, y, loss, optimizer, v0, products, chunk_size, seed)
 
 
@@ -289,11 +297,12 @@ def critical_learning_rate(
     model: nn.Module,
     x: Inputs,
     y: Tensor,
-    loss: Loss,
+    loss: Loss | None,
     optimizer: Optimizer | None = None,
     *,
     chunk_size: int | None = None,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> float:
     """Largest stable learning rate of an optimizer on this batch, at the present parameters.
 
@@ -308,12 +317,16 @@ def critical_learning_rate(
         model: Any module with deterministic layers (dropout, batch norm: evaluation mode).
         x: Batch of inputs. A mini-batch gives the limit for steps on that mini-batch.
         y: Targets.
-        loss: `loss(outputs, targets)`, a scalar.
+        loss: `loss(outputs, targets)`, a scalar; `None` for the one that the model computes
+            inside when it is given its labels, as those of transformers do: then the logits are
+            what `forward` picks by default.
         optimizer: Its kind, momentum, weight decay and present state set the threshold; see
             `stability`. `None` means plain gradient descent. With several groups, the rate of
             the fastest group, the others keeping their proportion.
         chunk_size: Examples pushed through at a time; changes memory, never the result.
         seed: Of the iteration's random start.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         The rate; `inf` where the outputs do not depend on the parameters to first order,
@@ -337,6 +350,9 @@ def critical_learning_rate(
     References:
         Zhu, Liu, Radhakrishnan, Belkin (2022), arXiv:2205.11787: the window beyond the rate.
     """
+    who = "critical_learning_rate"
+    expect_order(who, model=model, x=x, y=y, loss=loss, optimizer=optimizer)
+    model, loss = seen_with_loss(who, model, x, y, loss, forward)
     if optimizer is None:
         everything = trainable(model, None, "critical_learning_rate(model=...)")
         optimizer = SGD(everything.values(), lr=1.0)

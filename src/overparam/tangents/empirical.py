@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from overparam._batch import chunks, detached, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
+from overparam._forward import seen_through
 from overparam._memory import GIB, expect_room, keep_freed_memory, part_of
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam.tangents.engine.contraction import contract, expect_finite
 from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged, pass_size
 from overparam.tangents.engine.plan import Plan, make_plan
@@ -29,6 +30,7 @@ def empirical_ntk(
     *,
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> Float[Tensor, "n1 n2"]:
     """Empirical tangent kernel, averaged over the model's outputs.
 
@@ -56,6 +58,8 @@ def empirical_ntk(
         chunk_size: Examples whose gradients are held at a time. Bounds memory, at the price
             of differentiating again, and never changes the result. `None` chooses it so that
             about 1 GiB is held.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         K, on the model's device, in its precision but in no less than single. With `x2=None`
@@ -84,6 +88,7 @@ def empirical_ntk(
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: contraction of layers'
         factors instead of gradients. We choose per layer, by a count of operations.
     """
+    model = seen_through(model, forward, "empirical_ntk")
     kernel = _kernel("empirical_ntk", model, x1, x2, names, chunk_size)
     return kernel[0, :, 0]
 
@@ -97,6 +102,7 @@ def empirical_ntk_blocks(
     *,
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> Float[Tensor, "n1 n2 c c"]:
     """Empirical tangent kernel of every pair of outputs.
 
@@ -113,6 +119,8 @@ def empirical_ntk_blocks(
         x2: n2 examples. `None` means `x1`, at about half the cost.
         names: Names of the parameters that make up θ.
         chunk_size: Examples whose gradients are held at a time; never changes the result.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         K, as a view whose memory is ordered (c, i, d, j); with `x2=None` it is exactly
@@ -139,6 +147,7 @@ def empirical_ntk_blocks(
     References:
         Novak, Sohl-Dickstein, Schoenholz (2022), arXiv:2206.08720: the algorithm.
     """
+    model = seen_through(model, forward, "empirical_ntk_blocks")
     kernel = _kernel("empirical_ntk_blocks", model, x1, x2, names, chunk_size, blocks=True)
     return kernel.permute(1, 3, 0, 2)
 
@@ -152,6 +161,7 @@ def sum_of_logits_ntk(
     *,
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> Float[Tensor, "n1 n2"]:
     """Empirical tangent kernel of the outputs' sum over √C.
 
@@ -168,6 +178,8 @@ def sum_of_logits_ntk(
         x2: n2 examples. `None` means `x1`, at about half the cost.
         names: Names of the parameters that make up θ.
         chunk_size: Examples whose gradients are held at a time; never changes the result.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         K, on the model's device; with `x2=None` exactly symmetric.
@@ -193,6 +205,7 @@ def sum_of_logits_ntk(
         Mohamadi, Bae, Sutherland (2023), arXiv:2206.12543: the approximation, with its error
         O(1/√width) at initialisation.
     """
+    model = seen_through(model, forward, "sum_of_logits_ntk")
     kernel = _kernel("sum_of_logits_ntk", model, x1, x2, names, chunk_size, summed=True)
     return kernel[0, :, 0]
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from overparam._batch import chunks
 from overparam._checked import checked
 from overparam._errors import expect, unknown
+from overparam._forward import seen_through
 from overparam._model import expect_inputs, expect_outputs, expect_own_outputs, undisturbed
+from overparam._types import Forward
 
 Outputs = Literal["all", "random"]
 
@@ -25,6 +27,7 @@ def agop(
     outputs: Outputs = "all",
     n_vectors: int = 1,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> Float[Tensor, "d d"]:
     """Average gradient outer product of a model over a batch of inputs.
 
@@ -44,6 +47,8 @@ def agop(
             expected outer product is the identity: unbiased, one backward pass per vector.
         n_vectors: Random combinations per example; only for ``outputs="random"``.
         seed: Of the random combinations.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         A symmetric positive semi-definite matrix in the dtype and on the device of `x`.
@@ -72,6 +77,7 @@ def agop(
         its alignment with that of the target along training.
     """
     total = None
+    model = seen_through(model, forward, "agop")
     for gradients in _input_gradients("agop", model, x, chunk_size, outputs, n_vectors, seed):
         part = gradients.T @ gradients
         total = part if total is None else total + part
@@ -88,6 +94,7 @@ def agop_diagonal(
     outputs: Outputs = "all",
     n_vectors: int = 1,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> Float[Tensor, "d"]:
     """Diagonal of the average gradient outer product: how much each input number matters.
 
@@ -111,6 +118,7 @@ def agop_diagonal(
         tensor([1., 4.])
     """
     where = "agop_diagonal"
+    model = seen_through(model, forward, where)
     total = None
     for gradients in _input_gradients(where, model, x, chunk_size, outputs, n_vectors, seed):
         part = gradients.square().sum(0)
@@ -129,6 +137,7 @@ def agop_blocks(
     outputs: Outputs = "all",
     n_vectors: int = 1,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> Float[Tensor, "blocks b b"]:
     """Blocks of `block_size` on the diagonal of the average gradient outer product.
 
@@ -145,6 +154,8 @@ def agop_blocks(
         outputs: ``"all"`` or ``"random"``.
         n_vectors: Random combinations per example.
         seed: Of the random combinations.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         d/b symmetric positive semi-definite matrices, in the order of `x.flatten(1)`.
@@ -167,6 +178,7 @@ def agop_blocks(
                  [12., 16.]]])
     """
     where = "agop_blocks"
+    model = seen_through(model, forward, where)
     d = x[:1].numel() if isinstance(x, Tensor) and len(x) else 0
     expect(
         not d or (block_size >= 1 and d % block_size == 0),

@@ -11,8 +11,9 @@ from overparam._batch import call
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
+from overparam._forward import seen_through
 from overparam._model import undisturbed
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam.tangents.alignment import (
     AlignmentResult,
     eigen_alignment,
@@ -63,6 +64,7 @@ def network_alignment(
     drop_top: int = 0,
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> NetworkAlignment:
     """Alignment of labels and residual with the network's tangent kernel where it stands now.
 
@@ -80,6 +82,8 @@ def network_alignment(
         drop_top: Leading eigenvalues left out of the fits; 1 for labels that are not centred.
         names: Names of the parameters that make up θ.
         chunk_size: Examples differentiated at a time.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: As `empirical_ntk` and `eigen_alignment`, or if y has not the shape of the
@@ -102,6 +106,7 @@ def network_alignment(
     """
     where = "network_alignment(y=...)"
     expect(isinstance(y, Tensor), where, "a tensor", type(y).__name__, error=TypeError)
+    model = seen_through(model, forward, "network_alignment")
     kernel = empirical_ntk(model, x, names=names, chunk_size=chunk_size)
     with undisturbed(model), torch.no_grad():
         outputs = call(model, x).detach()

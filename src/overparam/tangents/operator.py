@@ -12,9 +12,10 @@ from overparam._batch import call, chunks, detached, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import OldName, deprecated, renamed
 from overparam._exclusive import forward_mode
+from overparam._forward import seen_through
 from overparam._memory import expect_room
 from overparam._model import as_function, trainable
-from overparam._types import Inputs, Params
+from overparam._types import Forward, Inputs, Params
 from overparam.linalg.lanczos import Eigenpairs
 from overparam.linalg.operator import SymmetricOperator
 from overparam.tangents.empirical import empirical_ntk_blocks
@@ -45,6 +46,8 @@ class NTKOperator(SymmetricOperator):
         names: Names of the parameters that make up θ; `None` means all that require a
             gradient.
         chunk_size: Examples differentiated at a time; never changes a product.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: If the examples of a batch influence one another, or an argument is wrong.
@@ -77,7 +80,9 @@ class NTKOperator(SymmetricOperator):
         *,
         names: Sequence[str] | None = None,
         chunk_size: int | None = None,
+        forward: Forward | None = None,
     ) -> None:
+        model = seen_through(model, forward, "NTKOperator")
         chosen = chosen_params(model, x, None, names, chunk_size, "NTKOperator", "x")
         self.model, self.x, self.names = model, detached(x), list(chosen)
         self.chunk_size = chunk_size

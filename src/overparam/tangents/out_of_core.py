@@ -18,10 +18,12 @@ from overparam._batch import chunks, copied, detached, n_examples, named_tensors
 from overparam._checked import checked
 from overparam._deprecated import deprecated, renamed
 from overparam._errors import expect, unknown
+from overparam._forward import Adapted, seen_through
 from overparam._memory import GIB, expect_room
+from overparam._model import undisturbed
 from overparam._progress import Progress, counted, expect_progress
 from overparam._threads import compute_on
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam._workers import told_of_the_dead
 from overparam.cluster.backend import as_finished, send
 from overparam.cluster.worker import Sent
@@ -71,6 +73,7 @@ def empirical_ntk_to_file(
     memory: int = GIB,
     n_jobs: int | None = None,
     progress: Progress = True,
+    forward: Forward | None = None,
 ) -> np.memmap:
     """The empirical tangent kernel in a .npy file, which may be larger than memory.
 
@@ -112,6 +115,8 @@ def empirical_ntk_to_file(
             ``joblib.parallel_config`` says.
         progress: Whether to draw a bar where somebody watches, or a function that is called with
             the stage and the share of it that is done.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         The matrix (n1, n2), mapped for reading: what is not looked at is not in memory.
@@ -144,6 +149,7 @@ def empirical_ntk_to_file(
         factors.
     """
     name, kind = "empirical_ntk_to_file", "trace"
+    model = seen_through(model, forward, name)
     return _to_file(name, kind, model, x1, x2, path, names, tile, memory, n_jobs, progress)
 
 
@@ -159,6 +165,7 @@ def empirical_ntk_blocks_to_file(
     memory: int = GIB,
     n_jobs: int | None = None,
     progress: Progress = True,
+    forward: Forward | None = None,
 ) -> np.memmap:
     """The tangent kernel of every pair of outputs in a .npy file, which may exceed memory.
 
@@ -184,6 +191,7 @@ def empirical_ntk_blocks_to_file(
            [0. 5.]]]]
     """
     name, kind = "empirical_ntk_blocks_to_file", "blocks"
+    model = seen_through(model, forward, name)
     return _to_file(name, kind, model, x1, x2, path, names, tile, memory, n_jobs, progress)
 
 
@@ -199,6 +207,7 @@ def sum_of_logits_ntk_to_file(
     memory: int = GIB,
     n_jobs: int | None = None,
     progress: Progress = True,
+    forward: Forward | None = None,
 ) -> np.memmap:
     """The tangent kernel of the outputs' sum over √C in a .npy file, which may exceed memory.
 
@@ -222,6 +231,7 @@ def sum_of_logits_ntk_to_file(
          [1. 2.]]
     """
     name = "sum_of_logits_ntk_to_file"
+    model = seen_through(model, forward, name)
     return _to_file(
         name, "sum_of_logits", model, x1, x2, path, names, tile, memory, n_jobs, progress
     )
@@ -263,7 +273,7 @@ def _to_file(
     needed = min(memory, maker.needed) + each
     expect_room(needed, device, f"{name}(memory=...)", "choose a smaller memory or tile.")
     identity = {
-        "model": f"{type(model).__name__} {_digest_of_model(model)}",
+        "model": f"{model._get_name()} {_digest_of_model(model)}{_digest_of_call(model, probe)}",
         "data": f"{n1} × {n2} examples {_digest(x1)}" + ("" if x2 is None else f" {_digest(x2)}"),
         "kind": kind,
         "params": f"{len(chosen)} parameters {_sha(sorted(chosen))}",
@@ -390,6 +400,14 @@ def _digest(x: Inputs) -> str:
             numbers = part.detach().cpu().contiguous().flatten().view(torch.uint8)
             total.update(numbers.numpy())  # type: ignore[arg-type]
     return total.hexdigest()[:16]
+
+
+def _digest_of_call(model: nn.Module, probe: Inputs) -> str:
+    """What tells one `forward` from another; nothing for a model that is called as it is."""
+    if not isinstance(model, Adapted):
+        return ""
+    with undisturbed(model), torch.no_grad():
+        return f" {_digest(model(probe))}"
 
 
 def _digest_of_model(model: nn.Module) -> str:

@@ -12,8 +12,9 @@ from overparam._batch import chunks, detached, n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
+from overparam._forward import seen_through
 from overparam._switches import full_precision
-from overparam._types import Inputs
+from overparam._types import Forward, Inputs
 from overparam.errors import NumericalError
 from overparam.linalg.spectra import condition_number
 from overparam.tangents.engine.factors import Differentiator, Factors, GraphChanged
@@ -79,6 +80,7 @@ def gradient_sketch(
     seed: int,
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> GradientSketch:
     """Gradients of all examples under k random projections, layer by layer.
 
@@ -106,6 +108,8 @@ def gradient_sketch(
         names: Names of the parameters that make up θ; `None` means all that require a
             gradient.
         chunk_size: Examples differentiated at a time; never changes the result.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: As `empirical_ntk`, or if `k` < 1.
@@ -131,6 +135,7 @@ def gradient_sketch(
         Choe et al. (2024), arXiv:2405.13954: projecting δ and a separately, there to a grid;
         the independent pairs used here are a Khatri–Rao sketch.
     """
+    model = seen_through(model, forward, "gradient_sketch")
     chosen = chosen_params(model, x, None, names, chunk_size, "gradient_sketch", "x")
     expect(isinstance(k, int) and k >= 1, "gradient_sketch(k=...)", "an integer ≥ 1", k)
     expect(isinstance(seed, int), "gradient_sketch(seed=...)", "an integer", seed)

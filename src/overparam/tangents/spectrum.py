@@ -10,7 +10,8 @@ from overparam._batch import n_examples, take
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._types import Inputs
+from overparam._forward import seen_through
+from overparam._types import Forward, Inputs
 from overparam.linalg.spectra import (
     LARGEST_FORMED,
     ExtremeEigenvalues,
@@ -74,6 +75,7 @@ def extreme_eigenvalues(
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
+    forward: Forward | None = None,
 ) -> ExtremeEigenvalues:
     """Largest and smallest eigenvalue of the full kernel of n examples and C outputs.
 
@@ -87,6 +89,8 @@ def extreme_eigenvalues(
         names: Names of the parameters that make up θ.
         chunk_size: Examples differentiated at a time.
         seed: Of the examples chosen and of Lanczos' start vector.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: As `empirical_ntk_blocks`.
@@ -105,6 +109,7 @@ def extreme_eigenvalues(
         >>> extreme_eigenvalues(torch.nn.Linear(2, 1, bias=False), x).condition_number
         4.0
     """
+    model = seen_through(model, forward, "extreme_eigenvalues")
     operator = NTKOperator(model, x, names=names, chunk_size=chunk_size)
     size, outputs = operator.shape[0], operator.outputs
     if size <= LARGEST_FORMED:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from overparam._batch import form, tensors
+from overparam._batch import form, is_graph, tensors
 from overparam._errors import expect
 from overparam._model import expect_deterministic, expect_inputs, trainable, undisturbed
 from overparam._switches import no_mkldnn
@@ -52,6 +52,12 @@ def chosen_params(
             f"inputs on {', '.join(sorted(devices))}",
         )
         expect_inputs(x, f"{name}({label}=...)")
+        expect(
+            not is_graph(x), f"{name}({label}=...)", "inputs that can be taken one by one",
+            f"a graph's {type(x).__name__}, whose nodes belong together",
+            hint="pass the nodes' features, and the edges by "
+            "forward=lambda model, x: model(x, edges), if nodes do not mix.",
+        )  # fmt: skip
     if x2 is not None:
         expect(
             form(x1) == form(x2),

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect, unknown
-from overparam._types import Inputs
+from overparam._forward import seen_through
+from overparam._types import Forward, Inputs
 from overparam.tangents.pl.jacobian_smoothness import two_layer_smoothness
 from overparam.tangents.pl.radius import KINDS, largest_smoothness, smallest_radius
 from overparam.tangents.pl.spectrum import Point, Twin, repeated
@@ -101,6 +102,7 @@ def pl_certificate(
     reduction: Reduction = "sum",
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> PLCertificate:
     """PL* in a ball around the present parameters, proved, and what follows for training.
 
@@ -130,6 +132,8 @@ def pl_certificate(
             its step is η · C/2.)
         names: Names of the parameters that make up w.
         chunk_size: Examples differentiated at a time.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Returns:
         A certificate. If none exists `certified` is False and `reason` says why: an input that
@@ -167,6 +171,7 @@ def pl_certificate(
     if smoothness is not None:
         number = isinstance(smoothness, (int, float)) and 0 <= smoothness < math.inf
         expect(number, f"{name}(smoothness=...)", "a finite number ≥ 0, or None", smoothness)
+    model = seen_through(model, forward, name)
     twin = Twin.of(model, x, y, names, chunk_size, name)
     if smoothness is None:
         smoothness = two_layer_smoothness(twin.model, twin.x, names=twin.names)  # type: ignore[arg-type]

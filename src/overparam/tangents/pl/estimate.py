@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._types import Inputs, Params
+from overparam._forward import seen_through
+from overparam._types import Forward, Inputs, Params
 from overparam.tangents.pl.certificate import (
     PLCertificate,
     Radius,
@@ -69,6 +70,7 @@ def pl_estimate(
     seed: int = 0,
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> PLEstimate:
     """β_F and μ from points near the start: random directions, the gradient's, and a path.
 
@@ -91,6 +93,8 @@ def pl_estimate(
         seed: Of the directions.
         names: Names of the parameters that make up w.
         chunk_size: Examples differentiated at a time.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: If an argument is wrong.
@@ -119,6 +123,7 @@ def pl_estimate(
     expect(positive, f"{name}(distance=...)", "a finite number > 0", distance)
     whole = isinstance(directions, int) and directions >= 1
     expect(whole, f"{name}(directions=...)", "an integer ≥ 1", directions)
+    model = seen_through(model, forward, name)
     twin = Twin.of(model, x, y, names, chunk_size, name)
     point = twin.point()
     centre = twin.values()

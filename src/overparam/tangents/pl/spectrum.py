@@ -1,6 +1,5 @@
 """What PL* needs of a network at one point: the ends of its Jacobian's spectrum, its residual."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from overparam._batch import call, detached, in_precision, n_examples, tensors
+from overparam._copies import copied_model
 from overparam._errors import expect
 from overparam._exclusive import exclusive
 from overparam._memory import expect_room, fits
-from overparam._model import as_function, trainable, undisturbed
+from overparam._model import as_function, expect_outputs, trainable, undisturbed
 from overparam._types import Inputs, Params
 from overparam.linalg.spectra import eigenvalues, noise_level
 from overparam.tangents.empirical import empirical_ntk_blocks
@@ -69,11 +69,10 @@ class Twin:
         finite = bool(torch.isfinite(y).all())
         expect(finite, where, "finite targets", "NaN or infinity")
         with exclusive(model):
-            twin = copy.deepcopy(model).double()
-        inputs = in_precision(torch.float64, detached(x))
+            twin = copied_model(model).double()
+        inputs, n = in_precision(torch.float64, detached(x)), n_examples(x)
         with undisturbed(twin), torch.no_grad():
-            outputs = call(twin, inputs)
-        n = n_examples(x)
+            outputs = expect_outputs(call(twin, inputs), n, f"{name}(model=...)")
         expect(
             y.shape == outputs.shape or (y.shape == (n,) and outputs.numel() == n),
             where,

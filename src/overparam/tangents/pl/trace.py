@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from overparam._checked import checked
 from overparam._deprecated import renamed
 from overparam._errors import expect
-from overparam._types import Inputs, Params
+from overparam._forward import seen_through
+from overparam._types import Forward, Inputs, Params
 from overparam.tangents.pl.certificate import Radius, expect_choices
 from overparam.tangents.pl.spectrum import Twin
 from overparam.tangents.pl.step_sizes import Reduction
@@ -127,6 +128,7 @@ def pl_trace(
     reduction: Reduction = "sum",
     names: Sequence[str] | None = None,
     chunk_size: int | None = None,
+    forward: Forward | None = None,
 ) -> PLTrace:
     """μ, L_F, loss and distance at checkpoints, against what PL* says of such a run.
 
@@ -147,6 +149,8 @@ def pl_trace(
         reduction: "sum" for L = ½ Σ r², "mean" for that over n.
         names: Names of the parameters that make up w.
         chunk_size: Examples differentiated at a time.
+        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
+            returns something else.
 
     Raises:
         ValueError: If step 0 or a parameter is missing, or an argument is wrong.
@@ -171,6 +175,7 @@ def pl_trace(
     expect_checkpoints(checkpoints, f"{name}(checkpoints=...)")
     positive = lr is None or (isinstance(lr, (int, float)) and 0 < lr < math.inf)
     expect(positive, f"{name}(lr=...)", "a number > 0, or None", lr)
+    model = seen_through(model, forward, name)
     twin = Twin.of(model, x, y, names, chunk_size, name)
     start: Params = {}
     rows = []
