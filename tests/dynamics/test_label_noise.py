@@ -359,3 +359,31 @@ def test_the_margin_loss_ranks_best_where_examples_are_hard(epochs):
 def test_never_arms_on_right_labels():
     _, _, signals = train(noise=0.0, epochs=25)
     assert not any(signal.armed for signal in signals)
+
+
+def whole_or_not(labels, ids):
+    scorer = LabelNoiseScorer(n_samples=4, n_classes=3)
+    scorer.update(torch.eye(3)[[0, 1]], labels, ids)
+    return scorer._given[:2].tolist()
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.tensor, lambda v: torch.tensor(v, dtype=torch.float16), np.array]
+)
+def test_labels_and_ids_are_whole_numbers_in_whatever_type_they_come(kind):
+    assert whole_or_not(kind([1.0, 2.0]), kind([0.0, 1.0])) == [1, 2]
+    with pytest.raises(ValueError, match=r"update\(labels=...\)` expected whole numbers.*\n.*hard"):
+        whole_or_not(kind([0.05, 0.95]), kind([0, 1]))
+    with pytest.raises(ValueError, match=r"update\(labels=...\)` expected whole numbers"):
+        whole_or_not(kind([1.0, math.nan]), kind([0, 1]))
+    with pytest.raises(ValueError, match=r"update\(ids=...\)` expected whole numbers, got \[0.5\]"):
+        whole_or_not(kind([1, 2]), kind([0.5, 1.0]))
+
+
+def test_ids_of_losses_are_whole_numbers_too():
+    scorer = LabelNoiseScorer(n_samples=4, n_classes=None)
+    with pytest.raises(ValueError, match=r"update_losses\(ids=...\)` expected whole numbers"):
+        scorer.update_losses(torch.ones(2), torch.tensor([0.2, 1.0]))
+    with pytest.raises(ValueError, match=r"update_alignment\(ids=...\)` expected whole numbers"):
+        scorer.update_alignment(torch.ones(2), torch.tensor([0.2, 1.0]))
+    assert np.isnan(scorer.scores()).all()

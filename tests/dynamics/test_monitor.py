@@ -10,6 +10,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from overparam.dynamics import Monitor
+from overparam.dynamics.ledger import Ledger
+from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.probes import LossSplit, Norms, Probe, Sharpness
 from overparam.optim.stability import critical_learning_rate
 
@@ -338,6 +340,37 @@ def test_a_function_as_sink_gets_flat_floats():
     assert all(isinstance(v, float) for _, numbers in received for v in numbers.values())
     merged = {name for _, numbers in received for name in numbers}
     assert {"loss", "lr", "sharpness", "grad_norm", "update_norm"} <= merged
+
+
+def test_a_sink_is_called_once_a_step():
+    received = []
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    monitor = Monitor(
+        model, MSE, optimizer, max_overhead=math.inf,
+        sink=lambda numbers, step: received.append((step, numbers)),
+    )  # fmt: skip
+    train(model, x, y, optimizer, monitor, 4)
+    assert [step for step, _ in received] == [0, 1, 2, 3]
+    history = monitor.history
+    for step, numbers in received:
+        row = history.loc[step].drop(["update_norm", "overhead"]).dropna()
+        assert {name: numbers[name] for name in row.index} == row.to_dict()
+    # What the optimizer did is known one step later.
+    told = [numbers.get("update_norm") for _, numbers in received]
+    assert told == [None, *history["update_norm"][:3]]
+
+
+def test_what_is_known_only_later_goes_without_the_loss_of_another_step():
+    told = []
+    ledger = Ledger(lambda numbers, step: told.append((step, numbers)), None)
+    ledger.losses([Moment(0, 2.0, 0.1, None)])
+    ledger.numbers(0, {"grad_norm": 3.0}, 0.01)
+    ledger.deliver(0)
+    ledger.numbers(0, {"update_norm": 0.3}, 0.01)  # at a step whose loss nobody has looked at
+    ledger.deliver(1)
+    ledger.deliver(2)
+    assert told == [(0, {"loss": 2.0, "lr": 0.1, "grad_norm": 3.0}), (1, {"update_norm": 0.3})]
 
 
 def test_tensorboard_reads_back_what_was_written(tmp_path):

@@ -49,33 +49,64 @@ def log_records(data: bytes) -> Iterator[bytes]:
             parts = b""
 
 
-def test_an_offline_run_of_wandb_holds_them(tmp_path, monkeypatch):
+@pytest.fixture
+def offline_run(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
+    yield wandb.init(project="test", dir=tmp_path, mode="offline")
+    wandb.teardown()
+
+
+def rows(run, folder) -> list[dict[str, float]]:
+    """The rows of a run as its file holds them, once it is finished."""
+    import wandb
     from wandb.proto import wandb_internal_pb2
 
-    from overparam.integrations.wandb import WandbSink
-
-    run = wandb.init(project="test", dir=tmp_path, mode="offline")
-    monitor = train(WandbSink(run))
     run.finish()
     wandb.teardown()  # its own process writes the file; it has now ended
-    (file,) = Path(tmp_path).glob("wandb/offline-run-*/run-*.wandb")
-    found = {}
+    (file,) = Path(folder).glob("wandb/offline-run-*/run-*.wandb")
+    found = []
     for data in log_records(file.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
-        row = {
-            item.key or "/".join(item.nested_key): float(item.value_json)
-            for item in record.history.item
-        }
-        if "dyn/sharpness" in row:
-            found[int(row["dyn/step"])] = row["dyn/sharpness"]
+        items = record.history.item
+        if items:
+            found.append({i.key or "/".join(i.nested_key): float(i.value_json) for i in items})
+    return found
+
+
+def test_an_offline_run_of_wandb_holds_them(offline_run, tmp_path):
+    from overparam.integrations.wandb import WandbSink
+
+    monitor = train(WandbSink(offline_run))
+    found = {
+        int(row["dyn/step"]): row["dyn/sharpness"]
+        for row in rows(offline_run, tmp_path)
+        if "dyn/sharpness" in row
+    }
     assert found == pytest.approx(monitor.history["sharpness"].to_dict())
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_rows_of_the_user_s_keep_their_steps_and_nothing_is_lost(offline_run, tmp_path, every):
+    from overparam.integrations.wandb import WandbSink
+
+    sink = WandbSink(offline_run)
+    for step in range(8):
+        sink({"sharpness": step / 8}, step)
+        if step % every == every - 1:
+            offline_run.log({"mine": step / 10}, step=step // every)
+    assert offline_run.step == 8 // every - 1
+    found = rows(offline_run, tmp_path)
+    mine = {row["_step"]: row["mine"] for row in found if "mine" in row}
+    assert mine == {n: (every * n + every - 1) / 10 for n in range(8 // every)}
+    told = {row["dyn/step"]: row["dyn/sharpness"] for row in found if "dyn/step" in row}
+    assert told == {step: step / 8 for step in range(8)}
+    assert sum("dyn/step" in row for row in found) == 8
 
 
 def test_a_local_store_of_mlflow_holds_them(tmp_path, monkeypatch):
@@ -86,9 +117,13 @@ def test_a_local_store_of_mlflow_holds_them(tmp_path, monkeypatch):
     from overparam.integrations.mlflow import MLflowSink
 
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/runs.db")
+    requests = []
+    log = client.log_batch
+    monkeypatch.setattr(client, "log_batch", lambda *a, **k: (requests.append(a), log(*a, **k)))
     experiment = client.create_experiment("test", artifact_location=str(tmp_path))
     run = client.create_run(experiment)
     monitor = train(MLflowSink(run.info.run_id, client))
     found = client.get_metric_history(run.info.run_id, "dyn/sharpness")
     assert {m.step: m.value for m in found} == pytest.approx(monitor.history["sharpness"].to_dict())
     assert client.get_run(run.info.run_id).data.metrics["dyn/lr"] == 0.1
+    assert len(requests) == len(monitor.history)

@@ -249,6 +249,35 @@ def test_main_params_are_put_back_after_an_exception():
     assert torch.equal(w, before)
 
 
+def test_main_params_inside_main_params_are_the_same():
+    w = nn.Parameter(start())
+    optimizer = MaSS([w], LR, 0.05, 2.0)
+    follow(optimizer, w)
+    before = w.detach().clone()
+    with optimizer.main_params():
+        main = w.detach().clone()
+        with optimizer.main_params():
+            assert torch.equal(w, main)
+        assert torch.equal(w, main)
+    assert torch.equal(w, before)
+
+
+def test_a_step_inside_main_params_is_refused_and_nothing_moves():
+    w = nn.Parameter(start())
+    optimizer = MaSS([w], LR, 0.05, 2.0)
+    follow(optimizer, w)
+    before, buffer = w.detach().clone(), optimizer.state[w]["momentum_buffer"].clone()
+    with (
+        pytest.raises(RuntimeError, match=r"`MaSS.step\(\)` expected .* main_params\(\)"),
+        optimizer.main_params(),
+    ):
+        optimizer.step()
+    assert torch.equal(w, before)
+    assert torch.equal(optimizer.state[w]["momentum_buffer"], buffer)
+    optimizer.step()  # outside it is a step as ever
+    assert not torch.equal(w, before)
+
+
 @pytest.mark.parametrize(
     ("options", "where"),
     [

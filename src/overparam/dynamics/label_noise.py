@@ -122,13 +122,16 @@ class LabelNoiseScorer:
             ids: Positions in the training set.
 
         Raises:
-            ValueError: Shapes that do not fit, ids or labels out of range, a label that
-                contradicts an earlier one, logits that are not finite. Nothing is recorded.
+            ValueError: Shapes that do not fit, ids or labels that are out of range or no whole
+                numbers, a label that contradicts an earlier one, logits that are not finite.
+                Nothing is recorded.
         """
         # On the processor: the tables live there, and a batch of logits is small.
         logits = torch.as_tensor(logits).detach().float().cpu()
-        labels = torch.as_tensor(labels).detach().cpu().long()
-        ids = torch.as_tensor(ids).detach().cpu().long()
+        where = "LabelNoiseScorer.update"
+        hint = "of soft or mixed targets give the hard label each sample came with."
+        labels = _whole(f"{where}(labels=...)", labels, hint)
+        ids = _whole(f"{where}(ids=...)", ids)
         logits, labels, ids = self._checked(logits, labels, ids)
         if not len(ids):
             return
@@ -413,7 +416,7 @@ class LabelNoiseScorer:
     ) -> tuple[Tensor, Tensor]:
         """One finite number per id, or an error."""
         values = torch.as_tensor(values).detach().double().cpu()
-        ids = torch.as_tensor(ids).detach().cpu().long()
+        ids = _whole(f"{where}(ids=...)", ids)
         expect(values.ndim == 1, f"{where}({name}=...)", "one per sample", tuple(values.shape))
         n = len(values)
         expect(ids.shape == (n,), f"{where}(ids=...)", f"shape ({n},)", tuple(ids.shape))
@@ -437,3 +440,13 @@ class LabelNoiseScorer:
         """A column's total over the count, `nan` where that is 0."""
         total = self._sums[:, _COLUMNS.index(column)]
         return (total / self._sums[:, _COLUMNS.index(count)]).numpy()
+
+
+def _whole(where: str, values: Integers, hint: str = "") -> Tensor:
+    """Whole numbers on the processor, in whatever type they came, or an error."""
+    given = torch.as_tensor(values).detach().cpu()
+    if given.is_floating_point():
+        strange = given[given.long() != given]  # NaN and infinity too
+        expect(not len(strange), where, "whole numbers", strange[:4].tolist(), hint)
+    expect(not given.is_complex(), where, "whole numbers", given.dtype, hint, error=TypeError)
+    return given.long()

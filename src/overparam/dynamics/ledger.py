@@ -24,12 +24,15 @@ class Ledger:
     def __init__(self, sink: SinkFunction | None, file: RecordFile | None) -> None:
         self.record, self.sink, self.file = Record(), sink, file
         self._rising: int | None = None
+        self._unsent: dict[str, float] = {}
+        self._latest = -1  # the step of the last loss
 
     def losses(self, moments: Sequence[Moment]) -> None:
         """Take losses and learning rates."""
         steps = [moment.step for moment in moments]
         losses = [moment.loss for moment in moments]
         rates = [moment.rate for moment in moments]
+        self._latest = steps[-1]
         self.record.extend("loss", steps, losses)
         self.record.extend("lr", steps, rates)
         self._write(lambda file: file.losses(steps, losses, rates))
@@ -40,14 +43,22 @@ class Ledger:
         self.record.add(step, values)
         self.record.put("overhead", step, overhead)
         self._write(lambda file: file.numbers(step, {**values, "overhead": overhead}))
-        self._send({**self.now(), **values}, step)
+        if self.sink is not None:
+            self._unsent.update(values)
 
     def events(self, events: Sequence[Event]) -> None:
         """Take spikes with their causes."""
         for event in events:
             plain = event.to_dict()
             self._write(lambda file, plain=plain: file.event(plain))
+            # With the step of the spike, which is over by now.
             self._send({f"spike/{event.kind}": event.spike.peak_ratio}, event.step)
+
+    def deliver(self, step: int) -> None:
+        """Hand on all that has become known at a step, at once: most sinks make a row of it."""
+        if self._unsent:
+            numbers, self._unsent = self._unsent, {}
+            self._send({**self.now(), **numbers} if self._latest == step else numbers, step)
 
     def rising(self, event: Event | None) -> None:
         """Take note of the spike under way, or of none."""

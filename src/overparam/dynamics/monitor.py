@@ -78,8 +78,9 @@ class Monitor(OneProcess):
             takes a copy of the first batch `step` is given.
         max_overhead: Own time as a fraction of training time; `math.inf` measures everything at
             every step. While the loss rises it may be exceeded, at most twofold.
-        sink: Called as ``sink(numbers, step)`` with a flat dict of floats where something was
-            measured; or an object with ``add_scalar(name, value, step)``.
+        sink: Called as ``sink(numbers, step)`` with a flat dict of floats, once at each step
+            where something became known (``update_norm`` does one step later) and once for
+            each spike; or an object with ``add_scalar(name, value, step)``.
         file: Where to append the record as it grows, for `overparam watch` or another reader.
         n_classes: Number of classes and
         n_samples: size of the training set: given both, `step` needs `logits` and `ids`, and
@@ -352,6 +353,7 @@ class Monitor(OneProcess):
 
     def _leave(self) -> None:
         """Training goes on from here, and with nothing of the monitor's still queued."""
+        self._ledger.deliver(max(self._step - 1, 0))
         self._subject.synchronize()
         self.budget.leave()
 

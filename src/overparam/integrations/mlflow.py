@@ -37,4 +37,5 @@ class MLflowSink:
         """Log what is finite."""
         now = int(1000 * time.time())
         metrics = [Metric(f"dyn/{n}", v, now, step) for n, v in finite(numbers).items()]
-        self.client.log_batch(self.run_id, metrics=metrics)
+        if metrics:
+            self.client.log_batch(self.run_id, metrics=metrics)

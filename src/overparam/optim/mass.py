@@ -72,6 +72,8 @@ class MaSS(Optimizer):
         keeps in float32 the digits that a second copy of the weights loses.
     """
 
+    _shown = False  # inside `main_params`
+
     @checked
     def __init__(
         self,
@@ -226,7 +228,15 @@ class MaSS(Optimizer):
 
         Args:
             closure: Re-evaluates the model and returns the loss; runs with gradients enabled.
+
+        Raises:
+            RuntimeError: Inside `main_params`, since leaving that would undo the step.
         """
+        expect(
+            not self._shown, "MaSS.step()", "the parameters that are trained",
+            "those of main_params(), which are put back on leaving it",
+            hint="leave `with optimizer.main_params():` before the step.", error=RuntimeError,
+        )  # fmt: skip
         loss = None
         if closure is not None:
             expect(
@@ -271,7 +281,8 @@ class MaSS(Optimizer):
             w = u + lr γ buffer
 
         with the group's present learning rate. That of the last step is meant: use this before
-        `scheduler.step()`. On leaving, the parameters are as before, bit for bit.
+        `scheduler.step()`. On leaving, the parameters are as before, bit for bit. Inside another
+        one it changes nothing: they hold w already. A step inside raises.
 
         Cost:
             One copy of the parameters.
@@ -285,7 +296,11 @@ class MaSS(Optimizer):
             ...     print(round(u.item(), 4))  # 1 − lr · 1
             0.5
         """
+        if self._shown:
+            yield
+            return
         held: list[tuple[Tensor, Tensor]] = []
+        self._shown = True
         try:
             with torch.no_grad():
                 for group in self.param_groups:
@@ -297,6 +312,7 @@ class MaSS(Optimizer):
                             p.add_(buffer, alpha=group["lr"] * gamma)
             yield
         finally:
+            self._shown = False
             with torch.no_grad():
                 for p, value in held:
                     p.copy_(value)
