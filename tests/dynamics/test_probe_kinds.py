@@ -8,7 +8,7 @@ from torch import nn
 
 from overparam.dynamics import Monitor, default_probes
 from overparam.dynamics.probes import Kind, LossSplit, Norms, Probe, Sharpness, norms
-from overparam.dynamics.spike_watch import SpikeWatch
+from overparam.dynamics.spikes.watch import SpikeWatch
 from overparam.optim.stability import critical_learning_rate, stability
 
 MSE = nn.functional.mse_loss

@@ -1,4 +1,5 @@
 from .aiming_monitor import AimingMonitor
+from .catapult_counter import CatapultCounter
 from .catapult_map import CatapultOrbit, catapult_map
 from .catapult_scheduler import CatapultScheduler
 from .clean_priority import (
@@ -7,7 +8,7 @@ from .clean_priority import (
     StopSignal,
     loss_mixture,
 )
-from .events import CatapultCounter, Event, Spike, SpikeClassifier
+from .events import Event, Spike, SpikeClassifier
 from .gradient_segments import (
     CleanDominance,
     SegmentGradients,
@@ -21,6 +22,7 @@ from .probes.defaults import default_probes
 from .probes.probe import Probe, Scene
 from .random_labels import implausible_labels, random_label_share
 from .spectral_split import SpectralSplit, spectral_loss_split
+from .spikes.early_warning import EarlyWarning
 
 __all__ = [
     "AimingMonitor",
@@ -29,6 +31,7 @@ __all__ = [
     "CatapultScheduler",
     "CleanDominance",
     "CleanPriorityStop",
+    "EarlyWarning",
     "Event",
     "LabelNoiseScorer",
     "LossMixture",

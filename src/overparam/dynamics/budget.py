@@ -96,6 +96,16 @@ class OverheadBudget:
             self.own += min(aside, passed)
             self.training += max(passed - aside, 0.0)
 
+    def aside(self, seconds: float) -> None:
+        """So much of the training time until `enter` was own time."""
+        seconds = min(seconds, self.training)
+        self.training -= seconds
+        self.own += seconds
+
+    def book(self, seconds: float) -> None:
+        """So much own time was measuring, though by nobody who takes turns."""
+        self.booked += seconds
+
     @property
     def spent(self) -> float:
         """Seconds since `enter`."""

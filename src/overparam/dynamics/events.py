@@ -1,182 +1,16 @@
-"""Loss spikes: when one begins and ends, and what it was."""
+"""Loss spikes: what was measured of one, and what it was."""
 
 import math
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any, Literal
 
-from overparam._as_before import or_as_before
 from overparam._checked import checked
-from overparam._errors import expect
-from overparam._numbers import described, is_number
 
-Phase = Literal["quiet", "opened", "open", "closed", "lost", "dismissed"]
-Kind = Literal["catapult", "bad batch", "divergence", "non-finite", "unexplained"]
-
-
-class CatapultCounter:
-    """Count the times a loss rises well above its recent minimum and comes back.
-
-    A rise opens when L > rise · min(L over the last `window` steps) and L > floor · L(0). It closes
-    when L < close · the minimum at the opening. Rises are counted when they open.
-
-    Feed it the loss on a fixed set: a mini-batch loss also rises because one batch is harder
-    than another. `noise` guards against that: the window's median then takes the place of its
-    minimum, and a rise must also stand that many standard deviations (estimated by the median
-    absolute deviation) above it. A rise of one or two steps that stays below half of the first
-    loss is then one hard batch, and is taken back.
-
-    Args:
-        window: Steps the minimum is taken over.
-        rise: Factor over the minimum that opens a rise.
-        close: Factor over that minimum below which it is over.
-        floor: Losses at or below this part of the first one never open a rise: what is left
-            of a loss that has all but vanished is the noise of single examples.
-        noise: Standard deviations above the median required in addition.
-        patience: Steps after which an open rise counts as lost, and counting starts afresh.
-        divergence: Factor over the first loss from which it is lost at once.
-
-    Attributes:
-        count: Rises opened so far.
-        level: Loss before the present or last rise, its minimum (or median) over the window.
-        peak: Largest loss of the present or last rise.
-        length: Steps since the present rise opened, or that the last one took.
-
-    Example:
-        >>> counter = CatapultCounter()
-        >>> [counter.update(loss) for loss in [1.0, 0.9, 2.0, 3.0, 1.0, 0.8]]
-        ['quiet', 'quiet', 'opened', 'open', 'closed', 'quiet']
-        >>> counter.count, counter.level, counter.peak, counter.length
-        (1, 0.9, 3.0, 2)
-    """
-
-    @checked
-    def __init__(
-        self,
-        window: int = 25,
-        *,
-        rise: float = 2.0,
-        close: float = 1.2,
-        floor: float = 0.0,
-        noise: float = 0.0,
-        patience: int = 500,
-        divergence: float = 1e6,
-    ) -> None:
-        where = "CatapultCounter"
-        expect(window >= 1, f"{where}(window=...)", "at least one step", window)
-        expect(rise > 1, f"{where}(rise=...)", "a factor above 1", rise)
-        expect(1 <= close <= rise, f"{where}(close=...)", "a factor from 1 to `rise`", close)
-        expect(0 <= floor < 1, f"{where}(floor=...)", "a part of the first loss, in [0, 1)", floor)
-        expect(noise >= 0, f"{where}(noise=...)", "a number ≥ 0", noise)
-        expect(patience >= 1, f"{where}(patience=...)", "at least one step", patience)
-        expect(divergence > rise, f"{where}(divergence=...)", "a factor above `rise`", divergence)
-        self.rise, self.close, self.floor, self.noise = rise, close, floor, noise
-        self.patience, self.divergence = patience, divergence
-        self.recent: deque[float] = deque(maxlen=window)
-        self.first = math.nan
-        self.is_open = False
-        self.count = self.length = 0
-        self.level = self.peak = math.nan
-
-    def update(self, loss: float) -> Phase:
-        """Take the next loss; say where it leaves us.
-
-        Returns:
-            ``"opened"`` on the step a rise begins, ``"open"`` while it lasts, ``"closed"`` on
-            the step it is over, ``"lost"`` on the step it is given up (too long, beyond the
-            divergence factor, or not finite), ``"quiet"`` otherwise.
-        """
-        expect(
-            is_number(loss), "CatapultCounter.update(loss=...)", "a number", described(loss),
-            error=TypeError,
-        )  # fmt: skip
-        loss = float(loss)
-        if not math.isfinite(loss):
-            if not self.is_open:
-                return "quiet"
-            return self._end("lost")
-        if math.isnan(self.first):
-            self.first = loss
-        if self.is_open:
-            self.length += 1
-            self.peak = max(self.peak, loss)
-            if loss < self.close * self.level:
-                self.recent.append(loss)
-                if self.noise and self.length <= 2 and self.peak < self.first / 2:
-                    self.count -= 1
-                    return self._end("dismissed")
-                return self._end("closed")
-            if self.length >= self.patience or loss > self.divergence * self.first:
-                return self._end("lost")
-            return "open"
-        if self._opens(loss):
-            self.is_open, self.length = True, 0
-            self.count += 1
-            self.level, self.peak = self._base(), loss
-            return "opened"
-        self.recent.append(loss)
-        return "quiet"
-
-    def quiet(self, losses: Sequence[float]) -> bool:
-        """Take several losses at once if it is clear that none opens a rise.
-
-        Nothing is taken otherwise; the result is that of one `update` after another.
-        """
-        if self.is_open or not self.recent:
-            return False
-        least = min(min(losses), min(self.recent))
-        if not max(losses) <= self.rise * least or not math.isfinite(sum(losses)):
-            return False
-        self.recent.extend(losses)
-        return True
-
-    def _opens(self, loss: float) -> bool:
-        small = loss <= self.floor * self.first
-        if not self.recent or small or loss <= self.rise * self._base():
-            return False
-        if not self.noise:
-            return True
-        middle = self._base()
-        if len(self.recent) < 5:  # no spread to compare with yet
-            return loss > self.rise**2 * middle
-        deviation = 1.4826 * median(abs(value - middle) for value in self.recent)
-        return loss > middle + self.noise * deviation
-
-    def _base(self) -> float:
-        """What a rise is measured from. A minimum over noise is a level nothing returns to."""
-        return median(self.recent) if self.noise else min(self.recent)
-
-    def _end(self, phase: Phase) -> Phase:
-        self.is_open = False
-        if phase == "lost":  # what was normal before says nothing about what follows
-            self.recent.clear()
-        return phase
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything `load_state_dict` needs to go on exactly."""
-        names = ("first", "is_open", "count", "length", "level", "peak")
-        return {"recent": list(self.recent), **{name: getattr(self, name) for name in names}}
-
-    @or_as_before
-    @checked
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state.
-
-        Raises:
-            ValueError: If it is not one that a counter gave.
-        """
-        expect(
-            state.keys() == self.state_dict().keys(),
-            "CatapultCounter.load_state_dict(state)",
-            "a state that a counter gave",
-            f"one with {', '.join(map(str, state)) or 'nothing'}",
-        )
-        state = dict(state)
-        self.recent = deque(state.pop("recent"), maxlen=self.recent.maxlen)
-        for name, value in state.items():
-            setattr(self, name, value)
+Kind = Literal[
+    "catapult", "divergence", "non-finite", "bad batch", "hard batch", "data switched",
+    "rate raised", "above the limit", "weights changed", "state lost", "stale moments",
+    "gradient scale", "numerical", "unexplained",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,6 +32,8 @@ class Spike:
         diverged: The loss left for good, or grew beyond the divergence factor.
         finite: Whether the loss stayed finite.
         ids: Examples of the batches at the opening, if known.
+        batch_share: Part of the rise that its batch shows at the weights of some steps before:
+            about 1 if the data are to blame, about 0 if the weights are.
     """
 
     step: int
@@ -212,6 +48,7 @@ class Spike:
     diverged: bool = False
     finite: bool = True
     ids: tuple[int, ...] | None = None
+    batch_share: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -219,14 +56,29 @@ class Event:
     """A spike with its cause.
 
     Attributes:
-        kind: The cause.
+        kind: In a word or two: the outcome where it says more, ``"catapult"`` or
+            ``"divergence"``; ``"non-finite"`` where the loss was; else the cause.
         reason: The comparison that decided, with its numbers, or what was not measured.
         spike: The measurements.
+        cause: What made the loss rise: ``"above the limit"``, ``"rate raised"``,
+            ``"bad batch"``, ``"hard batch"`` (one, and it was over at once), ``"data
+            switched"``, ``"weights changed"`` and ``"state lost"`` (from outside the
+            optimizer), ``"stale moments"``, ``"gradient scale"``, ``"numerical"`` or
+            ``"unexplained"``. Empty in records of earlier versions.
+        outcome: What became of it: ``"under way"``, ``"recovered"``, ``"lasting"`` (another
+            level), ``"lost"``; ``"catapult"`` and ``"divergence"`` are recovered and lost with
+            a rate above its limit.
+        layers: Modules in which it began; empty if not known, or all.
+        groups: Parameter groups whose rate did it; likewise.
     """
 
     kind: Kind
     reason: str
     spike: Spike
+    cause: str = ""
+    outcome: str = ""
+    layers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
@@ -235,7 +87,11 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """Flat plain data; what was not measured is `None`."""
-        plain = {"kind": self.kind, "reason": self.reason, **asdict(self.spike)}
+        plain = {
+            "kind": self.kind, "cause": self.cause, "outcome": self.outcome,
+            "reason": self.reason, "layers": list(self.layers), "groups": list(self.groups),
+            **asdict(self.spike),
+        }  # fmt: skip
         for name, value in plain.items():
             if isinstance(value, float) and not math.isfinite(value):
                 plain[name] = None
@@ -246,7 +102,9 @@ class Event:
 @checked
 @dataclass(frozen=True)
 class SpikeClassifier:
-    """Tell a catapult from a bad batch and from divergence.
+    """Tell a catapult from a bad batch and from divergence, by what was measured of a spike.
+
+    A `Monitor` knows more of a run, and judges by that; this is for measurements of your own.
 
     A spike is a catapult iff all three hold:
 
@@ -255,8 +113,9 @@ class SpikeClassifier:
         the sharpness is lower when the loss is back         (after ≤ (1 − fall) · before)
 
     One that does not come back is divergence, one with a loss that is not finite is called so.
-    Of the rest, one that fails a measured condition is a bad batch (or bad inputs); one that
-    fails none, with a condition that was not measured, is unexplained.
+    It is a bad batch if the batch shows most of the rise at earlier weights, too, or if the
+    loss on a fixed set did not rise. The rest is unexplained: that it is no catapult does not
+    say what it is.
 
     The second condition is for squared error, whose rise splits exactly. With another loss the
     eigenspace turns while the loss rises (cross-entropy: its curvature depends on confidence),
@@ -267,6 +126,7 @@ class SpikeClassifier:
             the optimizer's own limit, so 1 whatever its momentum.
         share: Least part of the rise in the top (five) eigenvectors.
         fall: Least relative fall of the sharpness.
+        batch: Least part of the rise that a bad batch shows at earlier weights.
 
     Example:
         >>> measured = Spike(step=7, ratio_before=1.4, top_share=1.0, sharpness_before=9.0,
@@ -283,6 +143,7 @@ class SpikeClassifier:
     limit: float = 1.0
     share: float = 0.95
     fall: float = 0.05
+    batch: float = 0.75
 
     def classify(self, spike: Spike) -> Event:
         """The spike with its kind and the reason for it."""
@@ -290,6 +151,9 @@ class SpikeClassifier:
             return Event("non-finite", "the loss is NaN or infinite", spike)
         if spike.diverged:
             return Event("divergence", "the loss did not come back", spike)
+        if spike.batch_share > self.batch:
+            reason = f"{spike.batch_share:.0%} of the rise shows at earlier weights, too"
+            return Event("bad batch", reason, spike)
         if spike.probe_rise <= 1.05:
             reason = f"the loss on the probe set did not rise (×{spike.probe_rise:.2f})"
             return Event("bad batch", reason, spike)
@@ -309,7 +173,7 @@ class SpikeClassifier:
             if not math.isnan(value) and not holds
         ]
         if failed:
-            return Event("bad batch", "not a catapult: " + ", ".join(failed), spike)
+            return Event("unexplained", "not a catapult: " + ", ".join(failed), spike)
         missing = [name for name, (value, _) in tests.items() if math.isnan(value)]
         if missing:
             return Event("unexplained", "not measured: " + ", ".join(missing), spike)

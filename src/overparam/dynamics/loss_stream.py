@@ -1,5 +1,6 @@
 """Losses as they come, read without making the host wait for the device."""
 
+import math
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -49,14 +50,19 @@ class LossStream:
         self._read: list[tuple] = []
         self._travelling: deque[tuple[Moment, Tensor, Tensor | None, torch.cuda.Event]] = deque()
 
-    def push(self, step: int, loss: Tensor | float, rate: float | Tensor, ids: Any) -> None:
-        """Take the loss of a step, one number, with the learning rate and the examples it used."""
+    def push(self, step: int, loss: Tensor | float, rate: float | Tensor, ids: Any) -> float:
+        """Take the loss of a step, one number, with the learning rate and the examples it used.
+
+        Returns:
+            The loss; −∞ where the device has not computed it yet.
+        """
         if isinstance(loss, Tensor):
             if loss.is_cuda:
                 self._send(step, loss.detach(), rate, ids)
-                return
+                return -math.inf
             loss = loss.item()
         self._read.append((step, float(loss), float(rate), ids))
+        return self._read[-1][1]
 
     def ready(self, *, wait: bool = False) -> list[Moment]:
         """The steps whose losses have arrived, in order; with `wait`, all of them."""

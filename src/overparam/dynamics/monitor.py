@@ -16,7 +16,7 @@ from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Loss
 from overparam.dynamics.budget import OverheadBudget
-from overparam.dynamics.events import CatapultCounter, Event, SpikeClassifier
+from overparam.dynamics.events import Event
 from overparam.dynamics.instruments import Instruments
 from overparam.dynamics.label_noise import LabelNoiseScorer
 from overparam.dynamics.ledger import Ledger
@@ -29,7 +29,8 @@ from overparam.dynamics.probes.probe import Probe
 from overparam.dynamics.record import Record
 from overparam.dynamics.record_file import RecordFile
 from overparam.dynamics.sinks import Sink, as_function
-from overparam.dynamics.spike_watch import SpikeWatch
+from overparam.dynamics.spikes.early_warning import EarlyWarning
+from overparam.dynamics.spikes.watch import SpikeWatch
 from overparam.dynamics.subject import Batch, Forward, Scaler, Subject, expect_pair
 
 if TYPE_CHECKING:
@@ -168,9 +169,7 @@ class Monitor(OneProcess):
         )
         self._losses = LossStream()
         self._pace = Pace(self.budget)
-        self._watch = SpikeWatch(
-            SpikeClassifier(), CatapultCounter(window, close=2.0, floor=0.05, noise=4.0)
-        )
+        self._watch = SpikeWatch(self._subject, self.budget, window)
         self._labels: LabelStream | None = None
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)
@@ -210,11 +209,19 @@ class Monitor(OneProcess):
         expect_pair(batch)
         step, pace = self._step, self._pace
         self._step = step + 1
+        self._watch.examiner.log.step = step
         if step < pace.until and not (logits is not None and self._batches) and not self._awaiting:
             pace.light += 1
-            if step % pace.every == 0:
-                self._kept += 1
-                self._losses.push(step, loss_value, self._subject.rate(), ids)
+            if step % pace.every:
+                return
+            self._kept += 1
+            if self._losses.push(step, loss_value, self._subject.rate(), ids) <= self._watch.alarm:
+                return
+            self._enter()
+            try:
+                self._look(step, batch)
+            finally:
+                self._leave()
             return
         self._enter()
         try:
@@ -252,6 +259,7 @@ class Monitor(OneProcess):
         """Complete the record, and mark the run in the file as finished."""
         if not self._inert and self._own:
             self._observe(wait=True)
+            self._watch.close()
             self._ledger.end(self._step)
 
     @property
@@ -260,6 +268,11 @@ class Monitor(OneProcess):
         self._observe(wait=True)
         pending = self._watch.pending()
         return [*self._watch.events, *([] if pending is None else [pending])]
+
+    @property
+    def warnings(self) -> list[EarlyWarning]:
+        """Layers that left their normal range before the loss did, as far as steps are logged."""
+        return list(self._watch.warnings)
 
     @property
     def history(self) -> "pd.DataFrame":
@@ -349,6 +362,7 @@ class Monitor(OneProcess):
         """Training stops here. What it has queued is its own: no clock must find it inside."""
         self._subject.synchronize()
         self._pace.enter(self._kept)
+        self.budget.aside(self._watch.examiner.log.spent())
         self._kept = 0
 
     def _leave(self) -> None:
@@ -376,6 +390,7 @@ class Monitor(OneProcess):
         start, booked = self.budget.spent, self.budget.booked
         self._observe()
         self._subject.keep_probe_batch(batch)
+        self._ledger.events(self._watch.attend(step, batch))
         if not self._instruments.enlisted:
             if self.budget.training == 0 and not math.isinf(self.budget.max_overhead):
                 return  # nothing is known yet about how long a step takes

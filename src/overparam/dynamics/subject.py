@@ -73,6 +73,7 @@ class Subject:
         )
         module = bare(model)
         self.model = module if forward is None else _Adapted(module, forward)
+        self.prefix = "" if forward is None else "module."  # of its parameters' names
         params = trained(self.model)
         # By name, since importing what defines them takes a while.
         kinds = {type(part).__name__ for part in (*params.values(), *module.modules())}

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam.dynamics.events import CatapultCounter, Spike, SpikeClassifier
+from overparam.dynamics.catapult_counter import CatapultCounter
+from overparam.dynamics.events import Spike, SpikeClassifier
 from overparam.dynamics.spectral_split import spectral_loss_split
 from overparam.optim.stability import stability
 from overparam.studies.zhu2024_sgd_catapults.synthetic import N, mse, problem
@@ -29,10 +30,12 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
     at = problem("x1x2", width, seed)
     optimizer = torch.optim.SGD(at.net.parameters(), lr=1.0)
 
-    def step(inputs: Tensor, targets: Tensor) -> None:
+    def step(inputs: Tensor, targets: Tensor) -> float:
         optimizer.zero_grad()
-        mse(at.net(inputs), targets).backward()
+        loss = mse(at.net(inputs), targets)
+        loss.backward()
         optimizer.step()
+        return loss.item()
 
     def full() -> float:
         with torch.no_grad():
@@ -48,10 +51,11 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
     factor = {"catapult": 1.4, "divergence": 2.6}.get(cause, 0.5)
     optimizer.param_groups[0]["lr"] = factor * before.critical_learning_rate
     some = torch.randperm(N, generator=at.draw)[:32]
+    own = base.total  # loss of the step's batch at weights that are not to blame
     if cause == "labels":
-        step(at.x[some], 10 * torch.randn(32, 1, generator=at.draw))
+        own = step(at.x[some], 10 * torch.randn(32, 1, generator=at.draw))
     elif cause == "inputs":
-        step(8 * at.x[some], at.y[some])
+        own = step(8 * at.x[some], at.y[some])
     counter, peak = CatapultCounter(), base
     counter.update(base.total)
     phase = "quiet"
@@ -78,6 +82,7 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
         sharpness_before=before.sharpness,
         sharpness_after=after,
         diverged=lost,
+        batch_share=min((own - base.total) / (counter.peak - base.total), 1.0),
     )
     kind = SpikeClassifier().classify(spike).kind
     return {

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from overparam.dynamics.catapult_counter import CatapultCounter
 from overparam.dynamics.catapult_scheduler import CatapultScheduler
-from overparam.dynamics.events import CatapultCounter
 from overparam.nets.mlp import ntk_mlp
 from overparam.optim.stability import critical_learning_rate
 from overparam.tangents.input_gradients import agop, agop_alignment

@@ -1,0 +1,222 @@
+"""Gather what is known of a rise of the loss, within what it may cost."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.probes.probe import trained
+from overparam.dynamics.spikes.causes import LATER
+from overparam.dynamics.spikes.early_warning import Lookout
+from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
+from overparam.dynamics.spikes.recent import extended, nothing
+from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, finite, identity
+from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
+from overparam.dynamics.subject import Batch, Subject
+
+# Part of the budget that the log of every step may take.
+_LOGGING = 0.4
+# Rows that are read together, while nothing happens.
+_TOGETHER = 4
+# Training steps that the losses at an opening take.
+_OPENING = 1.5
+
+
+@dataclass
+class Readings:
+    """Losses that were computed because the loss of a step had risen.
+
+    Attributes:
+        earlier: Of the step's batch at earlier weights.
+        now: Of the same at the present ones.
+        probe_earlier, probe_now: The same two of the fixed batch.
+        same_batch: Whether the batch is the one before, too.
+        spoiled: Whether it holds what is not finite.
+        forward: The module that makes it infinite.
+        later: Of the next batches at the earlier weights.
+    """
+
+    earlier: float = math.nan
+    now: float = math.nan
+    probe_earlier: float = math.nan
+    probe_now: float = math.nan
+    same_batch: bool | None = None
+    spoiled: bool = False
+    forward: str = ""
+    later: tuple[float, ...] = ()
+
+
+class Examiner:
+    """A log of optimizer steps, a snapshot, and the losses that are computed with it.
+
+    Args:
+        subject: What is trained.
+        budget: What it may cost.
+
+    Attributes:
+        log: Of the optimizer's steps.
+        lookout: Its warnings.
+    """
+
+    def __init__(self, subject: Subject, budget: OverheadBudget) -> None:
+        self.subject, self.budget = subject, budget
+        params = {} if subject.sharded else trained(subject.model)
+        self.log = StepLog(params, subject.optimizer, budget.clock)
+        self.lookout = Lookout()
+        self.snapshot = Snapshot(subject)
+        groups = self.log.optimizer.param_groups
+        names = [name.removeprefix(subject.prefix) for name in self.log.names]
+        self.parts = parts_of(names, self.log.params, groups)
+        self._recent = nothing(len(names), len(groups))
+        self._last: Row | None = None
+        self._reading = math.nan  # seconds that reading a row takes
+        # The batch of a step is gone once its loss has come from an accelerator.
+        self._batches: deque[tuple[int, Batch]] = deque(
+            maxlen=1 if subject.device.type == "cpu" else 4
+        )
+        self._before: Tensor | None = None
+        self._useless = subject.sharded
+
+    def attend(self, step: int, batch: Batch | None, *, calm: bool) -> None:
+        """Once at every look: read the log, and renew the snapshot while the loss is calm."""
+        if batch is not None:
+            if calm and self._batches:
+                self._before = identity(self._batches[-1][1])
+            self._batches.append((step, batch))
+        if len(self.log.rows) >= (_TOGETHER if calm else 1):
+            self.read()
+        self._choose_detail(step)
+        made = self.snapshot.step
+        if calm and not self._useless and (made is None or step - made >= EVERY):
+            self._booked(lambda: self.snapshot.take(step))
+
+    def read(self) -> None:
+        """Turn the rows of the log into columns."""
+        rows = self.log.taken()
+        if not rows:
+            return
+        start = self.budget.clock()
+        self._recent = extended(self._recent, rows, self._last, self.log.sample)
+        self._last = rows[-1]
+        self.lookout.look(self._recent, min(len(rows), len(self._recent)), self.parts)
+        took = (self.budget.clock() - start) / len(rows)
+        self._reading = took if math.isnan(self._reading) else min(took, 2 * self._reading)
+
+    def open(self, step: int, now: int) -> Readings | None:
+        """Compute the losses that tell data from weights; `None` if that cannot be afforded."""
+        batch = next((b for at, b in self._batches if at == step), None)
+        if batch is None or not self._affordable(now):
+            return None
+        return self._booked(lambda: self._readings(batch, present=step == now))
+
+    def later(self, readings: Readings, batch: Batch | None) -> Readings:
+        """Take one of the next batches."""
+        if batch is None or len(readings.later) >= LATER or self.snapshot.step is None:
+            return readings
+        loss = self._booked(lambda: self.snapshot.earlier(batch))
+        if loss is None:
+            return readings
+        return replace(readings, later=(*readings.later, loss))
+
+    def evidence(
+        self, step: int, losses: Mapping[int, float], level: float, readings: Readings | None
+    ) -> Evidence:
+        """Everything that is known of a rise at a step.
+
+        Args:
+            step: Of its opening.
+            losses: Of the last steps.
+            level: What was normal.
+            readings: What `open` gave.
+        """
+        self.read()
+        loss = losses.get(step, math.nan)
+        before = [losses[at] for at in range(step - 3, step) if at in losses]
+        known: dict[str, Any] = {
+            "rise": loss / level,
+            "finite": math.isfinite(loss),
+            "earlier": max(before, default=math.nan) / level,
+        }
+        known |= from_log(self._recent, self.parts, step, losses, level)
+        if readings is not None:
+            known |= _compared(readings, loss, level)
+        return Evidence(**known)
+
+    def close(self) -> None:
+        """Leave the optimizer alone."""
+        self.log.close()
+
+    def _readings(self, batch: Batch, *, present: bool) -> Readings:
+        found = Readings(spoiled=not finite(batch))
+        before, these = self._before, identity(batch)
+        if before is not None and these is not None:
+            found.same_batch = before.shape == these.shape and torch.equal(before, these)
+        found.earlier, now = self.snapshot.losses(batch)
+        found.now = now if present else math.nan
+        if not math.isfinite(now) and not found.spoiled:
+            found.forward = self.snapshot.born_in(batch).removeprefix(self.subject.prefix)
+        probe = self.subject.probe_batch
+        if probe is not None:
+            found.probe_earlier, found.probe_now = self.snapshot.losses(probe)
+        return found
+
+    def _booked(self, work: Callable[[], Any]) -> Any:
+        """Do it on the account; if it fails, say nothing and do no more of it.
+
+        What fails here fails in the probes, too, which say so.
+        """
+        if self._useless:
+            return None
+        start = self.budget.clock()
+        try:
+            return work()
+        except Exception:
+            self._useless = True
+            self.snapshot.forget()
+            return None
+        finally:
+            self.budget.book(self.budget.clock() - start)
+
+    def _affordable(self, step: int) -> bool:
+        limit, training = self.budget.max_overhead, self.budget.training
+        if math.isinf(limit):
+            return True
+        return self.budget.credit + limit * training >= _OPENING * training / max(step, 1)
+
+    def _choose_detail(self, step: int) -> None:
+        """As much as its part of the budget covers."""
+        limit, costs = self.budget.max_overhead, self.log.costs
+        if math.isinf(limit) or len(costs[2]) < TRIALS:
+            return
+        granted = _LOGGING * limit * self.budget.training / max(step, 1)
+        reading = 0.0 if math.isnan(self._reading) else self._reading
+        # The first calls are cold.
+        full = min(costs[2]) + reading
+        least = min(costs[1], default=full / 2) + reading / 2
+        self.log.detail = 2 if full <= granted else 1 if least <= granted else 0
+
+
+def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
+    """What the losses say, in ratios."""
+    foreign = loss / readings.now if readings.now > 0 else math.nan
+    # The loss of the step may count more than the loss function does, in proportion.
+    scale = 1.0 if math.isnan(foreign) or foreign > 1.3 else foreign
+    share = math.nan
+    if math.isfinite(loss) and loss > level:
+        share = (scale * readings.earlier / level - 1) / (loss / level - 1)
+    return {
+        "share": share,
+        "foreign": foreign,
+        "same_batch": readings.same_batch,
+        "spoiled": readings.spoiled,
+        "forward": readings.forward,
+        "probe": readings.probe_now / readings.probe_earlier
+        if readings.probe_earlier > 0
+        else math.nan,
+        "later": tuple(scale * value / level for value in readings.later),
+    }
