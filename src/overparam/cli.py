@@ -161,9 +161,6 @@ def suggest(
         str, typer.Option(help="Others to compare with, such as mass,adamw,prodigy.")
     ] = "",
     batch_sizes: Annotated[str, typer.Option(help="Others to compare with, such as 16,64.")] = "",
-    warm_up: Annotated[
-        bool, typer.Option("--warm-up", help="Compare with a rate that rises at first.")
-    ] = False,
     keep: Annotated[
         Path | None, typer.Option(help="Keep the race in this file, and go on from it.")
     ] = None,
@@ -189,7 +186,7 @@ def suggest(
         spec, data, loss, epochs=epochs, steps=steps, budget=budget, batch_size=batch_size,
         clip_norm=clip_norm, accumulate=accumulate, seed=seed, device=device, command=command,
         began=began, optimizers=_listed(optimizers), batch_sizes=[int(size) for size in sizes],
-        warm_up=warm_up, keep=keep,
+        keep=keep,
     )  # fmt: skip
     print_found(found, json, html)
     if found.stopped == "interrupted":

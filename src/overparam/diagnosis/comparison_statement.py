@@ -1,4 +1,4 @@
-"""What a comparison of optimizers, batch sizes or warm-ups says, in words."""
+"""What a comparison of optimizers or batch sizes says, in words."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _FITTED, _HALF = 0.1, 0.5
 def comparison_statements(rows: Sequence[Reached]) -> list[Statement]:
     """One for each thing that was varied; the first row of its kind is the training planned."""
     kinds = dict.fromkeys(row.kind for row in rows)
-    said = {"optimizer": _optimizers, "batch size": _batch_sizes, "warm-up": _warm_ups}
+    said = {"optimizer": _optimizers, "batch size": _batch_sizes}
     return [said[kind]([row for row in rows if row.kind == kind]) for kind in kinds]
 
 
@@ -67,20 +67,6 @@ def _batch_sizes(rows: list[Reached]) -> Statement:
     return Statement("batch_size", text, float(own.name), float(chosen.name), action, "info")
 
 
-def _warm_ups(rows: list[Reached]) -> Statement:
-    text = f"{_list(rows, 'warm-up over ')}."
-    if not _compared(rows):
-        return _unknown("warm_up", text)
-    own, best = rows[0], _least(rows)
-    if not better(best, own):
-        text += " A warm-up wins nothing for certain."
-        return Statement("warm_up", text, 0.0, 0.0, "", "good")
-    shortest = next(row for row in rows[1:] if better(row, own) and not better(best, row))
-    part = float(shortest.name.rstrip("%")) / 100
-    action = f"Warm up over the first {shortest.name} of the steps, to {shortest.rate:.3g}."
-    return Statement("warm_up", text, 0.0, part, action, "info")
-
-
 def _least(rows: Sequence[Reached]) -> Reached:
     return min((row for row in rows if math.isfinite(row.loss)), key=lambda row: row.loss)
 
@@ -92,9 +78,9 @@ def _compared(rows: Sequence[Reached]) -> bool:
 def _list(rows: Sequence[Reached], before: str = "") -> str:
     """Each row with what it reached; those that ran out of time last."""
     told = [
-        f"{_called(row, before)} at {row.rate:.3g}: {row.loss:.3g}"
+        f"{before}{row.name} at {row.rate:.3g}: {row.loss:.3g}"
         if math.isfinite(row.loss)
-        else f"{_called(row, before)}: {'lost at every rate' if row.steps else 'no time'}"
+        else f"{before}{row.name}: {'lost at every rate' if row.steps else 'no time'}"
         for row in sorted(rows, key=lambda row: (not math.isfinite(row.loss), row.steps == 0))
     ]
     steps = rows[0].steps
@@ -102,10 +88,6 @@ def _list(rows: Sequence[Reached], before: str = "") -> str:
         f"Training loss at the end of {steps} steps, each at its own best rate and with nothing "
         f"else changed: {', '.join(told)}"
     )
-
-
-def _called(row: Reached, before: str) -> str:
-    return "no warm-up" if row.name == "0%" else f"{before}{row.name}"
 
 
 def _unknown(name: str, text: str) -> Statement:

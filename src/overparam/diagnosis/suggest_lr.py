@@ -25,7 +25,6 @@ from overparam.diagnosis.race.variant import (
     batch_size_variants,
     makers_of,
     optimizer_variants,
-    warm_up_variants,
 )
 from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
 from overparam.diagnosis.task import (
@@ -53,7 +52,6 @@ def suggest_lr(
     accumulate: int = 1,
     optimizers: Sequence[str] | Mapping[str, OptimizerMaker] = (),
     batch_sizes: Sequence[int] = (),
-    warm_up: bool = False,
     longest: int | None = None,
     keep: Name | None = None,
     seed: int = 0,
@@ -81,7 +79,7 @@ def suggest_lr(
         steps: The same in optimizer steps. With neither, the budget decides: the answer is then
             for trainings as long as those compared.
         budget: Time for everything. Whole trainings are compared in that of about four of them,
-            and of four, three and nine more for an optimizer, a batch size and warm-ups.
+            and of four or three more for each optimizer or batch size.
         batch_size: Examples per batch; `None` is that of the loader, or 32.
         schedule: `schedule(optimizer, steps)` makes the scheduler, stepped once per optimizer
             step, for a training of so many steps; it is laid out anew for each length.
@@ -92,7 +90,6 @@ def suggest_lr(
             two where prodigyopt and schedulefree are installed), or a dictionary from a name of
             yours to a function of parameters. Each races at rates of its own (Prodigy at 1).
         batch_sizes: Others to compare with, for as many examples, at rates around the scaled one.
-        warm_up: Whether to compare with the rate raised over the first 2, 5 and 10 % of the steps.
         longest: Steps of the longest trainings that are compared; `None` is all that is planned.
         keep: A file for the race: written after every comparison, and gone on with where it exists,
             to the same answer bit by bit. A larger budget may then continue what a smaller began.
@@ -153,6 +150,5 @@ def suggest_lr(
                 lambda other: recipe_of(replace(task, batch_size=other), seed=seed),
                 task.batch_size, batch_sizes, linear=isinstance(task.optimizer, SGD | MaSS),
             ),
-            *(warm_up_variants(recipe) if warm_up else ()),
         ],
     )  # fmt: skip

@@ -45,7 +45,7 @@ class SuggestedRate(Concluded):
         steps: h, the optimizer steps of the trainings that were compared.
         planned_steps: Of the training that the rate is for; `None` if none was named.
         trial_steps: Steps of all trainings together.
-        compared: Other optimizers, batch sizes or warm-ups that were asked for, each at its own
+        compared: Other optimizers and batch sizes that were asked for, each at its own
             best rate: kind, name, rate, loss, steps and trial_steps; of each kind the training
             planned comes first.
         curve: The last comparison: ``"lr"`` and ``"loss"``, lists; a loss that is infinite is that
@@ -189,10 +189,7 @@ def _compared(
         return []
     deadline, left = clock.deadline, sum(variant.cost for variant in variants)
     rows: dict[str, list[Reached]] = {}
-    names = {
-        "optimizer": optimizer_name(recipe.optimizer), "batch size": str(batch_size),
-        "warm-up": "0%",
-    }  # fmt: skip
+    names = {"optimizer": optimizer_name(recipe.optimizer), "batch size": str(batch_size)}
     for done, variant in enumerate(variants):
         tell("comparing", done / len(variants))
         now = clock.now()

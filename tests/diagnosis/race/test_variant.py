@@ -1,4 +1,4 @@
-"""Optimizers, batch sizes and warm-ups beside the training planned."""
+"""Optimizers and batch sizes beside the training planned."""
 
 import math
 from dataclasses import asdict, replace
@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from overparam import suggest_lr
 from overparam.diagnosis.comparison_statement import better, comparison_statements
@@ -22,7 +21,6 @@ from overparam.diagnosis.race.variant import (
     makers_of,
     optimizer_variants,
     reached,
-    warm_up_variants,
 )
 from overparam.diagnosis.task import TrainingTask, build_task, with_details
 from overparam.errors import OverparamError
@@ -84,25 +82,6 @@ def test_other_batches_see_as_many_examples_around_the_scaled_rate(planned) -> N
     assert (found.steps, found.rate) == (STEPS // 2, planned.rate)
 
 
-def test_a_warm_up_rises_and_then_gives_way_to_the_schedule() -> None:
-    def rates(schedule) -> list[float]:
-        recipe = recipe_of(squares(schedule=schedule))
-        last = warm_up_variants(recipe)[-1]
-        assert last.name == "10%"
-        optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
-        scheduler, seen = last.recipe.schedule(optimizer, 20), []
-        for _ in range(20):
-            seen.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            scheduler.step()
-        return seen
-
-    assert rates(None) == [0.25, *[0.5] * 19]
-    cosine = rates(lambda optimizer, steps: CosineAnnealingLR(optimizer, steps))
-    expected = [0.25 * (1 + math.cos(math.pi * k / 18)) for k in range(18)]
-    assert cosine == pytest.approx([0.25, 0.5, *expected])
-
-
 def test_what_ran_out_of_time_is_no_row_of_numbers(planned) -> None:
     (heavy,) = optimizer_variants(recipe_of(squares()), makers_of(["heavy ball"], "here"))
     found = reached(heavy, planned, order=0, clock=Clock(deadline=0.0))
@@ -131,11 +110,6 @@ def test_what_ran_out_of_time_is_no_row_of_numbers(planned) -> None:
             [row("32", 0.1, "batch size"), row("8", 0.05, "batch size", 0.02, 256)],
             "info", "Change to batches of 8, at 0.02.",
         ),
-        ([row("0%", 0.1, "warm-up"), row("2%", 0.09, "warm-up")], "good", ""),
-        (
-            [row("0%", 0.1, "warm-up"), row("2%", 0.06, "warm-up"), row("5%", 0.055, "warm-up")],
-            "info", "Warm up over the first 2% of the steps, to 0.1.",
-        ),
     ],
 )  # fmt: skip
 def test_what_another_order_may_change_is_no_reason_to_change(rows, level, action) -> None:
@@ -156,21 +130,19 @@ def test_wrong_names_are_told_and_absent_packages(monkeypatch) -> None:
             suggest_lr(None, "iris", batch_sizes=wrong)
 
 
-def test_all_three_at_the_door_and_on_the_page(tmp_path) -> None:
+def test_both_at_the_door_and_on_the_page(tmp_path) -> None:
     task = squares()
     found = suggest_lr(
         task.model, (task.examples.x, task.examples.y), "mse", lambda p: SGD(p, lr=1.0), steps=32,
         batch_size=16, optimizers={"momentum": lambda p: SGD(p, lr=1.0, momentum=0.8)},
-        batch_sizes=[32], warm_up=True, budget="10m",
+        batch_sizes=[32], budget="10m",
     )  # fmt: skip
     kinds = [(one["kind"], one["name"]) for one in found.compared]
     assert kinds == [
-        ("optimizer", "SGD"), ("optimizer", "momentum"), ("batch size", "16"),
-        ("batch size", "32"), ("warm-up", "0%"), ("warm-up", "2%"), ("warm-up", "5%"),
-        ("warm-up", "10%"),
+        ("optimizer", "SGD"), ("optimizer", "momentum"), ("batch size", "16"), ("batch size", "32"),
     ]  # fmt: skip
     names = [statement.name for statement in found.statements]
-    assert names == ["learning_rate", "optimizer", "batch_size", "warm_up"]
+    assert names == ["learning_rate", "optimizer", "batch_size"]
     page = render([found.to_dict()])
     assert "momentum" in page
     assert "batches of 32" in page

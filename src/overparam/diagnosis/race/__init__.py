@@ -8,7 +8,7 @@
 4. `race` runs entrants a factor 4 apart for a few steps, then the best one and its neighbours a
    factor 2 apart for twice as long, and twice as long again, up to the training that is planned.
    After every doubling there is an answer, so that a race can be ended by a clock or a person.
-5. `variant` is a training that differs in its optimizer, batch size or warm-up, and `kept` a race
+5. `variant` is a training that differs in its optimizer or batch size, and `kept` a race
    in a file, to be gone on with.
 6. `outcome` is plain data: what was tried, the pick, its interval, and what speaks against it.
 

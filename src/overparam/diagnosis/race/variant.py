@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, SequentialLR
 
 from overparam._errors import complaint, expect, unknown
 from overparam.diagnosis.race.outcome import Outcome, best
@@ -20,11 +19,10 @@ from overparam.diagnosis.task import optimizer_name
 from overparam.optim.mass import MaSS
 
 OptimizerMaker = Callable[[Iterable[Tensor]], Optimizer]
-Kind = Literal["optimizer", "batch size", "warm-up"]
+Kind = Literal["optimizer", "batch size"]
 
 # Full trainings that a race takes: from a bracket of its own, and around a rate that is known.
 WHOLE, _NEAR = 4.0, 3.0
-WARM_UPS = (0.0, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
@@ -160,34 +158,6 @@ def batch_size_variants(
         for other in others
         if other != size
     ]  # fmt: skip
-
-
-def warm_up_variants(recipe: Recipe) -> list[Variant]:
-    """The same training with its rate raised linearly over the first part of its steps."""
-    return [
-        Variant(
-            "warm-up", f"{part:.0%}", replace(recipe, schedule=_warmed(recipe, part)), scale=1.0
-        )
-        for part in WARM_UPS[1:]
-    ]
-
-
-def _warmed(recipe: Recipe, part: float) -> Callable[[Optimizer, int], LRScheduler]:
-    """The schedule after a linear rise over a part of the steps."""
-    return partial(rise_first, recipe.schedule, part)
-
-
-def rise_first(schedule: Any, part: float, optimizer: Optimizer, steps: int) -> LRScheduler:
-    """A linear rise over a part of the steps, then a schedule for the others."""
-    up = max(math.ceil(part * steps), 1)
-    # SequentialLR hands over after `up` steps; what follows is laid out for those that remain.
-    after = LambdaLR(optimizer, _one) if schedule is None else schedule(optimizer, steps - up)
-    rise = LambdaLR(optimizer, lambda k: min((k + 1) / up, 1.0))
-    return SequentialLR(optimizer, [rise, after], milestones=[up])
-
-
-def _one(_: int) -> float:
-    return 1.0
 
 
 def _prodigy(params: Iterable[Tensor]) -> Optimizer:
