@@ -1,6 +1,7 @@
 """The shape of the source tree: who may import whom, and what a file may be called."""
 
 import ast
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +81,12 @@ REPORT_KNOWS = ("_curves", "_errors", "_files", "_lazy", "errors", "report")
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 
 
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    """The tree of a file; every rule looks at all of them."""
+    return ast.parse(text)
+
+
 def modules(source: Path) -> dict[str, Path]:
     """Every module of the package by its dotted name; the package's own is overparam."""
     found = {}
@@ -100,7 +107,7 @@ def imports(source: Path) -> Iterator[tuple[str, str, str]]:
     """Triples of a module, a module it imports, and the name taken from it ('' for itself)."""
     known = modules(source)
     for module, path in known.items():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 yield from ((module, alias.name, "") for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -173,7 +180,7 @@ def through_facades(source: Path) -> Iterator[str]:
         if path is None or path.name != "__init__.py":
             continue
         defined = set()
-        for node in ast.parse(path.read_text("utf-8")).body:
+        for node in parsed(path.read_text("utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 defined.add(node.name)
             elif isinstance(node, ast.Assign):
@@ -199,7 +206,7 @@ def public_names(source: Path) -> Iterator[str]:
         stub = path.with_suffix(".pyi")
         path = stub if stub.exists() else path
         here = path.relative_to(source)
-        tree = ast.parse(path.read_text("utf-8"))
+        tree = parsed(path.read_text("utf-8"))
         lists = [
             ast.literal_eval(node.value)
             for node in tree.body
@@ -221,7 +228,7 @@ def eager_facades(source: Path) -> Iterator[str]:
         study = here.parts[0] == "studies" and len(here.parts) > 2
         origins = {
             (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
-            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            for node in ast.walk(parsed(path.read_text("utf-8")))
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         if not study and origins - {"overparam._lazy", "overparam._deprecated"}:
@@ -236,7 +243,7 @@ def stubs(source: Path) -> Iterator[str]:
         if not text.isascii():  # It is read in the encoding of the system.
             yield f"{here} is not ASCII"
         taken: set[str] = set()
-        for node in ast.parse(text).body:
+        for node in parsed(text).body:
             if isinstance(node, ast.ImportFrom) and node.level == 1:
                 file = path.parent.joinpath(*(node.module or "").split("."))
                 taken.update(alias.name for alias in node.names)

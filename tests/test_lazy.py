@@ -38,31 +38,31 @@ def python(code: str, *words: str, **variables: str) -> str:
     return done.stdout
 
 
-# What an interpreter loads once it has done something.
-LOADED = "; import sys; print('\\n' + ' '.join({m.partition('.')[0] for m in sys.modules}))"
+# What an interpreter has loaded by now.
+LOADED = "; import sys; print('\\nloaded', *sorted({m.partition('.')[0] for m in sys.modules}))"
 HEAVY = {"torch", "pandas", "scipy", "joblib", "sklearn", "pyarrow", "networkx", "numpy"}
 COMMAND = "from overparam.cli import main; main([{}])"
+# One after the other in one interpreter, with what may be there by then.
+STEPS: list[tuple[str, set[str]]] = [
+    ("import overparam", set()),
+    ("import overparam; dir(overparam), overparam.NumericalError", set()),
+    (f"import {', '.join(PACKAGES)}", set()),
+    ("from overparam.report import render; render", set()),
+    (COMMAND.format("'--help'"), set()),
+    (COMMAND.format("'study', '--help'"), set()),
+    (COMMAND.format("'study', 'list'"), {"numpy"}),
+    ("import overparam as op; op.MaSS, op.critical_learning_rate", {"torch", "numpy"}),
+    ("import overparam as op; op.agop, op.empirical_ntk, op.linearize", {"torch", "numpy"}),
+    ("import overparam as op; op.Monitor, op.LabelNoiseScorer", {"torch", "numpy"}),
+]
 
 
-@pytest.mark.parametrize(
-    ("code", "may"),
-    [
-        ("import overparam", set()),
-        ("import overparam; dir(overparam), overparam.NumericalError", set()),
-        (f"import {', '.join(PACKAGES)}", set()),
-        ("from overparam.report import render; render", set()),
-        (COMMAND.format("'--help'"), set()),
-        (COMMAND.format("'study', '--help'"), set()),
-        (COMMAND.format("'study', 'list'"), {"numpy"}),
-        ("import overparam as op; op.MaSS, op.critical_learning_rate", {"torch", "numpy"}),
-        ("import overparam as op; op.agop, op.empirical_ntk, op.linearize", {"torch", "numpy"}),
-        ("import overparam as op; op.Monitor, op.LabelNoiseScorer", {"torch", "numpy"}),
-    ],
-)
-def test_what_is_heavy_waits_until_it_is_used(code, may):
-    loaded = set(python(code + LOADED).splitlines()[-1].split())
-    assert "overparam" in loaded
-    assert loaded & HEAVY <= may
+def test_what_is_heavy_waits_until_it_is_used():
+    said = python("\n".join(code + LOADED for code, _ in STEPS)).splitlines()
+    loaded = [set(line.split()[1:]) for line in said if line.startswith("loaded ")]
+    for (code, may), found in zip(STEPS, loaded, strict=True):
+        assert "overparam" in found
+        assert found & HEAVY <= may, code
 
 
 def test_the_watch_for_heavy_packages_sees_them():
@@ -101,6 +101,8 @@ def check(package, module, name, module_first):
     assert space[name] is again[name] is defined is getattr(sys.modules[package], name)
     assert type(defined) is not type(sys)
 
+# Compiled once and not by each child, also where nothing may be written beside the sources.
+sys.dont_write_bytecode, sys.pycache_prefix = False, sys.argv[1]
 for line in sys.stdin:
     package, module, name = line.split()
     for module_first in (True, False):
@@ -153,7 +155,7 @@ def test_every_public_name_is_what_its_file_defines():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="splits an interpreter")
-def test_a_name_is_a_function_whether_it_or_its_module_came_first():
+def test_a_name_is_a_function_whether_it_or_its_module_came_first(tmp_path):
     cases = [
         f"{package} {module} {name}\n"
         for package in PACKAGES
@@ -161,7 +163,7 @@ def test_a_name_is_a_function_whether_it_or_its_module_came_first():
     ]
     assert {"overparam.optim overparam.optim.stability stability\n"} < set(cases)
     done = subprocess.run(
-        [sys.executable, "-c", BOTH_ORDERS], input="".join(cases),
+        [sys.executable, "-c", BOTH_ORDERS, str(tmp_path)], input="".join(cases),
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
         check=False, timeout=250,
     )  # fmt: skip

@@ -10,13 +10,13 @@ from overparam.diagnosis.measure import change_since, kernel_at_start, smoothnes
 from overparam.diagnosis.task import TrainingTask, build_task
 
 
-def small_task(loss: str) -> TrainingTask:
+def small_task(loss: str, width: int = 16) -> TrainingTask:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(12, 3, generator=generator, dtype=torch.float64)
     y = torch.randint(3, (12,), generator=generator)
     examples = Examples("small", x, y, x, y, class_names=("a", "b", "c"))
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 3)).double()
+    model = nn.Sequential(nn.Linear(3, width), nn.Tanh(), nn.Linear(width, 3)).double()
     return build_task(model, examples, loss, None, 4)
 
 
@@ -28,7 +28,7 @@ def dense(task: TrainingTask, part: slice) -> torch.Tensor:
 
 
 def check_constants(loss: str) -> None:
-    task = small_task(loss)
+    task = small_task(loss, width=4)
     found = kernel_at_start(task, torch.Generator().manual_seed(0))
     assert found is not None
     assert found.constants is not None

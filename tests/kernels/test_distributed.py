@@ -64,7 +64,6 @@ FIT = """
         metric = predictor_agop(KernelPredictor(solver.kernel, x, solver.dual, metric), group=group)
         metric /= metric.diagonal().max()
     found["learned"] = metric
-    torch.save(found, f"{folder}/found-{rank}.pt")
 """
 
 WRONG = """
@@ -79,12 +78,13 @@ WRONG = """
             call()
         except ValueError as problem:
             reasons.append(str(problem))
-    torch.save(reasons, f"{folder}/found-{rank}.pt")
+    torch.save([found, reasons], f"{folder}/found-{rank}.pt")
 """
 
 
-@pytest.fixture
-def data(generator):
+@pytest.fixture(scope="module")
+def data():
+    generator = torch.Generator().manual_seed(0)
     x = torch.randn(180, 4, generator=generator, dtype=torch.float64)
     half = torch.randn(4, 4, generator=generator, dtype=torch.float64)
     return {
@@ -95,11 +95,13 @@ def data(generator):
     }
 
 
-def in_two_processes(script, data, folder):
-    """What both processes left."""
+@pytest.fixture(scope="module")
+def both_found(data, tmp_path_factory):
+    """What each of two processes found, and what it was told of what is wrong."""
+    folder = tmp_path_factory.mktemp("together")
     torch.save(data, folder / "data.pt")
     path = folder / "script.py"
-    path.write_text("".join(textwrap.dedent(part) for part in (COMMON, script, LEAVE)))
+    path.write_text("".join(textwrap.dedent(part) for part in (COMMON, FIT, WRONG, LEAVE)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     words = [sys.executable, "-W", "ignore", str(path)]
     both = [
@@ -112,9 +114,9 @@ def in_two_processes(script, data, folder):
     return [torch.load(folder / f"found-{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
-def test_two_processes_find_what_one_finds(data, tmp_path):
+def test_two_processes_find_what_one_finds(data, both_found):
     x, y, weights = data["x"], data["y"], data["weights"]
-    first, second = in_two_processes(FIT, data, tmp_path)
+    (first, _), (second, _) = both_found
     # In a group, rows are numbered process by process, and so are those added later.
     alone = EigenProSolver(Laplace(3.0), ridge=0.3, n_subsamples=60, batch_size=40)
     alone.fit(x, y, epochs=3)
@@ -143,8 +145,8 @@ def test_two_processes_find_what_one_finds(data, tmp_path):
             torch.testing.assert_close(found[name + " diagonal"], diagonal)
 
 
-def test_what_is_wrong_in_one_process_is_an_error_in_both(data, tmp_path):
-    for reasons in in_two_processes(WRONG, data, tmp_path):
+def test_what_is_wrong_in_one_process_is_an_error_in_both(both_found):
+    for _, reasons in both_found:
         finite, rows, method = reasons
         assert "EigenProSolver.partial_fit(x=..., targets=...)" in finite
         assert "rows in every process" in rows

@@ -39,15 +39,20 @@ OPTIMIZERS = {
 }
 
 
-def diverges(make, lr: float, steps: int = 3000) -> bool:
-    """Whether the optimizer leaves the minimum of the quadratic."""
+def diverges(make, lr: float, steps: int = 1000) -> bool:
+    """Whether the optimizer leaves the minimum of the quadratic.
+
+    At 1.02 of a limit a step takes it at least 1 % further away: 10³ is 700 steps from 1.
+    """
     model = Quadratic(CURVATURES)
     optimizer = make(model.parameters(), lr)
     for _ in range(steps):
         optimizer.zero_grad()
         half_sum(model(X), Y).backward()
         optimizer.step()
-    return not float(model.w.detach().abs().max()) < 1e3
+        if not float(model.w.detach().abs().max()) < 1e3:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -75,7 +80,7 @@ def frozen_step_diverges(model: nn.Module, p: Tensor, beta: float, lr: float, de
     """Iterate θ ← (1 − lr·decay)θ − lr·m, m ← βm + (1−β)Hθ/P with P as it is now."""
     h = torch.tensor(CURVATURES, dtype=torch.float64) / p
     w, m = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    for _ in range(5000):
+    for _ in range(1000):
         m = beta * m + (1 - beta) * h * w
         w = (1 - lr * decay) * w - lr * m
     return not float(w.abs().max()) < 1e3

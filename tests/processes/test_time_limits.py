@@ -14,6 +14,8 @@ def unlimited(text):
     for node in ast.walk(ast.parse(text)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
+        if node.func.attr not in (*WAITING, "communicate"):
+            continue
         call = ast.unparse(node.func)
         limited = any(keyword.arg in ("timeout", None) for keyword in node.keywords)
         waits = call in [f"subprocess.{name}" for name in WAITING] or call.endswith(".communicate")

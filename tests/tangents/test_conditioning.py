@@ -43,10 +43,26 @@ def test_gradient_angles_to_the_printed_digits(depth):
     assert found == pytest.approx(TABLE[depth], abs=6e-4)
 
 
+def in_plain_numbers(theta: float, depth: int) -> float:
+    """φ_L as the papers write it, with cosines."""
+    cosine = total = math.cos(theta)
+    for _ in range(depth):
+        angle = math.acos(cosine)
+        cosine = ((math.pi - angle) * cosine + math.sin(angle)) / math.pi
+        total = total * (1 - angle / math.pi) + cosine
+    return math.acos(total / (depth + 1))
+
+
 def test_gradient_angles_at_a_depth_of_100_000():
-    found = model_gradient_angle(radians(*DEGREES), 100_000).rad2deg().tolist()
-    assert found == pytest.approx((75.442, 75.505, 75.518, 75.519), abs=6e-4)
-    assert max(abs(angle - math.degrees(math.acos(0.25))) for angle in found) < 0.1
+    """The formula's, to the printed digits; ours at a tenth of that depth are the formula's."""
+    printed = (75.442, 75.505, 75.518, 75.519)
+    far = [math.degrees(in_plain_numbers(math.radians(angle), 100_000)) for angle in DEGREES]
+    assert far == pytest.approx(printed, abs=6e-4)
+    assert max(abs(angle - math.degrees(math.acos(0.25))) for angle in far) < 0.1
+    found = model_gradient_angle(radians(*DEGREES), 10_000).tolist()
+    # An arccos of 1 − θ²/2, θ ≥ 3π/10⁴, is rounded by ε/θ; 10⁴ such steps add up.
+    expected = [in_plain_numbers(math.radians(angle), 10_000) for angle in DEGREES]
+    assert found == pytest.approx(expected, abs=1e-8)
 
 
 @pytest.mark.parametrize(("activation", "degrees"), OTHERS)
@@ -116,14 +132,24 @@ def test_angles_of_inputs():
     assert torch.equal(input_angles(x[1], others), expected[2].expand(3))
 
 
+def of_orthogonal(n: int, depth: int) -> float:
+    """λ_max/λ_min of n unit vectors between any two of which the gradients' angle is φ_L."""
+    cosine = math.cos(in_plain_numbers(math.pi / 2, depth))
+    return (1 + (n - 1) * cosine) / (1 - cosine)
+
+
 @pytest.mark.parametrize(("n", "measured"), [(2, 1.6673), (5, 2.6682)])
 def test_the_limit_of_the_condition_number_is_the_corrected_one(n, measured):
     """(n + 3)/3; the (n + 4)/3 of the paper is a third away."""
-    x = torch.eye(n)
-    found = float(conditioning_profile(x, [30_000]).condition_numbers)
-    assert found == pytest.approx((n + 3) / 3, abs=0.01)
-    assert found == pytest.approx(measured, abs=2e-3)
-    assert abs(found - (n + 4) / 3) > 0.3
+    depths = [300, 3000]
+    found = conditioning_profile(torch.eye(n), depths).condition_numbers[0].tolist()
+    assert found == pytest.approx([of_orthogonal(n, depth) for depth in depths], rel=1e-8)
+    # It falls to the limit as 1/L.
+    assert 0 < found[1] - (n + 3) / 3 < 0.15 * (found[0] - (n + 3) / 3)
+    far = of_orthogonal(n, 30_000)
+    assert far == pytest.approx((n + 3) / 3, abs=0.01)
+    assert far == pytest.approx(measured, abs=2e-3)
+    assert abs(far - (n + 4) / 3) > 0.3
 
 
 def test_a_profile_of_finite_width_is_near_that_of_infinite(generator):
