@@ -98,6 +98,22 @@ def test_spikes(kinds: list[str], level: str) -> None:
     assert statement.value == len(kinds)
 
 
+@pytest.mark.parametrize(
+    ("cause", "outcome", "level", "word"),
+    [("weights changed", "recovered", "info", "Find what writes"),
+     ("bad batch", "lost", "critical", "Look at the examples"),
+     ("rate raised", "lasting", "info", "Raise the rate"),
+     ("above the limit", "divergence", "critical", "Lower the rate")],
+)  # fmt: skip
+def test_what_to_do_follows_the_cause_and_how_urgent_it_is_the_outcome(
+    cause: str, outcome: str, level: str, word: str
+) -> None:
+    kind = outcome if outcome == "divergence" else cause
+    event = {"kind": kind, "cause": cause, "outcome": outcome}
+    statement = statements.spikes(replace(FOUND, events=[event]))
+    assert (statement.level, statement.action[: len(word)]) == (level, word)
+
+
 @pytest.mark.parametrize("kinds", [[], ["catapult"], ["non-finite"]])
 def test_a_run_that_diverged_is_never_called_good(kinds: list[str]) -> None:
     found = replace(FOUND, diverged=True, test_errors=[0.3, 0.2])

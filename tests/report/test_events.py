@@ -22,3 +22,12 @@ def test_a_spike_says_what_was_measured_around_it():
 def test_of_many_spikes_the_first_are_shown():
     table = event_table([{"step": step} for step in range(60)])
     assert (len(table.rows), table.left_out) == (50, 10)
+
+
+def test_cause_and_outcome_stand_apart_and_places_have_names():
+    event = {"step": 3, "kind": "catapult", "cause": "rate raised", "outcome": "catapult"}
+    event |= {"steps_to_recover": 9, "layers": [f"body.{i}" for i in range(6)], "groups": ["head"]}
+    table = event_table([event])
+    assert table.columns == ["step", "cause", "outcome", "began in", "steps to recover"]
+    places = "body.0, body.1, body.2, body.3 and 2 more; group head"
+    assert table.rows == [[3, "rate raised", "catapult", places, 9]]

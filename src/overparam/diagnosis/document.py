@@ -223,7 +223,7 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
 def _event(event: dict[str, Any]) -> dict[str, Any]:
     kept = (
         "step", "kind", "reason", "peak_ratio", "steps_to_recover", "ratio_before", "top_share",
-        "sharpness_before", "sharpness_after", "ids",
+        "sharpness_before", "sharpness_after", "ids", "cause", "outcome", "layers", "groups",
     )  # fmt: skip
     return {name: event.get(name) for name in kept}
 

@@ -227,10 +227,33 @@ def stability_of_run(found: Findings) -> Statement:
 
 _CAUSES = {
     "catapult": "catapult (the rate exceeded its limit, the curvature fell, training recovered)",
+    "above the limit": "from a rate above its limit",
+    "rate raised": "from a rate that was raised at once",
     "bad batch": "from the data (the batch was unusual, the curvature was not)",
+    "hard batch": "one hard batch (small, and over at once)",
+    "data switched": "from data that are others from there on",
+    "weights changed": "from weights that something else than the optimizer changed",
+    "state lost": "from an optimizer whose moments were lost",
+    "stale moments": "from second moments that no longer fit the gradients",
+    "gradient scale": "from a gradient of the wrong scale",
+    "numerical": "from a gradient that was not finite",
     "divergence": "divergence (the loss did not return)",
     "non-finite": "not a number",
     "unexplained": "unexplained (not measured in time)",
+}
+# What to do about each, the most urgent first.
+_ACTIONS = {
+    "weights changed": "Find what writes to the weights between two steps (events, layers).",
+    "state lost": "Find what resets the optimizer (events, step).",
+    "gradient scale": "Look at loss scale, unscaling and clipping at that step (events, layers).",
+    "numerical": "Look at the layer whose gradient is not finite (events, layers).",
+    "stale moments": "Lower the optimizer's second beta, or clip its updates.",
+    "data switched": "Compare the data before and after that step (events, step).",
+    "bad batch": "Look at the examples of these batches (events, ids).",
+    "rate raised": "Raise the rate in several steps.",
+    "catapult": "Leave them: catapults flatten the loss and often help the test error.",
+    "above the limit": "Leave them, unless the loss does not come back.",
+    "hard batch": "Leave them.",
 }
 
 
@@ -249,18 +272,16 @@ def spikes(found: Findings) -> Statement:
         return Statement("spikes", "The loss had no spikes.", 0.0, 0.0, "", level)
     told = "; ".join(f"{count} × {_CAUSES[kind]}" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
-    if found.diverged or "non-finite" in counts or "divergence" in counts:
-        return Statement("spikes", text, len(kinds), 0.0, lower, "critical")
-    if "bad batch" in counts:
-        return Statement(
-            "spikes", text, len(kinds), 0.0,
-            "Look at the examples of these batches (events, ids).", "info",
-        )  # fmt: skip
-    action = (
-        "Leave them: catapults flatten the loss and often help the test error."
-        if "catapult" in counts
-        else "Give the monitor a larger overhead to learn the cause."
-    )
+    causes = {str(event.get("cause") or event["kind"]) for event in found.events}
+    others = [_ACTIONS[cause] for cause in _ACTIONS if cause in causes - {"above the limit"}]
+    lost = any(event.get("outcome") in ("lost", "divergence") for event in found.events)
+    if found.diverged or lost or "non-finite" in counts or "divergence" in counts:
+        # A lower rate mends what the rate did, and hides the rest.
+        apart = causes.isdisjoint(("above the limit", "unexplained", "divergence", "non-finite"))
+        action = others[0] if apart and others else lower
+        return Statement("spikes", text, len(kinds), 0.0, action, "critical")
+    known = [_ACTIONS[kind] for kind in _ACTIONS if kind in causes | counts.keys()]
+    action = known[0] if known else "Give the monitor a larger overhead to learn the cause."
     return Statement("spikes", text, len(kinds), 0.0, action, "info")
 
 

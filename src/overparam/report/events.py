@@ -17,6 +17,25 @@ def event_table(events: list[Mapping] | None) -> Table | None:
     return leading(list(compress(_EVENT, known)), [list(compress(row, known)) for row in cells])
 
 
+def _cause(event: Mapping) -> Any:
+    """What made the loss rise; records of earlier versions have one word for all of it."""
+    return event.get("cause") or event.get("kind")
+
+
+def _outcome(event: Mapping) -> Any:
+    """What became of it, where the cause does not say so."""
+    return event.get("outcome") or None
+
+
+def _place(event: Mapping) -> str | None:
+    """Where it began: layers, and groups of parameters."""
+    layers, groups = event.get("layers") or [], event.get("groups") or []
+    shown = ", ".join(map(str, layers[:4]))
+    shown += f" and {len(layers) - 4} more" if len(layers) > 4 else ""
+    named = f"group {', '.join(map(str, groups))}" if groups else ""
+    return "; ".join(part for part in (shown, named) if part) or None
+
+
 def _recovery(event: Mapping) -> Any:
     """Steps until the loss was back."""
     steps = event.get("steps_to_recover")
@@ -50,7 +69,9 @@ def _share(event: Mapping) -> str | None:
 # Heading: what an event has to say under it.
 _EVENT: dict[str, Callable[[Mapping], Any]] = {
     "step": lambda event: event.get("step"),
-    "cause": lambda event: event.get("kind"),
+    "cause": _cause,
+    "outcome": _outcome,
+    "began in": _place,
     "peak / before": lambda event: event.get("peak_ratio"),
     "steps to recover": _recovery,
     "rate / limit before": lambda event: event.get("ratio_before"),

@@ -167,6 +167,7 @@ DIAGNOSIS = record(
     events=rows(
         step=number, kind=word, peak_ratio=number, steps_to_recover=number, ratio_before=number,
         top_share=number, sharpness_before=number, sharpness_after=number, reason=word,
+        cause=word, outcome=word, layers=every(word), groups=every(word),
         ids=every(word),
     ),
     suspects=rows(

@@ -12,6 +12,7 @@ _LARGEST, _SMALLEST = 1e75, 1e-75
 _LAST_STEP = 2**53 - 1
 _LAST_PROCESS = 2**31 - 1
 _LONGEST_NAME, _LONGEST_TEXT = 100, 500
+_MOST_PLACES = 100
 _MEASURED = (
     "peak_ratio", "steps_to_recover", "ratio_before", "top_share", "sharpness_before",
     "sharpness_after",
@@ -76,9 +77,20 @@ def _event(event: Any) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise ValueError("no event")
     ids, reason = event.get("ids"), event.get("reason")
+    # Earlier versions wrote neither cause nor outcome, nor where it began.
+    places = {name: event[name] for name in ("layers", "groups") if name in event}
     return {
         "step": _step(event.get("step")),
         "kind": _text(event.get("kind", "unexplained"), _LONGEST_NAME),
+        **{
+            name: _text(event[name], _LONGEST_NAME)
+            for name in ("cause", "outcome")
+            if name in event
+        },
+        **{
+            name: [_text(place, _LONGEST_NAME) for place in _listed(listed)[:_MOST_PLACES]]
+            for name, listed in places.items()
+        },
         "reason": None if reason is None else _text(reason),
         **{name: _number(event.get(name)) for name in _MEASURED},
         "ids": None if ids is None else [_id(item) for item in _listed(ids)],

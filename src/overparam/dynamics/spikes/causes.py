@@ -87,9 +87,9 @@ def state_lost(e: Evidence) -> Verdict | None:
 
 def gradient_scale(e: Evidence) -> Verdict | None:
     """All gradients were longer alike, at a loss that was as before."""
-    if e.gradient_least > 20 and e.gradient_loss < 3 and not e.ramp >= 1.3:
-        reason = f"gradients of all layers were ×{e.gradient_least:.3g} or more of normal"
-        return Verdict("gradient scale", f"{reason}, at ×{e.gradient_loss:.3g} of the loss")
+    if e.alike > 20 and e.alike_loss < 3 and not e.ramp >= 1.3:
+        reason = f"gradients of all layers were ×{e.alike:.3g} or more of normal"
+        return Verdict("gradient scale", f"{reason}, at ×{e.alike_loss:.3g} of the loss")
     return None
 
 
@@ -180,10 +180,10 @@ TESTS: tuple[Callable[[Evidence], Verdict | None], ...] = (
 
 def _lacking(e: Evidence) -> str:
     """What was not known that could have decided."""
-    lacking = []
+    lacking = [f"not measured, since {e.trouble}"] if e.trouble else []
     if e.logged < 5:
         lacking.append("steps are too short to log within max_overhead")
-    if e.share != e.share and not e.same_batch:
+    if e.share != e.share and not e.same_batch and not e.trouble:
         lacking.append("no batch was measured: pass batch= at every step")
     if e.ratio != e.ratio:
         lacking.append("not measured: stability ratio")

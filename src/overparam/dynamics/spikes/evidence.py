@@ -14,6 +14,8 @@ Names = tuple[str, ...]
 _NEAR, _NORMAL = 3, 30
 # Steps within which a rate counts as just raised, and over which it counts as climbing.
 _JUMP, _CLIMB = 12, 60
+# Adaptive optimizers take some steps to answer a gradient that was too long.
+_ANSWER = 10
 _STATE_NEAR = 5
 # Changes from outside that often in the steps before are how this run is trained.
 _OFTEN = 3
@@ -41,11 +43,13 @@ class Evidence:
         stale: the layers of at least half of it.
         updates: Largest relative length of a layer's update.
         gradient: Largest relative length of a layer's gradient before the opening,
-        gradient_least: the smallest,
-        gradient_layers: the layers of at least half of the largest, and
+        gradient_layers: the layers of at least half of it, and
         gradient_loss: the loss over the level when it was largest.
+        alike: How much longer than normal all gradients were at some step of the last ten, and
+        alike_loss: the loss over the level then.
         rate: Relative rate, the largest of the groups.
-        jump: Largest factor of a group's rate from a step to the next, of the last twelve, and
+        jump: Largest factor of a group's rate from a step to the next, of the last twelve, or
+            of the last sixty if that was all of its climb, and
         jumped: the groups that made more than 1.4 of it.
         ramp: Factor of a group's rate over the last sixty steps, the largest, and
         climbing: the layers of groups that climbed, where others did not.
@@ -58,6 +62,7 @@ class Evidence:
         probe: Loss on the fixed batch over that at the weights of some steps before.
         later: Losses of the next batches at those weights, over the level.
         logged: Steps of the last thirty that the log holds.
+        trouble: What could not be computed, and why.
     """
 
     rise: float = math.nan
@@ -73,9 +78,10 @@ class Evidence:
     stale: Names = ()
     updates: float = math.nan
     gradient: float = math.nan
-    gradient_least: float = math.nan
     gradient_layers: Names = ()
     gradient_loss: float = math.nan
+    alike: float = math.nan
+    alike_loss: float = math.nan
     rate: float = math.nan
     jump: float = math.nan
     jumped: Names = ()
@@ -90,6 +96,7 @@ class Evidence:
     probe: float = math.nan
     later: tuple[float, ...] = ()
     logged: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,17 +139,28 @@ def from_log(
         found["updates"] = _relative(before.updates, normal.updates)[1]
         found["rate"] = _relative(before.rates, normal.rates)[1]
         lengths, largest = _relative(before.norms, normal.norms)
-        found |= {
-            "gradient": largest,
-            "gradient_least": _smallest(lengths),
-            "gradient_layers": parts.named(lengths >= largest / 2),
-        }
+        found |= {"gradient": largest, "gradient_layers": parts.named(lengths >= largest / 2)}
+        found |= _longest_alike(recent, step, losses, level)
         if math.isfinite(largest):
-            by_step = np.nanmax(_over(before.norms, normal.norms), axis=1)
+            by_step = np.fmax.reduce(_over(before.norms, normal.norms), axis=1)
             at = int(before.steps[int(np.nanargmax(by_step))])
             found["gradient_loss"] = losses.get(at, math.nan) / level
         found["first"] = _first_movers(recent, parts, step)
     return found
+
+
+def _longest_alike(
+    recent: Recent, step: int, losses: Mapping[int, float], level: float
+) -> dict[str, object]:
+    """The step of the last ten at which the gradients of all layers were longest alike."""
+    then = recent.between(step - _ANSWER, step - 1)
+    over = _over(then.norms, recent.between(step - _NORMAL - _ANSWER, step - _ANSWER - 1).norms)
+    least = np.where(np.isfinite(over), over, np.inf).min(axis=1)
+    least = np.where(np.isfinite(least), least, -np.inf)
+    if not len(least) or not np.isfinite(least.max()):
+        return {}
+    at = int(then.steps[int(least.argmax())])
+    return {"alike": float(least.max()), "alike_loss": losses.get(at, math.nan) / level}
 
 
 def _relative(near: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, float]:
@@ -163,16 +181,13 @@ def _over(values: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 def _median(values: np.ndarray) -> np.ndarray:
     """Of each column, of the finite ones; `nan` where there are too few."""
+    if len(values) < 5:
+        return np.full(values.shape[1], np.nan)
     known = np.isfinite(values)
     ordered = np.sort(np.where(known, values, np.inf), axis=0)
     counts = known.sum(axis=0)
     middle = np.take_along_axis(ordered, np.maximum(counts - 1, 0)[None] // 2, axis=0)[0]
     return np.where(counts >= 5, middle, np.nan)
-
-
-def _smallest(columns: np.ndarray) -> float:
-    finite = columns[np.isfinite(columns)]
-    return float(finite.min()) if len(finite) else math.nan
 
 
 def _mean(values: np.ndarray) -> float:
@@ -200,9 +215,13 @@ def _rates(recent: Recent, parts: Parts, step: int) -> dict[str, object]:
     with np.errstate(all="ignore"):
         # The step of the opening itself comes too late to have caused it.
         used = recent.between(step - _CLIMB, step - 1).rates
-        factors = (used[1:] / used[:-1])[-_JUMP:]
-        jumps = np.fmax.reduce(factors, axis=0) if len(factors) else np.full(rates.shape[1], 1.0)
+        ones = np.ones((1, rates.shape[1]))
+        factors = np.concatenate([ones, used[1:] / used[:-1]])
         ramps = used[-1] / used[0] if len(used) else np.full(rates.shape[1], np.nan)
+        jumps = np.fmax.reduce(factors[-_JUMP:], axis=0)
+        # Longer ago, if all of the climb was one jump.
+        once = np.fmax.reduce(factors, axis=0)
+        jumps = np.where(once > 0.7 * ramps, np.fmax(jumps, once), jumps)
         jumped, climbs = np.asarray(jumps > 1.4), np.asarray(ramps > 1.3)
     some = climbs.any() and not climbs.all()
     return {
@@ -227,8 +246,7 @@ def _first_movers(recent: Recent, parts: Parts, step: int) -> Names:
     if not rows.any():
         return ()
     # From where on some layer has moved at every step.
-    calm = np.flatnonzero(~rows)
-    start = int(calm[-1]) + 1 if len(calm) else 0
+    start = max((i + 1 for i, moves in enumerate(rows) if not moves), default=0)
     if start >= len(rows):
         return ()
     first = np.where(moved[start], over[start], 0.0)

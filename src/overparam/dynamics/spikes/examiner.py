@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -61,6 +62,7 @@ class Examiner:
     Attributes:
         log: Of the optimizer's steps.
         lookout: Its warnings.
+        trouble: Why losses at earlier weights cannot be computed, if they cannot.
     """
 
     def __init__(self, subject: Subject, budget: OverheadBudget) -> None:
@@ -80,7 +82,7 @@ class Examiner:
             maxlen=1 if subject.device.type == "cpu" else 4
         )
         self._before: Tensor | None = None
-        self._useless = subject.sharded
+        self.trouble = "its parameters are spread over processes" if subject.sharded else ""
 
     def attend(self, step: int, batch: Batch | None, *, calm: bool) -> None:
         """Once at every look: read the log, and renew the snapshot while the loss is calm."""
@@ -89,10 +91,10 @@ class Examiner:
                 self._before = identity(self._batches[-1][1])
             self._batches.append((step, batch))
         if len(self.log.rows) >= (_TOGETHER if calm else 1):
-            self.read()
+            self._tried(self.read)
         self._choose_detail(step)
         made = self.snapshot.step
-        if calm and not self._useless and (made is None or step - made >= EVERY):
+        if calm and (made is None or step - made >= EVERY):
             self._booked(lambda: self.snapshot.take(step))
 
     def read(self) -> None:
@@ -134,7 +136,6 @@ class Examiner:
             level: What was normal.
             readings: What `open` gave.
         """
-        self.read()
         loss = losses.get(step, math.nan)
         before = [losses[at] for at in range(step - 3, step) if at in losses]
         known: dict[str, Any] = {
@@ -142,10 +143,20 @@ class Examiner:
             "finite": math.isfinite(loss),
             "earlier": max(before, default=math.nan) / level,
         }
-        known |= from_log(self._recent, self.parts, step, losses, level)
+        self._tried(self.read)
+        logged = self._tried(lambda: from_log(self._recent, self.parts, step, losses, level))
+        known |= (logged or {}) | {"trouble": self.trouble or self.log.trouble}
         if readings is not None:
-            known |= _compared(readings, loss, level)
+            known |= _compared(readings, loss, level, self._usual(losses, level))
         return Evidence(**known)
+
+    def _usual(self, losses: Mapping[int, float], level: float) -> float:
+        """The loss that was usual when the snapshot was made: in a fast descent a larger one."""
+        made = self.snapshot.step
+        near = (
+            [] if made is None else [losses[at] for at in range(made - 3, made + 3) if at in losses]
+        )
+        return max(level, median(near)) if len(near) > 2 else level
 
     def close(self) -> None:
         """Leave the optimizer alone."""
@@ -166,21 +177,23 @@ class Examiner:
         return found
 
     def _booked(self, work: Callable[[], Any]) -> Any:
-        """Do it on the account; if it fails, say nothing and do no more of it.
-
-        What fails here fails in the probes, too, which say so.
-        """
-        if self._useless:
+        """Do it on the account, unless something of the kind has failed."""
+        if self.trouble:
             return None
         start = self.budget.clock()
         try:
-            return work()
-        except Exception:
-            self._useless = True
-            self.snapshot.forget()
-            return None
+            return self._tried(work)
         finally:
             self.budget.book(self.budget.clock() - start)
+
+    def _tried(self, work: Callable[[], Any]) -> Any:
+        """Do it; a failure must not end a training, and is told with the next spike."""
+        try:
+            return work()
+        except Exception as problem:
+            self.trouble = f"{type(problem).__name__}: {problem}"
+            self.snapshot.forget()
+            return None
 
     def _affordable(self, step: int) -> bool:
         limit, training = self.budget.max_overhead, self.budget.training
@@ -201,14 +214,14 @@ class Examiner:
         self.log.detail = 2 if full <= granted else 1 if least <= granted else 0
 
 
-def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
-    """What the losses say, in ratios."""
+def _compared(readings: Readings, loss: float, level: float, usual: float) -> dict[str, Any]:
+    """What the losses say, in ratios; `usual` is what was normal at the earlier weights."""
     foreign = loss / readings.now if readings.now > 0 else math.nan
     # The loss of the step may count more than the loss function does, in proportion.
     scale = 1.0 if math.isnan(foreign) or foreign > 1.3 else foreign
     share = math.nan
     if math.isfinite(loss) and loss > level:
-        share = (scale * readings.earlier / level - 1) / (loss / level - 1)
+        share = (scale * readings.earlier / usual - 1) / (loss / level - 1)
     return {
         "share": share,
         "foreign": foreign,
@@ -218,5 +231,5 @@ def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
         "probe": readings.probe_now / readings.probe_earlier
         if readings.probe_earlier > 0
         else math.nan,
-        "later": tuple(scale * value / level for value in readings.later),
+        "later": tuple(scale * value / usual for value in readings.later),
     }

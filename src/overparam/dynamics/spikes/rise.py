@@ -80,14 +80,13 @@ def split_of(rise: Rise, quadratic: bool) -> Spike:
     )
 
 
-def event_of(rise: Rise, quadratic: bool) -> Event:
-    """What a spike that is over was, once there is a verdict."""
-    assert rise.verdict is not None
+def event_of(rise: Rise, verdict: Verdict, quadratic: bool) -> Event:
+    """What a spike that is over was."""
     spike = split_of(rise, quadratic)
     kept = spike.sharpness_after / spike.sharpness_before if spike.sharpness_before else 0.0
     refuted = kept > _KEPT or (quadratic and spike.top_share < _SHARE)
     above = spike.ratio_before > 1 and not refuted
-    return event_as(spike, rise.verdict, named(rise.outcome, rise.verdict.cause, above=above))
+    return event_as(spike, verdict, named(rise.outcome, verdict.cause, above=above))
 
 
 def event_as(spike: Spike, verdict: Verdict, outcome: Outcome) -> Event:

@@ -79,16 +79,15 @@ class Snapshot:
 
             return hook
 
-        # Modules without others in them: those hold the operation, not the whole.
-        leaves = [(n, m) for n, m in model.named_modules() if n and not any(m.children())]
-        handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+        # A module that holds others is done after them.
+        handles = [m.register_forward_hook(look(name)) for name, m in model.named_modules()]
         try:
             with undisturbed(model), torch.no_grad():
                 call(model, batch[0])
         finally:
             for handle in handles:
                 handle.remove()
-        return found[0] if found else ""
+        return found[0] or "the model itself" if found else ""
 
 
 def finite(x: Any) -> bool:

@@ -68,6 +68,7 @@ class StepLog:
         step: The number of the row that is written next.
         detail: 0 keeps nothing, 1 weights, moments and rates, 2 gradients as well.
         costs: Seconds that a step's hooks took, at details 1 and 2, of the first some.
+        trouble: What ended it, if anything did.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class StepLog:
         self.names, self.params = list(kept), list(kept.values())
         self.sample = Sample(self.params)
         self.rows: deque[Row] = deque(maxlen=_ROWS)
-        self.step, self.detail, self._seconds = 0, 2, 0.0
+        self.step, self.detail, self._seconds, self.trouble = 0, 2, 0.0, ""
         self.costs: dict[int, list[float]] = {1: [], 2: []}
         self._places: list[int] = []
         self._views: list[Tensor] = []
@@ -100,7 +101,7 @@ class StepLog:
 
     def close(self) -> None:
         """Take the hooks off the optimizer."""
-        self.detail = 0
+        self.detail, self._found = 0, None
         _unhook(self._handles)
 
     def taken(self) -> list[Row]:
@@ -253,17 +254,20 @@ def _hooked(log: StepLog) -> list[RemovableHandle]:
     """Hooks that do not keep the log alive."""
     optimizer, ref = log.optimizer, weakref.ref(log)
 
-    def begin(*_: Any) -> None:
-        if (log := ref()) is not None:
-            log.begin()
+    def hook(write: Callable[[StepLog], None]) -> Callable[..., None]:
+        def run(*_: Any) -> None:
+            if (log := ref()) is not None:
+                try:
+                    write(log)
+                except Exception as problem:  # a log must not end a training
+                    log.trouble = f"{type(problem).__name__}: {problem}"
+                    log.detail, log._found = 0, None
 
-    def end(*_: Any) -> None:
-        if (log := ref()) is not None:
-            log.end()
+        return run
 
     return [
-        optimizer.register_step_pre_hook(begin),
-        optimizer.register_step_post_hook(end),
+        optimizer.register_step_pre_hook(hook(StepLog.begin)),
+        optimizer.register_step_post_hook(hook(StepLog.end)),
     ]
 
 

@@ -26,9 +26,11 @@ from overparam.dynamics.spikes.rise import (
 )
 from overparam.dynamics.subject import Batch, Subject
 
-# A rise: this much above the median of the window, and four standard deviations. It is over when
+# A rise: this much above the median of the window, and six standard deviations. It is over when
 # the median of three losses is back within a fifth, or two deviations, of that.
-_RISE, _BACK, _NOISE, _SPREAD = 1.3, 1.2, 4.0, 2.0
+_RISE, _BACK, _NOISE, _SPREAD = 1.3, 1.2, 6.0, 2.0
+# One hard batch is worth a word from here on.
+_WORTH = 2.0
 # Steps until a rise that does not come back is another level, or lost.
 _PATIENCE = 100
 # Steps to wait for the sharpness after a spike before it is an event without.
@@ -103,6 +105,9 @@ class SpikeWatch:
             if self.counter.length == 1 or loss > 1.5 * rise.measured_at:
                 self._want_split()
         elif phase == "dismissed" and rise is not None:
+            found += self._dismiss(step)
+        elif phase == "closed" and self.counter.length <= 2 and self._peak_ratio() < _WORTH:
+            self.counter.count -= 1
             found += self._dismiss(step)
         elif phase in ("closed", "lost") and rise is not None:
             found += self._close(step, ended(phase, loss, self.counter.level, self.counter.first))
@@ -219,7 +224,8 @@ class SpikeWatch:
         assert self._rise is not None
         self._end(step, "recovered")
         verdict = self._judge(self._rise, small=True)
-        if verdict.cause in ("unexplained", "above the limit"):
+        slight = verdict.cause == "hard batch" and self._peak_ratio() < _WORTH
+        if slight or verdict.cause in ("unexplained", "above the limit"):
             self._rise, self.wanted = None, set()
             return []
         self._rise.verdict = verdict
@@ -282,9 +288,7 @@ class SpikeWatch:
         return judge(evidence)
 
     def _event(self, rise: Rise) -> Event:
-        if rise.verdict is None:
-            rise.verdict = self._judge(rise)
-        return event_of(rise, self.quadratic)
+        return event_of(rise, rise.verdict or self._judge(rise), self.quadratic)
 
     def _peak_ratio(self) -> float:
         return self.counter.peak / self.counter.level if self.counter.level else math.inf

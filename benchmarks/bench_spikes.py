@@ -1,0 +1,241 @@
+"""Is the cause of a loss spike found? Faults put into small trainings, and what the monitor says.
+
+    python3 x.py bench spikes --cache FILE [--rows] [--json FILE]   the settings to develop on
+    python3 x.py bench spikes --cache FILE --kept-aside             the others, once
+    python3 x.py bench spikes --quick                               some of them, under 3 minutes
+
+Fourteen faults (spike_cases.py) in fifteen trainings of five networks (spike_settings.py), three
+seeds each. Each run is trained a while, watched for some sixty calm steps, and then spoiled. The
+first spike after that is compared with what was done; a run whose loss does not spike is left out,
+and counted. The monitor logs every step (`max_overhead=inf`) and has no probes: curvature,
+which would also say that a rate is above its limit, is not asked.
+
+Printed: the table of what was done and what was said; of each network the share that is right; how
+often the layer is; early warnings before spikes of rates above the limit, with and without those
+that a climbing rate explains; and false ones and false spikes in calm steps. A run takes a second
+or so; `--cache` keeps each.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from spike_cases import AFTER, CASES, NATURAL, Case, batch_of, begin, hot
+from spike_settings import SETTINGS, Setting
+
+import overparam.dynamics
+from overparam.dynamics import Monitor
+
+RIGHT, SILENT = 0.92, 0.08
+QUICK = ("MLP, digits, SGD", "Transformer, digits, AdamW")
+# A warning counts if the loss rises within so many steps.
+AHEAD = 30
+LIMIT = "above the limit"
+# What earlier versions, which told no causes, meant.
+MEANT = {"catapult": LIMIT, "divergence": LIMIT, "non-finite": "numerical"}
+
+
+def watched(case: Case, setting: Setting, seed: int) -> dict[str, Any]:
+    """One run, and what was said of it."""
+    cell = {"case": case.name, "setting": setting.name, "network": setting.network, "seed": seed}
+    if case.natural and hot(setting, seed) is None:
+        return cell | {"said": None, "calm": 0, "false": 0, "warnings": []}
+    run = begin(case, setting, seed)
+    monitor = Monitor(
+        run.model, setting.loss, run.optimizer, probes=[], max_overhead=math.inf, seed=seed
+    )
+    begun = 40 if case.natural else run.at
+    for step in range(NATURAL if case.natural else run.at + AFTER):
+        case.between(run, step)
+        x, y = batch_of(case, run, step)
+        run.optimizer.zero_grad()
+        loss = setting.loss(run.model(x), y)
+        loss.backward()
+        case.gradients(run, step)
+        monitor.step(loss, batch=(x, y))
+        run.optimizer.step()
+        if not math.isfinite(loss.item()) or (loss.item() > 1e9 and step > run.at + 20):
+            break
+    events = monitor.events
+    monitor.close()
+    found = next((event for event in events if event.step >= begun), None)
+    early = [event for event in events if event.step < begun]
+    row = cell | {
+        "at": begun, "calm": 0 if case.natural else max(begun - 30, 0),
+        "false": len(early) if not case.natural else 0, "false_causes": [e.kind for e in early],
+        "warnings": [vars(warning) for warning in getattr(monitor, "warnings", [])],
+    }  # fmt: skip
+    if found is None:
+        return row | {"said": None}
+    said = getattr(found, "cause", "") or MEANT.get(found.kind, found.kind)
+    where = getattr(found, "layers", ())
+    return row | {
+        "said": said, "step": found.step, "right": said in case.truths, "reason": found.reason,
+        "outcome": getattr(found, "outcome", ""), "full": case.full, "layers": list(where),
+        "apart": run.apart if case.local else None,
+        "placed": run.apart in where if case.local else None,
+    }  # fmt: skip
+
+
+class Cells:
+    """Runs by what was done, kept in a file of one JSON line each."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.digest = path, code()
+        self.rows: dict[str, dict] = {}
+        if path is not None and path.exists():
+            for line in path.read_text("utf-8").splitlines():
+                row = json.loads(line)
+                self.rows[row.pop("key")] = row
+
+    def of(self, case: Case, setting: Setting, seed: int) -> dict[str, Any]:
+        """The row of a run, from the file or from a new one."""
+        key = f"{self.digest} {case.name} {setting.name} {seed}"
+        if key not in self.rows:
+            self.rows[key] = watched(case, setting, seed)
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"key": key, **self.rows[key]}) + "\n")
+        return self.rows[key]
+
+
+def code() -> str:
+    """Changes with the rule and with the runs."""
+    here = [Path(__file__).parent / f"spike_{part}.py" for part in ("cases", "settings")]
+    folder = Path(overparam.dynamics.__file__).parent
+    files = sorted([*here, *folder.rglob("spike*.py"), *(folder / "spikes").glob("*.py")])
+    text = b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+def share(flags: Iterable[bool]) -> float:
+    flags = list(flags)
+    return sum(flags) / len(flags) if flags else math.nan
+
+
+def warned(row: dict[str, Any], *, own: bool) -> bool:
+    """Whether a warning came before a spike; with `own`, one that the rate does not explain."""
+    return any(
+        row["step"] - AHEAD <= warning["step"] < row["step"] and (not own or unexplained(warning))
+        for warning in row["warnings"]
+    )
+
+
+def unexplained(warning: dict[str, Any]) -> bool:
+    """Whether a warning would be one without the change of the rate."""
+    limit = {"update": 3.0, "gradient": 4.0}[warning["signal"]]
+    rate = warning["rate"] if math.isfinite(warning["rate"]) else 1.0
+    return warning["signal"] == "gradient" or warning["factor"] / max(rate, 1.0) > limit
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures over runs."""
+    spiked = [row for row in rows if row["said"]]
+    calm = sum(row["calm"] for row in rows)
+    false = [w for row in rows for w in row["warnings"] if row["calm"] and w["step"] < row["at"]]
+    driven = [row for row in spiked if truth(row) == LIMIT]
+    by_rate = [row for row in driven if row["case"] != "constant rate, too high"]
+    constant = [row for row in driven if row["case"] == "constant rate, too high"]
+    local = [row for row in spiked if row["placed"] is not None and row["right"]]
+    return {
+        "runs": len(rows), "spiked": len(spiked),
+        "right": share(row["right"] for row in spiked),
+        "cannot tell": share(row["said"] == "unexplained" for row in spiked),
+        "full batch called bad": sum(row["full"] and row["said"] in
+                                     ("bad batch", "hard batch", "data switched")
+                                     for row in spiked),
+        "layer right": share(row["placed"] for row in local), "layers": len(local),
+        "warned, rates climb": share(warned(row, own=False) for row in by_rate),
+        "warned, constant rate": share(warned(row, own=True) for row in constant),
+        "warned, all, not by the rate": share(warned(row, own=True) for row in driven),
+        "false warnings in 1000 steps": 1000 * len(false) / max(calm, 1),
+        "false spikes in 1000 steps": 1000 * sum(row["false"] for row in rows) / max(calm, 1),
+    }  # fmt: skip
+
+
+def truth(row: dict[str, Any]) -> str:
+    return next(case.truths[0] for case in CASES if case.name == row["case"])
+
+
+def criteria(figures: dict[str, Any]) -> dict[str, bool]:
+    """What is promised of the settings kept aside."""
+    return {
+        f"right in {RIGHT:.0%}": figures["right"] >= RIGHT,
+        f"cannot tell in at most {SILENT:.0%}": figures["cannot tell"] <= SILENT,
+        "a full batch is never a bad one": figures["full batch called bad"] == 0,
+    }
+
+
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """The table of what was done and what was said."""
+    said = Counter((row["case"], row["said"]) for row in rows)
+    answers = sorted({row["said"] for row in rows if row["said"]})
+    table = Table("done", *answers, "no spike", "right", box=box.SIMPLE)
+    for case in CASES:
+        own = [row for row in rows if row["case"] == case.name]
+        spiked = [row for row in own if row["said"]]
+        counts = [str(said[case.name, answer] or "") for answer in answers]
+        right = sum(row["right"] for row in spiked)
+        table.add_row(case.name, *counts, str(len(own) - len(spiked)), f"{right}/{len(spiked)}")
+    console.print(table)
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network and row["said"]]
+        console.print(f"{network:12} right {share(row['right'] for row in own):.0%} of {len(own)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two settings, one seed")
+    parser.add_argument("--kept-aside", action="store_true", help="the settings to judge on, once")
+    parser.add_argument("--cache", type=Path, help="file that keeps every run")
+    parser.add_argument("--settings", nargs="+", choices=[s.name for s in SETTINGS])
+    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--rows", action="store_true", help="show every run that is not right")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cells, rows = Cells(options.cache), []
+    for setting in SETTINGS:
+        chosen = setting.kept_aside == options.kept_aside
+        chosen = setting.name in options.settings if options.settings else chosen
+        if not chosen or (options.quick and setting.name not in QUICK):
+            continue
+        if reason := setting.missing():
+            print(f"skipped: {setting.name}: {reason}", file=sys.stderr)
+            continue
+        for seed in options.seeds[:1] if options.quick else options.seeds:
+            for case in CASES:
+                if options.cases and case.name not in options.cases:
+                    continue
+                if setting.adaptive or not case.only_adaptive:
+                    rows.append(cells.of(case, setting, seed))
+        print(setting.name, file=sys.stderr, flush=True)
+    console = Console(width=200)
+    if options.rows:
+        for row in rows:
+            if row["said"] and not row["right"]:
+                told = (row["case"], row["setting"], row["seed"], row["said"], row["reason"])
+                console.print(*told, sep=" | ", highlight=False)
+    show(rows, console)
+    figures = summary(rows)
+    for name, value in figures.items():
+        console.print(f"{name:32} {value:.3g}", highlight=False)
+    for what, held in criteria(figures).items():
+        console.print(f"{'yes' if held else 'NO '}  {what}", highlight=False)
+    if options.json:
+        options.json.write_text(json.dumps({"rows": rows, "summary": figures}, indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
