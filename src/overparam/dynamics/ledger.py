@@ -19,10 +19,12 @@ class Ledger:
 
     Attributes:
         record: The table in memory.
+        refused: The file is another's: the one thing that ends the user's run.
     """
 
     def __init__(self, sink: SinkFunction | None, file: RecordFile | None) -> None:
         self.record, self.sink, self.file = Record(), sink, file
+        self.refused = False
         self._rising: int | None = None
 
     def losses(self, moments: Sequence[Moment]) -> None:
@@ -82,7 +84,7 @@ class Ledger:
                 self.file = None
                 _given_up("file", problem)
             except ValueError:  # another writes to it: said once, and nothing more is tried
-                self.file = None
+                self.file, self.refused = None, True
                 raise
 
     def _send(self, numbers: dict[str, float], step: int) -> None:
