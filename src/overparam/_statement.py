@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +58,16 @@ class Concluded:
             if statement.action:
                 lines.append(f"    → {statement.action}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The statements for a notebook, the most urgent first."""
+        items = "".join(
+            f"<li><b>{escape(s.level)}</b> {escape(s.text)}"
+            + (f"<br>→ {escape(s.action)}" if s.action else "")
+            + "</li>"
+            for s in self._statements()
+        )
+        return f"<p><b>{escape(type(self).__name__)}</b></p><ul>{items}</ul>"
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """Everything as JSON text, also written to `path` if one is given."""

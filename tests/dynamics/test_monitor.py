@@ -71,7 +71,8 @@ def test_history_has_a_row_per_step_and_every_number():
     assert list(table.index) == list(range(12))
     expected = {
         "loss", "lr", "grad_norm", "weight_norm", "distance", "update_norm", "sharpness",
-        "sharpness_limit", "stability_ratio", "sharpness_residual", "batch_critical_lr",
+        "sharpness_limit", "stability_ratio", "sharpness_residual", "sharpness_converged",
+        "batch_critical_lr", "batch_critical_lr_converged",
         "loss_top", "loss_rest", "kernel_change", "agop_trace", "agop_alignment", "overhead",
         *(f"eigenvalue_{j}" for j in range(1, 6)),
     }  # fmt: skip
@@ -537,7 +538,7 @@ def test_wrong_kinds_of_arguments():
     with pytest.raises(ValueError, match=r"Monitor.step\(loss_value=...\)"):
         monitor.step(torch.zeros(3))
     for batch in ({"x": 1}, (torch.zeros(2, 6),), ("a", "b")):
-        with pytest.raises(TypeError, match=r"Monitor.step\(batch=...\)"):
+        with pytest.warns(RuntimeWarning, match=r"Monitor.step\(batch=...\)"):
             Monitor(model, MSE, optimizer).step(0.1, batch=batch)
     with pytest.raises(TypeError, match=r"Monitor\(model=...\)"):
         Monitor(lambda x: x, MSE, optimizer)

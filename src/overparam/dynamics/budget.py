@@ -2,23 +2,40 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from overparam._errors import expect
 
+# No measurement was made yet.
+_NEVER = -(10**9)
+# What the share of one that is late is multiplied by.
+_LATE = 3
+
 
 @dataclass
 class _Job:
-    """What a repeated measurement may use and has used."""
+    """What a repeated measurement may use: `saved` seconds, and what it costs."""
 
     share: float
     every: int
+    within: int
     cost: float = math.nan
     before: float = math.nan
-    turn: float = 0.0
-    last: int = -(10**9)
+    saved: float = 0.0
+    last: int = _NEVER
+    after: float = 0.0
+
+    @property
+    def price(self) -> float:
+        """A run with what comes after it."""
+        return self.cost + self.after
+
+    @property
+    def most(self) -> float:
+        """What it may save up; more than a run, as grants do not come in the size of one."""
+        return 2 * self.price
 
 
 class OverheadBudget:
@@ -28,8 +45,9 @@ class OverheadBudget:
 
     A measurement runs only when the credit covers what it last cost, so own time stays below
     `max_overhead` times the training time, and intervals stretch by themselves where steps are
-    short. Measurements take turns in proportion to their shares (stride scheduling): an
-    expensive one is saved up for and does not starve behind cheap ones.
+    short. Each saves up its share of the credit for itself: a cheap one never waits until a dear
+    one is covered, and a dear one does not starve behind cheap ones. What one that has enough
+    would get, the others get.
 
     Training time is whatever passes between `leave` and `enter`.
 
@@ -63,7 +81,7 @@ class OverheadBudget:
         ([4, 8, 12], 0.5)
 
     References:
-        Waldspurger, Weihl (1995), MIT technical memorandum 528: stride scheduling.
+        Bertsekas, Gallager (1992), Data Networks, 6.5.2: max-min fair shares, by filling up.
     """
 
     def __init__(
@@ -84,7 +102,6 @@ class OverheadBudget:
         self.max_overhead, self.clock = max_overhead * (1 - reserve), clock
         self.training = self.own = self.booked = 0.0
         self._jobs: dict[str, _Job] = {}
-        self._next: str | None = None
         self._entered = 0.0
         self._left: float | None = None
 
@@ -128,30 +145,89 @@ class OverheadBudget:
         """Own time as a fraction of training time; `nan` before any."""
         return self.own / self.training if self.training else math.nan
 
-    def add(self, name: str, *, cost: float, share: float = 1.0, every: int = 1) -> None:
-        """Make known a repeated measurement, its expected cost in seconds, share, and period."""
+    def add(
+        self, name: str, *, cost: float, share: float = 1.0, every: int = 1, within: int = 250
+    ) -> None:
+        """Make known a repeated measurement.
+
+        Args:
+            name: What it is known by.
+            cost: Seconds it is expected to take.
+            share: Its part of the credit relative to the others.
+            every: Fewest steps between two.
+            within: Steps after which it is late, and its share counts threefold.
+        """
         expect(share > 0, "OverheadBudget.add(share=...)", "a part > 0 of the budget", share)
         expect(every >= 1, "OverheadBudget.add(every=...)", "a number of steps ≥ 1", every)
-        turn = max((job.turn for job in self._jobs.values()), default=0.0)
-        self._jobs[name] = _Job(share, every, cost, turn=turn)
-        self._next = None
+        self._jobs[name] = _Job(share, every, within, cost)
 
     def remove(self, name: str) -> None:
-        """Forget a measurement."""
+        """Forget a measurement; what it had saved is the others'."""
         self._jobs.pop(name, None)
-        self._next = None
 
-    def due(self, step: int) -> str | None:
-        """The measurement whose turn it is, if the credit covers it."""
-        name = self._next
-        if name is None:
-            waiting = [name for name, j in self._jobs.items() if step - j.last >= j.every]
-            if not waiting:
-                return None
-            name = min(waiting, key=lambda name: self._jobs[name].turn)
-            if len(waiting) == len(self._jobs):  # then no other can come first before it runs
-                self._next = name
-        return name if self.credit >= self._jobs[name].cost else None
+    def due(self, step: int, without: Collection[str] = ()) -> str | None:
+        """The measurement to run now: of those whose savings cover them the one that waited most.
+
+        Args:
+            step: The present one.
+            without: Those that cannot run now.
+        """
+        waiting = [
+            name
+            for name, job in self._jobs.items()
+            if step - job.last >= job.every and name not in without
+        ]
+        if not waiting:
+            return None
+        credit = self.credit
+        if math.isinf(credit):
+            return min(waiting, key=lambda name: self._jobs[name].last)
+        self._divide(step, credit)
+        covered = [n for n in waiting if self._jobs[n].price <= min(self._jobs[n].saved, credit)]
+        return min(covered, key=lambda name: self._jobs[name].last, default=None)
+
+    def _divide(self, step: int, credit: float) -> None:
+        """Let the savings add up to the credit, filled up alike in proportion to the shares."""
+        jobs, rest = list(self._jobs.values()), credit
+        for job in jobs:
+            job.saved = min(job.saved, job.most)  # a cost that fell leaves some for others
+            rest -= job.saved
+        if rest < 0:  # spent on something else: on the books, or ahead of the credit
+            total = sum(job.share for job in jobs)
+            for job in jobs:
+                job.saved += rest * job.share / total
+            return
+        weights = [(j, j.share * (_LATE if step - j.last > j.within else 1)) for j in jobs]
+        while rest > 0 and (poor := [pair for pair in weights if pair[0].saved < pair[0].most]):
+            total = sum(weight for _, weight in poor)
+            level = min(rest / total, *((job.most - job.saved) / weight for job, weight in poor))
+            for job, weight in poor:
+                full = job.most - job.saved <= level * weight
+                job.saved = job.most if full else job.saved + level * weight
+            rest = 0.0 if level * total >= rest else rest - level * total
+
+    def cost(self, name: str) -> float:
+        """Seconds a measurement is expected to take; `nan` for one that is not known."""
+        job = self._jobs.get(name)
+        return math.nan if job is None else job.price
+
+    def expect_cost(self, name: str, seconds: float) -> None:
+        """A measurement was changed, and is expected to take so long from now on."""
+        job = self._jobs[name]
+        job.cost, job.before = seconds, math.nan
+
+    def allowance(self, name: str, seconds: float) -> float:
+        """What a measurement is granted in so many seconds of training."""
+        total = sum(job.share for job in self._jobs.values())
+        return self.max_overhead * seconds * self._jobs[name].share / total
+
+    def wait(self, name: str) -> float:
+        """Seconds of training until a measurement is covered; `nan` for one that is not known."""
+        job = self._jobs.get(name)
+        if job is None or math.isinf(self.max_overhead):
+            return math.nan if job is None else 0.0
+        missing = max(job.price - job.saved, 0.0)
+        return missing / self.allowance(name, 1.0)
 
     def may_borrow(self, name: str) -> bool:
         """Whether an urgent measurement may run ahead of its credit.
@@ -166,19 +242,28 @@ class OverheadBudget:
             self.credit + self.max_overhead * self.training >= job.cost
         )
 
-    def ran(self, name: str, step: int, seconds: float) -> None:
-        """Take note of what a measurement cost."""
+    def ran(self, name: str, step: int, seconds: float, *, usual: bool = True) -> None:
+        """Take note of what a measurement cost; of an unusual one the next is no image."""
         job = self._jobs[name]
-        # The lower of the last two: the first run also pays for imports and allocations.
-        job.cost = seconds if math.isnan(job.before) else min(seconds, job.before)
-        job.before = seconds
-        job.turn += seconds / job.share
-        job.last, self._next = step, None
+        if usual:
+            # The lower of the last two: the first run also pays for imports and allocations.
+            job.cost = seconds if math.isnan(job.before) else min(seconds, job.before)
+            job.before = seconds
+        job.saved -= seconds
+        job.last = step
         self.booked += seconds
+
+    def followed(self, name: str, seconds: float) -> None:
+        """Take note of what a measurement cost one step later."""
+        self.booked += seconds
+        job = self._jobs.get(name)
+        if job is not None:
+            job.after = min(seconds, 3 * job.after) if job.after else seconds
+            job.saved -= seconds
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs."""
-        jobs = {name: [j.cost, j.before, j.turn, j.last] for name, j in self._jobs.items()}
+        jobs = {name: [j.cost, j.before, j.saved, j.last] for name, j in self._jobs.items()}
         return {
             "training": self.training, "own": self.own, "booked": self.booked, "jobs": jobs
         }  # fmt: skip
@@ -187,8 +272,7 @@ class OverheadBudget:
         """Go on from a saved state; the time in between is nobody's."""
         self.training, self.own, self.booked = state["training"], state["own"], state["booked"]
         self._left = None
-        self._next = None
         for name, numbers in state["jobs"].items():
             if name in self._jobs:
                 job = self._jobs[name]
-                job.cost, job.before, job.turn, job.last = numbers
+                job.cost, job.before, job.saved, job.last = numbers

@@ -1,18 +1,47 @@
 """The probes of a monitor: run without leaving a trace, and dropped when they fail."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from overparam._batch import on_device
 from overparam._errors import expect
 from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.portion import Portion
 from overparam.dynamics.probes.probe import Kind, Probe, Scene
 from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.trial import Trial
 from overparam.errors import NumericalError
 
 # What a probe may need of a scene: what is not always there.
 NEEDS = ("probe", "batch")
+# A probe of a run with short steps need not come round more often than this, in seconds.
+_SOON = 1.0
+
+
+@dataclass(frozen=True)
+class ProbeStatus:
+    """How a probe fares.
+
+    Attributes:
+        name: The probe's.
+        status: "measures", or why it does not.
+        times: How often it gave numbers.
+        seconds: What a measurement costs; `nan` if that is not known.
+        part: How much of its work it is asked for.
+        due: Steps until its next measurement, about; `nan` if it is not to be expected.
+        keys: What it measures.
+    """
+
+    name: str
+    status: str
+    times: int
+    seconds: float
+    part: float
+    due: float
+    keys: tuple[str, ...] = ()
 
 
 class Instruments:
@@ -39,7 +68,14 @@ class Instruments:
             _expect_declared(probe, where)
         self.enlisted = False
         self._finite: set[str] = set()  # probes that have given numbers
+        self._times = dict.fromkeys(self.probes, 0)
+        self._keys = {name: tuple(probe.keys) for name, probe in self.probes.items()}
+        self._silent: dict[str, str] = {}  # why a probe says nothing
+        self._portions = {name: Portion() for name in self.probes}
+        self._step_seconds = math.nan
+        self._trial = Trial(subject)
         if subject.sharded and self.probes:
+            self._silent = dict.fromkeys(self.probes, "parameters that are sharded over processes")
             self.probes = {}
             warnings.warn(
                 "the monitor keeps only loss and learning rate of a model whose parameters are "
@@ -50,26 +86,65 @@ class Instruments:
 
     def enlist(self, step_seconds: float, batch: Batch | None = None) -> None:
         """Enter the probes in the account, at costs guessed from the time of a step."""
+        fit = [
+            probe for probe in list(self.probes.values()) if self._suits(probe, batch, early=True)
+        ]
         scene = self.subject.scene(batch)
-        for name, probe in self.probes.items():
+        for probe in fit:
             cost = probe.relative_cost(scene) * step_seconds
-            self.budget.add(name, cost=cost, share=probe.share, every=probe.every)
+            self.budget.add(
+                probe.name, cost=cost, share=probe.share, every=probe.every, within=probe.within
+            )
+        for probe in fit:
+            self._fit(probe, step_seconds)
         self.enlisted = True
 
-    def measure(
-        self,
-        name: str,
-        batch: Batch | None,
-        *,
-        urgent: bool,
-    ) -> Mapping[str, float]:
-        """A probe's numbers; none, and one warning, where it fails."""
-        probe, scene = self.probes[name], self.subject.scene(batch, urgent=urgent)
-        return self.guarded(name, lambda: self._isolated(probe, scene)) or {}
+    def paced(self, step_seconds: float) -> None:
+        """Take note of how long a step of training takes now."""
+        self._step_seconds = step_seconds
+
+    def measure(self, name: str, batch: Batch | None, *, urgent: bool) -> Mapping[str, float]:
+        """A probe's numbers; none where it fails, with one warning, or has nothing to say."""
+        probe, portion = self.probes[name], self._portions[name]
+        if not self._suits(probe, batch):
+            return {}
+        scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
+        values = self.guarded(name, lambda: self._isolated(probe, scene)) or {}
+        self._times[name] += bool(values)
+        return values
+
+    def ran(self, name: str, step: int, seconds: float, *, urgent: bool, calm: bool) -> None:
+        """Book what a measurement took; ask for less of the next if that is too much.
+
+        Args:
+            name: The probe.
+            step: The present one.
+            seconds: What it took.
+            urgent: It was asked to be exact, which costs more.
+            calm: No spike is under way, in which numbers before and after must be comparable.
+        """
+        if name not in self.probes or name in self._silent:
+            self.budget.booked += seconds
+            return
+        self.budget.ran(name, step, seconds, usual=not urgent)
+        if calm and not urgent and not math.isinf(self.budget.max_overhead):
+            cost = self._portions[name].ran(seconds, self._allowed(self.probes[name]))
+            if cost is not None:
+                self.budget.expect_cost(name, cost)
+
+    def lacking(self, batch: Batch | None) -> set[str]:
+        """The probes that cannot run at this step, for want of what they need."""
+        absent = {"probe": self.subject.probe_batch is None, "batch": batch is None}
+        if not any(absent.values()):
+            return set()
+        return {n for n, probe in self.probes.items() if any(absent[need] for need in probe.needs)}
 
     def of_kind(self, kind: Kind) -> str | None:
         """The name of a probe that finds this out; `None` without one."""
-        return next((name for name, probe in self.probes.items() if probe.kind is kind), None)
+        return next(
+            (n for n, probe in self.probes.items() if probe.kind is kind and n not in self._silent),
+            None,
+        )
 
     def after_step(self, name: str, batch: Batch | None) -> Mapping[str, float]:
         """What a probe can only say one step later."""
@@ -77,6 +152,13 @@ class Instruments:
             return {}
         scene = self.subject.scene(batch)
         return self.guarded(name, lambda: self.probes[name].after_step(scene)) or {}
+
+    def early(self, name: str) -> Mapping[str, float]:
+        """The same before a state is saved, if it is known by now."""
+        if name not in self.probes:
+            return {}
+        scene = self.subject.scene(None)
+        return self.guarded(name, lambda: self.probes[name].early(scene)) or {}
 
     def guarded(
         self, name: str, measure: Callable[[], Mapping[str, float] | None]
@@ -96,6 +178,7 @@ class Instruments:
                 return {}
             self.probes.pop(name, None)
             self.budget.remove(name)
+            self._silent[name] = f"switched off after {type(problem).__name__}: {problem}"
             warnings.warn(
                 f"the monitor's {name!r} is switched off after {type(problem).__name__}: {problem}",
                 RuntimeWarning,
@@ -103,10 +186,63 @@ class Instruments:
             )
             return None
 
+    def status(self) -> list[ProbeStatus]:
+        """All probes, in the order given, those that are out of use included."""
+        return [self._status_of(name) for name in self._times]
+
+    def _status_of(self, name: str) -> ProbeStatus:
+        part, times, keys = self._portions[name].part, self._times[name], self._keys[name]
+        if name in self._silent:
+            return ProbeStatus(name, self._silent[name], times, math.nan, part, math.nan, keys)
+        if not times and name in self.lacking(None):
+            due = math.nan if self.subject.probe_batch is None else self._due(name)
+            return ProbeStatus(name, "waits for a batch", 0, math.nan, part, due, keys)
+        seconds = self.budget.cost(name) if times else math.nan
+        status = "measures" if times else "not yet measured"
+        return ProbeStatus(name, status, times, seconds, part, self._due(name), keys)
+
+    def _due(self, name: str) -> float:
+        """Steps until there is time for it, one at least; `nan` before anything is known."""
+        if not self.enlisted:
+            return math.nan
+        wait = self.budget.wait(name)
+        return max(math.ceil(wait / self._step_seconds), self.probes[name].every) if wait else 1.0
+
+    def _suits(self, probe: Probe, batch: Batch | None, *, early: bool = False) -> bool:
+        """Whether a probe can be run now; one that never can is left out, and gets no time."""
+        if probe.name in self._silent:
+            return False
+        if probe.name in self.lacking(batch):
+            return early  # it may come later
+        if probe.needs:
+            self._trial.of(self.subject.probe_batch or batch)
+            self.subject.outputs = self._trial.outputs
+        scene = self.subject.scene(batch)
+        why = (probe.needs and self._trial.why) or self._unfit(probe, scene)
+        if why and probe.name in self.probes:
+            self._silent[probe.name] = f"does not apply: {why}"
+            self.budget.remove(probe.name)
+        return not why and probe.name in self.probes
+
+    def _unfit(self, probe: Probe, scene: Scene) -> str:
+        words: list[str] = []
+        self.guarded(probe.name, lambda: words.append(probe.unfit(scene)))
+        return "".join(words)
+
+    def _fit(self, probe: Probe, step_seconds: float) -> None:
+        self._step_seconds = step_seconds
+        if not math.isinf(self.budget.max_overhead):
+            cost = self.budget.cost(probe.name)
+            self.budget.expect_cost(
+                probe.name, self._portions[probe.name].guess(cost, self._allowed(probe))
+            )
+
+    def _allowed(self, probe: Probe) -> float:
+        """Seconds a measurement may take if it is to come round in time."""
+        return self.budget.allowance(probe.name, max(probe.within * self._step_seconds, _SOON))
+
     def _isolated(self, probe: Probe, scene: Scene) -> dict[str, float]:
-        """A measurement that leaves no trace; none where what it needs is not there."""
-        if any(getattr(scene, need) is None for need in probe.needs):
-            return {}
+        """A measurement that leaves no trace."""
         if probe.passive:
             return probe.measure(scene)
         with self.subject.isolated():
@@ -115,7 +251,15 @@ class Instruments:
     def state_dict(self) -> dict[str, Any]:
         """What the probes carry along."""
         states = {name: probe.state_dict() for name, probe in self.probes.items()}
-        return {"probes": states, "enlisted": self.enlisted, "finite": sorted(self._finite)}
+        return {
+            "probes": states,
+            "enlisted": self.enlisted,
+            "finite": sorted(self._finite),
+            "times": dict(self._times),
+            "silent": dict(self._silent),
+            "portions": {name: portion.state_dict() for name, portion in self._portions.items()},
+            "step seconds": self._step_seconds,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state; probes that had failed by then stay out."""
@@ -125,9 +269,15 @@ class Instruments:
         for name, probe in self.probes.items():
             probe.load_state_dict(saved[name])
         self._finite = set(state.get("finite", ()))
+        known = self._times.keys()
+        self._times |= {n: k for n, k in state.get("times", {}).items() if n in known}
+        self._silent = {n: why for n, why in state.get("silent", {}).items() if n in known}
         self.enlisted = False
         if state["enlisted"]:
-            self.enlist(1.0)
+            self.enlist(state.get("step seconds", 1.0))
+        for name, portion in state.get("portions", {}).items():
+            if name in known:
+                self._portions[name].load_state_dict(portion)
 
 
 def _expect_declared(probe: Probe, where: str) -> None:

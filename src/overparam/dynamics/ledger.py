@@ -19,10 +19,12 @@ class Ledger:
 
     Attributes:
         record: The table in memory.
+        refused: The file is another's: the one thing that ends the user's run.
     """
 
     def __init__(self, sink: SinkFunction | None, file: RecordFile | None) -> None:
         self.record, self.sink, self.file = Record(), sink, file
+        self.refused = False
         self._rising: int | None = None
         self._unsent: dict[str, float] = {}
         self._latest = -1  # the step of the last loss
@@ -93,7 +95,7 @@ class Ledger:
                 self.file = None
                 _given_up("file", problem)
             except ValueError:  # another writes to it: said once, and nothing more is tried
-                self.file = None
+                self.file, self.refused = None, True
                 raise
 
     def _send(self, numbers: dict[str, float], step: int) -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Loss
+from overparam.dynamics.batch_form import as_pair
 from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.call_order import CallOrder
 from overparam.dynamics.events import Event
-from overparam.dynamics.instruments import Instruments
+from overparam.dynamics.instruments import Instruments, ProbeStatus
 from overparam.dynamics.label_noise import LabelNoiseScorer
 from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import LossStream, expect_loss
@@ -25,13 +28,21 @@ from overparam.dynamics.one_process import OneProcess
 from overparam.dynamics.pace import Pace
 from overparam.dynamics.probes.defaults import default_probes
 from overparam.dynamics.probes.label_noise import LabelStream
-from overparam.dynamics.probes.probe import Probe
+from overparam.dynamics.probes.probe import Probe, trained
 from overparam.dynamics.record import Record
 from overparam.dynamics.record_file import RecordFile
+from overparam.dynamics.run_document import (
+    Facts,
+    RunDocument,
+    as_document,
+    as_html,
+    as_text,
+    in_a_line,
+)
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spikes.early_warning import EarlyWarning
 from overparam.dynamics.spikes.watch import SpikeWatch
-from overparam.dynamics.subject import Batch, Forward, Scaler, Subject, expect_pair
+from overparam.dynamics.subject import Batch, Forward, Scaler, Subject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +102,8 @@ class Monitor(OneProcess):
         grad_scale: The loss scale of mixed precision, a number or a `GradScaler`.
         window: Steps a rise of the loss is compared with.
         clock: Seconds, monotone.
+        distance: Whether to keep a copy of the parameters as they are now, for ``distance`` and for
+            what features and kernels are compared with; without, that is their first measurement.
         seed: Of the probes' random starts.
 
     Attributes:
@@ -107,7 +120,8 @@ class Monitor(OneProcess):
     Cost:
         The budget, which includes about 2 µs a step for keeping the loss. What it does not
         include is what any call costs the caches. Memory: one copy of the parameters for
-        ``distance`` and, between a measured step and the next, another.
+        ``distance``, and of at most four million of them between a measured step and the next;
+        another while the sharpness is measured.
 
     Example:
         >>> import torch
@@ -149,9 +163,12 @@ class Monitor(OneProcess):
         grad_scale: float | Scaler | None = None,
         window: int = 25,
         clock: Callable[[], float] = time.perf_counter,
+        distance: bool = True,
         seed: int = 0,
     ) -> None:
-        self._subject = Subject(model, loss, optimizer, probe_batch, forward, grad_scale, seed)
+        self._subject = Subject(
+            model, loss, optimizer, probe_batch, forward, grad_scale, seed, distance
+        )
         expect(
             (n_classes is None) == (n_samples is None),
             "Monitor(n_classes=..., n_samples=...)",
@@ -160,6 +177,8 @@ class Monitor(OneProcess):
         )
         super().__init__()
         self._inert = _rank() > 0
+        self._limit, self._wrong = max_overhead, ""
+        self._order = CallOrder(list(trained(self._subject.model).values()))
         self.budget = OverheadBudget(max_overhead, clock=clock, reserve=_UNSEEN)
         chosen = default_probes() if probes is None else probes
         self._instruments = Instruments(chosen, self._subject, self.budget)
@@ -170,6 +189,7 @@ class Monitor(OneProcess):
         self._losses = LossStream()
         self._pace = Pace(self.budget)
         self._watch = SpikeWatch(self._subject, self.budget, window)
+        self._said = False  # that a batch is no pair
         self._labels: LabelStream | None = None
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)
@@ -192,12 +212,12 @@ class Monitor(OneProcess):
         Args:
             loss_value: Loss of the batch, not multiplied by a loss scale.
             batch: The batch (inputs, targets); needed by probes on mini-batches, and for a
-                probe batch if none was given.
+                probe batch if none was given. Of anything else it is said once what to pass.
             ids: Positions of the batch's examples in the training set; named in events.
             logits: Outputs of the batch, for label noise; they are copied.
 
         Raises:
-            TypeError: A loss that is no number, or a batch that is no pair.
+            TypeError: A loss that is no number.
             ValueError: A loss of several numbers. The step does not count then.
         """
         if self._inert:
@@ -206,7 +226,6 @@ class Monitor(OneProcess):
             self._disown()
             return
         expect_loss(loss_value)
-        expect_pair(batch)
         step, pace = self._step, self._pace
         self._step = step + 1
         self._watch.examiner.log.step = step
@@ -229,15 +248,20 @@ class Monitor(OneProcess):
             host = self.budget.spent
             self._subject.synchronize()
             pace.pushed(self.budget.spent, host)
+            pair = self._pair(batch)
             if self._awaiting is not None:
-                self._follow_up(batch)
+                self._follow_up(pair)
             labels = self._labels
             if labels is not None and logits is not None and self._batches > 0:
                 self._batches -= 1
-                given = None if batch is None else batch[1]
+                given = None if pair is None else pair[1]
                 self._score(lambda: labels.take(logits, given, ids))
             if step >= pace.until:
-                self._look(step, batch)
+                self._look(step, pair)
+        except Exception as problem:  # whatever it is, it is not worth the user's run
+            if self._ledger.refused or isinstance(problem, Warning):
+                raise
+            self._give_up(problem)
         finally:
             self._leave()
 
@@ -309,19 +333,56 @@ class Monitor(OneProcess):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly, in tensors and plain data."""
+    def status(self) -> list[ProbeStatus]:
+        """How each probe fares: why it is silent, how often it measured, its cost, when next."""
+        return self._instruments.status()
+
+    def summary(self) -> str:
+        """The same as a table, with the last value of each, after a line about the run."""
         self._observe(wait=True)
+        return as_text(self._facts(), self.status(), self.record, self.events)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run so far as plain data: facts, probes, events, and everything measured."""
+        self._observe(wait=True)
+        return as_document(self._facts(), self.status(), self.record, self.events)
+
+    def report(self, path: os.PathLike[str] | str) -> Path:
+        """One offline HTML page of the run so far; returns its path."""
+        return RunDocument(self.to_dict()).report(path)
+
+    def __repr__(self) -> str:
+        return in_a_line(self._facts(), self.status())
+
+    def _repr_html_(self) -> str:
+        self._observe(wait=True)
+        return as_html(self._facts(), self.status(), self.record, self.events)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly, in tensors and plain data.
+
+        It holds one copy of the parameters, those the monitor was made with, and none with
+        ``distance=False``. The direction of the sharpness is kept as a change of the outputs; for a
+        model with batch normalisation it is found anew.
+        """
+        self._observe(wait=True)
+        if self._awaiting is not None and self._own:
+            step, name = self._awaiting
+            values = self._instruments.early(name)
+            if values:
+                self._awaiting = None
+                self._publish(step, values)
         return {
             "step": self._step,
-            "initial": {name: w.clone() for name, w in self._subject.initial.items()},
+            "initial": dict(self._subject.initial),
+            "shapes": self._subject.shapes(),
             "probe_batch": self._subject.probe_batch,
             "record": self.record.state_dict(),
             "budget": self.budget.state_dict(),
             "watch": self._watch.state_dict(),
             "labels": None if self._labels is None else self._labels.state_dict(),
             "instruments": self._instruments.state_dict(),
-            "awaiting": self._awaiting,
+            "awaiting": None,
             "pace": [self._pace.every, self._pace.until],
             "batches": self._batches,
         }
@@ -339,15 +400,19 @@ class Monitor(OneProcess):
         expect(not missing, "Monitor.load_state_dict(state)", "a state that a monitor gave",
                f"one without {', '.join(missing)}")  # fmt: skip
         saved, own = state["initial"], self._subject.initial
+        shapes = state.get("shapes") or {name: list(w.shape) for name, w in saved.items()}
+        where = "Monitor.load_state_dict(state)"
         expect(
-            {name: w.shape for name, w in saved.items()} == {n: w.shape for n, w in own.items()},
-            "Monitor.load_state_dict(state)",
-            "a state of a model with the same parameters",
-            f"{len(saved)} of other names or shapes",
-        )
+            shapes == self._subject.shapes(), where, "a state of a model with the same parameters",
+            f"{len(shapes)} of other names or shapes",
+        )  # fmt: skip
+        expect(
+            saved or not own, where, "a state with the parameters at the start", "one without them",
+            hint="it is of a monitor with distance=False: make this one so.",
+        )  # fmt: skip
         self._step = state["step"]
-        self._subject.initial = {name: w.to(own[name]).clone() for name, w in saved.items()}
-        self._subject.probe_batch = on_device(state["probe_batch"], self._subject.device)
+        self._subject.initial = {name: saved[name].to(w).clone() for name, w in own.items()}
+        self._subject.go_on_with(on_device(state["probe_batch"], self._subject.device))
         self.record.load_state_dict(state["record"])
         self._ledger.resume(self._step)
         self._instruments.load_state_dict(state["instruments"])
@@ -373,7 +438,7 @@ class Monitor(OneProcess):
 
     def _observe(self, *, wait: bool = False) -> None:
         """Take the losses that have arrived."""
-        if not self._own:
+        if not self._own or self._wrong:
             return
         moments = self._losses.ready(wait=wait)
         if moments:
@@ -385,22 +450,53 @@ class Monitor(OneProcess):
         if wait:
             self._ledger.flush()
 
+    def _pair(self, batch: Any) -> Batch | None:
+        """The batch as inputs and targets; none, and one warning, where it is something else."""
+        pair, wrong = as_pair(batch)
+        if wrong and not self._said:
+            self._said = True
+            warnings.warn(
+                f"the monitor measures nothing on batches: {wrong}", RuntimeWarning, stacklevel=3
+            )
+        return pair
+
+    def _give_up(self, problem: Exception) -> None:
+        """Keep what there is, and do no more."""
+        self._inert, self._wrong = True, f"{type(problem).__name__}: {problem}"
+        warnings.warn(
+            f"the monitor is switched off after {self._wrong}", RuntimeWarning, stacklevel=3
+        )
+
+    def _facts(self) -> Facts:
+        """What is watched, and how far it has come."""
+        return Facts(
+            **self._subject.facts(), steps=self._step, overhead=self.budget.overhead,
+            limit=self._limit, trouble=self._wrong,
+            step_seconds=self.budget.training / self._step if self._step else math.nan,
+        )  # fmt: skip
+
     def _look(self, step: int, batch: Batch | None) -> None:
         """Take stock, and run the probes that are wanted or due, and covered."""
         start, booked = self.budget.spent, self.budget.booked
         self._observe()
+        self._order.look()
         self._subject.keep_probe_batch(batch)
         self._ledger.events(self._watch.attend(step, batch))
+        step_seconds = self.budget.training / max(step, 1)
         if not self._instruments.enlisted:
             if self.budget.training == 0 and not math.isinf(self.budget.max_overhead):
                 return  # nothing is known yet about how long a step takes
-            self._instruments.enlist(self.budget.training / max(step, 1), batch)
+            before = self.budget.spent
+            self._instruments.enlist(step_seconds, batch)
+            self.budget.booked += self.budget.spent - before
+        self._instruments.paced(step_seconds)
         if math.isfinite(self.record.last("loss")):
             for kind in sorted(self._watch.wanted, key=lambda kind: kind.value):
                 name = self._instruments.of_kind(kind)
                 if name is not None and self.budget.may_borrow(name):
                     self._measure(name, step, batch, urgent=True)
-            while (name := self.budget.due(step)) is not None:
+            lacking = self._instruments.lacking(batch)
+            while (name := self.budget.due(step, lacking)) is not None:
                 self._measure(name, step, batch, urgent=False)
         labels, budget = self._labels, self.budget
         took = budget.spent - start - (budget.booked - booked)
@@ -424,15 +520,17 @@ class Monitor(OneProcess):
             self._ledger.events(self._watch.note({**values, **self._ledger.now()}))
             self._ledger.rising(self._watch.pending())
         self._subject.synchronize()
-        if name in self.probes:
-            self.budget.ran(name, step, self.budget.clock() - start)
+        seconds, calm = self.budget.clock() - start, not self._watch.rising
+        self._instruments.ran(name, step, seconds, urgent=urgent, calm=calm)
 
     def _follow_up(self, batch: Batch | None) -> None:
         """Ask a probe for the numbers of the step before."""
         assert self._awaiting is not None
         step, name = self._awaiting
         self._awaiting = None
+        start = self.budget.clock()
         self._publish(step, self._instruments.after_step(name, batch))
+        self.budget.followed(name, self.budget.clock() - start)
 
     def _score(self, score: Callable[[], Mapping[str, float] | None]) -> Mapping[str, float]:
         """Do something about labels; if it fails, do no more."""

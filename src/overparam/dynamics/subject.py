@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from overparam._batch import copied, n_examples
+from overparam._batch import copied, leaves, n_examples
 from overparam._devices import synchronize
 from overparam._errors import expect
 from overparam._model import expect_inputs, undisturbed
 from overparam._switches import uncompiled
 from overparam._types import Inputs, Loss
+from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
 from overparam.dynamics.probes.probe import Scene, trained
 
 Forward = Callable[[nn.Module, Any], Tensor]
@@ -33,14 +35,6 @@ class Scaler(Protocol):
         ...
 
 
-def expect_pair(batch: Any) -> None:
-    """Raise unless it is a batch as `Monitor.step` takes it, or none."""
-    if batch is not None:
-        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-        words = "a pair (inputs, targets)"
-        expect(pair, "Monitor.step(batch=...)", words, type(batch).__name__, error=TypeError)
-
-
 class Subject:
     """A model in training, as probes see it.
 
@@ -52,6 +46,11 @@ class Subject:
         forward: Picks the tensor the loss takes.
         grad_scale: A number or a scaler.
         seed: Of anything random.
+        distance: Whether to keep the parameters as they are now.
+
+    Attributes:
+        whole: Why examples of the probe batch cannot be taken apart; empty if they can.
+        outputs: Numbers the model gives for an example; `None` until that is known.
     """
 
     def __init__(
@@ -63,14 +62,17 @@ class Subject:
         forward: Forward | None,
         grad_scale: float | Scaler | None,
         seed: int,
+        distance: bool = True,
     ) -> None:
-        expect(
-            isinstance(model, nn.Module),
-            "Monitor(model=...)",
-            "a torch module",
-            type(model).__name__,
-            error=TypeError,
-        )
+        for argument, fits, words, given in (
+            ("model", isinstance(model, nn.Module), "a torch module", model),
+            ("loss", callable(loss), "a function of outputs and targets", loss),
+            ("optimizer", hasattr(optimizer, "param_groups"), "an optimizer", optimizer),
+        ):
+            expect(
+                fits, f"Monitor({argument}=...)", words, f"a {type(given).__name__}",
+                hint="the order is Monitor(model, loss, optimizer).", error=TypeError,
+            )  # fmt: skip
         module = bare(model)
         self.model = module if forward is None else _Adapted(module, forward)
         self.prefix = "" if forward is None else "module."  # of its parameters' names
@@ -87,12 +89,23 @@ class Subject:
             f"{type(optimizer).__name__} over others",
             hint="build it from model.parameters(), after moving the model to its device.",
         )
+        self.whole = ""
+        self.outputs: int | None = None
+        self._notes: dict[str, Any] = {}
         if probe_batch is not None:
-            expect_inputs(probe_batch[0], "Monitor(probe_batch=...)")
-            expect_inputs(probe_batch[1], "Monitor(probe_batch=...)", n_examples(probe_batch[0]))
+            pair, _ = as_pair(probe_batch)
+            expect(pair is not None, "Monitor(probe_batch=...)", "a pair (inputs, targets)",
+                   type(probe_batch).__name__, error=TypeError)  # fmt: skip
+            assert pair is not None
+            self.whole = why_whole(*pair)
+            if not self.whole or _is_plain(pair):
+                self.whole = ""
+                expect_inputs(pair[0], "Monitor(probe_batch=...)")
+                expect_inputs(pair[1], "Monitor(probe_batch=...)", n_examples(pair[0]))
+            probe_batch = pair
         self.loss, self.optimizer, self.seed = loss, optimizer, seed
         self.probe_batch, self.grad_scale = probe_batch, grad_scale
-        kept = {} if self.sharded else params
+        kept = params if distance and not self.sharded else {}
         self.initial = {name: p.detach().clone() for name, p in kept.items()}
         self.device = next(iter(params.values())).device
 
@@ -104,6 +117,10 @@ class Subject:
             "parameters": sum(p.numel() for p in trained(module).values()),
             "optimizer": type(self.optimizer).__name__,
         }
+
+    def shapes(self) -> dict[str, list[int]]:
+        """Of what is trained; none where it is sharded."""
+        return {} if self.sharded else {n: list(p.shape) for n, p in trained(self.model).items()}
 
     def rate(self) -> float | Tensor:
         """Largest learning rate of the optimizer's groups; a tensor where it is on a device.
@@ -128,24 +145,25 @@ class Subject:
         stage = states.get(id(self.optimizer), {}).get("stage")
         return 1.0 if getattr(stage, "name", "") == "UNSCALED" else float(scaler.get_scale())
 
-    def scene(self, batch: Batch | None, *, urgent: bool = False) -> Scene:
+    def scene(self, batch: Batch | None, *, urgent: bool = False, part: float = 1.0) -> Scene:
         """The present step for a probe."""
         return Scene(
             self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
-            batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed,
+            batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
+            whole=self.whole, outputs=self.outputs, notes=self._notes,
         )  # fmt: skip
 
     def keep_probe_batch(self, batch: Batch | None) -> None:
         """Make a copy of the first finite batch the probe batch, unless there is one."""
         if self.probe_batch is not None or batch is None:
             return
-        where = "Monitor.step(batch=...)"
-        try:
-            expect_inputs(batch[0], where)
-            expect_inputs(batch[1], where, n_examples(batch[0]))
-        except ValueError:
-            return  # training may get over a bad batch, and the next will do
-        self.probe_batch = copied(batch[0]), batch[1].detach().clone()
+        if is_sound(*batch):  # training may get over a bad batch, and the next will do
+            self.go_on_with((copied(batch[0]), copied(batch[1])))
+
+    def go_on_with(self, batch: Batch | None) -> None:
+        """Measure on this batch from now on."""
+        self.probe_batch = batch
+        self.whole = "" if batch is None else why_whole(*batch)
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
@@ -177,6 +195,12 @@ def bare(model: nn.Module) -> nn.Module:
             model = model.module  # pyright: ignore[reportAssignmentType]
         else:
             return model
+
+
+def _is_plain(pair: tuple[Any, Any]) -> bool:
+    """Whether it can only be meant as a list of examples: a tensor of each, or arrays."""
+    arrays = any(isinstance(value, np.ndarray) for _, value in leaves(pair))
+    return arrays or all(isinstance(part, Tensor) for part in pair)
 
 
 def _uncompiled() -> AbstractContextManager:

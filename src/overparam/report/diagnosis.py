@@ -88,6 +88,16 @@ def _suspects(suspects: list[Mapping] | None) -> dict[str, Any] | None:
 
 def _numbers(document: Mapping) -> dict[str, Table]:
     """The run in numbers: each series summed up, and the layers."""
+    tables = measured_numbers(document)
+    layers = document["model"].get("layers") or []
+    if layers:
+        cells = [[layer.get(key) for key in ("name", "type", "parameters")] for layer in layers]
+        tables["Layers"] = leading(["layer", "type", "parameters"], cells)
+    return tables
+
+
+def measured_numbers(document: Mapping) -> dict[str, Table]:
+    """Each series summed up."""
     rows = []
     for name in document["series"]:
         series = read_series(document, name)
@@ -98,10 +108,6 @@ def _numbers(document: Mapping) -> dict[str, Table]:
     if rows:
         columns = ["series", "values", "first", "last", "lowest", "highest"]
         tables["What was measured along the run"] = Table(columns, rows)
-    layers = document["model"].get("layers") or []
-    if layers:
-        cells = [[layer.get(key) for key in ("name", "type", "parameters")] for layer in layers]
-        tables["Layers"] = leading(["layer", "type", "parameters"], cells)
     return tables
 
 
@@ -121,7 +127,9 @@ def origin(document: Mapping) -> dict[str, Any]:
     ]
     rows += [("seed", str(seed))] if seed is not None else []
     rows += [("duration", duration(seconds) + within)] if seconds is not None else []
-    overhead = read_series(document, "overhead") if document["kind"] == "diagnosis" else None
+    overhead = (
+        read_series(document, "overhead") if document["kind"] in ("diagnosis", "run") else None
+    )
     if overhead is not None:
         highest = f"at the end, {percent(overhead.highest)} at most"
         rows.append(

@@ -8,23 +8,25 @@ from typing import Any
 from overparam._errors import expect, unknown
 from overparam._files import expect_readable
 from overparam.errors import InvalidValue
-from overparam.report.schema import DIAGNOSIS, FIT, RATE, STUDY, Misshapen, Place
+from overparam.report.schema import DIAGNOSIS, FIT, RATE, RUN, STUDY, Misshapen, Place
 
-KINDS = ("diagnosis", "rate", "fit", "study")
+KINDS = ("diagnosis", "rate", "run", "fit", "study")
 # Sections that a page takes for granted, empty where a document has none.
 _OBJECTS = {
     "diagnosis": ("environment", "model", "data", "advice", "series"),
     "rate": ("environment", "curve"),
+    "run": ("environment", "model", "series"),
     "fit": ("environment", "model", "data", "series"),
     "study": ("environment", "series"),
 }
 _LISTS = {
     "diagnosis": ("statements", "events", "suspects"),
     "rate": ("trials", "statements"),
+    "run": ("probes", "events"),
     "fit": ("scores", "statements"),
     "study": ("claims",),
 }
-_SHAPES = {"diagnosis": DIAGNOSIS, "rate": RATE, "fit": FIT, "study": STUDY}
+_SHAPES = {"diagnosis": DIAGNOSIS, "rate": RATE, "run": RUN, "fit": FIT, "study": STUDY}
 _LARGEST_FILE = 256 * 2**20
 # What is larger counts as infinite: sums and ratios of such numbers are.
 _LARGEST_NUMBER = 1e300
@@ -39,8 +41,8 @@ def read_documents(source: Path | str | Mapping) -> list[dict]:
 
     Raises:
         ValueError: If a file cannot be read, is larger than 256 MiB, is not JSON, or holds
-            something that is no diagnosis, rate, fit or study. The message names the file, and the
-            place in it.
+            something that is no diagnosis, rate, run, fit or study. The message names the file, and
+            the place in it.
     """
     if isinstance(source, Mapping):
         return [_document(source, "render(documents=...)")]
@@ -83,7 +85,13 @@ def _document(content: Any, where: str) -> dict:
 
 def _evident_kind(content: Mapping) -> str:
     """The kind of a document that leaves it out, by the key only that kind has."""
-    only = {"study": "study", "advice": "diagnosis", "curve": "rate", "scores": "fit"}
+    only = {
+        "study": "study",
+        "advice": "diagnosis",
+        "curve": "rate",
+        "probes": "run",
+        "scores": "fit",
+    }
     return next((kind for key, kind in only.items() if key in content), "missing")
 
 

@@ -13,9 +13,16 @@ from overparam.report.diagnosis import diagnosis_view
 from overparam.report.documents import read_documents
 from overparam.report.fit import fit_view
 from overparam.report.rate import rate_view
+from overparam.report.run import run_view
 from overparam.report.study import study_view
 
-VIEWS = {"diagnosis": diagnosis_view, "rate": rate_view, "fit": fit_view, "study": study_view}
+VIEWS = {
+    "diagnosis": diagnosis_view,
+    "rate": rate_view,
+    "run": run_view,
+    "fit": fit_view,
+    "study": study_view,
+}
 
 
 def render(documents: Sequence[Mapping]) -> str:
@@ -25,7 +32,7 @@ def render(documents: Sequence[Mapping]) -> str:
     content security policy admits no others. Text of the documents is shown, never interpreted.
 
     Args:
-        documents: Diagnoses, rates, fits and studies, read from their JSON; ``"kind"`` tells
+        documents: Diagnoses, rates, runs, fits and studies, read from their JSON; ``"kind"`` tells
             which. `None` stands for what was not measured; sections without numbers are left out.
 
     Returns:

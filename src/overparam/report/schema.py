@@ -184,6 +184,19 @@ DIAGNOSIS = record(
     }),
 )  # fmt: skip
 
+RUN = record(
+    environment=_ENVIRONMENT,
+    model=_MODEL,
+    optimizer=word, steps=number, overhead=number, max_overhead=number,
+    probes=rows(name=word, status=word, times=word, cost=word, part=word, next=word),
+    events=rows(
+        step=number, kind=word, peak_ratio=number, steps_to_recover=number, ratio_before=number,
+        top_share=number, sharpness_before=number, sharpness_after=number, reason=word,
+        ids=every(word),
+    ),
+    series=each(curve),
+)  # fmt: skip
+
 RATE = record(
     environment=_ENVIRONMENT,
     rate=number, interval=numbers, verdict=word, steps=number, planned_steps=number,

@@ -15,6 +15,8 @@ from overparam.dynamics.probes.probe import (
     clone,
     first_examples,
     outputs_per_example,
+    part_of,
+    passes,
 )
 from overparam.dynamics.spectral_split import spectral_loss_split
 from overparam.tangents.empirical import empirical_ntk
@@ -52,6 +54,7 @@ class LossSplit(Probe):
         n = min(n_examples(scene.probe[0]), self.size // outputs)
         if n < 1:
             return {}
+        n = part_of(n, scene.part, 8)
         x, y = first_examples(scene.probe, n)
         s = min(self.s, n * outputs)
         split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
@@ -59,9 +62,15 @@ class LossSplit(Probe):
         leading = {f"eigenvalue_{j}": v for j, v in enumerate(split.eigenvalues, start=1)}
         return {"loss_top": split.top, "loss_rest": split.rest, **leading}
 
+    def unfit(self, scene: Scene) -> str:
+        """A batch that is no list of examples, or more outputs of one than it takes in all."""
+        return scene.whole or too_many(scene, self.size)
+
     def relative_cost(self, scene: Scene) -> float:
-        """A kernel of all outputs."""
-        return 40.0
+        """A kernel of all outputs: a backward pass for each output of an example."""
+        if scene.outputs is None:
+            return 40.0
+        return 0.5 + 1.5 * passes(scene, self.size // max(scene.outputs, 1), scene.outputs)
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the loss is a squared error."""
@@ -77,7 +86,8 @@ class KernelChange(Probe):
 
     Small (below about 0.1) in the kernel regime, of order 1 where features are learned. On the
     first `n` examples of the probe batch; a model with more than `size` outputs per example is
-    not measured. K₀ is that of the initial parameters with the present buffers.
+    not measured. K₀ is that of the initial parameters with the present buffers; of a monitor with
+    ``distance=False``, that of the first measurement.
     """
 
     name = "kernel change"
@@ -94,14 +104,26 @@ class KernelChange(Probe):
         assert scene.probe is not None
         if outputs_per_example(scene) > self.size:
             return {}
-        x, _ = first_examples(scene.probe, self.n)
-        if self._start is None:
-            self._start = empirical_ntk(at_start(scene), x)
-        return {"kernel_change": kernel_change(empirical_ntk(scene.model, x), self._start)}
+        n = part_of(min(n_examples(scene.probe[0]), self.n), scene.part, 8)
+        x, _ = first_examples(scene.probe, n)
+        if self._start is None or len(self._start) < n:
+            if self._start is not None and not scene.initial:
+                n = len(self._start)  # more than that cannot be known of the start any more
+                x, _ = first_examples(scene.probe, n)
+            else:
+                self._start = empirical_ntk(at_start(scene), x)
+        start = self._start[:n, :n]
+        return {"kernel_change": kernel_change(empirical_ntk(scene.model, x), start)}
+
+    def unfit(self, scene: Scene) -> str:
+        """A batch that is no list of examples, or more outputs of one than it takes."""
+        return scene.whole or too_many(scene, self.size)
 
     def relative_cost(self, scene: Scene) -> float:
         """Two kernels at first."""
-        return 40.0
+        if scene.outputs is None:
+            return 40.0
+        return 0.5 + 1.5 * passes(scene, self.n, scene.outputs)
 
     def state_dict(self) -> dict[str, Any]:
         """The kernel at initialisation."""
@@ -112,8 +134,16 @@ class KernelChange(Probe):
         self._start = state["start"]
 
 
+def too_many(scene: Scene, most: int) -> str:
+    """The words for more outputs of an example than a kernel is made of; empty if there are not."""
+    n = outputs_per_example(scene)
+    return f"{n} outputs for an example, more than {most}" if n > most else ""
+
+
 def at_start(scene: Scene) -> torch.nn.Module:
-    """A copy of the model at its initial parameters."""
+    """A copy of the model at its initial parameters; itself where they were not kept."""
+    if not scene.initial:
+        return scene.model
     with exclusive(scene.model):
         model = copy.deepcopy(scene.model)
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Lengths: of the gradient, the update, the weights, and the way from initialisation."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,13 +19,18 @@ class Norms(Probe):
     precision; w⁺ are the parameters at the next step, so the update is what the optimizer did,
     whatever its rule. w₀ are the parameters when the monitor was made.
 
+    Of more than eight million parameters the update's length is estimated from every k-th, some
+    four million. A monitor with ``distance=False`` has no w₀ and gives no distance.
+
     Cost:
-        Reads the parameters a few times; memory: one copy of them between two steps.
+        Reads the parameters a few times; memory: a copy of at most some four million of them
+        between two steps.
     """
 
     name = "norms"
     keys = ("grad_norm", "weight_norm", "distance", "update_norm")
     by_default = 1
+    share, within = 1.5, 25
     passive = follows_up = True
 
     def __init__(self) -> None:
@@ -34,17 +40,18 @@ class Norms(Probe):
         """Lengths that are known before the step."""
         params = trained(scene.model)
         gradients = [p.grad for p in params.values() if p.grad is not None]
-        initial = [scene.initial[name] for name in params]
         weights = [p.detach() for p in params.values()]
-        self._before = [w.clone() for w in weights]
-        lengths = torch.stack(
-            [
-                length(g.coalesce().values() if g.is_sparse else g for g in gradients),
-                length(weights),
-                length(w - start for w, start in zip(weights, initial, strict=True)),
-            ]
-        ).tolist()
-        values = {"weight_norm": lengths[1], "distance": lengths[2]}
+        parts = [
+            length(g.coalesce().values() if g.is_sparse else g for g in gradients),
+            length(weights),
+        ]
+        if scene.initial:
+            initial = [scene.initial[name] for name in params]
+            parts.append(length(w - w0 for w, w0 in zip(weights, initial, strict=True)))
+        self._before = sample(weights)
+        lengths = torch.stack(parts).tolist()
+        names = ("weight_norm", "distance")
+        values: dict[str, float] = dict(zip(names, lengths[1:], strict=False))
         if gradients:  # none where the monitor was called before backward
             values["grad_norm"] = lengths[0] / scene.grad_scale
         return values
@@ -54,21 +61,47 @@ class Norms(Probe):
         if self._before is None:
             return {}
         weights = [p.detach() for p in trained(scene.model).values()]
-        moved = length(w - old for w, old in zip(weights, self._before, strict=True))
-        self._before = None
-        return {"update_norm": float(moved)}
+        before, self._before = self._before, None
+        now = every_kth(weights)
+        moved = length(w - old for w, old in zip(now, before, strict=True))
+        scaled = sum(w.numel() for w in weights) / max(sum(old.numel() for old in before), 1)
+        return {"update_norm": float(moved) * math.sqrt(scaled)}
+
+    def early(self, scene: Scene) -> dict[str, float]:
+        """The update, if the weights have moved already."""
+        if self._before is None:
+            return {}
+        now = every_kth([p.detach() for p in trained(scene.model).values()])
+        stands = all(torch.equal(w, old) for w, old in zip(now, self._before, strict=True))
+        return {} if stands else self.after_step(scene)
 
     def relative_cost(self, scene: Scene) -> float:
         """A fraction of a step."""
         return 0.3
 
     def state_dict(self) -> dict[str, Any]:
-        """The parameters before the step, where its update is still to be measured."""
-        return {"before": self._before}
+        """Nothing: the weights before a step that is under way are not worth a copy on disk."""
+        return {"before": None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state; one of an earlier version holds the weights before the step."""
         self._before = state["before"]
+
+
+def every_kth(weights: list[Tensor]) -> list[Tensor]:
+    """Views of every k-th number; of up to some four million parameters, of every one."""
+    # Odd, so that it does not meet the same column of every row.
+    k = sum(w.numel() for w in weights) // _MOST | 1
+    return weights if k == 1 else [w.reshape(-1)[::k] for w in weights]
+
+
+def sample(weights: list[Tensor]) -> list[Tensor]:
+    """A copy of them."""
+    return [w.clone() for w in every_kth(weights)]
+
+
+# Parameters of which every one is compared.
+_MOST = 1 << 22
 
 
 def length(tensors: Iterable[Tensor]) -> Tensor:

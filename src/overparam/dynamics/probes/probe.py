@@ -1,6 +1,7 @@
 """What a probe is: it looks at a training step and returns numbers."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
@@ -26,6 +27,11 @@ class Scene:
         grad_scale: What the gradients are multiplied by (mixed precision), else 1.
         urgent: The loss is rising or has just come back: prefer accuracy to cost.
         seed: Of anything random.
+        part: How much of the work a probe should do, in (0, 1]: a dear one is asked for less, on
+            fewer examples or with fewer products, so that it comes round.
+        whole: Why the examples of the probe batch cannot be taken apart; empty if they can.
+        outputs: Numbers the model returns for one example; `None` if that is not known.
+        notes: What one probe found out and another can use; kept from one step to the next.
     """
 
     model: nn.Module
@@ -37,10 +43,16 @@ class Scene:
     grad_scale: float = 1.0
     urgent: bool = False
     seed: int = 0
+    part: float = 1.0
+    whole: str = ""
+    outputs: int | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
-        if self.probe is None or self.batch is None or not tensors(self.batch[0]):
+        if self.probe is None or self.batch is None or self.whole:
+            return 1.0
+        if not tensors(self.batch[0]) or not tensors(self.probe[0]):
             return 1.0
         return n_examples(self.probe[0]) / max(n_examples(self.batch[0]), 1)
 
@@ -88,6 +100,7 @@ class Probe:
         by_default: Its place among the probes of a monitor that is not told which; 0 is none.
         share: Its part of the budget relative to the other probes.
         every: Fewest steps between two measurements.
+        within: Steps within which it should come round: where it would not, it is asked for less.
         passive: It only reads tensors that exist, so nothing has to be put back.
         follows_up: `after_step` is wanted one step later.
         quadratic: Whether the loss turned out to be a squared error; `None` if that is not known.
@@ -108,6 +121,7 @@ class Probe:
     by_default: int = 0
     share: float = 1.0
     every: int = 1
+    within: int = 250
     passive: bool = False
     follows_up: bool = False
     quadratic: bool | None = None
@@ -116,12 +130,20 @@ class Probe:
         """Numbers by name; an empty dict where there is nothing to measure on."""
         raise NotImplementedError(f"{type(self).__name__} must define `measure`")
 
+    def unfit(self, scene: Scene) -> str:
+        """Why it has nothing to say of this model or data; empty if it has. Asked each time."""
+        return ""
+
     def relative_cost(self, scene: Scene) -> float:
         """Expected cost in training steps, until it has been measured."""
         return 10.0 * scene.probe_share()
 
     def after_step(self, scene: Scene) -> dict[str, float]:
         """Numbers of the last measured step that are known only after it, one step later."""
+        return {}
+
+    def early(self, scene: Scene) -> dict[str, float]:
+        """What `after_step` would say, before a state is saved, if that can be known by now."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,11 +166,37 @@ def clone(tensor: Tensor | None) -> Tensor | None:
 
 def first_examples(batch: tuple[Inputs, Tensor], n: int) -> tuple[Inputs, Tensor]:
     """The first n examples of a batch."""
-    return take(batch[0], slice(0, n)), batch[1][:n]
+    return take(batch[0], slice(0, n)), take(batch[1], slice(0, n))
+
+
+def part_of(n: int, part: float, least: int) -> int:
+    """So many of n things, but no fewer than `least` and no more than there are."""
+    return max(min(n, least), math.ceil(part * n))
+
+
+def passes(scene: Scene, n: int, each: float) -> float:
+    """Training steps that a forward pass and so many backward passes on n examples are like."""
+    batch = scene.batch or scene.probe
+    if scene.whole or batch is None or not tensors(batch[0]):
+        return (1 + 2 * each) / 3
+    return n / max(n_examples(batch[0]), 1) * (1 + 2 * each) / 3
+
+
+def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
+    """The first examples of a batch, as many as the scene asks for.
+
+    Never fewer than eight, or than half of a smaller batch: they would no longer stand for it.
+    """
+    if scene.part >= 1 or scene.whole:
+        return batch
+    n = n_examples(batch[0])
+    return first_examples(batch, part_of(n, scene.part, min(8, (n + 1) // 2)))
 
 
 def outputs_per_example(scene: Scene) -> int:
     """How many numbers the model returns for one example of the probe batch."""
+    if scene.outputs is not None:
+        return scene.outputs
     assert scene.probe is not None
     x, _ = first_examples(scene.probe, 1)
     with torch.no_grad():

@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from overparam._exclusive import forward_mode
-from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone
-from overparam.optim.stability import stability
+from overparam._types import Inputs
+from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer
+from overparam.optim.stability import Stability, has_stability_limit, stability
+from overparam.optim.stability_turn import stability_turn
 
 
 def load_forward_mode() -> None:
@@ -21,84 +23,140 @@ def load_forward_mode() -> None:
         forward_ad.make_dual(torch.zeros(1), torch.ones(1))
 
 
+# The note of the probe batch with the direction that leads on it.
+LEADING = "leading direction"
+# Up to this part of the eigenvalue it may be off, and is still called converged.
+SETTLED = 0.25
+
+
 class Sharpness(Probe):
     """Top eigenvalue of the Gauss–Newton matrix on the probe batch, against the optimizer's limit.
 
     `stability_ratio` is sharpness / limit: 1 is the edge of stability, for this optimizer in
-    its present state. Power iteration goes on from the last direction: two products from a
-    random one, one from a warm one, four where the loss is on the move. How far it is from
-    settled is `sharpness_residual`, ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ.
+    its present state. Power iteration goes on from the last direction, one product at a time, or
+    four where the loss is on the move. How far it is from settled is `sharpness_residual`,
+    ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ. Up to a quarter of it
+    `sharpness_converged` is 1; where it is 0, the sharpness is too small as a rule.
     """
 
     name = "sharpness"
-    keys = ("sharpness", "sharpness_limit", "stability_ratio", "sharpness_residual")
+    keys = (
+        "sharpness",
+        "sharpness_limit",
+        "stability_ratio",
+        "sharpness_residual",
+        "sharpness_converged",
+    )
     by_default = 2
     kind, needs = Kind.SHARPNESS, ("probe",)
-    share = 3.0
+    share, within = 3.0, 75
 
     def __init__(self) -> None:
         load_forward_mode()
-        self._vector: Tensor | None = None
+        self._power = _Power()
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Sharpness, its limit, and their ratio."""
         assert scene.probe is not None
-        products = 4 if scene.urgent else 2 if self._vector is None else 1
-        found = stability(
-            scene.model, *scene.probe, scene.loss, scene.optimizer,
-            v0=self._vector, products=products, seed=scene.seed,
-        )  # fmt: skip
-        self._vector = found.vector
+        batch = fewer(scene.probe, scene)
+        fresh = self._power.change is None and scene.part >= 1
+        found = self._power.go_on(scene, batch, 4 if scene.urgent else 2 if fresh else 1)
+        if self._power.change is not None:
+            scene.notes[LEADING] = *batch, self._power.change
         return {
             "sharpness": found.sharpness,
             "sharpness_limit": found.limit,
             "stability_ratio": found.ratio,
             "sharpness_residual": found.residual,
+            "sharpness_converged": float(found.residual <= SETTLED),
         }
 
+    def unfit(self, scene: Scene) -> str:
+        """An optimizer without a known limit, once that has been said."""
+        return self._power.why
+
+    def relative_cost(self, scene: Scene) -> float:
+        """A product with the Gauss–Newton matrix and what goes before it."""
+        return 2.0 * scene.probe_share()
+
     def state_dict(self) -> dict[str, Any]:
-        """The direction."""
-        return {"vector": clone(self._vector)}
+        """The direction, as the change of the outputs it makes."""
+        return {"change": clone(self._power.change)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved direction."""
-        self._vector = state["vector"]
+        """Go on from a saved direction; states of earlier versions have another."""
+        self._power = _Power(state.get("change"))
 
 
 class BatchCriticalRate(Probe):
     """Learning rate at which a step on the present mini-batch would be at its limit.
 
     Small batches have a larger sharpness than the whole set on average, so steps on them can
-    be beyond the limit where the whole set is not.
+    be beyond the limit where the whole set is not. One product, from the direction that leads on
+    the probe batch, if `Sharpness` has found one; where `batch_critical_lr_converged` is 0, the
+    rate is too large as a rule.
     """
 
     name = "batch critical rate"
-    keys = ("batch_critical_lr",)
+    keys = ("batch_critical_lr", "batch_critical_lr_converged")
     by_default = 4
     needs = ("batch",)
+    share = 2.0
 
     def __init__(self) -> None:
         load_forward_mode()
-        self._vector: Tensor | None = None
+        self._power = _Power()
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """The critical rate on this batch."""
         assert scene.batch is not None
-        found = stability(
-            scene.model, *scene.batch, scene.loss, scene.optimizer,
-            v0=self._vector, products=2, seed=scene.seed,
-        )  # fmt: skip
-        self._vector = found.vector
-        return {"batch_critical_lr": found.critical_learning_rate}
+        self._power.change = None
+        known = scene.notes.get(LEADING)
+        turns = 2 if scene.part >= 1 else 1
+        found = self._power.go_on(scene, fewer(scene.batch, scene), turns, known)
+        return {
+            "batch_critical_lr": found.critical_learning_rate,
+            "batch_critical_lr_converged": float(found.residual <= SETTLED),
+        }
+
+    def unfit(self, scene: Scene) -> str:
+        """An optimizer without a known limit, once that has been said."""
+        return self._power.why
 
     def relative_cost(self, scene: Scene) -> float:
-        """Two products with the Gauss–Newton matrix."""
-        return 10.0
+        """A product with the Gauss–Newton matrix, and half of one on the probe batch."""
+        return 1.8 + 0.7 * scene.probe_share()
 
-    def state_dict(self) -> dict[str, Any]:
-        """The direction."""
-        return {"vector": clone(self._vector)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved direction."""
-        self._vector = state["vector"]
+class _Power:
+    """Power iteration that goes on from one measurement to the next."""
+
+    def __init__(self, change: Tensor | None = None) -> None:
+        self.change = change
+        self.why = ""
+        self._vector: Tensor | None = None
+
+    def go_on(
+        self,
+        scene: Scene,
+        batch: tuple[Inputs, Tensor],
+        turns: int,
+        known: tuple[Any, Any, Tensor] | None = None,
+    ) -> Stability:
+        """A few products more, or one from the direction that is known of another batch."""
+        found = stability_turn(
+            scene.model, *batch, scene.loss, scene.optimizer,
+            change=self.change, turns=turns, known=known, seed=scene.seed,
+        )  # fmt: skip
+        if found is not None:
+            self.change, self._vector = found.vector, None
+            return found
+        start = self._vector
+        found = stability(
+            scene.model, *batch, scene.loss, scene.optimizer,
+            v0=start, products=turns if start is not None else turns + 1, seed=scene.seed,
+        )  # fmt: skip
+        self._vector = found.vector
+        if not has_stability_limit(scene.optimizer):
+            self.why = f"no limit is known for {type(scene.optimizer).__name__}"
+        return found

@@ -1,0 +1,291 @@
+"""The leading eigenvalue of a rescaled Gauss–Newton matrix, iterated among the outputs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from overparam._errors import expect
+from overparam._exclusive import forward_mode
+from overparam._model import as_function, undisturbed
+from overparam._types import Loss, Params
+from overparam.errors import NumericalError
+
+Rescale = Callable[[str, Tensor], tuple[Tensor, Tensor]]
+"""Of a parameter's name and a vector g of its shape: D g, and the sum of s D g², where D and s
+are the diagonals of the matrix; both of one parameter alone."""
+
+
+@dataclass(frozen=True)
+class OutputIteration:
+    """Where the iteration has come.
+
+    Attributes:
+        value: The eigenvalue, from below.
+        residual: An eigenvalue lies within this part of `value`.
+        change: The leading direction, as the change of the outputs it makes: to go on from.
+    """
+
+    value: float
+    residual: float
+    change: Tensor
+
+
+def iterate_outputs(
+    model: nn.Module,
+    x: Any,
+    y: Any,
+    loss: Loss,
+    params: Params,
+    rescale: Rescale,
+    *,
+    change: Tensor | None = None,
+    turns: int = 1,
+    seed: int = 0,
+) -> OutputIteration:
+    """A few turns of power iteration for λ_max( D^½ G D^½ + s ), G the Gauss–Newton matrix.
+
+        a ← J D Jᵀ H a,    H = ∂²L/∂f²,    v = D^½ Jᵀ H a,    λ = vᵀ D^½ G D^½ v / ‖v‖²
+
+    The vectors that are kept have the size of the outputs, not of the parameters. Gradients are
+    taken up parameter by parameter as the backward pass finds them, and no second derivative's
+    graph is built. Examples need not be apart: the batch is taken as a whole.
+
+    Args:
+        model: Any module that gives a tensor; random layers draw the same numbers in each pass.
+        x: Inputs, as the model takes them.
+        y: Targets, as the loss takes them.
+        loss: `loss(outputs, targets)`, a scalar.
+        params: What is differentiated by, the model's own tensors under their names.
+        rescale: D and s.
+        change: Where to go on; `None`, or another shape than that of the outputs, begins with
+            the loss's own gradient and some noise.
+        turns: At least one.
+        seed: Of the noise and of random layers.
+
+    Raises:
+        NumericalError: A loss or a product that is not finite.
+        NotImplementedError: An operation without a forward-mode derivative; sometimes torch
+            raises a RuntimeError in its place.
+
+    Cost:
+        One forward pass; for each turn a backward pass and a forward pass with tangents. Memory
+        of a backward pass, and one vector of the size of `params`.
+    """
+    function, held = as_function(model), _others(model, params)
+    with undisturbed(model), torch.enable_grad():
+        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+        outputs = _outputs(function, {**held, **leaves}, x, seed)
+        curvature = _LossCurvature(outputs.detach(), y, loss)
+        if change is None or change.shape != outputs.shape:
+            change = _start(curvature.slope, seed)
+        change = change.to(outputs)
+        value = residual = math.nan
+        for turn in range(turns):
+            bent = curvature.times(change)
+            first = _product(change, bent)
+            step, second, shifted = _pull(outputs, bent, leaves, rescale, keep=turn + 1 < turns)
+            _expect_finite(second)
+            if second == 0:  # the outputs do not depend on the parameters
+                return OutputIteration(0.0, 0.0, change)
+            torch.manual_seed(seed)
+            with torch.no_grad():
+                change = _push(function, held, params, step, x)
+                third = _product(change, curvature.times(change))
+                length = float(change.double().norm())
+            _expect_finite(length + third)
+            value = (third + shifted) / second
+            residual = _residual(first, second, third)
+            if length == 0:
+                return OutputIteration(value, 0.0, torch.zeros_like(change))
+            change = change / length
+    return OutputIteration(value, residual, change.detach())
+
+
+def across_batches(
+    model: nn.Module,
+    known: tuple[Any, Any, Tensor],
+    x: Any,
+    y: Any,
+    loss: Loss,
+    params: Params,
+    rescale: Rescale,
+    *,
+    seed: int = 0,
+) -> OutputIteration:
+    """The same eigenvalue on a batch that is new, begun with the direction that leads on another.
+
+        w = D J₀ᵀ H₀ a₀,    a = J w,    λ = ‖D^½ Jᵀ H a‖² / aᵀ H a
+
+    Args:
+        model: As for `iterate_outputs`, like the rest.
+        known: Inputs, targets and `change` of the other batch.
+        x: Inputs.
+        y: Targets.
+        loss: `loss(outputs, targets)`.
+        params: What is differentiated by.
+        rescale: D and s.
+        seed: Of random layers.
+
+    Cost:
+        A forward and a backward pass on the other batch; on this one these and a forward pass
+        with tangents. Memory as for `iterate_outputs`.
+    """
+    function, held = as_function(model), _others(model, params)
+    with undisturbed(model), torch.enable_grad():
+        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+        outputs = _outputs(function, {**held, **leaves}, known[0], seed)
+        bent = _LossCurvature(outputs.detach(), known[1], loss).times(known[2].to(outputs))
+        step, first, _ = _pull(outputs, bent, leaves, rescale)
+        _expect_finite(first)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            change = _push(function, held, params, step, x)
+        del step
+        outputs = _outputs(function, {**held, **leaves}, x, seed)
+        bent = _LossCurvature(outputs.detach(), y, loss).times(change)
+        second = _product(change, bent)
+        _, third, shifted = _pull(outputs, bent, leaves, rescale, forget=True)
+        _expect_finite(second + third)
+    if not (first > 0 and second > 0):
+        return OutputIteration(0.0, math.inf, change)
+    return OutputIteration(
+        third / second + shifted / third, _residual(first, second, third), change
+    )
+
+
+class _LossCurvature:
+    """∂²L/∂f² at the outputs, and ∂L/∂f."""
+
+    def __init__(self, outputs: Tensor, y: Any, loss: Loss) -> None:
+        self._outputs = outputs.requires_grad_()
+        value = loss(self._outputs, y)
+        single = isinstance(value, Tensor) and value.numel() == 1
+        expect(
+            single, "Monitor(loss=...)", "a loss that returns one number for a batch",
+            tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__,
+            hint="use reduction='mean' or 'sum'.",
+        )  # fmt: skip
+        expect(
+            bool(torch.isfinite(value)), "Monitor(loss=...)", "a finite loss", value.detach(),
+            error=NumericalError,
+        )  # fmt: skip
+        if not value.requires_grad:
+            self._slope = torch.zeros_like(outputs)
+        else:
+            (self._slope,) = torch.autograd.grad(value, self._outputs, create_graph=True)
+        self.slope = self._slope.detach()
+
+    def times(self, change: Tensor) -> Tensor:
+        if not self._slope.requires_grad:  # a loss linear in the outputs
+            return torch.zeros_like(change)
+        with torch.enable_grad():
+            (product,) = torch.autograd.grad(
+                self._slope, self._outputs, change, retain_graph=True, materialize_grads=True
+            )
+        return product
+
+
+def _others(model: nn.Module, params: Params) -> Params:
+    """Parameters that would be differentiated by as well, held fixed."""
+    return {
+        name: p.detach()
+        for name, p in model.named_parameters()
+        if p.requires_grad and name not in params
+    }
+
+
+def _outputs(function: Callable[[Params, Any], Any], params: Params, x: Any, seed: int) -> Tensor:
+    torch.manual_seed(seed)
+    outputs = function(params, x)
+    expect(
+        isinstance(outputs, Tensor), "Monitor(model=...)", "a model that returns one tensor",
+        type(outputs).__name__, hint="pass forward=, which picks it.", error=TypeError,
+    )  # fmt: skip
+    return outputs
+
+
+def _start(slope: Tensor, seed: int) -> Tensor:
+    """The loss's own gradient, most of which lies in the leading directions, and some noise."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(slope.shape, generator=generator, dtype=torch.float32).to(slope)
+    length = float(slope.double().norm())
+    slope = slope / length if length > 0 and math.isfinite(length) else torch.zeros_like(slope)
+    return slope + _NOISE * noise / noise.norm()
+
+
+_NOISE = 0.3
+
+
+def _pull(
+    outputs: Tensor,
+    cotangent: Tensor,
+    leaves: Params,
+    rescale: Rescale,
+    *,
+    keep: bool = False,
+    forget: bool = False,
+) -> tuple[Params, float, float]:
+    """D Jᵀu by parameter (unless it is to be forgotten), uᵀ J D Jᵀ u, and the sum of s D (Jᵀu)²."""
+    found: Params = {}
+    sums: list[Tensor] = []
+
+    def take(name: str, leaf: Tensor) -> None:
+        gradient, leaf.grad = leaf.grad, None
+        assert gradient is not None
+        gradient = gradient.to_dense()
+        step, shifted = rescale(name, gradient)
+        sums.append(torch.stack([(gradient * step).sum(dtype=torch.float64), shifted]))
+        if not forget:
+            found[name] = step
+
+    handles = [
+        leaf.register_post_accumulate_grad_hook(lambda leaf, name=name: take(name, leaf))
+        for name, leaf in leaves.items()
+    ]
+    try:
+        if outputs.requires_grad:
+            torch.autograd.backward(outputs, cotangent, retain_graph=keep)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not sums:
+        return found, 0.0, 0.0
+    second, shifted = torch.stack(sums).sum(0).tolist()
+    return found, second, shifted
+
+
+def _push(
+    function: Callable[[Params, Any], Tensor], held: Params, params: Params, step: Params, x: Any
+) -> Tensor:
+    """J times a direction of the parameters; what is left out of it does not move."""
+    places: Params = {name: p.detach() for name, p in params.items()}
+    with forward_mode(), forward_ad.dual_level():
+        duals = {name: forward_ad.make_dual(places[name], d) for name, d in step.items()}
+        outputs, change = forward_ad.unpack_dual(function({**held, **places, **duals}, x))
+    return torch.zeros_like(outputs) if change is None else change.detach()
+
+
+def _expect_finite(number: float) -> None:
+    words = "finite products", "NaN or infinity"
+    expect(math.isfinite(number), "sharpness", *words, error=NumericalError)
+
+
+def _product(one: Tensor, other: Tensor) -> float:
+    return float((one * other).sum(dtype=torch.float64))
+
+
+def _residual(first: float, second: float, third: float) -> float:
+    """‖M x − μ x‖ / μ at the vector before, as a part of the value after it.
+
+    With μ = second/first an eigenvalue lies within r μ of μ, and μ (1 + r²) is the value: hence
+    within r (1 + r) / (1 + r²) of that.
+    """
+    if not (first > 0 and second > 0 and third > 0):
+        return math.inf
+    r = math.sqrt(max(third * first / second**2 - 1, 0.0))
+    return r * (1 + r) / (1 + r * r)

@@ -1,0 +1,91 @@
+"""Model, loss and a batch tried together once, before anything is measured with them."""
+
+import warnings
+from typing import Any
+
+from torch import Tensor
+
+from overparam._batch import call, n_examples, take
+from overparam._errors import complaint
+from overparam.dynamics.subject import Subject
+from overparam.errors import OverparamError
+
+
+class Trial:
+    """Find out, with one pass, whether model and loss take a batch, and say so once if not.
+
+    Attributes:
+        why: What is wrong; empty if nothing is, or nothing has been tried yet.
+        outputs: Numbers the model gives for an example; `None` if that is not known.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._done = False
+        self.why = ""
+        self.outputs: int | None = None
+
+    def of(self, batch: tuple[Any, Any] | None) -> None:
+        """Try a batch, unless one has been tried."""
+        if self._done or batch is None:
+            return
+        self._done = True
+        try:
+            with self._subject.isolated():
+                self.outputs = self._tried(*batch)
+        except Exception as problem:
+            said = isinstance(problem, OverparamError)
+            self.why = str(problem) if said else str(_reworded(problem))
+            warnings.warn(
+                f"the monitor measures nothing on batches: {self.why}", RuntimeWarning, stacklevel=6
+            )
+
+    def _tried(self, x: Any, y: Any) -> int | None:
+        whole = self._subject.whole
+        if not whole and n_examples(x) > 2:  # two: of one example there are no batch statistics
+            try:
+                return self._evaluated(take(x, slice(0, 2)), take(y, slice(0, 2))) // 2
+            except Exception:  # a loss may know the whole batch by heart
+                return self._evaluated(x, y) // n_examples(x)
+        return self._evaluated(x, y) // (1 if whole else n_examples(x))
+
+    def _evaluated(self, x: Any, y: Any) -> int:
+        """How many numbers the outputs are that the loss takes."""
+        subject = self._subject
+        outputs = call(subject.model, x)
+        if not isinstance(outputs, Tensor):
+            raise complaint(
+                "Monitor(model=...)",
+                "a model that returns one tensor",
+                f"a {type(outputs).__name__}",
+                _FORWARD,
+                error=TypeError,
+            )
+        value = subject.loss(outputs, y)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise complaint(
+                "Monitor(loss=...)",
+                "a loss(outputs, targets) that returns one number",
+                f"shape {tuple(value.shape)}"
+                if isinstance(value, Tensor)
+                else type(value).__name__,
+                "use reduction='mean' or 'sum'.",
+            )
+        return outputs.numel()
+
+
+_FORWARD = (
+    "pass forward=, a function of the model and the inputs that returns the tensor `loss` takes: "
+    "forward=lambda model, inputs: model(inputs)[0]."
+)
+
+
+def _reworded(problem: Exception) -> Exception:
+    came = (str(problem).strip() or "no message").splitlines()[0].rstrip(".")
+    return complaint(
+        "Monitor.step(batch=...)",
+        "inputs that the model takes and targets that the loss takes",
+        f"{type(problem).__name__}: {came}",
+        "pass batch=(inputs, targets) as training uses them, or forward=, a function of the "
+        "model and the inputs that returns the tensor `loss` takes.",
+    )

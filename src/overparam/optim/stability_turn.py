@@ -1,0 +1,109 @@
+"""An optimizer's distance from its limit, a little more exact with every call."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, Optimizer
+
+from overparam._types import Loss, Params
+from overparam.curvature.output_iteration import across_batches, iterate_outputs
+from overparam.optim.known_kinds import known_kind
+from overparam.optim.mass import MaSS
+from overparam.optim.stability import Stability, _preconditioner, _Rule, _rule
+
+
+def stability_turn(
+    model: nn.Module,
+    x: Any,
+    y: Any,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    change: Tensor | None = None,
+    turns: int = 1,
+    known: tuple[Any, Any, Tensor] | None = None,
+    seed: int = 0,
+) -> Stability | None:
+    """What `stability` measures, by turns that go on from one call to the next.
+
+    Between calls only a vector of the size of the outputs is kept, and within one a single vector
+    of the size of the parameters. Nothing is checked: the caller has evaluated model and loss on
+    this batch before, in the mode they are in.
+
+    Args:
+        model: The module the optimizer trains.
+        x: Inputs, as the model takes them.
+        y: Targets.
+        loss: `loss(outputs, targets)`.
+        optimizer: In its present state.
+        change: The `vector` of the last call on the same examples.
+        turns: Products with the matrix; 1 as a rule.
+        known: Another batch, and the `vector` of a call on it, to begin with in place of `change`;
+            one product.
+        seed: Of the start, and of random layers.
+
+    Returns:
+        The measurement, with as `vector` the change of the outputs in the leading direction;
+        weight decay is counted in along it. `None` where only `stability` can tell: an optimizer
+        without a known limit or without the statistics its limit depends on, layers that use the
+        statistics of their batch, operations without a forward-mode derivative.
+
+    Cost:
+        A forward and a backward pass, and a forward pass with tangents.
+    """
+    names = {p: name for name, p in model.named_parameters() if p.requires_grad}
+    groups = [group for group in optimizer.param_groups if any(p in names for p in group["params"])]
+    rules = [_rule(optimizer, group) for group in groups]
+    plain = known_kind(optimizer) in (SGD, MaSS)
+    if not groups or any(isinstance(part, _BatchNorm) for part in model.modules()):
+        return None
+    rates = [float(group["lr"]) for group in groups]
+    probed = rates if any(rates) else [1.0] * len(rates)
+    places: dict[str, tuple[Tensor, dict, _Rule, float]] = {}
+    for group, rule, rate in zip(groups, rules, probed, strict=True):
+        for p in group["params"]:
+            if rule is None or not (plain or optimizer.state.get(p) or p not in names):
+                return None
+            if p in names:
+                places[names[p]] = p, group, rule, rate
+    params: Params = {name: place[0] for name, place in places.items()}
+
+    def rescale(name: str, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        p, group, rule, rate = places[name]
+        scale = rate / rule.threshold
+        step = gradient * scale
+        if not plain:
+            step = step.div_(_preconditioner(optimizer, group, p, gradient))
+        shifted = torch.zeros((), dtype=torch.float64, device=gradient.device)
+        if rule.coupled:
+            shifted = shifted + rule.coupled * step.square().sum(dtype=torch.float64)
+        if rule.decoupled:
+            weighed = (gradient * step).sum(dtype=torch.float64)
+            shifted = shifted + rate * rule.decoupled / 2 * weighed
+        return step, shifted
+
+    try:
+        if known is not None:
+            found = across_batches(model, known, x, y, loss, params, rescale, seed=seed)
+        else:
+            found = iterate_outputs(
+                model, x, y, loss, params, rescale, change=change, turns=turns, seed=seed
+            )
+    except (NotImplementedError, RuntimeError) as problem:
+        if isinstance(problem, NotImplementedError) or "forward" in str(problem):
+            return None
+        raise
+    fastest = max(range(len(probed)), key=probed.__getitem__)
+    rule, rate, ratio = rules[fastest], probed[fastest], found.value
+    assert rule is not None
+    return Stability(
+        ratio=ratio if any(rates) else 0.0,
+        sharpness=ratio * rule.threshold / rate,
+        limit=rule.threshold / rate if any(rates) else math.inf,
+        critical_learning_rate=rate / ratio if ratio > 0 else math.inf,
+        vector=found.change,
+        residual=found.residual,
+    )

@@ -1,0 +1,295 @@
+"""What a monitor sees inside its budget, and what it says of the rest."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from overparam.dynamics import Monitor
+from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.portion import Portion
+from overparam.dynamics.probes import KernelChange, Norms, Probe, Sharpness, sharpness
+from overparam.optim.stability import stability
+
+MSE, CE = nn.functional.mse_loss, nn.functional.cross_entropy
+STEP = 0.016
+
+
+class Clock:
+    """Seconds under the test's control."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Sham(Probe):
+    """A probe that takes time and does nothing: some of it fixed, the rest for its work."""
+
+    def __init__(self, clock, name, share, within, whole, fixed=0.0):
+        self.clock, self.name, self.keys = clock, name, (name,)
+        self.share, self.within, self.passive = share, within, True
+        self.whole, self.fixed, self.parts = whole, fixed, []
+
+    def measure(self, scene):
+        self.clock.now += STEP * (self.fixed + self.whole * scene.part)
+        self.parts.append(scene.part)
+        return {self.name: 1.0}
+
+    def relative_cost(self, scene):
+        return 2.0 * self.whole
+
+
+def watch(probes, clock, steps, limit=0.05):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, probes=probes, max_overhead=limit, clock=clock)
+    for _ in range(steps):
+        monitor.step(1.0)
+        clock.now += STEP
+    return monitor
+
+
+def test_everything_comes_round_in_1500_steps_of_16_ms():
+    """Costs in training steps as networks of that size have them, dear probes at full size."""
+    clock = Clock()
+    probes = [
+        Sham(clock, "norms", Norms.share, Norms.within, 0.0, fixed=0.15),
+        Sham(clock, "sharpness", Sharpness.share, Sharpness.within, 2.2, fixed=0.2),
+        Sham(clock, "loss split", 1.0, 250, 10.0, fixed=0.3),
+        Sham(clock, "batch critical rate", sharpness.BatchCriticalRate.share, 250, 2.5),
+        Sham(clock, "kernel change", 1.0, 250, 20.0, fixed=0.3),
+        Sham(clock, "input gradients", 1.0, 250, 7.0, fixed=0.1),
+    ]
+    monitor = watch(probes, clock, 1500)
+    times = {status.name: status.times for status in monitor.status()}
+    assert times["norms"] >= 50
+    assert times["sharpness"] >= 15
+    assert min(times.values()) >= 5
+    assert monitor.overhead <= 0.05
+    # Dear ones were asked for less, and seldom for another part, so that numbers compare.
+    assert 1 / 16 <= probes[4].parts[-1] <= 1 / 4
+    assert len(set(probes[4].parts)) <= 3
+
+
+def test_a_cheap_measurement_does_not_wait_for_a_dear_one():
+    clock = Clock()
+    budget = OverheadBudget(0.05, clock=clock)
+    budget.add("cheap", cost=0.1)
+    budget.add("dear", cost=40.0)
+    gaps, last = [], 0
+    for step in range(1500):
+        budget.enter()
+        while (name := budget.due(step)) is not None:
+            cost = 0.1 if name == "cheap" else 40.0
+            clock.now += cost
+            budget.ran(name, step, cost)
+            if name == "cheap":
+                gaps.append(step - last)
+                last = step
+        budget.leave()
+        clock.now += 1.0
+    assert max(gaps) <= 16  # 0.1 s at a share of 1/4 of 5 %, while the other is late: 8 steps
+    assert budget.own > 0.05 * budget.training - 2 * 40.1
+
+
+def test_a_measurement_that_gains_nothing_by_less_work_is_left_at_it():
+    portion = Portion()
+    assert portion.guess(1.0, 1.0) == 1.0
+    assert portion.ran(9.0, 1.0) is None  # cold
+    assert portion.ran(4.0, 1.0) == 1.0
+    assert portion.part == 1 / 4
+    assert portion.ran(3.9, 1.0) == 4.0  # all but the same
+    assert portion.part == 1.0
+    assert portion.ran(4.0, 1.0) is None
+
+
+def test_a_measurement_that_turns_out_cheap_gets_more_again():
+    portion = Portion()
+    assert portion.guess(8.0, 1.0) == 1.0
+    assert (portion.part, portion.ran(0.1, 1.0), portion.part) == (1 / 8, 0.2, 1 / 4)
+
+
+def test_a_spike_is_measured_with_the_same_examples_all_along():
+    """A measurement on demand is dearer, and says nothing of the usual ones."""
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    budget.add("sharpness", cost=1.0)
+    budget.ran("sharpness", 0, 8.0, usual=False)
+    assert budget.cost("sharpness") == 1.0
+
+
+class Tokens(nn.Module):
+    """A language model of one layer."""
+
+    def __init__(self, vocabulary=40):
+        super().__init__()
+        self.embed, self.out = nn.Embedding(vocabulary, 8), nn.Linear(8, vocabulary)
+        self.passes = 0
+
+    def forward(self, ids):
+        self.passes += 1
+        return self.out(torch.tanh(self.embed(ids))).transpose(1, 2)
+
+
+def test_what_cannot_apply_says_so_and_costs_nothing():
+    """25 outputs of 40 numbers an example: no kernel; whole numbers: no input gradients."""
+    torch.manual_seed(0)
+    model = Tokens()
+    x = torch.randint(0, 40, (8, 25))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, CE, optimizer, max_overhead=math.inf)
+    for step in range(4):
+        optimizer.zero_grad()
+        value = CE(model(x), x)
+        value.backward()
+        before = model.passes
+        monitor.step(value, batch=(x, x))
+        # Sharpness and batch rate: two passes forward for a product, three across batches.
+        if step:
+            assert model.passes - before == 2 + 3
+        optimizer.step()
+    table = {status.name: status for status in monitor.status()}
+    assert table["loss split"].status == (
+        "does not apply: 1000 outputs for an example, more than 512"
+    )
+    assert "1000 outputs" in table["kernel change"].status
+    assert table["input gradients"].status == "does not apply: inputs that are whole numbers"
+    assert [name for name, one in table.items() if one.times == 4] == [
+        "norms", "sharpness", "batch critical rate",
+    ]  # fmt: skip
+    assert "1000 outputs" in monitor.summary()
+    assert "not loss split, kernel change, input gradients" in repr(monitor)
+
+
+def fitted(steps=3, **options):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 64), nn.Tanh(), nn.Linear(64, 3))
+    x, y = torch.randn(32, 6), torch.randint(0, 3, (32,))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    monitor = Monitor(model, CE, optimizer, max_overhead=math.inf, **options)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = CE(model(x), y)
+        value.backward()
+        monitor.step(value, batch=(x, y))
+        optimizer.step()
+    return monitor, model, optimizer, x, y
+
+
+def n_numbers(state):
+    """Numbers in the tensors of a state, wherever they are."""
+    if isinstance(state, torch.Tensor):
+        return state.numel()
+    if isinstance(state, dict):
+        return sum(n_numbers(value) for value in state.values())
+    if isinstance(state, (tuple, list)):
+        return sum(n_numbers(value) for value in state)
+    return 0
+
+
+@pytest.mark.parametrize(("distance", "copies"), [(True, 1), (False, 0)])
+def test_a_state_holds_one_copy_of_the_parameters_or_none(distance, copies):
+    monitor, model, *_ = fitted(distance=distance)
+    parameters = sum(p.numel() for p in model.parameters())
+    state = monitor.state_dict()
+    # Beside it: the probe batch, the direction among its outputs, a kernel, two diagonals.
+    rest = 32 * 6 + 32 + 32 * 3 + 32 * 32 + 2 * 6
+    assert n_numbers(state) <= copies * parameters + rest
+
+
+def test_without_distance_the_first_measurement_is_the_start():
+    monitor, model, optimizer, *_ = fitted(distance=False)
+    table = monitor.history
+    assert "distance" not in table
+    assert table["grad_norm"].notna().all()
+    assert table["kernel_change"][0] == pytest.approx(0, abs=1e-6)
+    assert table["kernel_change"][2] > 0
+    other = Monitor(model, CE, optimizer, max_overhead=math.inf, distance=False)
+    other.load_state_dict(monitor.state_dict())
+    assert other.history.equals(monitor.history)
+    with pytest.raises(ValueError, match=r"load_state_dict\(state\).*\n.*distance=False"):
+        Monitor(model, CE, optimizer).load_state_dict(monitor.state_dict())
+
+
+def test_the_update_is_known_when_a_state_is_saved():
+    """The weights before a step are not saved: after it, its length is."""
+    monitor, *_ = fitted(probes=[Norms()])
+    assert monitor.history["update_norm"].notna().tolist() == [True, True, False]
+    state = monitor.state_dict()
+    assert monitor.history["update_norm"].notna().all()
+    assert n_numbers(state["instruments"]) == 0
+
+
+def test_of_many_parameters_the_update_is_a_sample(monkeypatch):
+    from overparam.dynamics.probes import norms
+
+    exact, *_ = fitted(probes=[Norms()])
+    monkeypatch.setattr(norms, "_MOST", 200)
+    estimated, *_ = fitted(probes=[Norms()])
+    found, true = (m.history["update_norm"].dropna() for m in (estimated, exact))
+    # Of 643 parameters every third; Adam moves each by about the same: 1/√214 is 7 %.
+    assert ((found / true - 1).abs() < 0.2).all()
+    assert not found.equals(true)
+
+
+def test_sharpness_converges_from_turn_to_turn_and_says_when():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 32), nn.Tanh(), nn.Linear(32, 3))
+    x, y = torch.randn(24, 6), torch.randint(0, 3, (24,))
+    for kind in (torch.optim.SGD, torch.optim.Adam):
+        optimizer = kind(model.parameters(), lr=0.01)
+        CE(model(x), y).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        true = stability(model, x, y, CE, optimizer)
+        monitor = Monitor(model, CE, optimizer, probes=[Sharpness()], max_overhead=math.inf)
+        for _ in range(60):  # the weights stay where they are
+            monitor.step(1.0, batch=(x, y))
+        table = monitor.history
+        assert table["sharpness"].iloc[-1] == pytest.approx(true.sharpness, rel=1e-3)
+        assert table["sharpness_limit"].iloc[-1] == pytest.approx(true.limit, rel=1e-6)
+        assert table["sharpness_converged"].iloc[-1] == 1
+        # What is called converged is: to a quarter and the square of one.
+        settled = table[table["sharpness_converged"] == 1]["sharpness"]
+        assert (settled > 0.6 * true.sharpness).all()
+
+
+def test_a_kernel_on_fewer_examples_is_compared_with_its_part_of_the_first():
+    monitor, _, _, x, y = fitted(probes=[KernelChange()])
+    probe = monitor.probes["kernel change"]
+    scene = monitor._subject.scene((x, y), part=0.5)
+    with monitor._subject.isolated():
+        some = probe.measure(scene)["kernel_change"]
+        probe._start = None
+        fresh = probe.measure(scene)["kernel_change"]
+    assert some == pytest.approx(fresh, rel=1e-4)
+
+
+def test_the_table_says_what_is_known(tmp_path):
+    monitor, *_ = fitted(steps=5)
+    lines = monitor.summary().splitlines()
+    assert lines[0].startswith("Sequential, 643 parameters, Adam: 5 steps")
+    assert lines[3].split() == ["probe", "status", "times", "cost", "part", "next", "last", "value"]
+    assert [line.split("  ")[0] for line in lines[4:]] == [
+        "norms", "sharpness", "loss split", "batch critical rate", "kernel change",
+        "input gradients",
+    ]  # fmt: skip
+    assert "measures" in lines[5]
+    assert repr(monitor).startswith("<Monitor: Sequential with Adam; 5 steps; measures norms,")
+    html = monitor._repr_html_()
+    assert html.count("<tr>") == 7
+    assert "kernel change" in html
+    page = monitor.report(tmp_path / "page.html").read_text()
+    assert "Loss spikes" in page
+    assert "batch critical rate" in page
+
+
+def test_before_the_first_step_the_table_is_there_as_well():
+    model = nn.Linear(2, 1)
+    monitor = Monitor(model, MSE, torch.optim.SGD(model.parameters(), lr=0.1))
+    assert "waits for a batch" in monitor.summary()
+    assert "overhead none yet of 5 %" in repr(monitor)
