@@ -1,6 +1,7 @@
 """A learning rate for a training, from a race of short ones."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,22 +9,31 @@ from torch import nn
 from torch.optim import Optimizer
 
 from overparam._numbers import is_integer
-from overparam._progress import Progress, expect_progress
+from overparam._progress import Progress, expect_progress, telling
 from overparam._random_numbers import seeded
-from overparam._types import Loss
+from overparam._types import Forward, Loss
 from overparam.datasets.dataset import expect_seed
-from overparam.diagnosis.budget import parse_budget, planned_steps, positive
-from overparam.diagnosis.examples import as_examples, batch_size_of
+from overparam.diagnosis.budget import (
+    LONGEST_OF_STREAM,
+    UNKNOWN_EPOCH,
+    parse_budget,
+    planned_steps,
+    positive,
+)
+from overparam.diagnosis.prepared import prepared_task
 from overparam.diagnosis.race.recipe import recipe_of
 from overparam.diagnosis.race.run import Clock
+from overparam.diagnosis.split import Split
 from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
 from overparam.diagnosis.task import (
     OptimizerSource,
     Schedule,
-    build_task,
     place_of,
+    step_seconds,
     with_details,
 )
+
+_LOADING = "loading the data"
 
 
 def suggest_lr(
@@ -39,6 +49,8 @@ def suggest_lr(
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    forward: Forward | None = None,
+    split: Split | None = None,
     longest: int | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -54,22 +66,22 @@ def suggest_lr(
     Args:
         model: As it is when training starts: fresh, or trained, for fine-tuning. A function makes
             one (of the examples, if it takes an argument); `None` is a network of two hidden
-            layers of 256.
-        data: As for `diagnose`, but that nothing of it is set aside; of a `DataLoader` the batch
-            size is taken as well.
-        loss: `loss(outputs, targets)`, or ``"mse"`` or ``"cross_entropy"``; `None` chooses by
-            the targets.
+            layers of 256. Copies train in training mode.
+        data: As for `diagnose`, but that nothing of it is set aside.
+        loss: As for `diagnose`.
         optimizer: The one you use, or a function of parameters that makes it. Groups keep their
             proportions; the rate of an optimizer that exists is compared as well. `None` is SGD.
         epochs: Of the training you plan.
         steps: The same in optimizer steps. With neither, the budget decides: the answer is then
             for trainings as long as those compared.
         budget: Time for everything. Whole trainings are compared in that of about four of them.
-        batch_size: Examples per batch; `None` is that of the loader, or 32.
+        batch_size: Examples per batch of data without a loader; `None` is 32.
         schedule: `schedule(optimizer, steps)` makes the scheduler, stepped once per optimizer
             step, for a training of so many steps; it is laid out anew for each length.
         clip_norm: Largest norm of the gradient of a step.
         accumulate: Batches per optimizer step.
+        forward: As for `diagnose`.
+        split: As for `diagnose`.
         longest: Steps of the longest trainings that are compared; `None` is all that is planned.
         seed: Of batches, of random layers, of a network that is made here.
         device: Where to work; `None` is where the model is.
@@ -102,19 +114,24 @@ def suggest_lr(
     expect_progress(progress, f"{who}(progress=...)")
     if longest is not None:
         positive(longest, f"{who}(longest=...)", is_integer(longest))
-    examples = as_examples(data, seed=seed, test=False, who=who)
-    place = place_of(model, device, who)
-    with seeded(seed, place):
-        if callable(model) and not isinstance(model, nn.Module):
-            model = model(examples)
-            place = place_of(model, device, who)
-        size = batch_size_of(data) if batch_size is None else batch_size
-        task = build_task(model, examples.to(place), loss, optimizer, size, place, who)
+    with seeded(seed, place_of(model, device, who)), telling(progress) as tell:
+        tell(_LOADING, 0.0)
+        task = prepared_task(
+            model, data, loss, optimizer, forward=forward, split=split, batch_size=batch_size,
+            device=device, seed=seed, seconds=seconds, few=True, who=who,
+            tell=partial(tell, _LOADING),
+        )  # fmt: skip
     task = with_details(task, schedule, clip_norm, accumulate, who)
+    planned = planned_steps(epochs, steps, task.epoch, who)
+    step_seconds(task, who, count=1)  # what does not train is told before anything is compared
     recipe = recipe_of(task, seed=seed)
+    if planned is None and recipe.epoch == UNKNOWN_EPOCH:
+        longest = longest or LONGEST_OF_STREAM
+    given = isinstance(optimizer, Optimizer) or (optimizer is None and task.rate_given)
     return find_rate(
-        recipe, planned_steps(epochs, steps, recipe.epoch, who), budget=seconds,
+        recipe, planned, budget=seconds,
         batch_size=task.batch_size, longest=longest, seed=seed, clock=clock,
-        given=largest_rate(optimizer) if isinstance(optimizer, Optimizer) else None,
-        data=examples.digest, command=command, progress=progress,
+        given=largest_rate(task.optimizer) if given else None,
+        data=None if task.feed is not None else task.examples.digest, command=command,
+        progress=progress,
     )  # fmt: skip

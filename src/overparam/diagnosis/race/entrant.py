@@ -1,6 +1,5 @@
 """A training at one rate, which can be gone on with."""
 
-import copy
 import math
 from collections.abc import Sequence
 from statistics import fmean
@@ -8,6 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
+from overparam._copies import copied
 from overparam._model import undisturbed
 from overparam._random_numbers import OwnStream, own_random_numbers
 from overparam.diagnosis.race.recipe import Recipe
@@ -43,7 +43,7 @@ class Entrant:
         self.losses: list[float] = []
         self.lost = False
         self._recipe = recipe
-        self.model, self.optimizer = copy.deepcopy((recipe.model, recipe.optimizer))
+        self.model, self.optimizer = copied(recipe.model, recipe.optimizer)
         for group in self.optimizer.param_groups:
             group.pop("initial_lr", None)  # of a scheduler that the user has made already
         set_rate(self.optimizer, rate)
