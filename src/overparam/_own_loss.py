@@ -132,8 +132,10 @@ def _gives(loss: Loss, outputs: Tensor, y: Tensor, value: float) -> bool:
 
 
 def loss_in(returned: Any) -> Tensor | None:
-    """The loss in what a model returned: by that name, or first in a tuple."""
-    if isinstance(returned, Mapping):
+    """The loss in what a model returned: that alone, by that name, or first in a tuple."""
+    if isinstance(returned, Tensor):
+        value = returned if returned.ndim == 0 else None
+    elif isinstance(returned, Mapping):
         value = returned.get("loss")
     elif isinstance(returned, (tuple, list)):
         value = returned[0] if returned else None

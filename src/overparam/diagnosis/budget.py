@@ -1,10 +1,17 @@
 """How long a training is to be, and how long finding out about it may take."""
 
 import re
+import sys
 from typing import Any
 
 from overparam._errors import expect
 from overparam._numbers import described, is_integer, is_number
+
+UNKNOWN_EPOCH = sys.maxsize
+"""Steps of an epoch of a stream, which has no end that is known."""
+
+LONGEST_OF_STREAM = 2048
+"""Steps of the longest trainings that are compared where nothing says how long one is."""
 
 LEAST_SECONDS, _MOST_SECONDS = 5.0, 366 * 86400.0
 
@@ -61,6 +68,10 @@ def planned_steps(
         return positive(steps, f"{who}(steps=...)", is_integer(steps))
     if epochs is None:
         return None
+    expect(
+        epoch < UNKNOWN_EPOCH, f"{who}(epochs=...)", "steps= instead, for data without a length",
+        epochs,
+    )  # fmt: skip
     return max(round(positive(epochs, f"{who}(epochs=...)", is_number(epochs)) * epoch), 1)
 
 

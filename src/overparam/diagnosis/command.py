@@ -14,8 +14,9 @@ from overparam._progress import Stages
 from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.budget import LEAST_SECONDS, parse_budget
 from overparam.diagnosis.diagnose import diagnose
-from overparam.diagnosis.examples import Examples, as_examples
+from overparam.diagnosis.examples import as_examples
 from overparam.diagnosis.result import Diagnosis
+from overparam.diagnosis.source import loaders_of
 from overparam.diagnosis.spec import load_spec
 from overparam.diagnosis.suggest_lr import suggest_lr
 from overparam.diagnosis.suggested_rate import SuggestedRate
@@ -25,10 +26,10 @@ class _Loaded(NamedTuple):
     """What a specification and the words of a command come to."""
 
     model: Any
-    examples: Examples
+    data: Any
     loss: Any
     optimizer: Any
-    schedule: Any
+    options: dict[str, Any]
     seconds: float
 
 
@@ -71,8 +72,8 @@ def run_diagnosis(
                 raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
             optimizer = partial(torch.optim.SGD, lr=lr)
         found = diagnose(
-            loaded.model, loaded.examples, loaded.loss, optimizer, schedule=loaded.schedule,
-            budget=_left(seconds, loaded), seed=seed, progress=progress, **options,
+            loaded.model, loaded.data, loaded.loss, optimizer, budget=_left(seconds, loaded),
+            seed=seed, progress=progress, **loaded.options, **options,
         )  # fmt: skip
     _booked(found.environment, seconds, loaded)
     return found
@@ -92,9 +93,9 @@ def run_suggestion(
     seconds = parse_budget(budget, "lr")
     with _loaded(spec, data, loss, seed, "lr", began) as (loaded, progress):
         found = suggest_lr(
-            loaded.model, loaded.examples, loaded.loss, loaded.optimizer,
-            schedule=loaded.schedule, budget=_left(seconds, loaded), seed=seed,
-            progress=progress, **options,
+            loaded.model, loaded.data, loaded.loss, loaded.optimizer,
+            budget=_left(seconds, loaded), seed=seed, progress=progress, **loaded.options,
+            **options,
         )  # fmt: skip
     _booked(found.environment, seconds, loaded)
     return found
@@ -117,16 +118,20 @@ def _loaded(
     source: Any = data
     if given is not None and source is None:
         source = given.data()
-    examples = as_examples("digits" if source is None else source, seed=seed, who=who)
+    source = "digits" if source is None else source
+    # Batches are gone through by the diagnosis itself, inside its budget.
+    fed = loaders_of(source, None, math.inf, who)[0] is not None
+    shown = source if fed else as_examples(source, seed=seed, who=who)
     if given is None:
-        model, chosen, optimizer, schedule = None, loss, None, None
+        model, chosen, optimizer, options = None, loss, None, {}
     else:
-        optimizer, schedule = given.optimizer(), given.schedule()
-        chosen = loss if loss is not None else given.loss()
-        model = given.model(examples)
+        optimizer, chosen = given.optimizer(), loss if loss is not None else given.loss()
+        options = {"schedule": given.schedule(), "forward": given.forward()}
+        options["split"] = given.split()
+        model = given.maker() if fed else given.model(shown)
     seconds = time.perf_counter() - began
     with Stages() as progress, nullcontext() if given is None else given.blamed():
-        yield _Loaded(model, examples, chosen, optimizer, schedule, seconds), progress
+        yield _Loaded(model, shown, chosen, optimizer, options, seconds), progress
 
 
 def _left(seconds: float, loaded: _Loaded) -> float:

@@ -15,33 +15,36 @@ from overparam._numbers import described, is_integer
 from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._random_numbers import seeded
 from overparam._switches import quietly, thread_count
-from overparam._types import Inputs, Loss
+from overparam._types import Forward, Inputs, Loss
 from overparam.datasets.dataset import expect_seed
+from overparam.diagnosis.budget import LONGEST_OF_STREAM, UNKNOWN_EPOCH, planned_steps
 from overparam.diagnosis.budget import parse_budget as parse_budget
-from overparam.diagnosis.budget import planned_steps
 from overparam.diagnosis.document import Measured, as_diagnosis
-from overparam.diagnosis.examples import as_examples, batch_size_of
 from overparam.diagnosis.measure import after_run, before_run
+from overparam.diagnosis.prepared import prepared_task
 from overparam.diagnosis.race.entrant import set_rate
 from overparam.diagnosis.race.outcome import Outcome, best
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, run_race
 from overparam.diagnosis.result import Diagnosis
+from overparam.diagnosis.split import Split
 from overparam.diagnosis.task import (
     OptimizerSource,
     Schedule,
     TrainingTask,
-    build_task,
     place_of,
     step_seconds,
     with_details,
 )
 from overparam.diagnosis.training import Run, train_monitored
 from overparam.dynamics.monitor import Monitor
+from overparam.dynamics.probes.defaults import default_probes
+from overparam.dynamics.probes.probe import Probe
 
 # Shares of the budget: the race, and what follows the run.
 _RACE, _AFTER = 0.5, 0.1
 _FEWEST_STEPS = 60
+_LOADING = "loading the data"
 # Part of training time that the monitor takes, at least and at most.
 _OVERHEAD, _MOST_OVERHEAD = 0.2, 4.0
 
@@ -84,6 +87,9 @@ def diagnose(
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    forward: Forward | None = None,
+    split: Split | None = None,
+    steps: int | None = None,
     max_steps: int | None = None,
     seed: int = 0,
     device: str | torch.device | None = None,
@@ -101,20 +107,33 @@ def diagnose(
             if it takes an argument); `None` is a network of two hidden layers of 256.
         data: The name of a set (``"digits"``, ``"mnist"``, …), a file (``"houses.csv:price"``),
             arrays or tensors ``(x, y)`` or ``(x_train, y_train, x_test, y_test)``, a
-            `Dataset` or a `DataLoader`.
-        loss: `loss(outputs, targets)`, or ``"mse"`` or ``"cross_entropy"``; `None` chooses by
-            the targets. Mean squared error on class labels means on their one-hot form.
+            `Dataset`, a `DataLoader` or another iterable of batches, a pair of them to train and
+            to test on, a data module of Lightning, or a function of no argument that gives one of
+            these. A loader is used as it is: its batch size, collation, sampler, workers, and
+            augmentation drawn anew at every pass. Batches are (inputs, targets), (x, y, id), or
+            mappings with ``"labels"``. Of a loader alone nothing is held out.
+        loss: `loss(outputs, targets)`, or ``"mse"`` or ``"cross_entropy"``; `None` is the loss
+            that the model computes inside (as those of transformers do when they are given
+            labels, or the `training_step` of a Lightning module, with its optimizer), else chosen
+            by the targets. Mean squared error on class labels means on their one-hot form. With a
+            loader also a function of what the model returns for a whole batch, such as
+            ``lambda output: output.loss``: then neither curvature nor kernels are measured.
         optimizer: The one you use, on the model's parameters, with its learning rate; or a
             function of parameters that makes it. `None` is plain SGD at the advised rate.
         epochs: Of the training you plan; the advice is for that length, and the run has it if there
             is time. `None`: the run is as long as the budget allows, and the advice is for it.
         budget: Time for everything, such as ``"60s"``, ``"5m"`` or seconds. A run whose data
             are interpolated ends before.
-        batch_size: Examples per batch; `None` is that of the loader, or 32.
+        batch_size: Examples per batch of data without a loader; `None` is 32.
         schedule: `schedule(optimizer, steps)` makes the scheduler, stepped once per optimizer
             step, for a training of so many steps.
         clip_norm: Largest norm of the gradient of a step.
         accumulate: Batches per optimizer step.
+        forward: ``forward(model, x)`` that returns the tensor the loss takes, for a model that
+            returns a tuple, a dict or an object; as in `Monitor`.
+        split: ``split(batch)`` that returns (inputs, targets), for batches of another form.
+        steps: Of the training you plan, in optimizer steps, in place of `epochs`; data without a
+            length need it.
         max_steps: Steps of the monitored run, and of the trainings of the race, at most. With a
             generous budget, the same seed then gives the same training on any machine.
         seed: Of batches, probes and splits.
@@ -147,24 +166,22 @@ def diagnose(
             "a positive number, or None", described(count), error=TypeError,
         )  # fmt: skip
     expect_progress(progress, "diagnose(progress=...)")
-    examples = as_examples(data, seed=seed)
-    place = place_of(model, device)
-    with seeded(seed, place):  # the built-in network, a function's network, dropout
-        if callable(model) and not isinstance(model, nn.Module):
-            model = model(examples)
-            place = place_of(model, device)
-        size = batch_size_of(data) if batch_size is None else batch_size
-        task = build_task(model, examples.to(place), loss, optimizer, size, place)
+    with (  # the built-in network, a function's network, dropout
+        seeded(seed, place_of(model, device)), thread_count() as most, telling(progress) as tell
+    ):  # fmt: skip
+        tell(_LOADING, 0.0)
+        task = prepared_task(
+            model, data, loss, optimizer, forward=forward, split=split, batch_size=batch_size,
+            device=device, seed=seed, seconds=seconds, few=False, who="diagnose",
+            tell=partial(tell, _LOADING),
+        )  # fmt: skip
         task = with_details(task, schedule, clip_norm, accumulate)
+        planned = planned_steps(epochs, steps, task.epoch) or max_steps
         recipe = recipe_of(task, seed=seed)
-        planned = planned_steps(epochs, None, recipe.epoch) or max_steps
-        with thread_count() as most, telling(progress) as tell:
-            torch.set_num_threads(threads_for(recipe, most))
-            each = step_seconds(task)
-            asked = _Asked(
-                seconds, began, each, recipe, planned, max_steps, seed, command, tell
-            )  # fmt: skip
-            return _diagnose(task, asked)
+        torch.set_num_threads(threads_for(recipe, most))
+        each = step_seconds(task)
+        asked = _Asked(seconds, began, each, recipe, planned, max_steps, seed, command, tell)
+        return _diagnose(task, asked)
 
 
 def _expect_enough(asked: _Asked) -> None:
@@ -196,9 +213,12 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     given = max(float(group["lr"]) for group in task.optimizer.param_groups)
     clock = Clock()
     clock.deadline = asked.began + _RACE * asked.seconds
+    longest = asked.max_steps
+    if asked.planned is None and asked.recipe.epoch == UNKNOWN_EPOCH:
+        longest = LONGEST_OF_STREAM
     outcome = run_race(
         asked.recipe, asked.planned, given=given if task.rate_given else None, order=asked.seed,
-        longest=asked.max_steps, clock=clock, tell=partial(asked.tell, stage),
+        longest=longest, clock=clock, tell=partial(asked.tell, stage),
     )  # fmt: skip
     asked.tell("measuring the kernel", 0.0)
     before = before_run(task, generator)
@@ -243,20 +263,30 @@ def _run_length(outcome: Outcome, seconds: float, asked: _Asked) -> int:
 
 
 def _train(
-    task: TrainingTask, probe: tuple[Inputs, Tensor], seconds: float, steps: int, asked: _Asked
+    task: TrainingTask,
+    probe: tuple[Inputs, Tensor] | None,
+    seconds: float,
+    steps: int,
+    asked: _Asked,
 ) -> Run:
     """The monitored run; the more time there is to spare, the more is measured."""
-    n = len(task.examples.y)
     needed = steps * asked.step_seconds
     overhead = min(max(seconds / needed - 1, _OVERHEAD), _MOST_OVERHEAD)
     # An optimizer without a known limit is told of by a statement.
     with quietly("the stability limit of"):
         monitor = Monitor(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
-            n_classes=task.n_classes, n_samples=n if task.n_classes else None, seed=asked.seed,
+            n_classes=task.n_classes if task.identified else None,
+            n_samples=task.n_train if task.identified else None, seed=asked.seed,
+            probes=_without_outputs() if task.unmeasured else None,
         )  # fmt: skip
         with monitor:
             return train_monitored(
                 task, monitor, seconds, max_steps=steps, seed=asked.seed,
                 progress=partial(asked.tell, "training"),
             )  # fmt: skip
+
+
+def _without_outputs() -> list[Probe]:
+    """The probes that need no loss of outputs and targets."""
+    return [probe for probe in default_probes() if probe.name == "norms"]

@@ -111,7 +111,7 @@ def _model(task: TrainingTask) -> dict[str, Any]:
     scaled = any(isinstance(module, NTKLinear) for module in task.model.modules())
     parameters = list(task.model.parameters())
     return {
-        "name": type(task.model).__name__,
+        "name": task.model._get_name(),
         "parameters": sum(p.numel() for p in parameters),
         "trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "layers": layers,
@@ -122,10 +122,9 @@ def _model(task: TrainingTask) -> dict[str, Any]:
 def _data(measured: Measured) -> dict[str, Any]:
     task, examples = measured.task, measured.task.examples
     shape = list(examples.x.shape[1:]) if isinstance(examples.x, Tensor) else None
-    n = n_examples(examples.x)
     return {
         "name": examples.name,
-        "train": n,
+        "train": task.n_train,
         "test": n_examples(examples.x_test),
         "input_shape": shape,
         "classes": task.n_classes,
@@ -201,7 +200,7 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         limit=limit,
         batch_size=task.batch_size,
         batch_statistics=task.batch_statistics,
-        n_train=n_examples(examples.x),
+        n_train=task.n_train,
         n_test=n_examples(examples.x_test),
         ratios=ratios,
         unsettled=unsettled,

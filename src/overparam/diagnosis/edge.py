@@ -1,6 +1,5 @@
 """The learning rate a task settles at when its rate follows the edge of stability."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from overparam._batch import call, n_examples, take
+from overparam._copies import copied
 from overparam._deprecated import renamed
 from overparam._model import undisturbed
 from overparam._switches import quietly
@@ -118,7 +118,7 @@ def follow_edge(
         Cohen et al. (2021), arXiv:2103.00065: gradient descent comes to rest at λ = 2/lr.
         Lewkowycz et al. (2020), arXiv:2003.02218: beyond it, λ falls.
     """
-    model, optimizer = copy.deepcopy((task.model, task.optimizer))
+    model, optimizer = copied(task.model, task.optimizer)
     # Regularised by its own noise, dropout has no limit of its own: the probe leaves it out.
     mode = model.training
     margin = margin_for(optimizer)

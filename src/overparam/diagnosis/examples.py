@@ -1,5 +1,6 @@
 """Data in any form a user has them, as tensors in memory."""
 
+import dataclasses
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from typing import Any
@@ -126,6 +127,8 @@ def _inputs(part: Any, where: str) -> Inputs:
         return {str(name): _numbers(value, where) for name, value in part.items()}
     if isinstance(part, tuple):
         return tuple(_numbers(value, where) for value in part)
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        return part  # type: ignore[return-value]
     return _numbers(part, where)
 
 

@@ -161,14 +161,14 @@ class Before:
 
     Attributes:
         found: The numbers that statements rest on.
-        probe: The examples that curvature is measured on.
+        probe: The examples that curvature is measured on; `None` if it is not.
         kernel: The tangent kernel; `None` if it could not be measured.
         kernel_seconds: How long that took.
         parameters: A copy of where training starts.
     """
 
     found: AtStart
-    probe: tuple[Inputs, Tensor]
+    probe: tuple[Inputs, Tensor] | None
     kernel: KernelAtStart | None
     kernel_seconds: float
     parameters: Params
@@ -191,11 +191,13 @@ class After:
 
 def before_run(task: TrainingTask, generator: torch.Generator) -> Before:
     """Probe, kernel and limit of the rate at initialisation."""
+    initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
+    if task.unmeasured:
+        return Before(AtStart(), None, None, 0.0, initial)
     probe = probe_batch(task, generator)
     began = time.perf_counter()
     kernel = attempt("the kernel", lambda: kernel_at_start(task, generator), None)
     seconds = time.perf_counter() - began
-    initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
     limit = math.nan
     # An optimizer that divides by what it has seen of gradients has no limit before its first
     # step. An unknown one is told of by a statement.
@@ -216,12 +218,14 @@ def after_run(
         generator: Draws examples.
         sound: Whether the network survived its training; otherwise only the regimes are measured.
     """
-    start = before.kernel
+    start, probe = before.kernel, before.probe
+    if probe is None:
+        return After(AtEnd(), [], None)
     constants = None if start is None else start.constants
     first = (
         critical_batch_sizes(constants)[0]
         if constants is not None
-        else smoothness_ratio(task, before.probe, generator)
+        else smoothness_ratio(task, probe, generator)
     )
     change, missed, spectrum = math.nan, math.nan, []
     if start is not None and sound and not task.batch_statistics:
@@ -236,7 +240,7 @@ def after_run(
     found = AtEnd(
         critical_batch_size=first, kernel_change=change, linearization_error=missed,
         input_share=_shares(sensitivity),
-        output_spread=attempt("the outputs", lambda: output_spread(task, before.probe), math.nan)
+        output_spread=attempt("the outputs", lambda: output_spread(task, probe), math.nan)
         if sound
         else math.nan,
     )  # fmt: skip

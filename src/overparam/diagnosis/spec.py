@@ -45,6 +45,11 @@ class Spec:
         ]
         return self._run(function, *([examples] if wants else []))
 
+    def maker(self) -> Callable[..., Any]:
+        """The same as a function, of the examples where it takes them."""
+        required = [p for p in _parameters(self._members.model) if p.default is p.empty]
+        return self.model if required else lambda: self.model(None)
+
     def data(self) -> Any:
         """The specification's data, or `None`."""
         function = getattr(self._members, "data", None)
@@ -60,6 +65,14 @@ class Spec:
     def optimizer(self) -> Any:
         """What stands for a function of parameters that makes an optimizer, or `None`."""
         return getattr(self._members, "optimizer", None)
+
+    def forward(self) -> Any:
+        """What stands for a function of model and inputs that gives its outputs, or `None`."""
+        return getattr(self._members, "forward", None)
+
+    def split(self) -> Any:
+        """What stands for a function of a batch that gives inputs and targets, or `None`."""
+        return getattr(self._members, "split", None)
 
     def schedule(self) -> Any:
         """What stands for a function of optimizer and steps that makes a scheduler, or `None`."""

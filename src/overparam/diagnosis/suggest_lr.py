@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,29 +13,40 @@ from overparam._batch import n_examples
 from overparam._errors import expect
 from overparam._files import Name
 from overparam._numbers import described, is_integer
-from overparam._progress import Progress, expect_progress
+from overparam._progress import Progress, expect_progress, telling
 from overparam._random_numbers import seeded
-from overparam._types import Loss
+from overparam._types import Forward, Loss
 from overparam.datasets.dataset import expect_seed
-from overparam.diagnosis.budget import parse_budget, planned_steps, positive
-from overparam.diagnosis.examples import as_examples, batch_size_of
+from overparam.diagnosis.budget import (
+    LONGEST_OF_STREAM,
+    UNKNOWN_EPOCH,
+    parse_budget,
+    planned_steps,
+    positive,
+)
+from overparam.diagnosis.prepared import prepared_task
 from overparam.diagnosis.race.recipe import recipe_of
 from overparam.diagnosis.race.run import Clock
 from overparam.diagnosis.race.variant import (
     OptimizerMaker,
+    Variant,
     batch_size_variants,
     makers_of,
     optimizer_variants,
 )
+from overparam.diagnosis.split import Split
 from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
 from overparam.diagnosis.task import (
     OptimizerSource,
     Schedule,
-    build_task,
+    TrainingTask,
     place_of,
+    step_seconds,
     with_details,
 )
 from overparam.optim.mass import MaSS
+
+_LOADING = "loading the data"
 
 
 def suggest_lr(
@@ -50,6 +62,8 @@ def suggest_lr(
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    forward: Forward | None = None,
+    split: Split | None = None,
     optimizers: Sequence[str] | Mapping[str, OptimizerMaker] = (),
     batch_sizes: Sequence[int] = (),
     longest: int | None = None,
@@ -68,11 +82,9 @@ def suggest_lr(
     Args:
         model: As it is when training starts: fresh, or trained, for fine-tuning. A function makes
             one (of the examples, if it takes an argument); `None` is a network of two hidden
-            layers of 256.
-        data: As for `diagnose`, but that nothing of it is set aside; of a `DataLoader` the batch
-            size is taken as well.
-        loss: `loss(outputs, targets)`, or ``"mse"`` or ``"cross_entropy"``; `None` chooses by
-            the targets.
+            layers of 256. Copies train in training mode.
+        data: As for `diagnose`, but that nothing of it is set aside.
+        loss: As for `diagnose`.
         optimizer: The one you use, or a function of parameters that makes it. Groups keep their
             proportions; the rate of an optimizer that exists is compared as well. `None` is SGD.
         epochs: Of the training you plan.
@@ -80,16 +92,19 @@ def suggest_lr(
             for trainings as long as those compared.
         budget: Time for everything. Whole trainings are compared in that of about four of them,
             and of four or three more for each optimizer or batch size.
-        batch_size: Examples per batch; `None` is that of the loader, or 32.
+        batch_size: Examples per batch of data without a loader; `None` is 32.
         schedule: `schedule(optimizer, steps)` makes the scheduler, stepped once per optimizer
             step, for a training of so many steps; it is laid out anew for each length.
         clip_norm: Largest norm of the gradient of a step.
         accumulate: Batches per optimizer step.
+        forward: As for `diagnose`.
+        split: As for `diagnose`.
         optimizers: Others to compare with: names out of ``"sgd"``, ``"heavy ball"``,
             ``"nesterov"``, ``"mass"``, ``"adamw"``, ``"prodigy"``, ``"schedule-free"`` (the last
             two where prodigyopt and schedulefree are installed), or a dictionary from a name of
             yours to a function of parameters. Each races at rates of its own (Prodigy at 1).
-        batch_sizes: Others to compare with, for as many examples, at rates around the scaled one.
+        batch_sizes: Others to compare with, for as many examples, at rates around the scaled one;
+            not of a loader, whose size is its own.
         longest: Steps of the longest trainings that are compared; `None` is all that is planned.
         keep: A file for the race: written after every comparison, and gone on with where it exists,
             to the same answer bit by bit. A larger budget may then continue what a smaller began.
@@ -125,30 +140,47 @@ def suggest_lr(
     makers = makers_of(optimizers, f"{who}(optimizers=...)")
     if longest is not None:
         positive(longest, f"{who}(longest=...)", is_integer(longest))
-    examples = as_examples(data, seed=seed, test=False, who=who)
-    place = place_of(model, device, who)
-    with seeded(seed, place):
-        if callable(model) and not isinstance(model, nn.Module):
-            model = model(examples)
-            place = place_of(model, device, who)
-        size = batch_size_of(data) if batch_size is None else batch_size
-        task = build_task(model, examples.to(place), loss, optimizer, size, place, who)
+    with seeded(seed, place_of(model, device, who)), telling(progress) as tell:
+        tell(_LOADING, 0.0)
+        task = prepared_task(
+            model, data, loss, optimizer, forward=forward, split=split, batch_size=batch_size,
+            device=device, seed=seed, seconds=seconds, few=True, who=who,
+            tell=partial(tell, _LOADING),
+        )  # fmt: skip
     task = with_details(task, schedule, clip_norm, accumulate, who)
-    n = n_examples(task.examples.x)
-    for size in batch_sizes:
-        where, words = f"{who}(batch_sizes=...)", f"sizes from 1 to {n}, the training set"
-        expect(is_integer(size) and 1 <= size <= n, where, words, described(size))
+    planned = planned_steps(epochs, steps, task.epoch, who)
+    step_seconds(task, who, count=1)  # what does not train is told before anything is compared
+    others = _batch_size_variants(task, batch_sizes, seed, who)
+    expect(
+        keep is None or task.feed is None, f"{who}(keep=...)", "data as tensors or arrays",
+        "a loader, which cannot be put back to where it was", hint="leave keep out.",
+    )  # fmt: skip
     recipe = recipe_of(task, seed=seed)
+    if planned is None and recipe.epoch == UNKNOWN_EPOCH:
+        longest = longest or LONGEST_OF_STREAM
+    given = isinstance(optimizer, Optimizer) or (optimizer is None and task.rate_given)
     return find_rate(
-        recipe, planned_steps(epochs, steps, recipe.epoch, who), budget=seconds,
+        recipe, planned, budget=seconds,
         batch_size=task.batch_size, longest=longest, seed=seed, clock=clock,
-        given=largest_rate(optimizer) if isinstance(optimizer, Optimizer) else None,
-        data=examples.digest, command=command, progress=progress, keep=keep,
-        variants=[
-            *optimizer_variants(recipe, makers),
-            *batch_size_variants(
-                lambda other: recipe_of(replace(task, batch_size=other), seed=seed),
-                task.batch_size, batch_sizes, linear=isinstance(task.optimizer, SGD | MaSS),
-            ),
-        ],
+        given=largest_rate(task.optimizer) if given else None,
+        data=None if task.feed is not None else task.examples.digest, command=command,
+        progress=progress, keep=keep, variants=[*optimizer_variants(recipe, makers), *others],
+    )  # fmt: skip
+
+
+def _batch_size_variants(
+    task: TrainingTask, sizes: Sequence[int], seed: int, who: str
+) -> list[Variant]:
+    where = f"{who}(batch_sizes=...)"
+    expect(
+        not sizes or task.feed is None, where, "data as tensors or arrays",
+        "a loader, whose batches are as large as they are", hint="leave batch_sizes out.",
+    )  # fmt: skip
+    n = 0 if task.feed is not None else n_examples(task.examples.x)
+    for size in sizes:
+        words = f"sizes from 1 to {n}, the training set"
+        expect(is_integer(size) and 1 <= size <= n, where, words, described(size))
+    return batch_size_variants(
+        lambda size: recipe_of(replace(task, batch_size=size), seed=seed),
+        task.batch_size, sizes, linear=isinstance(task.optimizer, SGD | MaSS),
     )  # fmt: skip

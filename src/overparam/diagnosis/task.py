@@ -1,30 +1,35 @@
 """What is diagnosed: a model, its data, its loss and its optimizer, on copies of the user's."""
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from overparam._batch import call, n_examples, take
+from overparam._copies import copied
 from overparam._deprecated import old_names
 from overparam._devices import expect_device, synchronize
 from overparam._errors import expect
-from overparam._exclusive import exclusive
-from overparam._model import expect_outputs, expect_separate, trainable, undisturbed
+from overparam._forward import seen_through
+from overparam._model import expect_outputs, expect_separate, undisturbed
 from overparam._numbers import described, is_integer, is_number
-from overparam._types import Loss
+from overparam._own_loss import own_value, seen_with_loss, with_targets
+from overparam._types import Forward, Loss
 from overparam.diagnosis.examples import Examples, is_labels, told
+from overparam.diagnosis.feed import Feed, fed, first_examples
+from overparam.diagnosis.losses import named_loss
+from overparam.diagnosis.losses import squared_error_of_labels as squared_error_of_labels
+from overparam.diagnosis.split import Split
+from overparam.diagnosis.trainee import OptimizerSource as OptimizerSource
+from overparam.diagnosis.trainee import copies, expect_step
 from overparam.errors import InvalidValue
-
-OptimizerSource = Optimizer | Callable[[Iterable[Tensor]], Optimizer] | None
 
 Schedule = Callable[[Optimizer, int], LRScheduler]
 """What makes a scheduler, stepped once per optimizer step, for a training of so many steps."""
@@ -45,6 +50,8 @@ class TrainingTask:
         schedule: Makes the scheduler for a training of so many steps, or `None`.
         clip_norm: Largest norm of the gradient of a step, or `None`.
         accumulate: Batches per optimizer step.
+        feed: Where the batches come from, if that is a loader; then `examples` are a sample.
+        unmeasured: Why nothing but the loss is measured; empty if all is.
     """
 
     model: nn.Module
@@ -57,6 +64,18 @@ class TrainingTask:
     schedule: Schedule | None = None
     clip_norm: float | None = None
     accumulate: int = 1
+    feed: Feed | None = None
+    unmeasured: str = ""
+
+    @property
+    def n_train(self) -> int:
+        """Training examples, as far as their number is known."""
+        return n_examples(self.examples.x) if self.feed is None else self.feed.n_train
+
+    @property
+    def identified(self) -> bool:
+        """Whether every example has a class and a place, so that its label can be judged."""
+        return self.feed is None and self.n_classes is not None
 
     @property
     def n_classes(self) -> int | None:
@@ -66,6 +85,8 @@ class TrainingTask:
     @property
     def epoch(self) -> int:
         """Optimizer steps of an epoch; what is too little for a step is left out of it."""
+        if self.feed is not None:
+            return self.feed.epoch(self.accumulate)
         return max(n_examples(self.examples.x) // self.batch_size // self.accumulate, 1)
 
     @property
@@ -107,34 +128,6 @@ def default_model(examples: Examples) -> nn.Module:
     )  # fmt: skip
 
 
-def squared_error_of_labels(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean over examples and classes of (output − one-hot label)²."""
-    target = nn.functional.one_hot(labels, outputs.shape[-1]).to(outputs)
-    return nn.functional.mse_loss(outputs, target)
-
-
-def _as_loss(loss: Loss | str | None, examples: Examples, who: str) -> tuple[Loss, str]:
-    """The loss as a function of outputs and targets as they are stored, and its name."""
-    if loss is None:
-        loss = "cross_entropy" if examples.class_names else "mse"
-    if isinstance(loss, str):
-        expect(
-            loss in ("mse", "cross_entropy"),
-            f"{who}(loss=...)",
-            "'mse', 'cross_entropy' or a function of outputs and targets",
-            repr(loss),
-        )
-        loss = nn.MSELoss() if loss == "mse" else nn.CrossEntropyLoss()
-    expect(
-        callable(loss), f"{who}(loss=...)", "a function of outputs and targets, or a name",
-        f"{type(loss).__name__} {loss!r:.60}", error=TypeError,
-    )  # fmt: skip
-    name = getattr(loss, "__name__", type(loss).__name__)
-    if isinstance(loss, nn.MSELoss) and examples.class_names:
-        return squared_error_of_labels, "MSELoss of one-hot labels"
-    return loss, name
-
-
 def build_task(
     model: nn.Module | Callable[..., nn.Module] | None,
     examples: Examples,
@@ -143,6 +136,8 @@ def build_task(
     batch_size: int | None,
     device: torch.device | None = None,
     who: str = "diagnose",
+    *,
+    forward: Forward | None = None,
 ) -> TrainingTask:
     """A task on copies of the model and the optimizer, everything checked once.
 
@@ -156,41 +151,68 @@ def build_task(
         isinstance(model, nn.Module), where, "a torch module", type(model).__name__, error=TypeError
     )
     assert isinstance(model, nn.Module)
-    given = isinstance(optimizer, Optimizer)
-    with exclusive(model):
-        model, made = copy.deepcopy(
-            (model, optimizer if isinstance(optimizer, Optimizer) else None)
-        )
-    if not isinstance(optimizer, Optimizer):
-        if any(nn.parameter.is_lazy(p) for p in model.parameters()):
-            _initialise(model, examples)
-        chosen = list(trainable(model, None, where).values())
-        expect(
-            optimizer is None or callable(optimizer), f"{who}(optimizer=...)",
-            "an optimizer, or a function that makes one of parameters",
-            f"{type(optimizer).__name__} {optimizer!r:.60}", error=TypeError,
-        )  # fmt: skip
-        made = SGD(chosen, lr=1.0) if optimizer is None else optimizer(chosen)
-        given = optimizer is not None
-        expect(
-            isinstance(made, Optimizer), f"{who}(optimizer=...)",
-            "an optimizer, or a function that makes one of parameters",
-            f"a function that returns {type(made).__name__}", error=TypeError,
-        )  # fmt: skip
-    assert made is not None
-    trainable(model, None, where)
-    if device is not None:
-        model.to(device)
-    function, name = _as_loss(loss, examples, who)
+    twin, made, given = copies(
+        model, optimizer, loss, device, who, lambda twin: _initialise(twin, examples)
+    )
     n = n_examples(examples.x)
+    few = take(examples.x, slice(0, 4)), examples.y[:4]
+    if loss is None and own_value(lambda: with_targets(twin, *few), twin) is not None:
+        twin, function = seen_with_loss(who, twin, *few, None, forward)
+        name = f"the loss of {twin._get_name()}"
+    else:
+        twin = seen_through(twin, forward, who)
+        function, name = named_loss(loss, bool(examples.class_names), who)
     size = min(32, n) if batch_size is None else batch_size
     expect(
         1 <= size <= n, f"{who}(batch_size=...)", f"a size from 1 to {n}, the training set", size
     )
-    task = TrainingTask(model, made, given, function, name, examples, size)
+    task = TrainingTask(twin, made, given, function, name, examples, size)
     if _expect_runs(task, who) == 1:  # one logit for two classes: no row of them
         task.examples = replace(examples, class_names=())
     return task
+
+
+def fed_task(
+    model: nn.Module,
+    loader: Any,
+    test: Any,
+    loss: Loss | str | None,
+    optimizer: OptimizerSource,
+    forward: Forward | None,
+    split: Split | None,
+    device: torch.device,
+    *,
+    few: bool,
+    seconds: float,
+    who: str,
+    tell: Callable[[float], None],
+) -> TrainingTask:
+    """A task whose batches come from a loader; see `fed` for the arguments."""
+    where = f"{who}(model=...)"
+    expect(
+        isinstance(model, nn.Module), where, "a torch module", type(model).__name__, error=TypeError
+    )
+
+    def initialise(twin: nn.Module) -> None:
+        _initialise(twin, first_examples(loader, split, who))
+
+    twin, made, given = copies(model, optimizer, loss, device, who, initialise)
+    found = fed(
+        twin, loader, test, loss, forward, split, device,
+        few=few, seconds=seconds, who=who, tell=tell,
+    )  # fmt: skip
+    task = TrainingTask(
+        found.model, made, given, found.loss or _unknown_loss, found.loss_name, found.examples,
+        found.batch_size, feed=found.feed, unmeasured=found.unmeasured,
+    )  # fmt: skip
+    if not few and not found.unmeasured:
+        _expect_runs(task, who)
+    return task
+
+
+def _unknown_loss(outputs: Tensor, y: Tensor) -> Tensor:
+    """In place of a loss that only the model knows."""
+    raise InvalidValue("`diagnose(loss=...)` expected a function of outputs and targets, got None.")
 
 
 def with_details(
@@ -301,25 +323,27 @@ def optimizer_name(optimizer: Optimizer) -> str:
     return f"{type(optimizer).__name__}{extra}"
 
 
-def step_seconds(task: TrainingTask, who: str = "diagnose") -> float:
-    """Seconds of a training step, the median of a few on a copy."""
-    copied = copy.copy(task)
-    copied.model, copied.optimizer = copy.deepcopy((task.model, task.optimizer))
+def step_seconds(task: TrainingTask, who: str = "diagnose", count: int = 6) -> float:
+    """Seconds of a training step, the median of a few on a copy, with what loading takes."""
+    model, optimizer = copied(task.model, task.optimizer)
+    feed, times = task.feed, []
     index = torch.arange(task.batch_size)
-    x, y = take(task.examples.x, index), task.examples.y[index]
-    times = []
-    for _ in range(6):
-        synchronize(y.device)
+    pair = None if feed else (take(task.examples.x, index), task.examples.y[index])
+    device = next(model.parameters()).device
+
+    def step() -> None:
+        optimizer.zero_grad()
+        if feed is not None:
+            feed.loss_of(model, feed.first).backward()
+        else:
+            assert pair is not None
+            task.loss(call(model, pair[0]), pair[1]).backward()
+        optimizer.step()
+
+    for _ in range(count):
+        synchronize(device)
         began = time.perf_counter()
-        try:
-            copied.optimizer.zero_grad()
-            copied.loss(call(copied.model, x), y).backward()
-            copied.optimizer.step()
-        except Exception as problem:  # all of it is the user's
-            raise InvalidValue(
-                f"`{who}(model=...)` expected a model, a loss and an optimizer that make a "
-                f"training step of {task.batch_size} examples, got {told(problem)}"
-            ) from problem
-        synchronize(y.device)
+        expect_step(optimizer, f"{who}(model=...)", f"of {task.batch_size} examples", step)
+        synchronize(device)
         times.append(time.perf_counter() - began)
-    return median(times[1:])
+    return median(times[1:] or times) + (0.0 if feed is None else feed.seconds)

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def evaluate(
     The error is `nan` unless the targets are class indices for the last axis of the outputs.
     """
     n = min(n_examples(x), limit)
-    if n == 0:
+    if n == 0 or task.unmeasured:
         return math.nan, math.nan
     with undisturbed(task.model, evaluation=True), torch.no_grad():
         parts = [call(task.model, take(x, part)) for part in chunks(n, 256)]
@@ -91,10 +92,10 @@ def train_monitored(
         "a number of steps to lay the schedule out for", "None",
     )  # fmt: skip
     scheduler = schedule(optimizer, max_steps) if schedule and max_steps else None
-    n, run, started = n_examples(examples.x), Run(monitor), clock()
-    order = batches(n, task.batch_size, torch.Generator().manual_seed(seed))
+    run, started = Run(monitor), clock()
+    losses = _losses(task, seed)
     per_epoch = task.epoch
-    run.labels = LabelWatch(task, seed) if task.n_classes else None
+    run.labels = LabelWatch(task, seed) if task.identified else None
     spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
     model.train()
     while clock() - started < seconds and run.steps != max_steps:
@@ -108,15 +109,11 @@ def train_monitored(
         optimizer.zero_grad()
         mean_loss = 0.0
         for last in [False] * (task.accumulate - 1) + [True]:
-            index = next(order)
-            x, y = take(examples.x, index), examples.y[index]
-            outputs = call(model, x)
-            value = task.loss(outputs, y)
+            value, batch, index, outputs = next(losses)
             (value / task.accumulate).backward()
             mean_loss += float(value.detach()) / task.accumulate
             if last:
-                logits = outputs if task.n_classes else None
-                monitor.step(value, batch=(x, y), ids=index, logits=logits)
+                monitor.step(value, batch=batch, ids=index, logits=outputs)
         finish_step(task.clip_norm, optimizer)
         if scheduler is not None:
             scheduler.step()
@@ -137,9 +134,26 @@ def train_monitored(
     if math.isfinite(loss):
         run.evaluated.append((run.steps, loss, error))
     loss, run.train_error = evaluate(task, examples.x, examples.y)
-    if not math.isfinite(loss):
+    if not math.isfinite(loss) and not task.unmeasured:
         run.stopped = "diverged"  # maybe in the last step, which no batch has seen
     return run
+
+
+def _losses(
+    task: TrainingTask, seed: int
+) -> Iterator[tuple[Tensor, Any, Tensor | None, Tensor | None]]:
+    """For one batch after another: its loss, itself, which examples, outputs for labels."""
+    examples, model, feed = task.examples, task.model, task.feed
+    if feed is not None:
+        device = next(model.parameters()).device
+        for batch in feed.drawn(seed):
+            pair = None if task.unmeasured else feed.pair(batch, device)
+            yield feed.loss_of(model, batch), pair, None, None
+    generator = torch.Generator().manual_seed(seed)
+    for index in batches(n_examples(examples.x), task.batch_size, generator):
+        x, y = take(examples.x, index), examples.y[index]
+        outputs = call(model, x)
+        yield task.loss(outputs, y), (x, y), index, outputs if task.identified else None
 
 
 def _close_epoch(run: Run, epoch: int) -> None:

@@ -1,6 +1,5 @@
 """A training at one rate, which can be gone on with."""
 
-import copy
 import math
 from collections.abc import Sequence
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from overparam._copies import copied
 from overparam._model import undisturbed
 from overparam._random_numbers import OwnStream, own_random_numbers
 from overparam.diagnosis.race.recipe import Recipe
@@ -45,7 +45,7 @@ class Entrant:
         self.losses: list[float] = []
         self.lost = False
         self._recipe = recipe
-        self.model, self.optimizer = copy.deepcopy((recipe.model, recipe.optimizer))
+        self.model, self.optimizer = copied(recipe.model, recipe.optimizer)
         for group in self.optimizer.param_groups:
             group.pop("initial_lr", None)  # of a scheduler that the user has made already
         set_rate(self.optimizer, rate)

@@ -1,8 +1,8 @@
 """How a user trains, in the terms a race needs."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
-from overparam._batch import call, n_examples, take
+from overparam._batch import call, n_examples, take, tensors
+from overparam._copies import copied_model
 from overparam._random_numbers import own_random_numbers
+from overparam.diagnosis.budget import UNKNOWN_EPOCH
+from overparam.diagnosis.race.drawn import Drawn
 from overparam.diagnosis.task import Schedule, TrainingTask, batches
 
 # Below this a step is over before a second thread has begun.
@@ -54,7 +57,13 @@ class Recipe:
 
 
 def recipe_of(task: TrainingTask, *, seed: int = 0) -> Recipe:
-    """The recipe of a task whose examples are in memory."""
+    """The recipe of a task."""
+    if task.feed is not None:
+        return recipe_of_loader(
+            task.model, task.optimizer, task.feed.loss_of, task.feed.loader,
+            schedule=task.schedule, clip_norm=task.clip_norm, accumulate=task.accumulate,
+            where=task.feed.where,
+        )  # fmt: skip
     examples, size = task.examples, task.batch_size
     n = n_examples(examples.x)
 
@@ -84,6 +93,7 @@ def recipe_of_loader(
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
+    where: str = "a loader",
 ) -> Recipe:
     """The recipe of a training whose batches come from a loader, which shuffles them itself.
 
@@ -91,24 +101,31 @@ def recipe_of_loader(
         model: In the mode of training.
         optimizer: Of its parameters.
         loss_of: The loss of a model on a batch as the loader gives it.
-        loader: Of known length; gone through again and again. Its order follows torch's default
-            generator, which every training starts from the same seed.
+        loader: Gone through again and again, see `Drawn`. One without a length is a stream, whose
+            epoch never ends.
         schedule: As in `Recipe`.
         clip_norm: As in `Recipe`.
         accumulate: As in `Recipe`.
+        where: The argument that the loader is, for the error message.
     """
 
-    def endless(_: int) -> Iterator[Any]:
-        while True:
-            yield from loader
+    @cache
+    def drawn(order: int) -> Drawn:
+        return Drawn(loader, order, where=where)
 
-    size = len(loader)  # type: ignore[arg-type]
-    with own_random_numbers():
-        torch.manual_seed(0)
-        probe = tuple(islice(loader, _BATCHES))
-    epoch = max(size // accumulate, 1)
+    try:
+        length = len(loader)  # type: ignore[arg-type]
+    except TypeError:
+        length = None
+    probe: list[Any] = []
+    for batch in islice(drawn(0), min(_BATCHES, length or _BATCHES)):
+        probe.append(batch)
+        if sum(len(t) for one in probe for t in tensors(one)[:1] if t.ndim) >= _PROBED:
+            break
+    epoch = UNKNOWN_EPOCH if length is None else max(length // accumulate, 1)
     return Recipe(
-        model, optimizer, loss_of, endless, probe, epoch, schedule, clip_norm, accumulate
+        model, optimizer, loss_of, lambda order: iter(drawn(order)), tuple(probe), epoch,
+        schedule, clip_norm, accumulate,
     )  # fmt: skip
 
 
@@ -117,7 +134,7 @@ def threads_for(recipe: Recipe, most: int) -> int:
 
     By operations counted and not by a clock, since sums in another order are other numbers.
     """
-    model = copy.deepcopy(recipe.model)
+    model = copied_model(recipe.model)
     counter = FlopCounterMode(display=False)
     with own_random_numbers({recipe.device}), torch.no_grad(), counter:
         recipe.loss_of(model, recipe.probe[0])

@@ -1,0 +1,430 @@
+"""Every door as a stranger comes to it: kinds of models, of data and of optimizers."""
+
+import copy
+import random
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import LBFGS, SGD, Adam, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
+
+from overparam import Diagnosis, diagnose, suggest_lr
+from overparam.diagnosis.race.drawn import Drawn
+from overparam.report.page import render
+
+N = 96
+X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+IDS = torch.randint(0, 11, (24, 5), generator=torch.Generator().manual_seed(0))
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+class Items(Dataset):
+    """Examples in some form, each with noise that is drawn anew by three generators."""
+
+    def __init__(self, form: str = "pair", n: int = N) -> None:
+        self.form, self.n, self.seen = form, n, []
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> Any:
+        noise = torch.randn(4) + np.random.randn() + random.random()  # noqa: NPY002
+        x, y = X[i] + 0.01 * noise, Y[i]
+        self.seen.append((i, float(x[0])))
+        if self.form == "dict":
+            return {"pixels": x, "label": y, "id": i}
+        if self.form == "keywords":
+            return {"a": x, "b": x, "labels": y, "id": i}
+        if self.form == "two":
+            return x, x, y
+        return (x, y, i) if self.form == "triple" else (x, y)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([(X[i], Y[i]) for i in range(N)])
+
+
+class Tupled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.net(x), x
+
+
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.net(a) + self.net(b)
+
+
+class Language(nn.Module):
+    """A causal language model that shifts its labels itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.last = nn.Embedding(11, 6), nn.Linear(6, 11)
+
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, **_: Any) -> Any:
+        logits = self.last(torch.tanh(self.embed(input_ids)))
+        if labels is None:
+            return {"logits": logits}
+        shifted = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+        return {"loss": nn.functional.cross_entropy(*shifted), "logits": logits}
+
+
+class Hidden(Language):
+    """One whose loss no usual loss of its logits gives."""
+
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, **_: Any) -> Any:
+        found = super().forward(input_ids, labels)
+        if labels is not None:
+            found["loss"] = found["loss"] + 1e-2 * self.embed.weight.square().sum()
+        return found
+
+
+class Stepped(nn.Module):
+    """A module in the manner of Lightning."""
+
+    def __init__(self, optimizers: int = 1) -> None:
+        super().__init__()
+        self.net, self.count = net(), optimizers
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = batch
+        return {"loss": nn.functional.cross_entropy(self(x), y)}
+
+    def configure_optimizers(self) -> Any:
+        made = [Adam(self.parameters(), lr=1e-3) for _ in range(self.count)]
+        if self.count > 1:
+            return made
+        return {"optimizer": made[0], "lr_scheduler": LambdaLR(made[0], lambda step: 1.0)}
+
+
+class DataModule:
+    def __init__(self) -> None:
+        self.ready = False
+
+    def setup(self, stage: str) -> None:
+        self.ready = stage == "fit"
+
+    def train_dataloader(self) -> DataLoader:
+        assert self.ready
+        return DataLoader(Items(), batch_size=16, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(Items(), batch_size=16)
+
+
+class GraphData:
+    def __init__(self, **held: Any) -> None:
+        vars(self).update(held)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+class GraphNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = net()
+
+    def forward(self, data: Any) -> Tensor:
+        source, target = data.edge_index
+        return self.net(data.x.index_add(0, target, data.x[source]))
+
+
+@dataclass
+class Batch:
+    inputs: Tensor
+    y: Tensor
+
+
+def graphs() -> list[Any]:
+    edges = torch.randint(0, 12, (2, 30), generator=torch.Generator().manual_seed(0))
+    return [GraphData(x=X[i : i + 12], edge_index=edges, y=Y[i : i + 12]) for i in (0, 12, 24)]
+
+
+class Graphs:
+    def __iter__(self):
+        return iter(graphs())
+
+    def __len__(self) -> int:
+        return 3
+
+
+def tokens() -> list[dict[str, Tensor]]:
+    return [{"input_ids": part, "attention_mask": torch.ones_like(part), "labels": part}
+            for part in IDS.split(8)]  # fmt: skip
+
+
+def loader(form: str = "pair", **options: Any) -> DataLoader:
+    return DataLoader(Items(form), **{"batch_size": 16, "shuffle": True, **options})
+
+
+def ragged(batch: list[Any]) -> Any:
+    """Sequences padded to the longest of their batch."""
+    rows = [IDS[i, : 2 + i % 3] for i, _ in batch]
+    padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    return {"input_ids": padded, "labels": padded}
+
+
+# Model, data, further arguments, and whether curvature can be measured.
+SCENARIOS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any], bool]] = {
+    "a loader that augments": (net, loader, {}, True),
+    "a loader of dicts": (net, lambda: loader("dict"), {}, True),
+    "a loader of triples": (net, lambda: loader("triple"), {}, True),
+    "a loader of keywords": (Two, lambda: loader("keywords"), {}, True),
+    "two inputs and a target": (Two, lambda: loader("two"), {}, True),
+    "a loader of tensors": (net, lambda: DataLoader(TensorDataset(X, Y), 16, shuffle=True), {},
+                            True),
+    "loaders to train and to test on": (net, lambda: (loader(), loader()), {}, True),
+    "a stream": (net, lambda: DataLoader(Stream(), 16), {}, True),
+    "a data set of dicts": (net, lambda: Items("dict"), {}, True),
+    "batches in a list": (net, lambda: [(X[:16], Y[:16]), (X[16:32], Y[16:32])], {}, True),
+    "batches of a data class": (
+        net, lambda: [[Batch(X[:16], Y[:16])]],
+        {"split": lambda batch: (batch[0].inputs, batch[0].y)}, True),
+    "functions of no argument": (lambda: net, lambda: lambda: loader(), {}, True),
+    "a function of the examples": (
+        lambda: lambda examples: nn.Linear(examples.x.shape[1], 2), loader, {}, True),
+    "a tuple with forward": (Tupled, loader, {"forward": lambda model, x: model(x)[0]}, True),
+    "a tuple in memory": (Tupled, lambda: (X, Y), {"forward": lambda model, x: model(x)[0]}, True),
+    "a language model": (Language, tokens, {}, True),
+    "a language model in memory": (Language, lambda: ({"input_ids": IDS}, IDS), {}, True),
+    "a loss of its own kind": (Hidden, tokens, {}, False),
+    "a loss of what the model returns": (
+        Language, tokens, {"loss": lambda returned: returned["loss"]}, False),
+    "padded batches": (Language, lambda: DataLoader(list(enumerate(range(24))), 8,
+                                                    collate_fn=ragged), {}, True),
+    "a Lightning module": (Stepped, loader, {}, True),
+    "a Lightning module and data module": (Stepped, DataModule, {}, True),
+    "a Lightning module with a loss": (Stepped, loader, {"loss": nn.CrossEntropyLoss()}, True),
+    "a graph network": (GraphNet, Graphs, {}, False),
+    "half precision": (lambda: net().bfloat16(), lambda: (X.bfloat16(), Y), {}, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_rate_is_found(name: str) -> None:
+    make, data, options, _ = SCENARIOS[name]
+    found = suggest_lr(make(), data(), steps=12, budget="10m", **options)
+    assert found.verdict != "none"
+    assert found.steps == 12
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_diagnosis_ends_and_says_what_it_could_not_measure(name: str) -> None:
+    make, data, options, measured = SCENARIOS[name]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = diagnose(make(), data(), steps=12, max_steps=12, budget="10m", **options)
+    assert isinstance(found, Diagnosis)
+    assert found.data["steps_run"] == 12
+    said = [str(one.message) for one in told if "measures no curvature" in str(one.message)]
+    assert len(said) == (not measured)
+    assert ("spectrum" in found.series) == measured
+    assert "<html" in render([found.to_dict()])
+
+
+def test_batches_are_those_of_the_loader() -> None:
+    data = Items()
+    found = suggest_lr(net(), DataLoader(data, 24, shuffle=True), steps=12, budget="10m")
+    assert found.batch_size == 24
+    told = diagnose(net(), DataLoader(data, 24, shuffle=True), steps=8, max_steps=8, budget="10m")
+    assert (told.data["batch_size"], told.data["train"], told.data["test"]) == (24, N, 0)
+    assert len({x for i, x in data.seen if i == 0}) > 1  # drawn anew at every pass
+
+
+class Backwards(Sampler):
+    def __iter__(self):
+        return iter(range(N - 1, -1, -1))
+
+    def __len__(self) -> int:
+        return N
+
+
+def test_sampler_collation_and_generators_are_the_loaders_own() -> None:
+    generator = torch.Generator().manual_seed(5)
+    data = Items()
+    mine = DataLoader(data, 16, sampler=Backwards(), generator=generator)
+    before = generator.get_state(), torch.get_rng_state(), random.getstate()
+    numpys = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    first = [next(iter(Drawn(mine, 3)))[0] for _ in range(2)]
+    assert torch.equal(*first)
+    assert [i for i, _ in data.seen[:16]] == list(range(N - 1, N - 17, -1))
+    assert not torch.equal(next(iter(Drawn(mine, 4)))[0], first[0])
+    assert torch.equal(generator.get_state(), before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert random.getstate() == before[2]
+    assert (np.random.get_state()[1] == numpys).all()  # type: ignore[index]  # noqa: NPY002
+
+
+def test_trainings_in_one_order_share_what_was_loaded() -> None:
+    data = Items()
+    drawn = Drawn(DataLoader(data, 16), 0)
+    for _ in range(3):
+        batches = iter(drawn)
+        for _ in range(4):
+            next(batches)
+    assert len(data.seen) == 4 * 16
+    without = Drawn(DataLoader(data, 16), 0, keep=False)
+    next(iter(without))
+    assert len(data.seen) == 5 * 16
+
+
+def test_workers_that_stay_are_left_to_their_owner() -> None:
+    mine = loader(num_workers=1, persistent_workers=True)
+    next(iter(Drawn(mine, 0, keep=False)))
+    assert mine._iterator is None
+    assert mine.persistent_workers
+
+
+def test_nothing_of_the_users_is_changed() -> None:
+    model, data = Stepped().eval(), loader()
+    before = copy.deepcopy(model.state_dict())
+    suggest_lr(model, data, steps=12, budget="10m")
+    assert not model.training
+    assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items())
+
+
+def test_progress_is_told_from_the_beginning() -> None:
+    told: list[tuple[str, float]] = []
+    diagnose(net(), loader(), steps=8, max_steps=8, budget="10m",
+             progress=lambda stage, done: told.append((stage, done)))  # fmt: skip
+    assert told[0] == ("loading the data", 0.0)
+    assert any(stage == "loading the data" and done > 0 for stage, done in told)
+
+
+class Lionlike(Optimizer):
+    """An optimizer with attributes of its own."""
+
+    def __init__(self, params, lr: float = 0.01) -> None:
+        self.beta, self.lock = 0.9, threading.Lock()
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None) -> None:
+        with self.lock, torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(self.beta * group["lr"] * p.grad.sign())
+
+
+class Sharp(SGD):
+    """In the manner of SAM."""
+
+    def first_step(self) -> None: ...
+
+    def second_step(self) -> None: ...
+
+
+class Closing(SGD):
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        assert closure is not None, "this optimizer requires a closure"
+
+
+def test_an_optimizer_with_attributes_of_its_own_is_raced() -> None:
+    model = net()
+    groups = [{"params": model[0].parameters(), "lr": 0.01}, {"params": model[2].parameters()}]
+    optimizer = Lionlike(groups, lr=0.02)
+    scheduler = LambdaLR(optimizer, lambda step: 1.0)
+    found = suggest_lr(model, loader(), None, optimizer, steps=12, budget="10m")
+    assert found.optimizer == "Lionlike"
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.02]
+    assert scheduler.last_epoch == 0
+    told = diagnose(model, loader(), None, optimizer, steps=8, max_steps=8, budget="10m")
+    assert told.advice["optimizer"] == "Lionlike"
+
+
+class Breaks(Items):
+    def __getitem__(self, i: int) -> Any:
+        if i == 40:
+            raise OSError("file 40 is gone")
+        return super().__getitem__(i)
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "optimizer for loss": (
+        lambda: suggest_lr(net(), (X, Y), SGD(net().parameters(), lr=1.0), nn.MSELoss()),
+        r"`suggest_lr\(model, data, loss, optimizer\)` expected a loss in third place, got an opt"),
+    "loss for optimizer": (
+        lambda: diagnose(net(), (X, Y), None, nn.MSELoss()),
+        r"expected an optimizer in fourth place, got a loss \(MSELoss\)"),
+    "data for model": (lambda: diagnose(loader(), net()), "a model in first place, got data"),
+    "loss for model": (lambda: suggest_lr(nn.MSELoss(), (X, Y)), "got a loss"),
+    "optimizer for model": (
+        lambda: suggest_lr(SGD(net().parameters(), lr=1.0), (X, Y)), "got an optimizer"),
+    "a closure": (
+        lambda: suggest_lr(net(), (X, Y), None, LBFGS(net().parameters())),
+        "step\\(\\) needs no closure, got LBFGS"),
+    "a closure of another": (
+        lambda: suggest_lr(net(), (X, Y), None, lambda p: Closing(p, lr=1.0)),
+        "step\\(\\) needs no closure, got AssertionError"),
+    "two steps": (
+        lambda: diagnose(net(), (X, Y), None, lambda p: Sharp(p, lr=1.0)),
+        "takes a step by one gradient, got Sharp, which takes two"),
+    "an optimizer of another model": (
+        lambda: suggest_lr(net(), (X, Y), None, SGD(net().parameters(), lr=1.0)),
+        "over parameters of the model"),
+    "a tuple without forward": (
+        lambda: suggest_lr(Tupled(), loader()), r"forward=lambda model, x: model\(x\)\[0\]"),
+    "a tuple without forward in memory": (
+        lambda: diagnose(Tupled(), (X, Y)), r"forward=lambda model, x: model\(x\)\[0\]"),
+    "batches of three with weights": (
+        lambda: suggest_lr(net(), DataLoader(TensorDataset(X, Y, X[:, 0]), 8)),
+        "pass split=lambda batch"),
+    "batches without targets": (
+        lambda: suggest_lr(net(), DataLoader(X, 8)), r"split=lambda batch: \(inputs, targets\)"),
+    "a loader of length 0": (
+        lambda: diagnose(net(), DataLoader(Items(), 200, drop_last=True)), "a loader of length 0"),
+    "a loader that gives nothing": (
+        lambda: suggest_lr(net(), DataLoader(Items(n=0), 8)), "a loader of length 0"),
+    "a loader that raises in the middle": (
+        lambda: suggest_lr(net(), DataLoader(Breaks(), 16), steps=12),
+        "expected a loader that gives batches, got OSError: file 40 is gone"),
+    "an iterator": (
+        lambda: suggest_lr(net(), iter([(X, Y)]), steps=12), r"list\(batches\) makes one"),
+    "epochs of a stream": (
+        lambda: suggest_lr(net(), DataLoader(Stream(), 8), epochs=2), "steps= instead"),
+    "epochs of a stream, diagnosed": (
+        lambda: diagnose(net(), DataLoader(Stream(), 8), epochs=2), "steps= instead"),
+    "a batch size beside a loader": (
+        lambda: suggest_lr(net(), loader(), batch_size=8), "None, as the loader has its own"),
+    "several optimizers of Lightning": (
+        lambda: suggest_lr(Stepped(2), loader()), "a module with one optimizer, got 2"),
+    "a split that is none": (
+        lambda: suggest_lr(net(), loader(), split=7), "expected a function of a batch, got 7"),
+    "a split for arrays": (
+        lambda: suggest_lr(net(), (X, Y), split=tuple), "splits the batches of a loader"),
+    "a loader without a model": (lambda: suggest_lr(None, loader()), "a model for the batches"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_named_in_a_line(name: str) -> None:
+    call, words = REFUSED[name]
+    with pytest.raises((TypeError, ValueError), match=words) as raised:
+        call()
+    assert str(raised.value).startswith(("`suggest_lr(", "`diagnose("))
