@@ -37,6 +37,7 @@ import overparam.dynamics
 from overparam.dynamics import Monitor
 
 RIGHT, SILENT = 0.92, 0.08
+NAMES = [case.name for case in CASES]
 QUICK = ("MLP, digits, SGD", "Transformer, digits, AdamW")
 # A warning counts if the loss rises within so many steps.
 AHEAD = 30
@@ -193,34 +194,39 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
         console.print(f"{network:12} right {share(row['right'] for row in own):.0%} of {len(own)}")
 
 
+def asked(options: argparse.Namespace) -> list[Setting]:
+    """The settings asked for whose data are here; says which are not."""
+    chosen = [s for s in SETTINGS if s.kept_aside == options.kept_aside]
+    if options.quick:
+        chosen = [s for s in chosen if s.name in QUICK]
+    if options.settings:
+        chosen = [s for s in SETTINGS if s.name in options.settings]
+    reasons = {s.name: s.missing() for s in chosen}
+    for name, reason in reasons.items():
+        if reason:
+            print(f"skipped: {name}: {reason}", file=sys.stderr)
+    return [s for s in chosen if not reasons[s.name]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two settings, one seed")
     parser.add_argument("--kept-aside", action="store_true", help="the settings to judge on, once")
     parser.add_argument("--cache", type=Path, help="file that keeps every run")
     parser.add_argument("--settings", nargs="+", choices=[s.name for s in SETTINGS])
-    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES])
+    parser.add_argument("--cases", nargs="+", choices=NAMES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rows", action="store_true", help="show every run that is not right")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    cells, rows = Cells(options.cache), []
-    for setting in SETTINGS:
-        chosen = setting.kept_aside == options.kept_aside
-        chosen = setting.name in options.settings if options.settings else chosen
-        if not chosen or (options.quick and setting.name not in QUICK):
-            continue
-        if reason := setting.missing():
-            print(f"skipped: {setting.name}: {reason}", file=sys.stderr)
-            continue
-        for seed in options.seeds[:1] if options.quick else options.seeds:
-            for case in CASES:
-                if options.cases and case.name not in options.cases:
-                    continue
+    cells, rows, settings = Cells(options.cache), [], asked(options)
+    for seed in options.seeds[:1] if options.quick else options.seeds:
+        for case in (case for case in CASES if case.name in (options.cases or NAMES)):
+            for setting in settings:
                 if setting.adaptive or not case.only_adaptive:
                     rows.append(cells.of(case, setting, seed))
-        print(setting.name, file=sys.stderr, flush=True)
+            print(case.name, seed, file=sys.stderr, flush=True)
     console = Console(width=200)
     if options.rows:
         for row in rows:

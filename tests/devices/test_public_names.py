@@ -559,8 +559,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     RUNS: {"diagnosis": "diagnose follow_edge suggest_lr"},
     RESULT: {
         "diagnosis": "Diagnosis EdgeTrace Examples Statement SuggestedRate TrainingTask",
-        "dynamics": "CatapultOrbit CleanDominance Event LossMixture Probe Scene SegmentGradients "
-        "SpectralSplit Spike StopSignal",
+        "dynamics": "CatapultOrbit CleanDominance EarlyWarning Event LossMixture Probe Scene "
+        "SegmentGradients SpectralSplit Spike StopSignal",
         "expansions": "Expansion FunctionStep LineDescent",
         "kernels": "Iterate Split ClassCodes Encoding",
         "kernels.modular": "ModularTask",

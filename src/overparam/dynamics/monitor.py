@@ -67,6 +67,10 @@ class Monitor(OneProcess):
     unless steps are so short that even this takes more than half of the budget; then at every
     third, fifth, … one.
 
+    Spikes of the loss are explained by a log of what each optimizer step found and left, which
+    two hooks on the optimizer write until `close`, and by a copy of the parameters. Steps too
+    short for the log within `max_overhead` are logged in less detail, or not.
+
     A measurement that fails is switched off with one warning. One whose numbers were finite and
     overflow, since the run diverges, gives none until they are finite again.
 
@@ -120,8 +124,8 @@ class Monitor(OneProcess):
     Cost:
         The budget, which includes about 2 µs a step for keeping the loss. What it does not
         include is what any call costs the caches. Memory: one copy of the parameters for
-        ``distance``, and of at most four million of them between a measured step and the next;
-        another while the sharpness is measured.
+        ``distance``, one to explain spikes by, and of at most four million of them between a
+        measured step and the next; another while the sharpness is measured.
 
     Example:
         >>> import torch

@@ -27,7 +27,6 @@ class Rise:
         measured_at: The loss at which the split was measured.
         ended: The step at which it was over.
         outcome: How.
-        losses: The last three.
         verdict: Its cause, as far as is known.
         readings: The losses that tell data from weights.
         examined: Whether they have been asked for.
@@ -40,7 +39,6 @@ class Rise:
     measured_at: float = 0.0
     ended: int | None = None
     outcome: Outcome = "under way"
-    losses: list[float] = field(default_factory=list)
     verdict: Verdict | None = None
     readings: Readings | None = None
     examined: bool = False

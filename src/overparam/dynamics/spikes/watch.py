@@ -4,15 +4,14 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 from overparam.dynamics.budget import OverheadBudget
-from overparam.dynamics.catapult_counter import CatapultCounter
 from overparam.dynamics.events import Event, Spike
 from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.probes.probe import Kind
 from overparam.dynamics.spikes.causes import LATER, Verdict, judge
+from overparam.dynamics.spikes.detector import Detector
 from overparam.dynamics.spikes.early_warning import EarlyWarning
 from overparam.dynamics.spikes.examiner import Examiner
 from overparam.dynamics.spikes.outcome import Outcome, ended
@@ -26,13 +25,6 @@ from overparam.dynamics.spikes.rise import (
 )
 from overparam.dynamics.subject import Batch, Subject
 
-# A rise: this much above the median of the window, and six standard deviations. It is over when
-# the median of three losses is back within a fifth, or two deviations, of that.
-_RISE, _BACK, _NOISE, _SPREAD = 1.3, 1.2, 6.0, 2.0
-# One hard batch is worth a word from here on.
-_WORTH = 2.0
-# Steps until a rise that does not come back is another level, or lost.
-_PATIENCE = 100
 # Steps to wait for the sharpness after a spike before it is an event without.
 _WAIT = 100
 _BEFORE = ("stability_ratio", "sharpness", "loss_top", "loss_rest")
@@ -53,9 +45,8 @@ class SpikeWatch:
     """
 
     def __init__(self, subject: Subject, budget: OverheadBudget, window: int = 25) -> None:
-        self.counter = CatapultCounter(
-            window, rise=_RISE, close=_BACK, floor=0.05, noise=_NOISE, patience=_PATIENCE
-        )
+        self.detector = Detector(window)
+        self.counter = self.detector.counter
         self.examiner = Examiner(subject, budget)
         self.events: list[Event] = []
         self.wanted: set[Kind] = set()
@@ -92,22 +83,18 @@ class SpikeWatch:
         if not math.isfinite(loss):
             return self._lose(step)
         self._finite = True
-        phase = self.counter.update(self._smoothed(loss))
+        phase = self.detector.update(loss)
         rise = self._rise
         if phase == "opened":
             found += self._finish()  # a new rise: the last one waits no longer
             self._open(step, loss)
         elif phase == "open" and rise is not None:
             rise.worst = max(rise.worst, loss)
-            self.counter.peak = max(self.counter.peak, loss)
             # Once more on the step after the opening, which has felt a bad batch, and whenever
             # the loss has grown well beyond what was measured.
             if self.counter.length == 1 or loss > 1.5 * rise.measured_at:
                 self._want_split()
         elif phase == "dismissed" and rise is not None:
-            found += self._dismiss(step)
-        elif phase == "closed" and self.counter.length <= 2 and self._peak_ratio() < _WORTH:
-            self.counter.count -= 1
             found += self._dismiss(step)
         elif phase in ("closed", "lost") and rise is not None:
             found += self._close(step, ended(phase, loss, self.counter.level, self.counter.first))
@@ -168,7 +155,7 @@ class SpikeWatch:
             return None
         if rise.ended is not None:
             return self._event(rise)
-        spike = replace(split_of(rise, self.quadratic), peak_ratio=self._peak_ratio())
+        spike = replace(split_of(rise, self.quadratic), peak_ratio=self.detector.peak_ratio)
         verdict = rise.verdict
         if verdict is None or verdict.cause == "unexplained":
             verdict = Verdict("unexplained", "the loss has not come back yet")
@@ -177,14 +164,6 @@ class SpikeWatch:
     def close(self) -> None:
         """Leave the optimizer alone."""
         self.examiner.close()
-
-    def _smoothed(self, loss: float) -> float:
-        """What says whether a rise is over: the median of its last three losses."""
-        rise = self._rise
-        if rise is None or not self.counter.is_open:
-            return loss
-        rise.losses = [*rise.losses[-2:], loss]
-        return median(rise.losses) if len(rise.losses) > 2 else max(rise.losses)
 
     def _open(self, step: int, loss: float) -> None:
         before = dict(self._before)
@@ -199,9 +178,7 @@ class SpikeWatch:
             quadratic=self.quadratic,
             ids=self._ids(),
         )
-        self._rise = Rise(spike, before, worst=loss, losses=[loss])
-        spread = 1 + _SPREAD * self.counter.deviation / self.counter.level
-        self.counter.close = max(_BACK, spread)
+        self._rise = Rise(spike, before, worst=loss)
         self._want_split()
 
     def _lose(self, step: int) -> list[Event]:
@@ -210,9 +187,8 @@ class SpikeWatch:
         if not self._finite:
             return []
         self._finite = False
-        level = median(self.counter.recent) if self.counter.recent else math.nan
-        if self.counter.update(math.nan) == "lost":
-            level = self.counter.level
+        level = self.detector.level
+        if self.detector.update(math.nan) == "lost":
             self._end(step, "lost")
         found = self._finish()
         spike = Spike(step, finite=False, ids=self._ids())
@@ -224,7 +200,7 @@ class SpikeWatch:
         assert self._rise is not None
         self._end(step, "recovered")
         verdict = self._judge(self._rise, small=True)
-        slight = verdict.cause == "hard batch" and self._peak_ratio() < _WORTH
+        slight = verdict.cause == "hard batch" and not self.detector.worthy
         if slight or verdict.cause in ("unexplained", "above the limit"):
             self._rise, self.wanted = None, set()
             return []
@@ -251,7 +227,7 @@ class SpikeWatch:
         rise.ended, rise.outcome = step, outcome
         rise.spike = replace(
             rise.spike,
-            peak_ratio=self._peak_ratio(),
+            peak_ratio=self.detector.peak_ratio,
             steps_to_recover=step - rise.spike.step if outcome == "recovered" else None,
             diverged=outcome == "lost",
         )
@@ -289,9 +265,6 @@ class SpikeWatch:
 
     def _event(self, rise: Rise) -> Event:
         return event_of(rise, rise.verdict or self._judge(rise), self.quadratic)
-
-    def _peak_ratio(self) -> float:
-        return self.counter.peak / self.counter.level if self.counter.level else math.inf
 
     def _ids(self) -> tuple[int, ...] | None:
         """Ids of the last two steps: the loss rises on a bad batch or just after it."""

@@ -1,0 +1,71 @@
+"""When a rise of the loss begins and is over, on the noisy losses of mini-batches."""
+
+import math
+from collections import deque
+from statistics import median
+
+from overparam.dynamics.catapult_counter import CatapultCounter, Phase
+
+# A rise: this much above the median of the window, and six standard deviations. It is over when
+# the median of three losses is back within a fifth, or two deviations, of that.
+_RISE, _BACK, _NOISE, _SPREAD = 1.3, 1.2, 6.0, 2.0
+# Steps until a rise that does not come back is another level, or lost.
+_PATIENCE = 100
+# A rise of at most two steps is worth a word from here on.
+_WORTH = 2.0
+
+
+class Detector:
+    """A counter of rises that looks at three losses to see whether one is over.
+
+    Args:
+        window: Steps a loss is compared with.
+
+    Attributes:
+        counter: The counter.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.counter = CatapultCounter(
+            window, rise=_RISE, close=_BACK, floor=0.05, noise=_NOISE, patience=_PATIENCE
+        )
+        self._last: deque[float] = deque(maxlen=3)
+
+    def update(self, loss: float) -> Phase:
+        """Take the next loss; what `CatapultCounter.update` says of it, and of those before.
+
+        A rise of at most two steps to less than twice the level is ``"dismissed"``, too.
+        """
+        counter = self.counter
+        self._last.append(loss)
+        if not counter.is_open:
+            phase = counter.update(loss)
+            if phase == "opened":
+                self._last = deque([loss], maxlen=3)
+                spread = 1 + _SPREAD * counter.deviation / counter.level
+                counter.close = max(_BACK, spread)
+            return phase
+        three = list(self._last)
+        smooth = loss if not math.isfinite(loss) else median(three) if three[2:] else max(three)
+        phase = counter.update(smooth)
+        counter.peak = max(counter.peak, loss)
+        if phase == "closed" and counter.length <= 2 and self.peak_ratio < _WORTH:
+            counter.count -= 1
+            return "dismissed"
+        return phase
+
+    @property
+    def level(self) -> float:
+        """The loss before the present or last rise; while it is calm, the usual one."""
+        calm = not self.counter.is_open and len(self.counter.recent) > 0
+        return median(self.counter.recent) if calm else self.counter.level
+
+    @property
+    def peak_ratio(self) -> float:
+        """The largest loss of the present or last rise over that before."""
+        return self.counter.peak / self.counter.level if self.counter.level else math.inf
+
+    @property
+    def worthy(self) -> bool:
+        """Whether one hard batch of this height is worth a word."""
+        return self.peak_ratio >= _WORTH
