@@ -24,4 +24,4 @@ def toy(monkeypatch):
 @pytest.fixture
 def toy_process_environment():
     """Environment for a process that imports the toy study, whose cells take their time there."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([FOLDER, *sys.path]), "TOY_SLEEP": "2"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([FOLDER, *sys.path]), "TOY_SLEEP": "1"}

@@ -108,7 +108,7 @@ import toy
 from overparam import cli
 from overparam.claims import catalogue
 catalogue.load_study = lambda name: toy.study(widths=range(1, 9))
-sys.exit(cli.main(["study", "run", "toy", "--jobs", "2", "--store", sys.argv[1]]))
+sys.exit(cli.main(["study", "run", "toy", "--jobs", "1", "--store", sys.argv[1]]))
 """
 
 
@@ -128,7 +128,7 @@ def half_done(toy_process_environment, tmp_path):
         time.sleep(0.02)
     assert process.poll() is None, (tmp_path / "said").read_text()
     yield process
-    process.kill()  # alone: its workers end by themselves, and leave nothing in shared memory
+    process.kill()
     process.wait()
 
 

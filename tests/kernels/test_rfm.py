@@ -37,7 +37,7 @@ def targets(kind, y):
 def test_it_is_a_scikit_learn_estimator(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checks fit constants, vectors as columns, lists
-        outcomes = check_estimator(kind(), on_fail=None, on_skip=None)
+        outcomes = check_estimator(kind(n_iter=1), on_fail=None, on_skip=None)
     failed = [str(outcome["exception"]) for outcome in outcomes if outcome["status"] == "failed"]
     assert failed == []
     assert len(outcomes) > 50

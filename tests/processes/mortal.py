@@ -1,4 +1,4 @@
-"""Functions for workers that are killed, importable there.
+"""Functions for workers that are killed or wait, importable there.
 
 Reference:
     Nobody (1900).
@@ -10,9 +10,18 @@ Failure:
     Of the worker, not of the claim.
 """
 
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
+
+from overparam import _threads
+
+if multiprocessing.current_process().name.startswith("LokyProcess"):
+    # A worker of a study sees to the threads of torch, whose import takes seconds. The
+    # cells here compute nothing.
+    _threads.compute_on = lambda threads: None
 
 
 def once(mark, value):
@@ -27,6 +36,12 @@ def once(mark, value):
 def never(value):
     """The end of the process."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cell_that_waits(width, sleep, breaks, seed):
+    """A cell; it takes its time."""
+    time.sleep(float(os.environ["TOY_SLEEP"]))
+    return {"value": 0.5, "gap": 0.0}
 
 
 def cell_killed_once(width, sleep, breaks, seed):
