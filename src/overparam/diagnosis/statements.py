@@ -411,9 +411,11 @@ def generalisation(found: Findings) -> Statement:
             "test", f"The test {what} ended at {shown(last)}, after a best of {shown(best)}.",
             last, best + slack, "Stop earlier, or regularise.", "info",
         )  # fmt: skip
+    # Not to have got worse is no merit of a network that has learned little.
+    level: Level = "good" if last <= max(known) / 2 else "info"
     return Statement(
         "test", f"The test {what} ended at {shown(last)}, its best being {shown(best)}.",
-        last, best + slack, "", "good",
+        last, best + slack, "", level,
     )  # fmt: skip
 
 
