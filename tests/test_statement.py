@@ -32,6 +32,9 @@ def results() -> list[Concluded]:
 def test_results_are_told_and_stored_alike(result, tmp_path):
     told = "[critical] It spiked.\n    → Lower the rate.\n[unknown] Nothing is said."
     assert result.summary() == told
+    shown = result._repr_html_()
+    assert "<li><b>critical</b> It spiked.<br>→ Lower the rate.</li>" in shown
+    assert shown.count("<li>") == 2
     text = result.to_json(tmp_path / "a.json")
     assert (tmp_path / "a.json").read_text("utf-8") == text  # whole letters or escapes
 

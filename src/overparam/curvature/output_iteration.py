@@ -15,9 +15,9 @@ from overparam._model import as_function, undisturbed
 from overparam._types import Loss, Params
 from overparam.errors import NumericalError
 
-Rescale = Callable[[str, Tensor], tuple[Tensor, Tensor]]
-"""Of a parameter's name and a vector g of its shape: D g, and the sum of s D g², where D and s
-are the diagonals of the matrix; both of one parameter alone."""
+Rescale = Callable[[str, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Of a parameter's name and a vector g of its shape: D g, perhaps in its place, gᵀ D g, gᵀ s D g,
+where D and s are the diagonals of the matrix; all of one parameter alone."""
 
 
 @dataclass(frozen=True)
@@ -238,8 +238,8 @@ def _pull(
         gradient, leaf.grad = leaf.grad, None
         assert gradient is not None
         gradient = gradient.to_dense()
-        step, shifted = rescale(name, gradient)
-        sums.append(torch.stack([(gradient * step).sum(dtype=torch.float64), shifted]))
+        step, inner, shifted = rescale(name, gradient)
+        sums.append(torch.stack([inner, shifted]))
         if not forget:
             found[name] = step
 

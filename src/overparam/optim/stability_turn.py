@@ -71,19 +71,18 @@ def stability_turn(
                 places[names[p]] = p, group, rule, rate
     params: Params = {name: place[0] for name, place in places.items()}
 
-    def rescale(name: str, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def rescale(name: str, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         p, group, rule, rate = places[name]
+        # In the gradient's own memory: of a large parameter every copy is felt.
+        if plain:
+            step, inner = gradient, _squared(gradient)
+        else:
+            divisor = _preconditioner(optimizer, group, p, gradient)
+            step = gradient.div_(divisor)
+            inner = divisor.mul_(step).mul_(step).sum(dtype=torch.float64)
         scale = rate / rule.threshold
-        step = gradient * scale
-        if not plain:
-            step = step.div_(_preconditioner(optimizer, group, p, gradient))
-        shifted = torch.zeros((), dtype=torch.float64, device=gradient.device)
-        if rule.coupled:
-            shifted = shifted + rule.coupled * step.square().sum(dtype=torch.float64)
-        if rule.decoupled:
-            weighed = (gradient * step).sum(dtype=torch.float64)
-            shifted = shifted + rate * rule.decoupled / 2 * weighed
-        return step, shifted
+        step, inner = step.mul_(scale), scale * inner
+        return step, inner, rule.coupled * _squared(step) + rate * rule.decoupled / 2 * inner
 
     try:
         if known is not None:
@@ -107,3 +106,7 @@ def stability_turn(
         vector=found.change,
         residual=found.residual,
     )
+
+
+def _squared(tensor: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(tensor).double().square()

@@ -1,5 +1,6 @@
 """The learning rate against the limit of stability."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -34,7 +35,8 @@ class Sharpness(Probe):
 
     `stability_ratio` is sharpness / limit: 1 is the edge of stability, for this optimizer in
     its present state. Power iteration goes on from the last direction, one product at a time, or
-    four where the loss is on the move. How far it is from settled is `sharpness_residual`,
+    two at first and four where the loss is on the move; of more than ten million parameters always
+    one, and on half of the probe batch. How far it is from settled is `sharpness_residual`,
     ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ. Up to a quarter of it
     `sharpness_converged` is 1; where it is 0, the sharpness is too small as a rule.
     """
@@ -57,10 +59,12 @@ class Sharpness(Probe):
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Sharpness, its limit, and their ratio."""
+        scene = _within_reason(scene)
         assert scene.probe is not None
-        batch = fewer(scene.probe, scene)
+        turns = 4 if scene.urgent else 1
         fresh = self._power.change is None and scene.part >= 1
-        found = self._power.go_on(scene, batch, 4 if scene.urgent else 2 if fresh else 1)
+        batch = fewer(scene.probe, scene)
+        found = self._power.go_on(scene, batch, max(turns, 2) if fresh else turns)
         if self._power.change is not None:
             scene.notes[LEADING] = *batch, self._power.change
         return {
@@ -80,8 +84,11 @@ class Sharpness(Probe):
         return 2.0 * scene.probe_share()
 
     def state_dict(self) -> dict[str, Any]:
-        """The direction, as the change of the outputs it makes."""
-        return {"change": clone(self._power.change)}
+        """The direction, as the change of the outputs it makes; a long one in half precision."""
+        change = clone(self._power.change)
+        if change is not None and change.numel() > _LONG:
+            change = change.bfloat16()
+        return {"change": change}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved direction; states of earlier versions have another."""
@@ -109,10 +116,11 @@ class BatchCriticalRate(Probe):
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """The critical rate on this batch."""
-        assert scene.batch is not None
         self._power.change = None
         known = scene.notes.get(LEADING)
+        scene = _within_reason(scene)
         turns = 2 if scene.part >= 1 else 1
+        assert scene.batch is not None
         found = self._power.go_on(scene, fewer(scene.batch, scene), turns, known)
         return {
             "batch_critical_lr": found.critical_learning_rate,
@@ -126,6 +134,18 @@ class BatchCriticalRate(Probe):
     def relative_cost(self, scene: Scene) -> float:
         """A product with the Gauss–Newton matrix, and half of one on the probe batch."""
         return 1.8 + 0.7 * scene.probe_share()
+
+
+def _within_reason(scene: Scene) -> Scene:
+    """The same, with half of the examples and nothing beyond one product for a large model."""
+    if sum(p.numel() for p in scene.model.parameters()) <= _LARGE:
+        return scene
+    return replace(scene, part=min(scene.part, 0.5), urgent=False)
+
+
+_LARGE = 10_000_000
+# Numbers of a direction that are worth saving exactly.
+_LONG = 1 << 20
 
 
 class _Power:
