@@ -41,7 +41,7 @@ ORDER = (
         "_threads",
         "_workers",
     ),
-    ("_model", "_output", "_statement", "cluster", "datasets"),
+    ("_model", "_output", "_statement", "_training_mode", "cluster", "datasets"),
     ("_values",),
     ("_arguments",),
     ("_checked",),

@@ -31,13 +31,19 @@ class GGNOperator(SymmetricOperator):
     training set is interpolated and is small in wide networks. For L = (1/n)Σ‖f−y‖² the
     non-zero eigenvalues are those of (2/n) times the tangent kernel.
 
+    The model is taken in the mode it is in. In training mode layers such as batch norm use the
+    statistics of this batch, and G is that of the map from parameters to all outputs together;
+    dropout and other random layers draw one and the same mask in every product. Buffers and random
+    numbers are put back.
+
     Args:
-        model: Any module with deterministic layers (dropout, batch norm: evaluation mode).
+        model: Any module.
         x: Batch of inputs.
         y: Targets, as the loss takes them.
         loss: `loss(outputs, targets)`, a scalar for the batch.
         names: Names of the parameters to differentiate by; `None` means all trainable.
-        chunk_size: Examples pushed through at a time; changes memory, never the result.
+        chunk_size: Examples pushed through at a time; changes memory, never the result. Only for
+            a model without layers that mix examples or are random.
 
     Attributes:
         at: The point: model, batch, loss, outputs and gradient.
@@ -45,8 +51,8 @@ class GGNOperator(SymmetricOperator):
             one's own that is not known.
 
     Raises:
-        ValueError: Non-finite or empty input, a layer that mixes examples or is random, no
-            trainable parameter, targets the loss does not accept.
+        ValueError: Non-finite or empty input, no trainable parameter, targets the loss does not
+            accept, or chunks of a batch whose examples mix.
         NumericalError: The loss is not finite.
 
     Cost:

@@ -1,5 +1,7 @@
 """What a probe is: it looks at a training step and returns numbers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -26,6 +28,7 @@ class Scene:
         grad_scale: What the gradients are multiplied by (mixed precision), else 1.
         urgent: The loss is rising or has just come back: prefer accuracy to cost.
         seed: Of anything random.
+        training: The parts of the model that are in training mode at this step.
     """
 
     model: nn.Module
@@ -37,6 +40,22 @@ class Scene:
     grad_scale: float = 1.0
     urgent: bool = False
     seed: int = 0
+    training: tuple[nn.Module, ...] = ()
+
+    @contextmanager
+    def as_trained(self) -> Iterator[nn.Module]:
+        """The model in the modes it is trained in, inside a measurement, which puts them back.
+
+        Layers such as batch norm then use the statistics of what passes through them.
+        """
+        before = [(part, part.training) for part in self.model.modules()]
+        try:
+            for part in self.training:
+                part.training = True
+            yield self.model
+        finally:
+            for part, mode in before:
+                part.training = mode
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
@@ -76,9 +95,10 @@ class Probe:
     """A measurement that a `Monitor` repeats along training.
 
     Subclasses define `name`, `keys` and `measure`, and declare what they need. Whatever
-    `measure` evaluates, it runs in evaluation mode, with gradients enabled, and the model's
-    mode, buffers, gradients and random numbers are put back afterwards; it must not write to
-    parameters. A probe that looks at the gradients of the step has to be `passive`.
+    `measure` evaluates, it runs in evaluation mode (inside `scene.as_trained()` in that of
+    training), with gradients enabled, and the model's mode, buffers, gradients and random numbers
+    are put back afterwards; it must not write to parameters. A probe that looks at the gradients
+    of the step has to be `passive`.
 
     Attributes:
         name: What warnings and costs are kept under.

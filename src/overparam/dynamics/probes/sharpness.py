@@ -7,8 +7,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from overparam._exclusive import forward_mode
+from overparam._training_mode import waits_for_others
+from overparam._types import Inputs
 from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone
-from overparam.optim.stability import stability
+from overparam.optim.limits import is_early
+from overparam.optim.stability import Stability, stability
 
 
 def load_forward_mode() -> None:
@@ -21,6 +24,23 @@ def load_forward_mode() -> None:
         forward_ad.make_dual(torch.zeros(1), torch.ones(1))
 
 
+def _measured(
+    scene: Scene, batch: tuple[Inputs, Tensor], vector: Tensor | None, products: int
+) -> Stability | None:
+    """Of the network as it is trained; nothing where there is no limit yet.
+
+    An adaptive optimizer has none in its first steps, which is no reason for a warning. Layers
+    that share their statistics with other processes would wait for them.
+    """
+    if is_early(scene.optimizer) or waits_for_others(scene.model):
+        return None
+    with scene.as_trained() as model:
+        return stability(
+            model, *batch, scene.loss, scene.optimizer,
+            v0=vector, products=products, seed=scene.seed,
+        )  # fmt: skip
+
+
 class Sharpness(Probe):
     """Top eigenvalue of the Gauss–Newton matrix on the probe batch, against the optimizer's limit.
 
@@ -28,6 +48,9 @@ class Sharpness(Probe):
     its present state. Power iteration goes on from the last direction: two products from a
     random one, one from a warm one, four where the loss is on the move. How far it is from
     settled is `sharpness_residual`, ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ.
+
+    Of the network as it is trained, with the statistics of the probe batch and one mask for
+    dropout, the same every time. Of an adaptive optimizer from its tenth step on.
     """
 
     name = "sharpness"
@@ -44,10 +67,9 @@ class Sharpness(Probe):
         """Sharpness, its limit, and their ratio."""
         assert scene.probe is not None
         products = 4 if scene.urgent else 2 if self._vector is None else 1
-        found = stability(
-            scene.model, *scene.probe, scene.loss, scene.optimizer,
-            v0=self._vector, products=products, seed=scene.seed,
-        )  # fmt: skip
+        found = _measured(scene, scene.probe, self._vector, products)
+        if found is None:
+            return {}
         self._vector = found.vector
         return {
             "sharpness": found.sharpness,
@@ -84,10 +106,9 @@ class BatchCriticalRate(Probe):
     def measure(self, scene: Scene) -> dict[str, float]:
         """The critical rate on this batch."""
         assert scene.batch is not None
-        found = stability(
-            scene.model, *scene.batch, scene.loss, scene.optimizer,
-            v0=self._vector, products=2, seed=scene.seed,
-        )  # fmt: skip
+        found = _measured(scene, scene.batch, self._vector, 2)
+        if found is None:
+            return {}
         self._vector = found.vector
         return {"batch_critical_lr": found.critical_learning_rate}
 
