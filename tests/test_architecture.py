@@ -45,7 +45,7 @@ ORDER = (
         "_workers",
     ),
     ("_copies",),
-    ("_model", "_output", "_statement", "cluster", "datasets"),
+    ("_model", "_output", "_statement", "_training_mode", "cluster", "datasets"),
     ("_own_loss", "_values"),
     ("_arguments",),
     ("_checked",),

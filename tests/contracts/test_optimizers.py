@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, OneCycleLR
 from torch.testing import assert_close
 
 from overparam.optim.mass import MaSS
@@ -359,6 +359,8 @@ def follows_schedulers(make: Make) -> None:
         assert not torch.equal(params[0], tensors()[0])
         assert_close(params, moved, rtol=0, atol=0)
     OneCycleLR(make(tensors()), max_lr=1.0, total_steps=10, cycle_momentum=False)
+    OneCycleLR(make(tensors()), max_lr=1.0, total_steps=10)
+    CyclicLR(make(tensors()), base_lr=0.1, max_lr=1.0)
 
 
 def compiles(make: Make) -> None:

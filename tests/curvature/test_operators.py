@@ -184,7 +184,7 @@ class ReturnsDict(nn.Module):
         (nn.Linear(3, 3), X[:0], Y[:0], "at least one example"),
         (nn.Linear(3, 3), X, Y[:3], "expected 4 examples, got 3"),
         (nn.Linear(3, 3), X, Y + 7, r"y=...\)` expected targets that the loss accepts"),
-        (NORMALISED, X, Y, "BatchNorm1d '1' in training mode"),
+        (NORMALISED, X[:1], Y[:1], r"model=...\)` expected a model that takes the inputs"),
         (nn.Linear(3, 3).requires_grad_(False), X, Y, "at least one trainable parameter"),
     ],
 )

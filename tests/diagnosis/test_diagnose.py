@@ -94,11 +94,11 @@ def test_nothing_of_the_users_is_changed() -> None:
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
     assert found.advice["optimizer"] == "Adam"
-    # Its curvature in evaluation mode is that of another network.
-    assert math.isnan(found.advice["stable_limit"])
-    assert "sharpness" not in found.series
+    # With batch norm too: what is measured is the network in training mode.
+    assert found.advice["stable_limit"] > 0
+    assert {"sharpness", "kernel_change"} <= set(found.series)
     by_name = {statement.name: statement for statement in found.statements}
-    assert by_name["stability"].level == by_name["regime"].level == "unknown"
+    assert "unknown" not in (by_name["stability"].level, by_name["regime"].level)
 
 
 def test_a_regression_without_labels_says_what_it_cannot_tell() -> None:

@@ -93,3 +93,22 @@ def test_many_outputs_are_measured_by_the_kernel_of_their_sum() -> None:
     # The sum of independent linear maps, over the root of their number, has the kernel x xᵀ.
     assert isinstance(found.x, torch.Tensor)
     torch.testing.assert_close(found.kernel, (found.x @ found.x.T).double(), rtol=1e-4, atol=1e-5)
+
+
+def test_with_batch_norm_the_change_is_that_of_the_network_in_training() -> None:
+    task = small_task("cross_entropy")
+    torch.manual_seed(0)
+    task.model = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, 3))
+    task.model.double()
+    found = kernel_at_start(task, torch.Generator().manual_seed(0))
+    assert found is not None
+    assert found.tied
+    initial = {name: p.detach().clone() for name, p in task.model.named_parameters()}
+    task.model.train()
+    for _ in range(100):
+        task.model(5 * task.examples.x + 3)
+    assert change_since(task, found, initial)[0] < 1e-12
+    with torch.no_grad():
+        for p in task.model.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    assert change_since(task, found, initial)[0] > 0.05

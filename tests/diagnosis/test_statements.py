@@ -238,11 +238,15 @@ def test_inputs_counts_what_holds_nine_tenths() -> None:
     assert statements.inputs(replace(FOUND, input_share=())).level == "unknown"
 
 
-def test_of_a_network_with_batch_norm_curvature_and_kernel_are_not_spoken_of() -> None:
-    found = replace(FOUND, batch_statistics=True, kernel_change=math.nan)
-    for statement in (statements.stability_of_run(found), statements.regime(found)):
-        assert statement.level == "unknown"
-        assert "batch norm" in statement.text
+def test_an_optimizer_without_a_known_limit_is_named_with_the_reason() -> None:
+    found = replace(FOUND, no_limit="Lion is not known: there is no known limit, since ...")
+    statement = statements.stability_of_run(found)
+    assert statement.level == "unknown"
+    assert "that of Lion is not known: there is no known limit" in statement.text
+
+
+def test_a_kernel_that_was_not_measured_says_nothing_of_features() -> None:
+    assert statements.regime(replace(FOUND, kernel_change=math.nan)).level == "unknown"
 
 
 def test_features_are_not_learned_by_a_network_that_learns_nothing() -> None:

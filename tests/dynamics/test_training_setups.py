@@ -158,9 +158,11 @@ def test_the_run_is_bitwise_the_same(name):
     assert [n for n, equal in same.items() if not equal] == []
     table = monitor.history
     assert len(table) == 6  # optimizer steps, not batches
-    measured = table["sharpness"].notna()
-    assert measured[: SETUPS[name].poison or 6].all()
     assert len(monitor.probes) == 6
+    if name == "adam":  # which has no limit in its first ten steps
+        assert "sharpness" not in table
+    else:
+        assert table["sharpness"].notna()[: SETUPS[name].poison or 6].all()
 
 
 def test_probes_run_in_full_precision():

@@ -377,3 +377,39 @@ def test_a_closure_is_a_function_whose_errors_are_its_own():
         optimizer.step(3)
     with pytest.raises(KeyError, match="batch"):
         optimizer.step(lambda: {}["batch"])
+
+
+def test_a_scheduler_that_cycles_the_momentum_sets_that_of_the_steps() -> None:
+    from torch.optim.lr_scheduler import OneCycleLR
+
+    ends = []
+    for cycled in (True, False):
+        w = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+        optimizer = MaSS([w], lr=0.1, kappa_t=2.0)
+        scheduler = OneCycleLR(optimizer, 0.2, total_steps=20)
+        momenta = []
+        for _ in range(19):
+            group = optimizer.param_groups[0]
+            momenta.append(group["momentum"])
+            if not cycled:  # by hand: the same momentum as alpha
+                group["momentum"], group["alpha"] = None, (1 - momenta[-1]) / (1 + momenta[-1])
+            optimizer.zero_grad()
+            (torch.tensor([1.0, 3.0]) * w**2).sum().backward()
+            optimizer.step()
+            scheduler.step()
+        with optimizer.main_params():
+            ends.append(w.detach().clone())
+        assert max(momenta) == 0.95
+        assert min(momenta) == pytest.approx(0.85, abs=1e-2)
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-12, atol=0)
+
+
+def test_a_momentum_of_zero_is_plain_gradient_descent() -> None:
+    w = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    optimizer = MaSS([w], lr=0.1)
+    optimizer.param_groups[0]["momentum"] = 0.0
+    for _ in range(3):
+        optimizer.zero_grad()
+        (w**2 / 2).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(w.detach(), torch.tensor([1.0, -2.0]).double() * 0.9**3)

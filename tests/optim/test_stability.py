@@ -123,13 +123,6 @@ def test_other_adaptive_optimizers(make, divisor) -> None:
     assert found == pytest.approx(expected, rel=2e-3)
 
 
-def test_an_adaptive_optimizer_before_its_first_step_uses_the_gradient() -> None:
-    model = Quadratic(CURVATURES)
-    optimizer = Adam(model.parameters(), lr=0.01)
-    # H/|g| with g = Hw and w = 1 is the identity; the threshold of β₁ = 0.9 is 38.
-    assert critical_learning_rate(model, X, Y, half_sum, optimizer) == pytest.approx(38, rel=2e-3)
-
-
 @pytest.mark.parametrize(
     ("loss", "factor"),
     [
@@ -215,11 +208,13 @@ def test_errors_name_the_call_that_was_made() -> None:
         stability(Quadratic(CURVATURES), X, Y, half_sum, other)
 
 
-def test_nothing_is_changed() -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_is_changed(training: bool) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).eval()
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).train(training)
     x, y = torch.randn(6, 3), torch.randint(3, (6,))
-    optimizer = Adam(model.parameters(), lr=0.1)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    modes = [part.training for part in model.modules()]
     state, rng = {n: v.clone() for n, v in model.state_dict().items()}, torch.get_rng_state()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -227,4 +222,5 @@ def test_nothing_is_changed() -> None:
     assert torch.equal(rng, torch.get_rng_state())
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+    assert [part.training for part in model.modules()] == modes
     assert not optimizer.state

@@ -32,14 +32,20 @@ class GGNOperator(SymmetricOperator):
     training set is interpolated and is small in wide networks. For L = (1/n)Σ‖f−y‖² the
     non-zero eigenvalues are those of (2/n) times the tangent kernel.
 
+    The model is taken in the mode it is in. In training mode layers such as batch norm use the
+    statistics of this batch, and G is that of the map from parameters to all outputs together;
+    dropout and other random layers draw one and the same mask in every product. Buffers and random
+    numbers are put back.
+
     Args:
-        model: Any module with deterministic layers (dropout, batch norm: evaluation mode).
+        model: Any module.
         x: Batch of inputs.
         y: Targets, as the loss takes them.
         loss: `loss(outputs, targets)`, a scalar for the batch; `None` for the one that the model
             computes inside when it is given its labels, as those of transformers do.
         names: Names of the parameters to differentiate by; `None` means all trainable.
-        chunk_size: Examples pushed through at a time; changes memory, never the result.
+        chunk_size: Examples pushed through at a time; changes memory, never the result. Only for
+            a model without layers that mix examples or are random.
         forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
             returns something else.
 
@@ -49,8 +55,8 @@ class GGNOperator(SymmetricOperator):
             one's own that is not known.
 
     Raises:
-        ValueError: Non-finite or empty input, a layer that mixes examples or is random, no
-            trainable parameter, targets the loss does not accept.
+        ValueError: Non-finite or empty input, no trainable parameter, targets the loss does not
+            accept, or chunks of a batch whose examples mix.
         NumericalError: The loss is not finite.
 
     Cost:

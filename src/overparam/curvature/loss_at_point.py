@@ -14,14 +14,21 @@ from overparam._model import (
     expect_outputs,
     expect_own_outputs,
     trainable,
+    tried,
     undisturbed,
 )
+from overparam._training_mode import repeatably
 from overparam._types import Inputs, Loss, Params
 from overparam.errors import InvalidValue, NumericalError
 
 
 class LossAtPoint:
-    """A loss of a model on a batch, at the model's present parameters, checked once."""
+    """A loss of a model on a batch, at the model's present parameters, checked once.
+
+    The batch passes through the model as a whole, in the modes the model is in: layers in training
+    mode use the statistics of this batch, and random ones draw the same numbers in every pass.
+    Only a batch that is cut must not mix.
+    """
 
     def __init__(
         self,
@@ -41,18 +48,19 @@ class LossAtPoint:
             "a positive number of examples or None",
             chunk_size,
         )
-        expect_own_outputs(model, x, f"{where}(model=...)")
+        self.slices = chunks(n_examples(x), chunk_size)
+        if len(self.slices) > 1:
+            expect_own_outputs(model, x, f"{where}(chunk_size=...)")
         self.model, self.x, self.y, self.loss = model, x, y, loss
         self.params: Params = trainable(model, names, f"{where}(model=...)")
-        self.function = as_function(model)
-        self.slices = chunks(n_examples(x), chunk_size)
+        self._function = as_function(model)
         self.size = sum(p.numel() for p in self.params.values())
         first = next(iter(self.params.values()))
         self.dtype, self.device = first.dtype, first.device
-        with undisturbed(model), torch.no_grad():
+        with undisturbed(model), torch.no_grad(), repeatably(model):
             outputs = [
                 expect_outputs(
-                    self.function(self.params, take(x, part)),
+                    tried(model, take(x, part), f"{where}(model=...)"),
                     part.stop - part.start,
                     f"{where}(model=...)",
                 )
@@ -78,6 +86,11 @@ class LossAtPoint:
             raise NumericalError(
                 f"`{where}(...)` expected a finite loss at the present parameters, got {value}."
             )
+
+    def function(self, params: Params, x: Inputs) -> Tensor:
+        """Outputs at other parameters; the random layers as every time."""
+        with repeatably(self.model):
+            return self._function(params, x)
 
     def split(self, vector: Tensor) -> Params:
         """A flat vector as a direction for each parameter."""

@@ -22,17 +22,13 @@ from overparam.diagnosis.statements import Findings, conclude
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
+from overparam.optim.limits import limit_unknown
 
 # A curve with more points is thinned, for the sake of the file.
 _POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
 # A measurement of the largest eigenvalue has settled if its residual is below this part of it.
 SETTLED = 0.5
-# What is measured in evaluation mode, which with batch norm is of another network.
-_OF_EVALUATION = (
-    "sharpness", "sharpness_limit", "sharpness_residual", "stability_ratio", "batch_critical_lr",
-    "kernel_change",
-)  # fmt: skip
 # What the monitor says of labels while it watches, without held-out examples: the statement,
 # which has them, speaks for both.
 _LIVE = ("armed", "noise_rate", "rho", "suspect_loss")
@@ -159,8 +155,6 @@ def _advice(measured: Measured) -> dict[str, Any]:
 
 def _limits(measured: Measured) -> tuple[float, list[float], int]:
     """The median limit of the run, rate over limit where it settled, and how often it did not."""
-    if measured.task.batch_statistics:
-        return math.nan, [], 0
     columns = measured.run.monitor.record.series()
     measurements = zip(
         *(
@@ -199,7 +193,7 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         rate_given=task.rate_given,
         limit=limit,
         batch_size=task.batch_size,
-        batch_statistics=task.batch_statistics,
+        no_limit=limit_unknown(task.optimizer),
         n_train=task.n_train,
         n_test=n_examples(examples.x_test),
         ratios=ratios,
@@ -262,11 +256,10 @@ def _picture(examples: Any, index: int) -> list[list[float]] | None:
 
 def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
     run, start = measured.run, measured.before.kernel
-    left_out = (*_LIVE, *(_OF_EVALUATION if measured.task.batch_statistics else ()))
     series: dict[str, Any] = {
         name: _thinned(column)
         for name, column in run.monitor.record.series().items()
-        if name not in left_out
+        if name not in _LIVE
     }
     steps = [step for step, _, _ in run.evaluated]
     for name, position in (("test_loss", 1), ("test_error", 2)):

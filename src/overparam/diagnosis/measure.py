@@ -14,6 +14,7 @@ from torch.optim import SGD
 from overparam._batch import call, n_examples, take
 from overparam._model import undisturbed
 from overparam._switches import quietly
+from overparam._training_mode import mixes, repeatably, set_training
 from overparam._types import Inputs, Params
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.diagnosis.model_constants import model_constants
@@ -26,6 +27,7 @@ from overparam.optim.known_kinds import known_kind
 from overparam.optim.mass import MaSS
 from overparam.optim.stability import critical_learning_rate
 from overparam.tangents.alignment import eigen_alignment
+from overparam.tangents.batch_kernel import batch_ntk
 from overparam.tangents.empirical import (
     empirical_ntk,
     sum_of_logits_ntk,
@@ -35,6 +37,8 @@ from overparam.tangents.spectrum import kernel_change
 
 # Rows of the matrix that is decomposed, and outputs per example up to which it is formed.
 _ROWS, _OUTPUTS, _EXAMPLES, _FEW_EXAMPLES = 640, 128, 128, 32
+# Where training ties a batch together, each row of the kernel takes a backward pass of all.
+_TIED_EXAMPLES, _DIRECTIONS, _NUMBERS = 32, 4, 2**26
 _PROBE, _FEWEST = 256, 64
 _SENSITIVITY = 512
 
@@ -54,6 +58,9 @@ class KernelAtStart:
         alignment: Part of the squared, centred targets along each eigenvector, the mean over
             outputs; `None` where the kernel is that of the sum.
         constants: Of the loss, by the kernel between outputs; `None` likewise.
+        tied: Whether training ties the examples of a batch together, as batch norm does. Then
+            outputs and kernel are those of training mode, with the statistics of these examples;
+            there are no constants of single ones.
     """
 
     x: Inputs
@@ -62,6 +69,7 @@ class KernelAtStart:
     eigenvalues: list[float]
     alignment: list[float] | None
     constants: InterpolationConstants | None
+    tied: bool = False
 
 
 def probe_batch(task: TrainingTask, generator: torch.Generator) -> tuple[Inputs, Tensor]:
@@ -85,18 +93,18 @@ def kernel_at_start(task: TrainingTask, generator: torch.Generator) -> KernelAtS
         width = call(task.model, take(examples.x, slice(0, 1))).numel()
     each = width <= _OUTPUTS
     size = min(n, _EXAMPLES, _ROWS // width) if each else min(n, _FEW_EXAMPLES)
+    tied = is_tied(task)
+    if tied:
+        gradient = sum(p.numel() for p in task.model.parameters() if p.requires_grad)
+        size = min(n, max(8, min(_TIED_EXAMPLES, _NUMBERS // gradient)))
     if size < 2:
         return None
     index = torch.randperm(n, generator=generator)[:size]
     x, y = take(examples.x, index), examples.y[index]
-    with undisturbed(task.model, evaluation=True):
-        with torch.no_grad():
-            outputs = call(task.model, x)
-        measure = empirical_ntk if each else sum_of_logits_ntk
-        kernel = measure(task.model, x).double()
+    outputs, kernel = _outputs_and_kernel(task, x, each=each, tied=tied)
     if not each:
-        return KernelAtStart(x, outputs, kernel, _spectrum(kernel), None, None)
-    constants = model_constants(task.model, x, y, task.loss)
+        return KernelAtStart(x, outputs, kernel, _spectrum(kernel), None, None, tied)
+    constants = None if tied else model_constants(task.model, x, y, task.loss)
     wanted = (
         nn.functional.one_hot(y, len(examples.class_names)).double()
         if task.n_classes
@@ -104,12 +112,34 @@ def kernel_at_start(task: TrainingTask, generator: torch.Generator) -> KernelAtS
     )
     wanted = wanted - wanted.mean(0)
     if not float(wanted.abs().max()):  # constant targets lie along nothing
-        return KernelAtStart(x, outputs, kernel, _spectrum(kernel), [], constants)
+        return KernelAtStart(x, outputs, kernel, _spectrum(kernel), [], constants, tied)
     found = eigen_alignment(kernel, wanted)
     share = found.projections / wanted.square().sum(0).mean()
     return KernelAtStart(
-        x, outputs, kernel, (found.eigenvalues / size).tolist(), share.tolist(), constants
+        x, outputs, kernel, (found.eigenvalues / size).tolist(), share.tolist(), constants, tied
     )
+
+
+def is_tied(task: TrainingTask) -> bool:
+    """Whether training ties the examples of a batch together, by what the network does."""
+    with undisturbed(task.model):
+        set_training(task.model)
+        return mixes(task.model, take(task.examples.x, slice(0, 64)))
+
+
+def _outputs_and_kernel(
+    task: TrainingTask, x: Inputs, *, each: bool, tied: bool
+) -> tuple[Tensor, Tensor]:
+    """Of the network in evaluation mode, or in training mode where that ties examples together."""
+    with undisturbed(task.model, evaluation=not tied):
+        if tied:
+            set_training(task.model)
+        with torch.no_grad(), repeatably(task.model):
+            outputs = call(task.model, x)
+        if tied:
+            return outputs, batch_ntk(task.model, x, directions=_DIRECTIONS).double()
+        measure = empirical_ntk if each else sum_of_logits_ntk
+        return outputs, measure(task.model, x).double()
 
 
 def _spectrum(kernel: Tensor) -> list[float]:
@@ -143,13 +173,13 @@ def change_since(
     task: TrainingTask, start: KernelAtStart, initial: Params
 ) -> tuple[float, float, list[float]]:
     """Relative change of the kernel, relative error of the linearization, final eigenvalues."""
-    model = task.model
-    with undisturbed(model, evaluation=True):
-        measure = sum_of_logits_ntk if start.alignment is None else empirical_ntk
-        kernel = measure(model, start.x).double()
-        with torch.no_grad():
-            outputs = call(model, start.x)
-        missed = linearization_error(model, initial, start.x) * math.sqrt(len(outputs))
+    model, missed = task.model, math.nan
+    outputs, kernel = _outputs_and_kernel(
+        task, start.x, each=start.alignment is not None, tied=start.tied
+    )
+    if not start.tied:  # the linearization is of each example by itself
+        with undisturbed(model, evaluation=True):
+            missed = linearization_error(model, initial, start.x) * math.sqrt(len(outputs))
     learned = float((outputs - start.outputs).norm())
     change = kernel_change(kernel, start.kernel)
     return change, missed / learned if learned else math.nan, _spectrum(kernel)
@@ -201,7 +231,7 @@ def before_run(task: TrainingTask, generator: torch.Generator) -> Before:
     limit = math.nan
     # An optimizer that divides by what it has seen of gradients has no limit before its first
     # step. An unknown one is told of by a statement.
-    if known_kind(task.optimizer) in (SGD, MaSS) and not task.batch_statistics:
+    if known_kind(task.optimizer) in (SGD, MaSS):
         with quietly(), undisturbed(task.model, evaluation=True):
             limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
     return Before(AtStart(initial_limit=limit), probe, kernel, seconds, initial)
@@ -222,13 +252,13 @@ def after_run(
     if probe is None:
         return After(AtEnd(), [], None)
     constants = None if start is None else start.constants
-    first = (
-        critical_batch_sizes(constants)[0]
-        if constants is not None
-        else smoothness_ratio(task, probe, generator)
-    )
+    if constants is not None:
+        first = critical_batch_sizes(constants)[0]
+    else:  # a single example has no curvature of its own where examples are tied together
+        tied = start is not None and start.tied
+        first = math.nan if tied else smoothness_ratio(task, probe, generator)
     change, missed, spectrum = math.nan, math.nan, []
-    if start is not None and sound and not task.batch_statistics:
+    if start is not None and sound:
         change, missed, spectrum = attempt(
             "the kernel's change",
             lambda: change_since(task, start, before.parameters),

@@ -73,7 +73,8 @@ def _sureness(outcome: Outcome) -> str:
             f"{high}."
         )
     if outcome.verdict == "flat":
-        return f"{short} Any rate from {_near(outcome)} does as well; expect the best in {low} to {high}."
+        as_well = f"Any rate from {_near(outcome)} does as well"
+        return f"{short} {as_well}; expect the best in {low} to {high}."
     return f"{short} Expect the best in {low} to {high}."
 
 

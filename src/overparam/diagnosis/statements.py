@@ -24,11 +24,6 @@ KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
 STALLED, INTERPOLATED = 0.01, 1e-2
 # Outputs that differ by less than this part of what targets do, or of one logit, are the same.
 _SAME = 1e-3
-# Why a network with batch norm is not measured like others.
-_OTHER = (
-    "batch norm makes the network that is measured, in evaluation mode, another one than the one "
-    "that is trained"
-)
 # From this part of the limit on a run counts as at the edge.
 _EDGE = 0.8
 
@@ -90,7 +85,7 @@ class Findings(AtStart, AtEnd):
         image: Whether inputs are images.
         overhead: Part of the run's time that the monitor took.
         diverged: Whether the loss was not finite at the end.
-        batch_statistics: Whether layers normalise by the batch while training.
+        no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
 
     optimizer: str
@@ -115,7 +110,7 @@ class Findings(AtStart, AtEnd):
     image: bool = False
     overhead: float = math.nan
     diverged: bool = False
-    batch_statistics: bool = False
+    no_limit: str = ""
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -190,9 +185,10 @@ def _slack(found: Findings, best: float, last: float) -> float:
 
 def stability_of_run(found: Findings) -> Statement:
     """How close to the limit of stability the run was: an explanation, not advice."""
-    if found.batch_statistics:
+    if found.no_limit:
         return Statement(
-            "stability", f"Cannot tell how close the run was to its stable limit: {_OTHER}.",
+            "stability",
+            f"Cannot tell how close the run was to its stable limit: that of {found.no_limit}.",
             math.nan, 1.0, "", "unknown",
         )  # fmt: skip
     known = sorted(ratio for ratio in found.ratios if math.isfinite(ratio))
@@ -345,10 +341,9 @@ def regime(found: Findings) -> Statement:
     """Kernel regime, feature learning, or between."""
     change, error = found.kernel_change, found.linearization_error
     if not math.isfinite(change):
-        why = _OTHER if found.batch_statistics else "the kernel was not measured"
         return Statement(
-            "regime", f"Cannot tell whether features were learned: {why}.", change,
-            FEATURE_REGIME, "", "unknown",
+            "regime", "Cannot tell whether features were learned: the kernel was not measured.",
+            change, FEATURE_REGIME, "", "unknown",
         )  # fmt: skip
     if found.diverged or dead(found) or not fell(found):
         return Statement(

@@ -89,17 +89,6 @@ class TrainingTask:
             return self.feed.epoch(self.accumulate)
         return max(n_examples(self.examples.x) // self.batch_size // self.accumulate, 1)
 
-    @property
-    def batch_statistics(self) -> bool:
-        """Whether a layer normalises by the batch while training, and by an average else.
-
-        Measured in evaluation mode, curvature and kernel are then those of another network.
-        """
-        return any(
-            isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
-            for module in self.model.modules()
-        )
-
 
 def batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Indices of batches of one size, epoch after epoch, each epoch in a new order."""

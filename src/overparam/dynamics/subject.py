@@ -151,6 +151,7 @@ class Subject:
             self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
             batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
             whole=self.whole, outputs=self.outputs, notes=self._notes,
+            training=tuple(part for part in self.model.modules() if part.training),
         )  # fmt: skip
 
     def keep_probe_batch(self, batch: Batch | None) -> None:

@@ -3,11 +3,47 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch import optim
+from torch.optim import (
+    SGD,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 
 from overparam.optim.mass import MaSS
 
-KNOWN: tuple[type[Optimizer], ...] = (SGD, MaSS, AdamW, Adam, RMSprop, Adagrad)
+KNOWN: tuple[type[Optimizer], ...] = (
+    SGD, MaSS, AdamW, Adam, NAdam, RAdam, Adamax, RMSprop, Adagrad, Adafactor,
+)  # fmt: skip
+
+# Of packages that are not needed: by the package and the name of the class.
+_SCHEDULE_FREE = {
+    ("schedulefree", "SGDScheduleFree"),
+    ("schedulefree", "AdamWScheduleFree"),
+    ("pytorch_optimizer", "ScheduleFreeSGD"),
+    ("pytorch_optimizer", "ScheduleFreeAdamW"),
+}
+
+# Optimizers whose steps do not get smaller with the gradient: signs, orthogonal matrices, and
+# steps as long as a part of the weights. Packages agree on their names, but for case.
+_KEEPS_ITS_SIZE = {
+    "lion": "signs",
+    "signsgd": "signs",
+    "tiger": "signs",
+    "rprop": "signs",
+    "muon": "orthogonal matrices",
+    "lars": "as long as a part of the weights",
+    "lamb": "as long as a part of the weights",
+}
+_TORCHS = tuple(filter(None, (Rprop, getattr(optim, "Muon", None))))  # torch 2.9 brought Muon
 
 # What torch puts around the `step` of every class of which there is an optimizer, and so around
 # the inherited one of a subclass that is made first.
@@ -33,16 +69,31 @@ def known_kind(optimizer: Optimizer) -> type[Optimizer] | None:
     return nearest if same else None
 
 
+def is_schedule_free(kind: type[Optimizer] | None) -> bool:
+    """Whether a class is one of the schedule-free optimizers whose update is known."""
+    return kind is not None and (kind.__module__.partition(".")[0], kind.__name__) in _SCHEDULE_FREE
+
+
 def unknown_because(optimizer: Optimizer) -> str:
-    """Why the update of an optimizer is not known, as what follows its name."""
-    nearest = _nearest(optimizer)
-    if nearest is None or known_kind(optimizer) is not None:
-        return "with these options"
-    return f"with a `step` of its own in place of {nearest.__name__}'s"
+    """What of an optimizer is not known and why: its name, and all that follows it."""
+    nearest, name = _nearest(optimizer), type(optimizer).__name__
+    if nearest is not None:
+        known = known_kind(optimizer) is not None
+        own = "these options" if known else f"a `step` of its own in place of {nearest.__name__}'s"
+        return f"{name} with {own} is not known"
+    for base in type(optimizer).__mro__:
+        reason = _KEEPS_ITS_SIZE.get(base.__name__.lower())
+        if reason is not None and (base in _TORCHS or base.__module__.partition(".")[0] != "torch"):
+            return (
+                f"{name} is not known: there is no known limit, since its steps are {reason} "
+                "however small the gradient, so that on a quadratic they neither settle nor grow"
+            )
+    return f"{name} is not known"
 
 
 def _nearest(optimizer: Optimizer) -> type[Optimizer] | None:
-    return next((base for base in type(optimizer).__mro__ if base in KNOWN), None)
+    bases = type(optimizer).__mro__
+    return next((base for base in bases if base in KNOWN or is_schedule_free(base)), None)
 
 
 def _step(kind: type[Optimizer]) -> Callable[..., Any]:

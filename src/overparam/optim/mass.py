@@ -32,6 +32,10 @@ class MaSS(Optimizer):
     gives w. What is computed is `mass_step`: one buffer per parameter in the units of the
     gradient, so a change of the learning rate acts at once, on past gradients too.
 
+    Schedulers that cycle the momentum (`OneCycleLR`, `CyclicLR`) work: they write γ into the
+    groups as ``momentum``, which then counts in place of `alpha`; `None`, as at first, leaves it
+    to `alpha`.
+
     Args:
         params: Parameters, (name, parameter) pairs or groups of them; every option can be set
             per group.
@@ -97,6 +101,8 @@ class MaSS(Optimizer):
             "foreach": foreach,
             "fused": fused,
             "differentiable": differentiable,
+            # Schedulers that cycle the momentum look for it, and write it into the groups.
+            "momentum": None,
         }
         _expect_options(defaults)
         super().__init__(params, defaults)
@@ -254,7 +260,7 @@ class MaSS(Optimizer):
                 self._init_group(group, params, grads, buffers)
                 step = Step(
                     params, grads, buffers,
-                    lr=group["lr"], alpha=group["alpha"], kappa_t=group["kappa_t"],
+                    lr=group["lr"], alpha=alpha_of(group), kappa_t=group["kappa_t"],
                     weight_decay=group["weight_decay"], maximize=group["maximize"],
                     foreach=False if group["differentiable"] else group["foreach"],
                     fused=group["fused"],
@@ -304,7 +310,7 @@ class MaSS(Optimizer):
         try:
             with torch.no_grad():
                 for group in self.param_groups:
-                    gamma, _ = coefficients(group["alpha"], group["kappa_t"])
+                    gamma, _ = coefficients(alpha_of(group), group["kappa_t"])
                     for p in group["params"]:
                         if p in self.state:
                             held.append((p, p.detach().clone()))
@@ -316,6 +322,12 @@ class MaSS(Optimizer):
             with torch.no_grad():
                 for p, value in held:
                     p.copy_(value)
+
+
+def alpha_of(group: dict[str, Any]) -> float:
+    """α of a group of parameters: that of its momentum, where a scheduler has written one."""
+    momentum = group.get("momentum")
+    return group["alpha"] if momentum is None else (1 - momentum) / (1 + momentum)
 
 
 def _expect_options(options: dict[str, Any]) -> None:

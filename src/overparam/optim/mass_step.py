@@ -42,6 +42,8 @@ def mass_coefficients(alpha: Fraction, kappa_t: AtLeastOne) -> tuple[float, floa
 
 def coefficients(alpha: float, kappa_t: float) -> tuple[float, float]:
     """As `mass_coefficients`, unchecked: for every step."""
+    if alpha == 1:  # a momentum of 0, which a scheduler may set
+        return 0.0, 0.0
     return (1 - alpha) / (1 + alpha), (1 / kappa_t - alpha) / (1 - alpha)
 
 

@@ -6,21 +6,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Optimizer
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._model import trainable
+from overparam._model import trainable, undisturbed
 from overparam._order import expect_order
 from overparam._own_loss import seen_with_loss
+from overparam._training_mode import as_trained
 from overparam._types import Forward, Inputs, Loss, Params
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.linalg.lanczos import power_iteration
 from overparam.linalg.operator import DiagonalOperator
-from overparam.optim.known_kinds import known_kind, unknown_because
-from overparam.optim.mass import MaSS
-from overparam.optim.mass_step import mass_coefficients
+from overparam.optim.limits import Rule, divisor, is_adaptive, limit_unknown, rule_of
 
 
 @dataclass(frozen=True)
@@ -49,49 +48,12 @@ class Stability:
     residual: float = math.nan
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """The stability of a group's update on an eigen-direction λ.
-
-    It holds while lr·(λ + coupled)/preconditioner + lr·decoupled·threshold/2 ≤ threshold: at
-    equality the characteristic polynomial of the update has the root −1.
-    """
-
-    threshold: float
-    coupled: float = 0.0
-    decoupled: float = 0.0
-
-
-def _rule(optimizer: Optimizer, group: dict) -> _Rule | None:
-    """The limit of one parameter group, or `None` if it is not known."""
-    if group.get("maximize"):
-        return None
-    decay = float(group.get("weight_decay", 0.0))
-    kind = known_kind(optimizer)
-    if kind is SGD:
-        beta, damping = group["momentum"], 1 - group["dampening"]
-        if group["nesterov"]:
-            return _Rule((2 + 2 * beta) / (1 + beta * damping + beta), decay)
-        return _Rule((2 + 2 * beta) / (damping if beta else 1.0), decay)
-    if kind is MaSS:
-        beta, damping = mass_coefficients(group["alpha"], group["kappa_t"])
-        return _Rule((2 + 2 * beta) / (1 + beta * damping + beta), decay)
-    if kind in (Adam, AdamW):
-        beta = float(group["betas"][0])
-        threshold = (2 + 2 * beta) / (1 - beta)
-        if kind is AdamW or group.get("decoupled_weight_decay"):
-            return _Rule(threshold, decoupled=decay)
-        return _Rule(threshold, decay)
-    if kind is RMSprop:
-        return _Rule(2 + 2 * group["momentum"], decay)
-    if kind is Adagrad:
-        return _Rule(2.0, decay)
-    return None
-
-
 @checked
 def has_stability_limit(optimizer: Optimizer) -> bool:
     """Whether the largest stable step of an optimizer, with its options, is known.
+
+    Of those that divide by what they have seen of gradients it is known from their tenth step on;
+    before, this is true and `stability` gives `nan`.
 
     Example:
         >>> weights = [torch.zeros(1, requires_grad=True)]
@@ -100,31 +62,7 @@ def has_stability_limit(optimizer: Optimizer) -> bool:
         >>> has_stability_limit(torch.optim.Rprop(weights))
         False
     """
-    return all(_rule(optimizer, group) is not None for group in optimizer.param_groups)
-
-
-def _preconditioner(optimizer: Optimizer, group: dict, p: Tensor, gradient: Tensor) -> Tensor:
-    """What the optimizer divides a gradient by.
-
-    Before its first step it has no statistics: then what the given gradient would leave.
-    """
-    state = optimizer.state.get(p) or {}
-    eps = group["eps"]
-    if isinstance(optimizer, Adam):
-        if "exp_avg_sq" not in state:
-            return gradient.abs() + eps
-        second = state["max_exp_avg_sq"] if group["amsgrad"] else state["exp_avg_sq"]
-        return (second / (1 - group["betas"][1] ** float(state["step"]))).sqrt() + eps
-    if isinstance(optimizer, RMSprop):
-        if "square_avg" not in state:
-            return gradient.abs() * math.sqrt(1 - group["alpha"]) + eps
-        second = state["square_avg"]
-        if group["centered"]:
-            second = (second - state["grad_avg"].square()).clamp(min=0)
-        return second.sqrt() + eps
-    step = float(state["step"]) if "step" in state else 0.0
-    total = state["sum"] if step else gradient.square()
-    return (total.sqrt() + eps) * (1 + max(step - 1, 0) * group["lr_decay"])
+    return all(rule_of(optimizer, group) is not None for group in optimizer.param_groups)
 
 
 @checked(result="anything")
@@ -150,19 +88,30 @@ def stability(
     and for an exponential average of gradients (Adam) (2+2β₁)/(1−β₁) with λ the eigenvalue of
     the preconditioned matrix. Several parameter groups, each with its own rate, enter D.
 
+    Measured is the network that is trained: batch norm and other layers that tie a batch together
+    use the statistics of this batch, a random layer in training mode draws one and the same mask
+    in every pass. The preconditioner is taken as it is now, so it is the limit for small errors
+    and the next steps; it moves along with training, at rates above the limit as well.
+
     Args:
-        model: The module the optimizer trains, without active dropout or batch norm.
+        model: The module the optimizer trains, in the mode in which it is trained. If no part of
+            it is in training mode and training would tie examples together, as batch norm does,
+            training mode is measured; without such layers evaluation mode is.
         x: Batch of inputs to measure on.
         y: Targets.
         loss: `loss(outputs, targets)`, with the reduction the training uses; `None` for the one
             that the model computes inside, as for `critical_learning_rate`.
-        optimizer: `SGD`, `MaSS`, `Adam`, `AdamW`, `RMSprop` or `Adagrad`, in its present state.
-            A subclass counts as one of them unless it overrides `step`. For others the limit is
-            not known: one warning, and `nan`.
+        optimizer: `SGD`, `MaSS`, `Adam`, `AdamW`, `NAdam`, `RAdam`, `Adamax`, `RMSprop`,
+            `Adagrad`, `Adafactor`, or schedule-free SGD or AdamW of the packages ``schedulefree``
+            and ``pytorch_optimizer``, in its present state. A subclass counts as one of them
+            unless it overrides `step`. For others the limit is not known (for those whose steps
+            keep their size, such as Lion and Muon, there is none), nor for an adaptive one in its
+            first ten steps, whose second moments have no history: one warning, and `nan`.
         v0: Direction to start from, such as an earlier result's `vector`.
         products: Products with G to spend; `None` iterates to a relative accuracy of 1e-3.
             Two suffice from a random start for a dominant eigenvalue, one from a warm one.
-        chunk_size: Examples pushed through at a time; changes memory, never the result.
+        chunk_size: Examples pushed through at a time; changes memory, never the result. Only for
+            a model without layers that mix examples or are random.
         seed: Of the random start.
         forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
             returns something else.
@@ -221,21 +170,34 @@ def _measure(
         hint="build it from model.parameters(), after moving the model to its device.",
     )
     order = [name for name in names.values() if any(name in members for _, members in groups)]
-    operator = GGNOperator.at_point(LossAtPoint(where, model, x, y, loss, order, chunk_size))
-    rules = [rule for group, _ in groups if (rule := _rule(optimizer, group)) is not None]
-    if len(rules) < len(groups):
-        warnings.warn(
-            f"the stability limit of {type(optimizer).__name__} {unknown_because(optimizer)} is "
-            "not known; what depends on it is nan",
-            stacklevel=3,
-        )
-        return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(operator.size))
+    unknown = limit_unknown(optimizer)
+    if unknown:
+        text = f"the stability limit of {unknown}; what depends on it is nan"
+        warnings.warn(text, stacklevel=3)
+        size = sum(p.numel() for p, name in names.items() if name in order)
+        return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(size))
+    with undisturbed(model), as_trained(model, x):
+        at = LossAtPoint(where, model, x, y, loss, order, chunk_size)
+        return _of_groups(optimizer, groups, GGNOperator.at_point(at), v0, products, seed)
 
+
+def _of_groups(
+    optimizer: Optimizer,
+    groups: list[tuple[dict, Params]],
+    operator: GGNOperator,
+    v0: Tensor | None,
+    products: int | None,
+    seed: int,
+) -> Stability:
+    rules = [rule for group, _ in groups if (rule := rule_of(optimizer, group)) is not None]
     # Everything is measured at these rates and scaled back, so that a rate of 0 (a warm-up's
     # first step) still has a critical rate.
-    rates = [float(group["lr"]) for group, _ in groups]
+    rates = [
+        min(float(group["lr"]), rule.ceiling)
+        for (group, _), rule in zip(groups, rules, strict=True)
+    ]
     probed = rates if any(rates) else [1.0] * len(rates)
-    scale, shift = _scaling(optimizer, groups, rules, probed, operator, order)
+    scale, shift = _scaling(optimizer, groups, rules, probed, operator)
     matrix = operator.scaled(scale)
     if bool(shift.any()):
         matrix = matrix + DiagonalOperator(shift)
@@ -254,11 +216,12 @@ def _measure(
         residual = _tangent(v0, vector)
     fastest = max(range(len(probed)), key=probed.__getitem__)
     threshold, rate = rules[fastest].threshold, probed[fastest]
+    critical = rate / probed_ratio if probed_ratio > 0 else math.inf
     return Stability(
         ratio=probed_ratio if any(rates) else 0.0,
         sharpness=probed_ratio * threshold / rate,
         limit=threshold / rate if any(rates) else math.inf,
-        critical_learning_rate=rate / probed_ratio if probed_ratio > 0 else math.inf,
+        critical_learning_rate=critical if critical <= rules[fastest].ceiling else math.inf,
         vector=vector,
         residual=residual,
     )
@@ -274,22 +237,40 @@ def _tangent(v: Tensor, following: Tensor) -> float:
 def _scaling(
     optimizer: Optimizer,
     groups: list[tuple[dict, Params]],
-    rules: list[_Rule],
+    rules: list[Rule],
     rates: list[float],
     operator: GGNOperator,
-    order: list[str],
 ) -> tuple[Tensor, Tensor]:
     """D and the additive part of every coordinate, flat, in the operator's order."""
-    plain = known_kind(optimizer) in (SGD, MaSS)
-    gradients = {} if plain else operator.at.split(operator.at.gradient())
+    adaptive = is_adaptive(optimizer)
+    still = _still(operator) if adaptive and any(rule.coupled for rule in rules) else set()
     scales, shifts = {}, {}
     for (group, members), rule, rate in zip(groups, rules, rates, strict=True):
         for name, p in members.items():
-            divisor = 1.0 if plain else _preconditioner(optimizer, group, p, gradients[name])
-            scale = torch.full_like(p.detach(), rate / rule.threshold) / divisor
+            by = divisor(optimizer, group, p) if adaptive else 1.0
+            scale = torch.full_like(p.detach(), rate / rule.threshold) / by
+            coupled = 0.0 if name in still else rule.coupled
             scales[name] = scale.flatten()
-            shifts[name] = (scale * rule.coupled + rate * rule.decoupled / 2).flatten()
+            shifts[name] = (scale * coupled + rate * rule.beside).flatten()
+    order = operator.at.params
     return torch.cat([scales[n] for n in order]), torch.cat([shifts[n] for n in order])
+
+
+def _still(operator: GGNOperator) -> set[str]:
+    """Parameters that the loss does not move, such as a bias before batch norm.
+
+    Weight decay alone moves those, by steps that an adaptive optimizer makes as large as all
+    others: they end by wavering about 0, and have no part in the limit. By the gradient of random
+    combinations of the outputs, where a sum of terms that cancel leaves their rounding.
+    """
+    at = operator.at
+    generator = torch.Generator().manual_seed(0)
+    cotangent = torch.randn(at.outputs.shape, generator=generator, dtype=torch.float64)
+    with undisturbed(at.model):
+        pulled = at.split(at.pull_back(cotangent.to(at.outputs)))
+    sizes = {name: float(part.abs().max()) for name, part in pulled.items()}
+    rounding = 1e3 * torch.finfo(at.dtype).eps * max(sizes.values())
+    return {name for name, size in sizes.items() if size <= rounding}
 
 
 @checked(result="anything")
@@ -314,7 +295,7 @@ def critical_learning_rate(
     the curvature falls, and training recovers (a catapult); from about twice it, it diverges.
 
     Args:
-        model: Any module with deterministic layers (dropout, batch norm: evaluation mode).
+        model: Any module, in the mode in which it is trained; see `stability`.
         x: Batch of inputs. A mini-batch gives the limit for steps on that mini-batch.
         y: Targets.
         loss: `loss(outputs, targets)`, a scalar; `None` for the one that the model computes
@@ -330,7 +311,8 @@ def critical_learning_rate(
 
     Returns:
         The rate; `inf` where the outputs do not depend on the parameters to first order,
-        `nan` (with a warning) for an optimizer whose limit is not known.
+        `nan` (with a warning) for an optimizer whose limit is not known, or not yet; see
+        `stability`.
 
     Raises:
         ValueError: Bad inputs, as `GGNOperator`.

@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from overparam._types import Loss, Params
 from overparam.curvature.output_iteration import across_batches, iterate_outputs
-from overparam.optim.known_kinds import known_kind
-from overparam.optim.mass import MaSS
-from overparam.optim.stability import Stability, _preconditioner, _Rule, _rule
+from overparam.optim.limits import Rule, divisor, is_adaptive, rule_of
+from overparam.optim.stability import Stability
 
 
 def stability_turn(
@@ -56,16 +55,18 @@ def stability_turn(
     """
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     groups = [group for group in optimizer.param_groups if any(p in names for p in group["params"])]
-    rules = [_rule(optimizer, group) for group in groups]
-    plain = known_kind(optimizer) in (SGD, MaSS)
+    rules = [rule_of(optimizer, group) for group in groups]
+    plain = not is_adaptive(optimizer)
     if not groups or any(isinstance(part, _BatchNorm) for part in model.modules()):
         return None
     rates = [float(group["lr"]) for group in groups]
     probed = rates if any(rates) else [1.0] * len(rates)
-    places: dict[str, tuple[Tensor, dict, _Rule, float]] = {}
+    places: dict[str, tuple[Tensor, dict, Rule, float]] = {}
     for group, rule, rate in zip(groups, rules, probed, strict=True):
         for p in group["params"]:
-            if rule is None or not (plain or optimizer.state.get(p) or p not in names):
+            if rule is None or math.isfinite(rule.ceiling):
+                return None
+            if not (plain or optimizer.state.get(p) or p not in names):
                 return None
             if p in names:
                 places[names[p]] = p, group, rule, rate
@@ -77,12 +78,12 @@ def stability_turn(
         if plain:
             step, inner = gradient, _squared(gradient)
         else:
-            divisor = _preconditioner(optimizer, group, p, gradient)
-            step = gradient.div_(divisor)
-            inner = divisor.mul_(step).mul_(step).sum(dtype=torch.float64)
+            root = divisor(optimizer, group, p).rsqrt_()  # 0 where training does not move
+            inner = _squared(gradient.mul_(root))
+            step = gradient.mul_(root)
         scale = rate / rule.threshold
         step, inner = step.mul_(scale), scale * inner
-        return step, inner, rule.coupled * _squared(step) + rate * rule.decoupled / 2 * inner
+        return step, inner, rule.coupled * _squared(step) + rate * rule.beside * inner
 
     try:
         if known is not None:

@@ -4,10 +4,11 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from overparam._batch import n_examples
 from overparam._exclusive import exclusive
+from overparam._training_mode import mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
     Kind,
     Probe,
@@ -19,8 +20,13 @@ from overparam.dynamics.probes.probe import (
     passes,
 )
 from overparam.dynamics.spectral_split import spectral_loss_split
+from overparam.tangents.batch_kernel import batch_ntk
 from overparam.tangents.empirical import empirical_ntk
 from overparam.tangents.spectrum import kernel_change
+
+# Of a kernel in training mode, whose every row takes a backward pass of the whole batch: the
+# combinations of outputs, the numbers of all its gradients, and the fewest examples.
+_DIRECTIONS, _NUMBERS, _FEWEST = 2, 2**26, 8
 
 
 class LossSplit(Probe):
@@ -88,6 +94,10 @@ class KernelChange(Probe):
     first `n` examples of the probe batch; a model with more than `size` outputs per example is
     not measured. K₀ is that of the initial parameters with the present buffers; of a monitor with
     ``distance=False``, that of the first measurement.
+
+    Where training ties the examples of a batch together, as batch norm does, it is the kernel of
+    training mode, with the statistics of these examples: running averages alone are no change. It
+    is then taken along a few combinations of the outputs, of fewer examples in a large network.
     """
 
     name = "kernel change"
@@ -104,8 +114,13 @@ class KernelChange(Probe):
         assert scene.probe is not None
         if outputs_per_example(scene) > self.size:
             return {}
+        if waits_for_others(scene.model):
+            return {}
         n = part_of(min(n_examples(scene.probe[0]), self.n), scene.part, 8)
         x, _ = first_examples(scene.probe, n)
+        with scene.as_trained() as model:
+            if mixes(model, x):
+                return self._of_training(scene, model)
         if self._start is None or len(self._start) < n:
             if self._start is not None and not scene.initial:
                 n = len(self._start)  # more than that cannot be known of the start any more
@@ -118,6 +133,16 @@ class KernelChange(Probe):
     def unfit(self, scene: Scene) -> str:
         """A batch that is no list of examples, or more outputs of one than it takes."""
         return scene.whole or too_many(scene, self.size)
+
+    def _of_training(self, scene: Scene, model: nn.Module) -> dict[str, float]:
+        assert scene.probe is not None
+        size = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        n = min(self.n, max(_FEWEST, _NUMBERS // size))
+        x, _ = first_examples(scene.probe, n)
+        if self._start is None:
+            self._start = batch_ntk(at_start(scene), x, directions=_DIRECTIONS, seed=scene.seed)
+        now = batch_ntk(model, x, directions=_DIRECTIONS, seed=scene.seed)
+        return {"kernel_change": kernel_change(now, self._start)}
 
     def relative_cost(self, scene: Scene) -> float:
         """Two kernels at first."""

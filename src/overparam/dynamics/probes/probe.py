@@ -1,6 +1,8 @@
 """What a probe is: it looks at a training step and returns numbers."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -32,6 +34,7 @@ class Scene:
         whole: Why the examples of the probe batch cannot be taken apart; empty if they can.
         outputs: Numbers the model returns for one example; `None` if that is not known.
         notes: What one probe found out and another can use; kept from one step to the next.
+        training: The parts of the model that are in training mode at this step.
     """
 
     model: nn.Module
@@ -47,6 +50,22 @@ class Scene:
     whole: str = ""
     outputs: int | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    training: tuple[nn.Module, ...] = ()
+
+    @contextmanager
+    def as_trained(self) -> Iterator[nn.Module]:
+        """The model in the modes it is trained in, inside a measurement, which puts them back.
+
+        Layers such as batch norm then use the statistics of what passes through them.
+        """
+        before = [(part, part.training) for part in self.model.modules()]
+        try:
+            for part in self.training:
+                part.training = True
+            yield self.model
+        finally:
+            for part, mode in before:
+                part.training = mode
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
@@ -88,9 +107,10 @@ class Probe:
     """A measurement that a `Monitor` repeats along training.
 
     Subclasses define `name`, `keys` and `measure`, and declare what they need. Whatever
-    `measure` evaluates, it runs in evaluation mode, with gradients enabled, and the model's
-    mode, buffers, gradients and random numbers are put back afterwards; it must not write to
-    parameters. A probe that looks at the gradients of the step has to be `passive`.
+    `measure` evaluates, it runs in evaluation mode (inside `scene.as_trained()` in that of
+    training), with gradients enabled, and the model's mode, buffers, gradients and random numbers
+    are put back afterwards; it must not write to parameters. A probe that looks at the gradients
+    of the step has to be `passive`.
 
     Attributes:
         name: What warnings and costs are kept under.

@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from overparam._exclusive import forward_mode
+from overparam._training_mode import waits_for_others
 from overparam._types import Inputs
 from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer
+from overparam.optim.limits import is_early
 from overparam.optim.stability import Stability, has_stability_limit, stability
 from overparam.optim.stability_turn import stability_turn
 
@@ -39,6 +41,9 @@ class Sharpness(Probe):
     one, and on half of the probe batch. How far it is from settled is `sharpness_residual`,
     ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ. Up to a quarter of it
     `sharpness_converged` is 1; where it is 0, the sharpness is too small as a rule.
+
+    Of the network as it is trained, with the statistics of the probe batch and one mask for
+    dropout, the same every time. Of an adaptive optimizer from its tenth step on.
     """
 
     name = "sharpness"
@@ -65,6 +70,8 @@ class Sharpness(Probe):
         fresh = self._power.change is None and scene.part >= 1
         batch = fewer(scene.probe, scene)
         found = self._power.go_on(scene, batch, max(turns, 2) if fresh else turns)
+        if found is None:
+            return {}
         if self._power.change is not None:
             scene.notes[LEADING] = *batch, self._power.change
         return {
@@ -122,6 +129,8 @@ class BatchCriticalRate(Probe):
         turns = 2 if scene.part >= 1 else 1
         assert scene.batch is not None
         found = self._power.go_on(scene, fewer(scene.batch, scene), turns, known)
+        if found is None:
+            return {}
         return {
             "batch_critical_lr": found.critical_learning_rate,
             "batch_critical_lr_converged": float(found.residual <= SETTLED),
@@ -162,20 +171,28 @@ class _Power:
         batch: tuple[Inputs, Tensor],
         turns: int,
         known: tuple[Any, Any, Tensor] | None = None,
-    ) -> Stability:
-        """A few products more, or one from the direction that is known of another batch."""
-        found = stability_turn(
-            scene.model, *batch, scene.loss, scene.optimizer,
-            change=self.change, turns=turns, known=known, seed=scene.seed,
-        )  # fmt: skip
-        if found is not None:
-            self.change, self._vector = found.vector, None
-            return found
-        start = self._vector
-        found = stability(
-            scene.model, *batch, scene.loss, scene.optimizer,
-            v0=start, products=turns if start is not None else turns + 1, seed=scene.seed,
-        )  # fmt: skip
+    ) -> Stability | None:
+        """A few products more, or one from the direction that is known of another batch.
+
+        Of the network as it is trained; `None` where there is no limit yet. An adaptive optimizer
+        has none in its first steps, which is no reason for a warning; layers that share their
+        statistics with other processes would wait for them.
+        """
+        if is_early(scene.optimizer) or waits_for_others(scene.model):
+            return None
+        with scene.as_trained() as model:
+            found = stability_turn(
+                model, *batch, scene.loss, scene.optimizer,
+                change=self.change, turns=turns, known=known, seed=scene.seed,
+            )  # fmt: skip
+            if found is not None:
+                self.change, self._vector = found.vector, None
+                return found
+            start = self._vector
+            found = stability(
+                model, *batch, scene.loss, scene.optimizer,
+                v0=start, products=turns if start is not None else turns + 1, seed=scene.seed,
+            )  # fmt: skip
         self._vector = found.vector
         if not has_stability_limit(scene.optimizer):
             self.why = f"no limit is known for {type(scene.optimizer).__name__}"
