@@ -102,9 +102,15 @@ def test_a_measurement_that_gains_nothing_by_less_work_is_left_at_it():
     assert portion.ran(9.0, 1.0) is None  # cold
     assert portion.ran(4.0, 1.0) == 1.0
     assert portion.part == 1 / 4
+    assert portion.ran(3.9, 1.0) is None
     assert portion.ran(3.9, 1.0) == 4.0  # all but the same
     assert portion.part == 1.0
-    assert portion.ran(4.0, 1.0) is None
+    assert [portion.ran(4.0, 1.0) for _ in range(3)] == [None] * 3
+
+
+def test_an_interruption_is_no_reason_to_ask_for_less():
+    portion = Portion()
+    assert [portion.ran(seconds, 1.0) for seconds in (1.0, 30.0, 1.0, 1.1)] == [None] * 4
 
 
 def test_a_measurement_that_turns_out_cheap_gets_more_again():

@@ -34,7 +34,7 @@ class _Job:
 
     @property
     def most(self) -> float:
-        """What it may save up; more than a run, as grants do not come in the size of one."""
+        """What it may save up; more than a run, as grants do not come in that size."""
         return 2 * self.price
 
 
@@ -81,7 +81,7 @@ class OverheadBudget:
         ([4, 8, 12], 0.5)
 
     References:
-        Bertsekas, Gallager (1992), Data Networks, 6.5.2: max-min fair shares, by filling up.
+        Bertsekas, Gallager (1992), Data Networks, 6.5.2: max-min fair shares.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class OverheadBudget:
         return min(covered, key=lambda name: self._jobs[name].last, default=None)
 
     def _divide(self, step: int, credit: float) -> None:
-        """Let the savings add up to the credit, filled up alike in proportion to the shares."""
+        """Let the savings add up to the credit: what is new goes to those that lack something."""
         jobs, rest = list(self._jobs.values()), credit
         for job in jobs:
             job.saved = min(job.saved, job.most)  # a cost that fell leaves some for others
@@ -197,14 +197,14 @@ class OverheadBudget:
             for job in jobs:
                 job.saved += rest * job.share / total
             return
-        weights = [(j, j.share * (_LATE if step - j.last > j.within else 1)) for j in jobs]
-        while rest > 0 and (poor := [pair for pair in weights if pair[0].saved < pair[0].most]):
-            total = sum(weight for _, weight in poor)
-            level = min(rest / total, *((job.most - job.saved) / weight for job, weight in poor))
-            for job, weight in poor:
-                full = job.most - job.saved <= level * weight
-                job.saved = job.most if full else job.saved + level * weight
-            rest = 0.0 if level * total >= rest else rest - level * total
+        weights = [
+            (job, job.share * (_LATE if step - job.last > job.within else 1))
+            for job in jobs
+            if job.saved < job.price
+        ]
+        total = sum(weight for _, weight in weights)
+        for job, weight in weights:  # beyond its price by one grant at most
+            job.saved += rest * weight / total
 
     def cost(self, name: str) -> float:
         """Seconds a measurement is expected to take; `nan` for one that is not known."""

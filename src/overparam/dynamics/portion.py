@@ -11,16 +11,17 @@ _CHANGES = 6
 class Portion:
     """A part of the work, halved where a measurement is too dear and doubled where it is cheap.
 
-    What a part costs is seen from the second run on, since the first one is cold: that it is cheap
-    is to be seen even then. Where half of the work takes about as long as all of it, nothing is
-    gained by less, and it is left at that.
+    What a part costs is the less of two runs, since the first one is cold and any may be
+    interrupted; that it is cheap is to be seen at once. Where half of the work takes about as long
+    as all of it, nothing is gained by less, and it is left at that.
 
     Attributes:
         part: In (0, 1], a power of two.
     """
 
     def __init__(self) -> None:
-        self.part, self._least, self._changes, self._runs = 1.0, _LEAST, 0, 0
+        self.part, self._least, self._changes = 1.0, _LEAST, 0
+        self._last: float | None = None
         self._before: tuple[float, float] | None = None
 
     def guess(self, seconds: float, allowed: float) -> float:
@@ -30,37 +31,41 @@ class Portion:
 
     def ran(self, seconds: float, allowed: float) -> float | None:
         """Take note of a run; what the next one should take if another part was chosen."""
-        self._runs += 1
         if self._changes >= _CHANGES:
             return None
-        before, self._before = self._before, None
+        if self.part < 1 and 2 * seconds <= 0.8 * allowed:
+            return self._choose(2 * self.part, 2 * seconds)
+        last, self._last = self._last, seconds
+        if last is None:
+            return None
+        seconds, before, self._before = min(last, seconds), self._before, None
         if before is not None and before[0] > self.part:
             part, took = before
             # By a quarter of what was to be hoped for, at least.
             if took < seconds * (1 + (part / self.part - 1) / 4):
                 self._least = part
                 return self._choose(part, took)
-        if self._runs > 1 and seconds > 1.25 * allowed and self.part > self._least:
+        if seconds > 1.25 * allowed and self.part > self._least:
             part = max(self.part * _power_of_two(allowed / seconds), self._least)
-            self._before = self.part, seconds
-            return self._choose(part, seconds * part / self.part)
-        if self.part < 1 and 2 * seconds <= 0.8 * allowed:
-            return self._choose(2 * self.part, 2 * seconds)
+            before = self.part, seconds
+            cost = self._choose(part, seconds * part / self.part)
+            self._before = before
+            return cost
         return None
 
     def _choose(self, part: float, seconds: float) -> float:
-        self.part = part
+        self.part, self._last, self._before = part, None, None
         self._changes += 1
         return seconds
 
     def state_dict(self) -> list[float]:
         """What it is and may still become."""
-        return [self.part, self._least, self._changes, self._runs]
+        return [self.part, self._least, self._changes]
 
     def load_state_dict(self, state: list[float]) -> None:
         """Go on from a saved state."""
         self.part, self._least = state[:2]
-        self._changes, self._runs = int(state[2]), int(state[3])
+        self._changes = int(state[2])
 
 
 def _power_of_two(ratio: float) -> float:

@@ -205,12 +205,12 @@ def passes(scene: Scene, n: int, each: float) -> float:
 def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
     """The first examples of a batch, as many as the scene asks for.
 
-    Never fewer than eight, or than half of a smaller batch: they would no longer stand for it.
+    Never fewer than 16, or than half of a smaller batch: they would no longer stand for it.
     """
     if scene.part >= 1 or scene.whole:
         return batch
     n = n_examples(batch[0])
-    return first_examples(batch, part_of(n, scene.part, min(8, (n + 1) // 2)))
+    return first_examples(batch, part_of(n, scene.part, min(16, (n + 1) // 2)))
 
 
 def outputs_per_example(scene: Scene) -> int:
