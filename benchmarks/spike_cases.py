@@ -4,7 +4,6 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
@@ -14,11 +13,8 @@ from torch.optim import Optimizer
 
 # Steps that are watched before a fault, and after it began.
 CALM, AFTER = 42, 24
-# A run at one constant rate that spikes by itself.
-NATURAL = 100
 # Examples of a full batch.
 FULL = 256
-_HOTTER = (8.0, 32.0, 128.0)
 
 
 @dataclass
@@ -77,7 +73,6 @@ class Case:
         full: Whether every step has the same batch.
         local: Whether it sits in the layer apart.
         only_adaptive: Whether it takes second moments.
-        natural: The rate is too high from the start, and constant.
     """
 
     name: str
@@ -88,7 +83,6 @@ class Case:
     full: bool = False
     local: bool = False
     only_adaptive: bool = False
-    natural: bool = False
 
 
 def _ramp(run: Run, step: int) -> None:
@@ -101,6 +95,28 @@ def _ramp_of_layer(run: Run, step: int) -> None:
     if step >= run.at:
         for group in run.optimizer.param_groups:
             group["lr"] *= 1.4 if group["name"] == "apart" else 1.0
+
+
+def _ramp_unseen(run: Run, step: int) -> None:
+    """Steps grow, and the rate that the optimizer shows does not: as if the curvature grew."""
+    kind = type(run.optimizer)
+    if "factor" not in run.kept:
+        plain: Any = getattr(kind.step, "__wrapped__")  # noqa: B009  (without hooks)
+
+        def longer(self: Optimizer, closure: Any = None) -> Any:
+            for group in self.param_groups:
+                group["lr"] *= run.kept["factor"]
+            try:
+                return plain(self, closure)
+            finally:
+                for group in self.param_groups:
+                    group["lr"] /= run.kept["factor"]
+
+        hooked = Optimizer.profile_hook_step(longer)
+        run.kept["factor"] = 1.0
+        run.optimizer.__class__ = type(kind.__name__, (kind,), {"step": hooked})
+    if step >= run.at:
+        run.kept["factor"] *= 1.3
 
 
 def _raise(run: Run, step: int) -> None:
@@ -194,20 +210,28 @@ def _lose_state(run: Run, step: int) -> None:
 
 
 def _fade(run: Run, step: int) -> None:
-    """A layer all but without gradient, until its second moments have forgotten."""
+    """Next to no gradient until second moments have forgotten; then as before, and they are slow.
+
+    Their count is set so that they are not corrected for their start.
+    """
+    for state in run.optimizer.state.values():
+        if float(state["step"]) < 1e4:
+            state["exp_avg_sq"].div_(1 - 0.999 ** float(state["step"]))
+            state["step"].fill_(1e4)
     for group in run.optimizer.param_groups:
-        group["betas"] = (0.9, 0.98)
+        group["lr"] *= 3 if step == 0 else 1  # near the limit, where six times the step matters
+        group["betas"] = (0.9, 0.8 if step < run.at else 0.999)
     if step < run.at:
-        for _, p in run.own():
+        for p in run.model.parameters():
             if p.grad is not None:
-                p.grad.mul_(1e-4)
+                p.grad.mul_(1e-3)
 
 
 CASES: tuple[Case, ...] = (
     Case("all rates climb", ("above the limit",), between=_ramp),
     Case("one layer's rate climbs", ("above the limit",), between=_ramp_of_layer, local=True),
     Case("rates climb, full batch", ("above the limit",), between=_ramp, full=True),
-    Case("constant rate, too high", ("above the limit",), natural=True),
+    Case("rate climbs unseen", ("above the limit",), between=_ramp_unseen),
     Case("rate raised", ("rate raised",), between=_raise),
     Case("rate raised, full batch", ("rate raised",), between=_raise, full=True),
     Case("bad batch", ("bad batch", "hard batch"), spoil=_bad_batch),
@@ -217,7 +241,7 @@ CASES: tuple[Case, ...] = (
     Case("overflow in a layer", ("numerical",), between=_nan_forward, local=True),
     Case("missed unscale", ("gradient scale",), gradients=_missed_unscale),
     Case("moments lost", ("state lost",), between=_lose_state),
-    Case("stale moments", ("stale moments",), gradients=_fade, local=True, only_adaptive=True),
+    Case("stale moments", ("stale moments",), gradients=_fade, only_adaptive=True),
 )
 
 
@@ -226,13 +250,9 @@ def begin(case: Case, setting: Setting, seed: int) -> Run:
     model = setting.start(seed)
     apart = apart_in(model, seed)
     optimizer = setting.optimizer(setting.groups(model, apart), lr=setting.rate)
-    if case.natural:
-        for group in optimizer.param_groups:
-            group["lr"] *= hot(setting, seed) or math.nan
-    else:
-        weights, state = trained(setting, seed)
-        model.load_state_dict(weights)
-        optimizer.load_state_dict(copy.deepcopy(state))
+    weights, state = trained(setting, seed)
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(copy.deepcopy(state))
     return Run(setting, model, optimizer, seed, apart, CALM + seed % 5)
 
 
@@ -243,36 +263,3 @@ def batch_of(case: Case, run: Run, step: int) -> tuple[Tensor, Tensor]:
     if case.full:  # a set that is small enough; the same every time
         rows = torch.arange(min(len(y), FULL))
     return case.spoil(run, step, x[rows], y[rows])
-
-
-@cache
-def hot(setting: Setting, seed: int) -> float | None:
-    """The first factor on the sound rate at which a run's loss spikes by itself, late enough."""
-    for factor in _HOTTER:
-        model = setting.start(seed)
-        optimizer = setting.optimizer(
-            setting.groups(model, apart_in(model, seed)), lr=factor * setting.rate
-        )
-        losses: list[float] = []
-        x, y = setting.data()
-        for step in range(NATURAL):
-            rows = setting.order(seed, 10_000 + step)
-            optimizer.zero_grad()
-            loss = setting.loss(model(x[rows]), y[rows])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                break
-            if step > 45 and spikes(losses):
-                return factor
-    return None
-
-
-def spikes(losses: list[float]) -> bool:
-    """Whether the last three losses are well above those before them: no single hard batch."""
-    last = sorted(losses[-28:-3])
-    middle = last[len(last) // 2]
-    spread = sorted(abs(value - middle) for value in last)[len(last) // 2]
-    limit = max(1.5 * middle, middle + 6 * spread, 0.05 * losses[0])
-    return min(losses[-3:]) > limit

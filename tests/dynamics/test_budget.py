@@ -186,3 +186,18 @@ def test_own_time_that_nobody_clocked_is_taken_off_training():
 def test_a_reserve_is_a_part(reserve):
     with pytest.raises(ValueError, match=r"OverheadBudget\(reserve=...\)"):
         OverheadBudget(0.1, reserve=reserve)
+
+
+def test_own_time_inside_training_is_moved_to_where_it_belongs():
+    now = [0.0]
+    budget = OverheadBudget(0.5, clock=lambda: now[0])
+    budget.enter()
+    budget.leave()
+    now[0] += 10.0
+    budget.enter()
+    budget.aside(2.0)
+    assert (budget.training, budget.own) == (8.0, 2.0)
+    budget.book(1.5)
+    assert budget.booked == 1.5
+    budget.aside(100.0)  # no more than there was
+    assert (budget.training, budget.own) == (0.0, 10.0)

@@ -13,7 +13,7 @@ from overparam.dynamics.spikes.outcome import ended, named
 BARE = Evidence(
     rise=4.0, earlier=1.1, updates=1.0, gradient=1.2, gradient_loss=1.0, alike=1.1, alike_loss=1.0,
     rate=1.0, jump=1.0, ramp=1.0, cosine=0.1, share=0.1, foreign=1.0, probe=1.0, logged=30,
-    same_batch=False,
+    same_batch=False, age=7,
 )  # fmt: skip
 DATA = {"share": 0.95, "probe": 1.05}
 
@@ -28,6 +28,8 @@ DATA = {"share": 0.95, "probe": 1.05}
         (DATA | {"later": (3.5, 1.0, 1.0, 1.0, 1.0)}, "bad batch"),
         (DATA | {"same_batch": True}, "unexplained"),
         (DATA | {"probe": 2.5}, "unexplained"),
+        (DATA | {"updates": 4.0}, "bad batch"),
+        (DATA | {"updates": 4.0, "age": 2}, "unexplained"),
         (DATA | {"ramp": 3.0, "updates": 4.0}, "above the limit"),
         ({"foreign": 3.5, "share": 0.0, "probe": 1.02}, "bad batch"),
         ({"foreign": 3.5, "share": 0.9, "probe": 1.6}, "unexplained"),
@@ -44,6 +46,8 @@ DATA = {"share": 0.95, "probe": 1.05}
         ({"gradient": 50.0, "cosine": -0.6}, "above the limit"),
         ({"moments": 9.0, "updates": 5.0, "stale": ("head",)}, "stale moments"),
         ({"moments": 9.0, "updates": 5.0, "rate": 4.0}, "unexplained"),
+        ({"moments": 6.0, "updates": 60.0}, "unexplained"),
+        ({"moments": 9.0, "updates": 5.0, "cosine": -0.4}, "above the limit"),
         ({"jump": 20.0, "ramp": 20.0, "jumped": ("head",)}, "rate raised"),
         ({"ramp": 1.5}, "above the limit"),
         ({"cosine": -0.5}, "above the limit"),

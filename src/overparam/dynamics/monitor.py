@@ -194,6 +194,8 @@ class Monitor(OneProcess):
         self._pace = Pace(self.budget)
         self._watch = SpikeWatch(self._subject, self.budget, window)
         self._said = False  # that a batch is no pair
+        if self._inert:
+            self._watch.close()
         self._labels: LabelStream | None = None
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)

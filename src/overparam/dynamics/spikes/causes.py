@@ -95,7 +95,9 @@ def gradient_scale(e: Evidence) -> Verdict | None:
 
 def stale_moments(e: Evidence) -> Verdict | None:
     """A layer's gradients are not of the size that its second moments expect."""
-    if e.moments > 4 and e.updates > 3 * max(e.rate, 1) and e.ramp < 1.3:
+    # Longer updates than that are of a rate above its limit, whose gradients grow, too.
+    theirs = 3 * max(e.rate, 1) < e.updates < 2 * e.moments and not e.cosine < -0.2
+    if e.moments > 4 and theirs and e.ramp < 1.3:
         reason = f"√(Σg²/Σv) ×{e.moments:.3g} and updates ×{e.updates:.3g} of normal"
         return Verdict("stale moments", reason, e.stale)
     return None
@@ -103,7 +105,9 @@ def stale_moments(e: Evidence) -> Verdict | None:
 
 def data(e: Evidence) -> Verdict | None:
     """The batch shows the rise at earlier weights, too, and a fixed batch does not."""
-    if e.same_batch or (e.ramp > 2 and e.updates > 3):
+    # Weights that had begun to move by then say nothing of those before.
+    moved = e.updates > 3 and (e.ramp > 2 or e.age <= 3)
+    if e.same_batch or moved:
         return None
     if e.probe - 1 >= _PROBE * (e.rise - 1):
         return None

@@ -6,9 +6,9 @@ from statistics import median
 
 from overparam.dynamics.catapult_counter import CatapultCounter, Phase
 
-# A rise: this much above the median of the window, and six standard deviations. It is over when
+# A rise: this much above the median of the window, and four standard deviations. It is over when
 # the median of three losses is back within a fifth, or two deviations, of that.
-_RISE, _BACK, _NOISE, _SPREAD = 1.3, 1.2, 6.0, 2.0
+_RISE, _BACK, _NOISE, _SPREAD = 1.3, 1.2, 4.0, 2.0
 # Steps until a rise that does not come back is another level, or lost.
 _PATIENCE = 100
 # A rise of at most two steps is worth a word from here on.

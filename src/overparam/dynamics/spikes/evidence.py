@@ -16,7 +16,8 @@ _NEAR, _NORMAL = 3, 30
 _JUMP, _CLIMB = 12, 60
 # Adaptive optimizers take some steps to answer a gradient that was too long.
 _ANSWER = 10
-_STATE_NEAR = 5
+# A momentum of 0.9 takes ten steps to show.
+_STATE_NEAR = 10
 # Changes from outside that often in the steps before are how this run is trained.
 _OFTEN = 3
 # A layer moves once its gradient is this much longer than it was.
@@ -38,7 +39,7 @@ class Evidence:
         forward: The first module whose outputs are not finite, of inputs that are.
         spoiled: The batch itself holds numbers that are not finite.
         changed: Layers whose weights were changed between two steps of the last four.
-        lost: Layers whose moments were, of the last six.
+        lost: Layers whose moments were, of the last eleven.
         moments: Largest relative √(Σg²/Σv) of a layer, and
         stale: the layers of at least half of it.
         updates: Largest relative length of a layer's update.
@@ -48,8 +49,8 @@ class Evidence:
         alike: How much longer than normal all gradients were at some step of the last ten, and
         alike_loss: the loss over the level then.
         rate: Relative rate, the largest of the groups.
-        jump: Largest factor of a group's rate from a step to the next, of the last twelve, or
-            of the last sixty if that was all of its climb, and
+        jump: Largest factor of a group's rate from a step to the next that was at least half of
+            its climb, in the logarithm, over the last twelve or sixty steps, and
         jumped: the groups that made more than 1.4 of it.
         ramp: Factor of a group's rate over the last sixty steps, the largest, and
         climbing: the layers of groups that climbed, where others did not.
@@ -58,6 +59,7 @@ class Evidence:
         first: The layers whose gradients grew first.
         same_batch: Whether every step has the same batch.
         share: Part of the rise that this batch shows at weights of some steps before.
+        age: Steps since those weights.
         foreign: Loss of the step over that of the batch that was passed.
         probe: Loss on the fixed batch over that at the weights of some steps before.
         later: Losses of the next batches at those weights, over the level.
@@ -92,6 +94,7 @@ class Evidence:
     first: Names = ()
     same_batch: bool | None = None
     share: float = math.nan
+    age: int = 0
     foreign: float = math.nan
     probe: float = math.nan
     later: tuple[float, ...] = ()
@@ -215,13 +218,14 @@ def _rates(recent: Recent, parts: Parts, step: int) -> dict[str, object]:
     with np.errstate(all="ignore"):
         # The step of the opening itself comes too late to have caused it.
         used = recent.between(step - _CLIMB, step - 1).rates
-        ones = np.ones((1, rates.shape[1]))
-        factors = np.concatenate([ones, used[1:] / used[:-1]])
+        factors = np.concatenate([np.ones((1, rates.shape[1])), used[1:] / used[:-1]])
         ramps = used[-1] / used[0] if len(used) else np.full(rates.shape[1], np.nan)
-        jumps = np.fmax.reduce(factors[-_JUMP:], axis=0)
-        # Longer ago, if all of the climb was one jump.
-        once = np.fmax.reduce(factors, axis=0)
-        jumps = np.where(once > 0.7 * ramps, np.fmax(jumps, once), jumps)
+        # A jump is at least half of the way up: the steps of a climb are none.
+        jumps = np.ones(rates.shape[1])
+        for last in (_JUMP, _CLIMB):
+            largest = np.fmax.reduce(factors[-last:], axis=0)
+            alone = largest**2 > factors[-last:].prod(axis=0)
+            jumps = np.where(alone, np.fmax(jumps, largest), jumps)
         jumped, climbs = np.asarray(jumps > 1.4), np.asarray(ramps > 1.3)
     some = climbs.any() and not climbs.all()
     return {
@@ -242,12 +246,10 @@ def _first_movers(recent: Recent, parts: Parts, step: int) -> Names:
     then = recent.between(step - _JUMP, step - 1)
     over = _over(then.norms, recent.between(step - _CLIMB, step - _JUMP - 1).norms)
     moved = np.nan_to_num(over, nan=0.0) > _MOVES
-    rows = moved.any(axis=1)
-    if not rows.any():
-        return ()
+    rows = [bool(flags.any()) for flags in moved]
     # From where on some layer has moved at every step.
     start = max((i + 1 for i, moves in enumerate(rows) if not moves), default=0)
-    if start >= len(rows):
+    if start == len(rows):
         return ()
     first = np.where(moved[start], over[start], 0.0)
     return parts.named(first >= first.max() / 2)

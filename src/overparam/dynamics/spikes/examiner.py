@@ -147,6 +147,7 @@ class Examiner:
         logged = self._tried(lambda: from_log(self._recent, self.parts, step, losses, level))
         known |= (logged or {}) | {"trouble": self.trouble or self.log.trouble}
         if readings is not None:
+            known["age"] = step - (self.snapshot.step or 0)
             known |= _compared(readings, loss, level, self._usual(losses, level))
         return Evidence(**known)
 
