@@ -11,7 +11,7 @@ from torch import nn
 from overparam.dynamics import Monitor
 from overparam.dynamics.batch_form import as_pair, why_whole
 from overparam.dynamics.probes import Norms
-from overparam.dynamics.spike_watch import SpikeWatch
+from overparam.dynamics.spikes.watch import SpikeWatch
 
 MSE, CE = nn.functional.mse_loss, nn.functional.cross_entropy
 
