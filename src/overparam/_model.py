@@ -15,7 +15,7 @@ from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
 from overparam._numbers import n_bad
 from overparam._random_numbers import own_random_numbers
-from overparam._switches import full_precision, plain_attention, quietly
+from overparam._switches import full_precision, kept_activations, plain_attention, quietly
 from overparam._types import Inputs, Params
 from overparam.errors import OverparamError
 
@@ -308,7 +308,7 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
 
     Inside, fused attention and the fused Transformer layer are switched to the plain kernels,
     which alone have forward-mode and second derivatives; TF32 is off, since it makes Gram
-    matrices indefinite, and so is autocast.
+    matrices indefinite, and so are autocast and the checkpointing of activations.
 
     Another thread that comes with the same model, or with parts of it, waits. One that goes on
     training the model meanwhile is not kept from it.
@@ -324,6 +324,7 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         stack.enter_context(exclusive(model))
         stack.enter_context(full_precision())
         stack.enter_context(plain_attention())
+        stack.enter_context(kept_activations())
         devices = [t.device for t in (*model.parameters(), *model.buffers())]
         stack.enter_context(own_random_numbers(devices))
         kind = devices[0].type if devices else "cpu"
