@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._model import undisturbed
-from overparam._training_mode import as_trained, mixes
+from overparam._training_mode import as_trained, mixes, waits_for_others
 
 
 class Centred(nn.Module):
@@ -58,3 +58,12 @@ def test_modes_are_put_back_and_a_model_that_cannot_run_is_left_alone() -> None:
     needs = NeedsTargets().eval()
     with undisturbed(needs), as_trained(needs, X):
         assert not needs.training
+
+
+def test_layers_that_wait_for_other_processes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, alone = nn.Sequential(nn.SyncBatchNorm(4)), nn.Sequential(nn.BatchNorm1d(4))
+    assert not waits_for_others(shared)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    assert waits_for_others(shared)
+    assert not waits_for_others(alone)

@@ -16,12 +16,7 @@ from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
 from overparam._numbers import n_bad
 from overparam._random_numbers import own_random_numbers, states
-from overparam._switches import (
-    full_precision,
-    nothing_checkpointed,
-    plain_attention,
-    quietly,
-)
+from overparam._switches import full_precision, kept_activations, plain_attention, quietly
 from overparam._types import Inputs, Params
 from overparam.errors import OverparamError
 
@@ -366,7 +361,7 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         stack.enter_context(exclusive(model))
         stack.enter_context(full_precision())
         stack.enter_context(plain_attention())
-        stack.enter_context(nothing_checkpointed())
+        stack.enter_context(kept_activations())
         devices = [t.device for t in (*model.parameters(), *model.buffers())]
         stack.enter_context(own_random_numbers(devices))
         kind = devices[0].type if devices else "cpu"

@@ -156,6 +156,38 @@ def _plainly() -> Undo:
     return stack.close
 
 
+class _Called:
+    """In place of what computes a part of a graph again in the backward pass: computes it once."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        """The function itself."""
+        return function(*args)
+
+
+def _once(*args: Any, **kwargs: Any) -> Iterator[None]:
+    """Nothing before a function and nothing after it."""
+    yield
+
+
+def _keeping() -> Undo:
+    """Activations are kept, not computed again: a second pass would meet other parameters.
+
+    The public function looks these two up when it is called, whoever holds it by then.
+    """
+    places: Any = sys.modules.get("torch.utils.checkpoint")
+    others = {"CheckpointFunction": _Called, "_checkpoint_without_reentrant_generator": _once}
+    before = {name: getattr(places, name) for name in others if hasattr(places, name)}
+    for name in before:
+        setattr(places, name, others[name])
+
+    def undo() -> None:
+        for name, value in before.items():
+            setattr(places, name, value)
+
+    return undo
+
+
 def _without_mkldnn() -> Undo:
     before = torch.backends.mkldnn.enabled
     torch.backends.mkldnn.enabled = False
@@ -168,35 +200,6 @@ def _eagerly() -> Undo:
     return stack.close
 
 
-def _all_kept() -> Undo:
-    """Checkpointed parts keep what they compute: a second derivative needs it with its graph."""
-    module: Any = sys.modules.get("torch.utils.checkpoint")
-    # What both of torch's kinds go through, looked up when they are called.
-    names = ("CheckpointFunction", "_checkpoint_without_reentrant_generator")
-    before = {name: getattr(module, name) for name in names if hasattr(module, name)}
-    plain = {"CheckpointFunction": _Plain, names[1]: _uncheckpointed}
-    for name in before:
-        setattr(module, name, plain[name])
-
-    def undo() -> None:
-        for name, value in before.items():
-            setattr(module, name, value)
-
-    return undo
-
-
-class _Plain:
-    """In place of the function that computes again in the backward pass."""
-
-    @staticmethod
-    def apply(function: Callable, preserve: bool, *args: Any) -> Any:
-        return function(*args)
-
-
-def _uncheckpointed(*args: Any, **kwargs: Any) -> Iterator[None]:
-    yield
-
-
 def _counted() -> Undo:
     global _threads
     _threads = torch.get_num_threads()
@@ -205,9 +208,9 @@ def _counted() -> Undo:
 
 full_precision = Switch(_in_full)
 plain_attention = Switch(_plainly)
+kept_activations = Switch(_keeping)
 no_mkldnn = Switch(_without_mkldnn)
 uncompiled = Switch(_eagerly)
-nothing_checkpointed = Switch(_all_kept)
 
 
 _threads = 1

@@ -1,10 +1,12 @@
 """Curvature of networks whose examples are tied together: that of the network that is trained."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from overparam.curvature import GGNOperator, HessianOperator
 from overparam.optim import critical_learning_rate, stability
@@ -83,7 +85,7 @@ def test_products_are_those_of_training_mode(norm: str) -> None:
 
 def test_a_tied_batch_is_not_cut() -> None:
     model, (x, y) = network().train(), data()
-    with pytest.raises(ValueError, match=r"`GGNOperator\(chunk_size=...\)` .*BatchNorm1d '1'"):
+    with pytest.raises(ValueError, match=r"`GGNOperator\(model=...\)` .*BatchNorm1d '1'"):
         GGNOperator(model, x, y, CE, chunk_size=5)
     GGNOperator(model, x, y, CE, chunk_size=10)
 
@@ -155,6 +157,35 @@ def test_a_bias_before_batch_norm_is_not_part_of_an_adaptive_limit(decay: float)
         )
     assert found[0] == pytest.approx(found[1], rel=1e-2)
     assert math.isfinite(found[0])
+
+
+class Checkpointed(nn.Module):
+    """As packages do it: activations are computed again in the backward pass of training."""
+
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.held = partial(checkpoint, use_reentrant=reentrant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self.second(self.held(lambda h: self.first(h).tanh(), x))
+        return self.second(self.first(x).tanh())
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_activations_that_training_computes_again_are_kept(reentrant: bool) -> None:
+    torch.manual_seed(0)
+    model, (x, y) = Checkpointed(reentrant).double(), data()
+    v = torch.randn(sum(p.numel() for p in model.parameters()), dtype=torch.float64)
+    for kind in (GGNOperator, HessianOperator):
+        expected = kind(model.eval(), x, y, CE).matvec(v)
+        torch.testing.assert_close(kind(model.train(), x, y, CE).matvec(v), expected)
+    # Outside a measurement they are computed again.
+    seen = []
+    model.first.register_forward_hook(lambda *_: seen.append(1))
+    CE(model(x.clone().requires_grad_()), y).backward()
+    assert len(seen) == 2
 
 
 def test_a_direction_is_of_the_size_of_the_parameters() -> None:

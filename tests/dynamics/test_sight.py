@@ -248,8 +248,10 @@ def test_sharpness_converges_from_turn_to_turn_and_says_when():
     x, y = torch.randn(24, 6), torch.randint(0, 3, (24,))
     for kind in (torch.optim.SGD, torch.optim.Adam):
         optimizer = kind(model.parameters(), lr=0.01)
-        CE(model(x), y).backward()
-        optimizer.step()
+        for _ in range(10):  # then second moments have a history
+            optimizer.zero_grad()
+            CE(model(x), y).backward()
+            optimizer.step()
         optimizer.zero_grad()
         true = stability(model, x, y, CE, optimizer)
         monitor = Monitor(model, CE, optimizer, probes=[Sharpness()], max_overhead=math.inf)
@@ -276,16 +278,16 @@ def test_a_kernel_on_fewer_examples_is_compared_with_its_part_of_the_first():
 
 
 def test_the_table_says_what_is_known(tmp_path):
-    monitor, *_ = fitted(steps=5)
+    monitor, *_ = fitted(steps=15)
     lines = monitor.summary().splitlines()
-    assert lines[0].startswith("Sequential, 643 parameters, Adam: 5 steps")
+    assert lines[0].startswith("Sequential, 643 parameters, Adam: 15 steps")
     assert lines[3].split() == ["probe", "status", "times", "cost", "part", "next", "last", "value"]
     assert [line.split("  ")[0] for line in lines[4:]] == [
         "norms", "sharpness", "loss split", "batch critical rate", "kernel change",
         "input gradients",
     ]  # fmt: skip
     assert "measures" in lines[5]
-    assert repr(monitor).startswith("<Monitor: Sequential with Adam; 5 steps; measures norms,")
+    assert repr(monitor).startswith("<Monitor: Sequential with Adam; 15 steps; measures norms,")
     html = monitor._repr_html_()
     assert html.count("<tr>") == 7
     assert "kernel change" in html

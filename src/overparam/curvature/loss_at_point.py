@@ -50,7 +50,7 @@ class LossAtPoint:
         )
         self.slices = chunks(n_examples(x), chunk_size)
         if len(self.slices) > 1:
-            expect_own_outputs(model, x, f"{where}(chunk_size=...)")
+            expect_own_outputs(model, x, f"{where}(model=...)")
         self.model, self.x, self.y, self.loss = model, x, y, loss
         self.params: Params = trainable(model, names, f"{where}(model=...)")
         self._function = as_function(model)

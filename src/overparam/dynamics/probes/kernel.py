@@ -139,7 +139,7 @@ class KernelChange(Probe):
         size = sum(p.numel() for p in model.parameters() if p.requires_grad)
         n = min(self.n, max(_FEWEST, _NUMBERS // size))
         x, _ = first_examples(scene.probe, n)
-        if self._start is None:
+        if self._start is None or len(self._start) != n_examples(x):
             self._start = batch_ntk(at_start(scene), x, directions=_DIRECTIONS, seed=scene.seed)
         now = batch_ntk(model, x, directions=_DIRECTIONS, seed=scene.seed)
         return {"kernel_change": kernel_change(now, self._start)}
