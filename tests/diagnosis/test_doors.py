@@ -1,6 +1,7 @@
 """Every door as a stranger comes to it: kinds of models, of data and of optimizers."""
 
 import copy
+import json
 import random
 import threading
 import warnings
@@ -17,6 +18,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from overparam import Diagnosis, diagnose, suggest_lr
+from overparam.cli import main
+from overparam.diagnosis import mass_for_model
 from overparam.diagnosis.race.drawn import Drawn
 from overparam.report.page import render
 
@@ -428,3 +431,96 @@ def test_what_cannot_be_is_named_in_a_line(name: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words) as raised:
         call()
     assert str(raised.value).startswith(("`suggest_lr(", "`diagnose("))
+
+
+SPEC = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+class Items(Dataset):
+    def __len__(self): return 96
+    def __getitem__(self, i):
+        x = torch.randn(4, generator=torch.Generator().manual_seed(i))
+        return {"pixels": x + 0.01 * torch.randn(4), "label": int(x[0] > 0)}
+
+class Tupled(nn.Linear):
+    def forward(self, x): return super().forward(x), x
+
+MODEL
+def data(): return DataLoader(Items(), batch_size=24, shuffle=True)
+def forward(model, x): return model(x)[0]
+"""
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["def model(): return Tupled(4, 2)", "def model(data): return Tupled(data.x.shape[1], 2)"],
+)
+def test_the_command_line_takes_the_loader_of_a_specification(made, tmp_path, capsys) -> None:
+    path = tmp_path / "spec.py"
+    path.write_text(SPEC.replace("MODEL", made))
+    for command in ("lr", "diagnose"):
+        numbers = tmp_path / f"{command}.json"
+        words = [command, str(path), "--budget", "5m", "--steps", "12", "--json", str(numbers)]
+        assert main(words) == 0, capsys.readouterr().err
+        found = json.loads(numbers.read_text(encoding="utf-8"))
+        size = found["batch_size"] if command == "lr" else found["data"]["batch_size"]
+        assert size == 24
+
+
+def test_a_list_of_graphs_is_a_list_of_batches() -> None:
+    found = suggest_lr(GraphNet(), graphs()[:2], steps=12, budget="10m")
+    assert found.batch_size == 12
+
+
+def test_settings_of_mass_come_from_batches_of_any_form() -> None:
+    batches = [{"a": x, "b": x, "labels": y} for x, y in zip(X.split(48), Y.split(48), strict=True)]
+    optimizer = mass_for_model(Two(), nn.functional.cross_entropy, batches, probe_steps=3)
+    assert optimizer.defaults["lr"] > 0
+
+
+def test_a_language_model_of_transformers_brings_its_loss() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        n_layer=1, n_head=2, n_embd=8, vocab_size=11, n_positions=8, bos_token_id=0, eos_token_id=0
+    )
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    batches = [transformers.BatchEncoding(batch) for batch in tokens()]
+    found = diagnose(model, batches, steps=12, max_steps=12, budget="10m")
+    assert found.data["loss"] == "the loss of GPT2LMHeadModel"
+    assert found.data["train"] == 24
+    assert found.advice["limit_at_initialisation"] > 0
+    assert not model.training
+
+
+def test_a_module_of_lightning_brings_loss_optimizer_and_data() -> None:
+    lightning = pytest.importorskip("lightning.pytorch")
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x)
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
+            self.log("loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            optimizer = SGD(self.parameters(), lr=0.125)
+            return [optimizer], [LambdaLR(optimizer, lambda step: 1.0)]
+
+    class Data(lightning.LightningDataModule):
+        def train_dataloader(self) -> DataLoader:
+            return loader()
+
+    found = diagnose(Module(), Data(), steps=12, max_steps=12, budget="10m")
+    assert found.data["loss"] == "training_step"
+    assert found.advice["optimizer"] == "SGD"
+    assert found.advice["limit_at_initialisation"] > 0
+    assert set(found.series["lr"]["value"]) == {0.125}  # the run is at the rate in use

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
-from overparam._batch import joined, n_examples, take
+from overparam._batch import joined, n_examples, take, tensors
 from overparam._errors import expect
 from overparam._model import expect_inputs
 from overparam._numbers import described
 from overparam._random_numbers import own_random_numbers
 from overparam._types import Inputs
+from overparam.diagnosis.split import split_of
 
 Batches: TypeAlias = Iterable[tuple[Inputs, Tensor]]
 """Mini-batches of inputs and targets that can be gone through again, such as a `DataLoader`."""
@@ -25,23 +25,24 @@ def gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]:
     for batch in batches:
         x, y = pair_of(batch, where)
         parts.append((x, y))
-        total += len(y)
+        total += n_examples(x)
         if total >= count:
             break
     expect(total > 0, where, "at least one batch of examples", "none")
-    x = joined([part for part, _ in parts])
-    return take(x, slice(0, count)), torch.cat([y for _, y in parts])[:count]
+    x, y = (joined([part[place] for part in parts]) for place in (0, 1))
+    return take(x, slice(0, count)), take(y, slice(0, count))
 
 
 def pair_of(batch: Any, where: str) -> tuple[Inputs, Tensor]:
     """Inputs and targets of a mini-batch, of one length."""
-    pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and isinstance(batch[1], Tensor)
+    split = split_of(batch, None, None, where)
     expect(
-        pair, where, "mini-batches (x, y) of inputs and a tensor of targets", described(batch),
+        split is not None and tensors(split(batch)[1]), where,
+        "mini-batches (x, y) of inputs and a tensor of targets", described(batch),
         hint="a DataLoader over a TensorDataset(x, y) gives such.", error=TypeError,
     )  # fmt: skip
-    x, y = batch
-    x = tuple(x) if isinstance(x, list) else x
+    assert split is not None
+    x, y = split(batch)
     expect_inputs(x, where)
     expect_inputs(y, where, n_examples(x))
     return x, y

@@ -126,7 +126,9 @@ def fed(
     _expect_loss(adapted, loss_of, first, who)
     length = _length(loader)
     size = n_examples(pair[0] if pair is not None else first) if tensors(first) else 1
-    known = len(loader.dataset) if length is not None and hasattr(loader, "dataset") else None
+    known = None
+    if length is not None:
+        known = len(loader.dataset) if hasattr(loader, "dataset") else length * size
     why, examples = _measurable(adapted, function, pair, few)
     if not why and splits is not None and not few:
         examples = _sample(adapted, batches, test, splits, device, where)

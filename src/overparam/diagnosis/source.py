@@ -18,13 +18,14 @@ from torch.utils.data import (
     default_collate,
 )
 
-from overparam._batch import tensors
+from overparam._batch import is_graph, tensors
 from overparam._errors import expect
 from overparam._random_numbers import own_random_numbers
 from overparam.datasets.dataset import Dataset as Table
 from overparam.diagnosis.examples import Examples
 
 _BATCH = 32
+_LIGHTNING = ("lightning", "pytorch_lightning")
 # Items whose time is taken, and the part of the budget that loading all of them may have.
 _TIMED, _PART = 8, 0.1
 
@@ -75,9 +76,10 @@ def _is_loader(data: Any) -> bool:
     if isinstance(data, (tuple, list)):
         # Batches in a list; a pair or four of arrays is data in memory.
         return isinstance(data, list) and len(data) > 0 and all(
-            isinstance(one, (tuple, list, Mapping)) and tensors(one) for one in data
+            is_graph(one) or (isinstance(one, (tuple, list, Mapping)) and tensors(one))
+            for one in data
         )  # fmt: skip
-    frame = hasattr(data, "iloc") or hasattr(data, "__array__")
+    frame = hasattr(data, "iloc") or hasattr(data, "__array__") or is_graph(data)
     return isinstance(data, DataLoader) or (
         isinstance(data, Iterable) and not isinstance(data, known) and not frame
     )
@@ -88,7 +90,9 @@ def _of_module(module: Any) -> tuple[Any, Any]:
     for name, args in (("prepare_data", ()), ("setup", ("fit",))):
         if callable(prepare := getattr(module, name, None)):
             prepare(*args)
-    test = module.val_dataloader() if callable(getattr(module, "val_dataloader", None)) else None
+    validates: Any = getattr(type(module), "val_dataloader", None)
+    inherited = getattr(validates, "__module__", "").split(".")[0] in _LIGHTNING  # and raises
+    test = None if validates is None or inherited else module.val_dataloader()
     if isinstance(test, (list, tuple)):
         test = test[0] if test else None
     return module.train_dataloader(), test

@@ -69,7 +69,8 @@ def _of_mapping(batch: Mapping, model: nn.Module | None) -> Split | None:
     inputs = [key for key in batch if key not in keys]
     known = [key for key in inputs if taken is None or key in taken]
     alone = None
-    if not known and inputs:  # the model takes a tensor under another name, by position
+    lone = model is None and len(inputs) == 1
+    if inputs and (lone or not known):  # the model takes a tensor under another name, by position
         alone = next((key for key in inputs if isinstance(batch[key], Tensor)), inputs[0])
 
     def split(batch: Mapping) -> tuple[Any, Any]:

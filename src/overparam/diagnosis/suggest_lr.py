@@ -94,7 +94,8 @@ def suggest_lr(
             and of four or three more for each optimizer or batch size.
         batch_size: Examples per batch of data without a loader; `None` is 32.
         schedule: `schedule(optimizer, steps)` makes the scheduler, stepped once per optimizer
-            step, for a training of so many steps; it is laid out anew for each length.
+            step, for a training of so many steps; it is laid out anew for each length. One that
+            exists already, as of `configure_optimizers`, is not: pass what makes it.
         clip_norm: Largest norm of the gradient of a step.
         accumulate: Batches per optimizer step.
         forward: As for `diagnose`.
