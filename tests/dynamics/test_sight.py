@@ -75,6 +75,31 @@ def test_everything_comes_round_in_1500_steps_of_16_ms():
     assert len(set(probes[4].parts)) <= 3
 
 
+def test_the_trial_of_a_batch_is_inside_the_budget_too():
+    """It takes a forward pass, which a run of few steps may not afford."""
+    clock = Clock()
+
+    class Slow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 1)
+
+        def forward(self, x):
+            clock.now += STEP / 3
+            return self.layer(x)
+
+    model, x, y = Slow(), torch.ones(4, 2), torch.ones(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, clock=clock)
+    overheads = []
+    for _ in range(400):
+        clock.now += STEP
+        monitor.step(1.0, batch=(x, y))
+        overheads.append(monitor.overhead)
+    assert max(overheads[1:]) <= 0.05
+    assert monitor.history["sharpness"].notna().any()
+
+
 def test_a_cheap_measurement_does_not_wait_for_a_dear_one():
     clock = Clock()
     budget = OverheadBudget(0.05, clock=clock)

@@ -17,6 +17,8 @@ from overparam.errors import NumericalError
 
 # What a probe may need of a scene: what is not always there.
 NEEDS = ("probe", "batch")
+# The trial of model, loss and batch, and seconds it takes beside a forward pass.
+TRIAL, _TRIAL_SECONDS = "trial", 2e-3
 # A probe of a run with short steps need not come round more often than this, in seconds.
 _SOON = 1.0
 
@@ -84,20 +86,34 @@ class Instruments:
                 stacklevel=4,
             )
 
-    def enlist(self, step_seconds: float, batch: Batch | None = None) -> None:
-        """Enter the probes in the account, at costs guessed from the time of a step."""
-        fit = [
-            probe for probe in list(self.probes.values()) if self._suits(probe, batch, early=True)
-        ]
+    def enlist(self, step_seconds: float) -> None:
+        """Enter in the account what needs no batch, and the trial that the rest has to wait for."""
+        self._step_seconds = step_seconds
+        self._enter([probe for probe in self.probes.values() if not probe.needs], None)
+        if any(probe.needs for probe in self.probes.values()):
+            self.budget.add(TRIAL, cost=step_seconds + _TRIAL_SECONDS, share=3.0, within=1)
+        self.enlisted = True
+
+    def admit(self, batch: Batch | None) -> None:
+        """Try model, loss and batch, and enter the rest: what can be measured on batches."""
+        start = self.budget.clock()
+        self._enter([probe for probe in self.probes.values() if probe.needs], batch)
+        self.budget.remove(TRIAL)
+        self.budget.booked += self.budget.clock() - start
+
+    def _enter(self, probes: Sequence[Probe], batch: Batch | None) -> None:
+        """Enter probes in the account, at costs guessed from the time of a step."""
+        fit = [probe for probe in probes if self._suits(probe, batch, early=True)]
         scene = self.subject.scene(batch)
         for probe in fit:
-            cost = probe.relative_cost(scene) * step_seconds
+            cost = probe.relative_cost(scene) * self._step_seconds
             self.budget.add(
                 probe.name, cost=cost, share=probe.share, every=probe.every, within=probe.within
             )
-        for probe in fit:
-            self._fit(probe, step_seconds)
-        self.enlisted = True
+        if not math.isinf(self.budget.max_overhead):
+            for probe in fit:
+                cost, portion = self.budget.cost(probe.name), self._portions[probe.name]
+                self.budget.expect_cost(probe.name, portion.guess(cost, self._allowed(probe)))
 
     def paced(self, step_seconds: float) -> None:
         """Take note of how long a step of training takes now."""
@@ -137,7 +153,8 @@ class Instruments:
         absent = {"probe": self.subject.probe_batch is None, "batch": batch is None}
         if not any(absent.values()):
             return set()
-        return {n for n, probe in self.probes.items() if any(absent[need] for need in probe.needs)}
+        found = {n for n, probe in self.probes.items() if any(absent[need] for need in probe.needs)}
+        return found | ({TRIAL} if all(absent.values()) else set())
 
     def of_kind(self, kind: Kind) -> str | None:
         """The name of a probe that finds this out; `None` without one."""
@@ -206,6 +223,8 @@ class Instruments:
         if not self.enlisted:
             return math.nan
         wait = self.budget.wait(name)
+        if math.isnan(wait):  # the trial comes first
+            return math.nan
         return max(math.ceil(wait / self._step_seconds), self.probes[name].every) if wait else 1.0
 
     def _suits(self, probe: Probe, batch: Batch | None, *, early: bool = False) -> bool:
@@ -228,14 +247,6 @@ class Instruments:
         words: list[str] = []
         self.guarded(probe.name, lambda: words.append(probe.unfit(scene)))
         return "".join(words)
-
-    def _fit(self, probe: Probe, step_seconds: float) -> None:
-        self._step_seconds = step_seconds
-        if not math.isinf(self.budget.max_overhead):
-            cost = self.budget.cost(probe.name)
-            self.budget.expect_cost(
-                probe.name, self._portions[probe.name].guess(cost, self._allowed(probe))
-            )
 
     def _allowed(self, probe: Probe) -> float:
         """Seconds a measurement may take if it is to come round in time."""
@@ -275,6 +286,8 @@ class Instruments:
         self.enlisted = False
         if state["enlisted"]:
             self.enlist(state.get("step seconds", 1.0))
+            if self.subject.probe_batch is not None:
+                self.admit(None)
         for name, portion in state.get("portions", {}).items():
             if name in known:
                 self._portions[name].load_state_dict(portion)

@@ -20,7 +20,7 @@ from overparam.dynamics.batch_form import as_pair
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.call_order import CallOrder
 from overparam.dynamics.events import Event
-from overparam.dynamics.instruments import Instruments, ProbeStatus
+from overparam.dynamics.instruments import TRIAL, Instruments, ProbeStatus
 from overparam.dynamics.label_noise import LabelNoiseScorer
 from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import LossStream, expect_loss
@@ -493,9 +493,7 @@ class Monitor(OneProcess):
         if not self._instruments.enlisted:
             if self.budget.training == 0 and not math.isinf(self.budget.max_overhead):
                 return  # nothing is known yet about how long a step takes
-            before = self.budget.spent
-            self._instruments.enlist(step_seconds, batch)
-            self.budget.booked += self.budget.spent - before
+            self._instruments.enlist(step_seconds)
         self._instruments.paced(step_seconds)
         if math.isfinite(self.record.last("loss")):
             for kind in sorted(self._watch.wanted, key=lambda kind: kind.value):
@@ -504,7 +502,10 @@ class Monitor(OneProcess):
                     self._measure(name, step, batch, urgent=True)
             lacking = self._instruments.lacking(batch)
             while (name := self.budget.due(step, lacking)) is not None:
-                self._measure(name, step, batch, urgent=False)
+                if name == TRIAL:
+                    self._instruments.admit(batch)
+                else:
+                    self._measure(name, step, batch, urgent=False)
         labels, budget = self._labels, self.budget
         took = budget.spent - start - (budget.booked - booked)
         books = budget.own - booked - (0.0 if labels is None else labels.spent)
