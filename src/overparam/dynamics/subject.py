@@ -20,8 +20,11 @@ from overparam.dynamics.probes.probe import Scene, trained
 Forward = Callable[[nn.Module, Any], Tensor]
 Batch = tuple[Inputs, Tensor]
 
-# Modules that spread another over processes; by name, as importing them takes a while.
-_SPREAD = {"DistributedDataParallel", "DataParallel"}
+# What tools put around a module, to spread it over processes or to cast for it, and around an
+# optimizer; by name, as importing them takes a while. An optimizer around another that changes
+# its steps, such as a Lookahead, is none of these.
+_AROUND_MODULE = {"DistributedDataParallel", "DataParallel", "_FabricModule"}
+_AROUND_OPTIMIZER = {"AcceleratedOptimizer", "LightningOptimizer", "_FabricOptimizer"}
 
 
 @runtime_checkable
@@ -72,6 +75,7 @@ class Subject:
             error=TypeError,
         )
         module = bare(model)
+        optimizer, scaler = bare_optimizer(optimizer)
         self.model = module if forward is None else _Adapted(module, forward)
         params = trained(self.model)
         # By name, since importing what defines them takes a while.
@@ -90,7 +94,10 @@ class Subject:
             expect_inputs(probe_batch[0], "Monitor(probe_batch=...)")
             expect_inputs(probe_batch[1], "Monitor(probe_batch=...)", n_examples(probe_batch[0]))
         self.loss, self.optimizer, self.seed = loss, optimizer, seed
-        self.probe_batch, self.grad_scale = probe_batch, grad_scale
+        self.probe_batch, self.grad_scale = (
+            probe_batch,
+            scaler if grad_scale is None else grad_scale,
+        )
         kept = {} if self.sharded else params
         self.initial = {name: p.detach().clone() for name, p in kept.items()}
         self.device = next(iter(params.values())).device
@@ -157,6 +164,7 @@ class Subject:
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
             _uncompiled(),
+            _as_written(self.model),
         ):
             for p in self.model.parameters():
                 p.grad = None
@@ -172,10 +180,33 @@ def bare(model: nn.Module) -> nn.Module:
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod  # pyright: ignore[reportAssignmentType]
-        elif not _SPREAD.isdisjoint(kind.__name__ for kind in type(model).__mro__):
+        elif not _AROUND_MODULE.isdisjoint(kind.__name__ for kind in type(model).__mro__):
             model = model.module  # pyright: ignore[reportAssignmentType]
         else:
             return model
+
+
+def bare_optimizer(optimizer: Optimizer) -> tuple[Optimizer, Scaler | None]:
+    """The user's optimizer inside those of tools, and what scales its losses, if one knows."""
+    scaler = None
+    while not _AROUND_OPTIMIZER.isdisjoint(kind.__name__ for kind in type(optimizer).__mro__):
+        scaler = getattr(optimizer, "scaler", None) or scaler
+        optimizer = optimizer.optimizer  # pyright: ignore[reportAttributeAccessIssue]
+    return optimizer, scaler
+
+
+@contextmanager
+def _as_written(model: nn.Module) -> Iterator[None]:
+    """Take off the autocast that Accelerate puts around a `forward`, which is kept beside it."""
+    kept = {"forward", "_original_forward"}
+    own = [(m, m.__dict__["forward"]) for m in model.modules() if kept <= vars(m).keys()]
+    try:
+        for module, _ in own:
+            module.forward = module._original_forward  # pyright: ignore[reportAttributeAccessIssue]
+        yield
+    finally:
+        for module, forward in own:
+            module.forward = forward
 
 
 def _uncompiled() -> AbstractContextManager:
