@@ -12,7 +12,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-sys.path += [str(Path(__file__).parent / folder) for folder in ("contracts", "devices", "typed")]
+sys.path += [
+    str(Path(__file__).parent / folder)
+    for folder in ("contracts", "devices", "integrations", "typed")
+]
 # Before anything of the library is imported; test workers learn of it by the environment.
 if "--typed" in sys.argv or "OVERPARAM_TYPED" in os.environ:
     os.environ["OVERPARAM_TYPED"] = "1"

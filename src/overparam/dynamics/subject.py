@@ -22,8 +22,11 @@ from overparam.dynamics.probes.probe import Scene, trained
 Forward = Callable[[nn.Module, Any], Tensor]
 Batch = tuple[Inputs, Tensor]
 
-# Modules that spread another over processes; by name, as importing them takes a while.
-_SPREAD = {"DistributedDataParallel", "DataParallel"}
+# What tools put around a module, to spread it over processes or to cast for it, and around an
+# optimizer; by name, as importing them takes a while. An optimizer around another that changes
+# its steps, such as a Lookahead, is none of these.
+_AROUND_MODULE = {"DistributedDataParallel", "DataParallel", "_FabricModule"}
+_AROUND_OPTIMIZER = {"AcceleratedOptimizer", "LightningOptimizer", "_FabricOptimizer"}
 
 
 @runtime_checkable
@@ -74,6 +77,7 @@ class Subject:
                 hint="the order is Monitor(model, loss, optimizer).", error=TypeError,
             )  # fmt: skip
         module = bare(model)
+        optimizer, scaler = bare_optimizer(optimizer)
         self.model = module if forward is None else _Adapted(module, forward)
         self.prefix = "" if forward is None else "module."  # of its parameters' names
         params = trained(self.model)
@@ -104,7 +108,8 @@ class Subject:
                 expect_inputs(pair[1], "Monitor(probe_batch=...)", n_examples(pair[0]))
             probe_batch = pair
         self.loss, self.optimizer, self.seed = loss, optimizer, seed
-        self.probe_batch, self.grad_scale = probe_batch, grad_scale
+        self.probe_batch = probe_batch
+        self.grad_scale = scaler if grad_scale is None else grad_scale
         kept = params if distance and not self.sharded else {}
         self.initial = {name: p.detach().clone() for name, p in kept.items()}
         self.device = next(iter(params.values())).device
@@ -177,6 +182,7 @@ class Subject:
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
             _uncompiled(),
+            _as_written(self.model),
         ):
             for p in self.model.parameters():
                 p.grad = None
@@ -192,7 +198,7 @@ def bare(model: nn.Module) -> nn.Module:
     while True:
         if hasattr(model, "_orig_mod"):
             model = model._orig_mod  # pyright: ignore[reportAssignmentType]
-        elif not _SPREAD.isdisjoint(kind.__name__ for kind in type(model).__mro__):
+        elif not _AROUND_MODULE.isdisjoint(kind.__name__ for kind in type(model).__mro__):
             model = model.module  # pyright: ignore[reportAssignmentType]
         else:
             return model
@@ -202,6 +208,29 @@ def _is_plain(pair: tuple[Any, Any]) -> bool:
     """Whether it can only be meant as a list of examples: a tensor of each, or arrays."""
     arrays = any(isinstance(value, np.ndarray) for _, value in leaves(pair))
     return arrays or all(isinstance(part, Tensor) for part in pair)
+
+
+def bare_optimizer(optimizer: Optimizer) -> tuple[Optimizer, Scaler | None]:
+    """The user's optimizer inside those of tools, and what scales its losses, if one knows."""
+    scaler = None
+    while not _AROUND_OPTIMIZER.isdisjoint(kind.__name__ for kind in type(optimizer).__mro__):
+        scaler = getattr(optimizer, "scaler", None) or scaler
+        optimizer = optimizer.optimizer  # pyright: ignore[reportAttributeAccessIssue]
+    return optimizer, scaler
+
+
+@contextmanager
+def _as_written(model: nn.Module) -> Iterator[None]:
+    """Take off the autocast that Accelerate puts around a `forward`, which is kept beside it."""
+    kept = {"forward", "_original_forward"}
+    own = [(m, m.__dict__["forward"]) for m in model.modules() if kept <= vars(m).keys()]
+    try:
+        for module, _ in own:
+            module.forward = module._original_forward  # pyright: ignore[reportAttributeAccessIssue]
+        yield
+    finally:
+        for module, forward in own:
+            module.forward = forward
 
 
 def _uncompiled() -> AbstractContextManager:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from overparam._errors import expect
@@ -20,6 +21,8 @@ from overparam.diagnosis.task import Schedule
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
 from overparam.errors import MissingPackage
+from overparam.integrations.accumulated import Accumulated, depends_on, divisor
+from overparam.integrations.watched import Watched
 
 try:
     from lightning.pytorch import Callback
@@ -30,16 +33,26 @@ except ImportError as problem:
     ) from problem
 
 
+_NOTHING = (
+    "was told of no loss in this run, and records nothing: in manual optimization call "
+    "self.manual_backward(loss) instead of loss.backward(), and step what self.optimizers() gives"
+)
+
+
 class LightningMonitor(Callback):
     """Watch a Lightning run; numbers go to its loggers under ``dyn/``.
 
-    The monitor is called before every optimizer step, with the gradients unscaled and not yet
-    clipped; accumulated batches are one step, whose loss is their mean. With several
-    optimizers the first is watched.
+    The monitor is called before every optimizer step, with the gradients not yet clipped;
+    accumulated batches are one step, whose loss is their mean. Loss and gradient norm are
+    recorded without the loss scale of mixed precision. With several optimizers the first is
+    watched, with the losses whose backward passes come to its parameters. In manual optimization
+    it needs `self.manual_backward(loss)` and the optimizers of `self.optimizers()`: Lightning
+    tells of nothing else.
 
     Args:
         loss: `loss(outputs, targets)`, as `training_step` uses it.
-        split: Makes (inputs, targets) of a batch of the loader; a pair is taken as it is.
+        split: ``split(batch)`` makes (inputs, targets) of a batch of the loader; a pair is taken
+            as it is. Without either there are no measurements that need data, and one warning.
         sink: Where numbers go besides the loggers.
         options: Everything else that `Monitor` takes.
 
@@ -56,7 +69,7 @@ class LightningMonitor(Callback):
         self,
         loss: Loss,
         *,
-        split: Callable[[Any], tuple[Any, Tensor]] = tuple,
+        split: Callable[[Any], tuple[Any, Any]] | None = None,
         sink: Sink | None = None,
         **options: Any,
     ) -> None:
@@ -64,8 +77,9 @@ class LightningMonitor(Callback):
         self.monitor: Monitor | None = None
         self._also = None if sink is None else as_function(sink)
         self._saved: dict[str, Any] | None = None
-        self._losses: list[Tensor] = []
+        self._losses = Accumulated()
         self._batch: Any = None
+        self._watched = Watched("LightningMonitor")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the monitor, or go on with the one of the checkpoint."""
@@ -77,11 +91,12 @@ class LightningMonitor(Callback):
             if self._also is not None:
                 self._also(numbers, step)
 
-        self.monitor = Monitor(
-            pl_module, self.loss, trainer.optimizers[0], sink=log, **self.options
-        )
-        if self._saved is not None:
-            self.monitor.load_state_dict(self._saved)
+        self._losses, self._watched = Accumulated(), Watched("LightningMonitor")
+        options = {"grad_scale": _scaler(trainer), **self.options}
+        self.monitor = Monitor(pl_module, self.loss, trainer.optimizers[0], sink=log, **options)
+        saved, self._saved = self._saved, None
+        if saved is not None:
+            self.monitor.load_state_dict(saved)
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
@@ -90,15 +105,49 @@ class LightningMonitor(Callback):
         self._batch = batch
 
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
-        """Keep the loss, which is divided by the number of accumulated batches here."""
-        self._losses.append(loss.detach())
+        """Keep the loss."""
+        value, scaler = loss.detach(), _scaler(trainer)
+        if scaler is not None:
+            value = value / scaler.scale(torch.ones_like(value))
+        if pl_module.automatic_optimization:
+            # Divided by the number of batches in a whole group, also in one that is cut short.
+            self._losses.add(value * trainer.accumulate_grad_batches)
+            return
+        groups = trainer.optimizers[0].param_groups
+        if all(p.grad is None for group in groups for p in group["params"]):
+            self._losses.clear()
+        several = len(trainer.optimizers) > 1
+        self._losses.add(
+            value,
+            divisor=divisor(loss, scaled=scaler is not None),
+            own=not several or depends_on(loss, (p for g in groups for p in g["params"])),
+        )
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Take the step."""
-        if self.monitor is None or optimizer is not trainer.optimizers[0] or not self._losses:
+        if self.monitor is None:
             return
-        losses, self._losses = self._losses, []
-        self.monitor.step(sum(losses[1:], losses[0]), batch=self.split(self._batch))
+        if optimizer is not trainer.optimizers[0]:
+            self._losses.other_stepped()
+            return
+        value = self._losses.mean()
+        if value is not None:
+            self._watched.step(self.monitor, value, lambda: self._pair(self._batch))
+        elif not pl_module.automatic_optimization:
+            self._watched.say(_NOTHING)
+
+    def _pair(self, batch: Any) -> tuple[Any, Any]:
+        """Inputs and targets of a batch."""
+        if self.split is not None:
+            return self.split(batch)
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        known = f" with {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+        expect(
+            pair, "LightningMonitor(split=None)", "batches that are pairs (inputs, targets)",
+            f"a {type(batch).__name__}{known}", "pass split=lambda batch: (inputs, targets).",
+            error=TypeError,
+        )  # fmt: skip
+        return batch[0], batch[1]
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Close the epoch."""
@@ -107,6 +156,16 @@ class LightningMonitor(Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Complete the record."""
+        if self.monitor is not None and not self._watched.steps and trainer.global_step:
+            self._watched.say(_NOTHING)
+        self._close()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Complete the record of a run that was broken off."""
+        self._close()
+
+    def _close(self) -> None:
+        self._losses, self._batch = Accumulated(), None
         if self.monitor is not None:
             self.monitor.close()
 
@@ -194,6 +253,11 @@ class LightningRateFinder(Callback):
             set_rate(optimizer, self.found.rate)
             for config in trainer.lr_scheduler_configs:
                 _rescale(config.scheduler, optimizer)
+
+
+def _scaler(trainer: Any) -> Any:
+    """What scales the losses of mixed precision in half precision; nothing elsewhere."""
+    return getattr(trainer.precision_plugin, "scaler", None)
 
 
 def _loss_of(trainer: Any, module: Any, batch: Any) -> Tensor:

@@ -1,6 +1,8 @@
 """A monitor, and a finder of learning rates, for the Trainer of Hugging Face Transformers."""
 
 import math
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
 from overparam.errors import MissingPackage
+from overparam.integrations.model_losses import token_cross_entropy
+from overparam.integrations.trainer_loss import TrainerLoss, trainer_loss
+from overparam.integrations.watched import Watched
 
 try:
     from transformers import TrainerCallback, get_scheduler
@@ -30,24 +35,35 @@ except ImportError as problem:
         "Hint: pip install 'overparam[transformers]'"
     ) from problem
 
+__all__ = ["TransformersMonitor", "suggest_trainer_lr", "token_cross_entropy"]
+
 _FILE = "overparam-monitor.pt"
+_NOTHING = (
+    "was told of no loss in this run, and records nothing: it hears what `training_step` returns "
+    "where Trainer.train() calls it; make a Monitor in a loop of your own"
+)
 
 
 class TransformersMonitor(TrainerCallback):
     """Watch a Trainer's run; numbers go to `trainer.state.log_history` under ``dyn/``.
 
-    The monitor is called on `on_pre_optimizer_step`, where gradients are already clipped.
-    Callbacks are told neither the batch nor the loss, so a forward hook reads both while the
-    model is in training mode; it is taken off when training ends. Accumulated batches are one
-    step. The state is saved with every checkpoint and found again on resuming.
+    The loss recorded is the one the Trainer takes the gradient of, whoever computes it: the
+    model, label smoothing, a `compute_loss` or `compute_loss_func` of yours. Accumulated batches
+    are one step, and their mean is its loss. The monitor is called on `on_pre_optimizer_step`,
+    where gradients are already clipped. Nothing is hooked into the model; `training_step` of the
+    Trainer is listened to for one call at a time. The state is saved with every checkpoint and
+    found again on resuming.
+
+    Curvature and kernels need the loss as a function of outputs and labels. With `loss=None`
+    it is the Trainer's own, evaluated without dropout, checked against that on the first batch;
+    where it cannot be told, losses, rates and norms are recorded, and one warning says what to
+    pass.
 
     Args:
-        loss: `loss(logits, labels)`; `None` means the mean cross-entropy over the last axis of
-            the logits, labels of −100 left out. A causal language model shifts its labels
-            inside, so it needs one that does the same.
-        labels: Name of the labels in a batch.
+        loss: `loss(outputs, targets)`; `None` means the Trainer's own.
+        labels: Name of the labels in a batch, or names; `None` means those the Trainer knows.
         sink: Where numbers go besides.
-        options: Everything else that `Monitor` takes; `forward` picks `.logits` by default.
+        options: Everything else that `Monitor` takes; `forward` picks the logits by default.
 
     Attributes:
         monitor: The monitor, once training has begun.
@@ -62,22 +78,25 @@ class TransformersMonitor(TrainerCallback):
         self,
         loss: Loss | None = None,
         *,
-        labels: str = "labels",
+        labels: str | Sequence[str] | None = None,
         sink: Sink | None = None,
         **options: Any,
     ) -> None:
-        self.loss, self.labels = loss or token_cross_entropy, labels
-        self.options = {"forward": lambda model, x: model(**x).logits, **options}
+        self.loss, self.options = loss, options
+        self.labels = (labels,) if isinstance(labels, str) else tuple(labels or ())
         self.monitor: Monitor | None = None
         self._also = None if sink is None else as_function(sink)
+        self._watched = Watched("TransformersMonitor")
+        self._trainer: Any = None
+        self._known: TrainerLoss | None = None
         self._losses: list[Tensor] = []
-        self._batch: dict[str, Tensor] = {}
-        self._summed = False
-        self._hook: Any = None
+        self._batch: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Make the monitor, or go on with the one of the checkpoint."""
-        model, optimizer = given["model"], given["optimizer"]
+        self._close()  # of a run that was broken off
+        self._trainer, checkpoint = _training(self)
+        self._watched, self._known = Watched("TransformersMonitor"), None
 
         def log(numbers: dict[str, float], step: int) -> None:
             named = {f"dyn/{name}": value for name, value in finite(numbers).items()}
@@ -85,30 +104,31 @@ class TransformersMonitor(TrainerCallback):
             if self._also is not None:
                 self._also(numbers, step)
 
-        inner = getattr(optimizer, "optimizer", optimizer)  # inside Accelerate's
-        self.monitor = Monitor(model, self.loss, inner, sink=log, **self.options)
-        saved = Path(args.output_dir, f"checkpoint-{state.global_step}", _FILE)
-        if state.global_step and saved.exists():
-            self.monitor.load_state_dict(torch.load(saved, weights_only=True))
-        self._hook = model.register_forward_hook(self._seen, with_kwargs=True)
+        scaler = getattr(getattr(self._trainer, "accelerator", None), "scaler", None)
+        options = {"grad_scale": scaler, **self.options, "forward": self._forward}
+        self.monitor = Monitor(given["model"], self._loss, given["optimizer"], sink=log, **options)
+        if state.global_step:
+            named = Path(args.output_dir, f"checkpoint-{state.global_step}")
+            self._resume(Path(checkpoint or named, _FILE))
 
-    def _seen(self, module: nn.Module, args: tuple, kwargs: dict, outputs: Any) -> None:
-        """Keep batch and loss of a training step; probes evaluate in another mode."""
-        if module.training and outputs.get("loss") is not None:
-            self._losses.append(outputs["loss"].detach())
-            # Then each loss is a sum over the number of items in all accumulated batches.
-            self._summed = kwargs.get("num_items_in_batch") is not None
-            self._batch = {n: v for n, v in kwargs.items() if isinstance(v, Tensor) and v.ndim}
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Listen to the first batch of a step."""
+        self._listen()
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Listen to the next batch of a step."""
+        self._listen()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Take the step."""
-        if self.monitor is None or not self._losses:
+        if self.monitor is None:
             return
-        losses, self._losses = torch.stack(self._losses), []
-        batch = dict(self._batch)
-        targets = batch.pop(self.labels)
-        value = losses.sum() if self._summed else losses.mean()
-        self.monitor.step(value, batch=(batch, targets))
+        losses, self._losses = self._losses, []
+        if losses:
+            # Each is divided by what it takes for their sum to be the mean.
+            self._watched.step(self.monitor, torch.stack(losses).sum(), self._pair)
+        else:
+            self._watched.say(_NOTHING)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Close the epoch."""
@@ -122,16 +142,77 @@ class TransformersMonitor(TrainerCallback):
             torch.save(self.monitor.state_dict(), folder / _FILE)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Complete the record and take the hook off."""
+        """Complete the record."""
+        self._close()
+
+    def _close(self) -> None:
+        self._losses, self._batch, self._trainer = [], None, None
         if self.monitor is not None:
             self.monitor.close()
-        if self._hook is not None:
-            self._hook.remove()
+
+    def _resume(self, file: Path) -> None:
+        """Go on from a saved state, if it is there."""
+        assert self.monitor is not None
+        try:
+            self.monitor.load_state_dict(torch.load(file, weights_only=True))
+        except (OSError, ValueError) as problem:
+            self._watched.say(f"begins its record anew, after {type(problem).__name__}: {problem}")
+
+    def _listen(self) -> None:
+        """Note loss and batch of the next call of `training_step`.
+
+        For that call alone: a training that is broken off tells nobody, and nothing may stay.
+        """
+        trainer = self._trainer
+        if trainer is None:
+            return
+        step, before = trainer.training_step, vars(trainer).get("training_step")
+
+        def heard(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
+            if before is None:
+                del trainer.training_step
+            else:  # someone else has put it there
+                trainer.training_step = before
+            self._batch = dict(inputs) if isinstance(inputs, Mapping) else inputs
+            loss = step(model, inputs, *args, **kwargs)
+            self._losses.append(loss.detach())
+            return loss
+
+        trainer.training_step = heard
+
+    def _pair(self) -> tuple[Any, Any]:
+        """Inputs and targets of the last batch, once it is known what they are."""
+        batch = on_device(self._batch, self._trainer.args.device)
+        if self._known is None:
+            model, pick = self._trainer.model, self.options.get("forward")
+            self._known = trainer_loss(self._trainer, model, batch, self.labels, pick, self.loss)
+            if self.loss is not None and (words := self._known.differs(batch)):
+                self._watched.say(f"was given a loss that is not the one trained on: {words}")
+        return self._known.pair(batch)
+
+    def _forward(self, model: nn.Module, x: Any) -> Tensor:
+        assert self._known is not None
+        return self._known.forward(model, x)
+
+    def _loss(self, outputs: Tensor, targets: Any) -> Tensor:
+        assert self._known is not None
+        return self._known.loss(outputs, targets)
 
 
-def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the last axis, without labels of −100."""
-    return nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+def _training(callback: TrainerCallback) -> tuple[Any, Any]:
+    """The Trainer that calls a callback, and the checkpoint it goes on from.
+
+    Callbacks are told neither, so the stack is asked.
+    """
+    from transformers import Trainer
+
+    frame = sys._getframe(1)
+    while frame is not None:
+        held = frame.f_locals
+        if isinstance(held.get("self"), Trainer) and "resume_from_checkpoint" in held:
+            return held["self"], held["resume_from_checkpoint"]
+        frame = frame.f_back
+    return None, None
 
 
 def suggest_trainer_lr(

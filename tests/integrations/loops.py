@@ -1,0 +1,65 @@
+"""What every loop of the table must hold: nothing changes, and what is not filled has a reason."""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from overparam.dynamics import Monitor
+
+# Columns that are filled together, by a word for what they tell.
+COLUMNS = {
+    "loss": ("loss", "lr"),
+    "norms": ("grad_norm", "update_norm", "weight_norm", "distance"),
+    "sharpness": ("sharpness", "sharpness_limit", "stability_ratio"),
+    "batch": ("batch_critical_lr",),
+    "split": ("loss_top", "loss_rest"),
+    "kernel": ("kernel_change",),
+    "inputs": ("agop_trace",),
+}
+# A run, with the monitor or without: the weights at its end, and the monitor.
+Run = Callable[[bool], tuple[Mapping[str, Tensor], Monitor | None]]
+
+
+def watched_and_not(run: Run) -> tuple[Monitor, str]:
+    """The monitor of a run that ends with the same bits as without it, and what was warned of."""
+    plain, _ = run(False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        state, monitor = run(True)
+    for name, value in plain.items():
+        assert torch.equal(value, state[name]), f"{name} differs"
+    assert monitor is not None
+    said = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]
+    return monitor, "\n".join(dict.fromkeys(said))
+
+
+def filled(monitor: Monitor) -> set[str]:
+    """What has been measured at least once."""
+    history = monitor.history
+    return {
+        word
+        for word, names in COLUMNS.items()
+        if all(name in history and history[name].notna().any() for name in names)
+    }
+
+
+def check(run: Run, empty: Mapping[str, str], *, steps: int = 2) -> Any:
+    """Hold a loop to its row of the table; the history comes back.
+
+    Args:
+        run: The loop.
+        empty: What is not measured, with a pattern of the warning that says so; an empty one
+            where there is nothing to be warned of.
+        steps: How many the loop takes.
+    """
+    monitor, said = watched_and_not(run)
+    missing = COLUMNS.keys() - filled(monitor)
+    assert missing <= empty.keys(), f"{missing - empty.keys()} not filled: {said}"
+    for word in missing:
+        assert re.search(empty[word], said), f"{word} is not filled, and {said or 'nothing'} said"
+    assert len(monitor.history) == steps
+    return monitor.history
