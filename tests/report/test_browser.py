@@ -98,7 +98,7 @@ def wait_for(browser, colours: list[str]) -> list[str]:
     return seen
 
 
-def test_plots_follow_light_and_dark_while_the_page_is_open(browser, page):
+def test_plots_follow_light_and_dark_and_print_while_the_page_is_open(browser, page):
     show(browser, page, 1280, "light")
     light = browser.execute_script(INK)
     prefer(browser, "dark")
@@ -107,10 +107,7 @@ def test_plots_follow_light_and_dark_while_the_page_is_open(browser, page):
     show(browser, page, 1280, "dark")
     assert browser.execute_script(INK) == dark
     assert "--muted: #a3abb6" in asset("style.css")
-
-
-def test_print_is_light_whatever_the_screen_prefers(browser, page):
-    show(browser, page, 720, "dark")
+    # Print is light, whatever the screen prefers.
     prefer(browser, "dark", media="print")
     wait_for(browser, ["rgb(91, 100, 112)", "rgb(255, 255, 255)"])
 
@@ -146,15 +143,11 @@ def test_plots_keep_their_place_while_they_are_drawn(browser, page):
     assert browser.execute_script(PLACES) == drawn
 
 
-def test_a_value_is_copied_or_selected(browser, page):
+def test_a_value_is_copied_or_selected_and_nobody_is_offered_to_send_it_away(browser, page):
     show(browser, page, 1280)
+    assert browser.execute_script("return document.querySelectorAll('.modebar-btn').length") == 0
     browser.execute_script("document.querySelector('.settings .copy').click()")
     said = browser.execute_async_script(
         "setTimeout(() => arguments[0](document.querySelector('.done').textContent), 200)"
     )
     assert said in ("copied", "press Ctrl+C")
-
-
-def test_nobody_is_offered_to_send_the_numbers_away(browser, page):
-    show(browser, page, 1280)
-    assert browser.execute_script("return document.querySelectorAll('.modebar-btn').length") == 0
