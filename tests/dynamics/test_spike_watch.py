@@ -125,6 +125,14 @@ def test_what_the_data_do_is_theirs(steps, cause):
     assert event.outcome == ("recovered" if steps == 1 else event.outcome)
 
 
+def test_the_snapshot_is_renewed_while_the_last_spike_waits_for_its_sharpness():
+    run = Training().run(AT).run(1, spoil=wrong_labels).run(20)
+    assert run.monitor._watch.rising
+    assert run.monitor._watch.examiner.snapshot.step > AT + 5
+    run.run(1, spoil=wrong_labels).run(4)
+    assert [event.cause for event in run.monitor.events] == ["bad batch"] * 2
+
+
 def test_the_batch_itself_may_not_be_finite():
     run = Training().run(AT).run(1, spoil=lambda x, y: (x / 0, y))
     event = run.event()

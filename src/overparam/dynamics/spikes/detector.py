@@ -2,7 +2,9 @@
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from overparam.dynamics.catapult_counter import CatapultCounter, Phase
 
@@ -64,6 +66,15 @@ class Detector:
     def peak_ratio(self) -> float:
         """The largest loss of the present or last rise over that before."""
         return self.counter.peak / self.counter.level if self.counter.level else math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the counter's own state does not hold."""
+        return {"last": list(self._last), "close": self.counter.close}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self._last = deque(state["last"], maxlen=3)
+        self.counter.close = state["close"]
 
     @property
     def worthy(self) -> bool:

@@ -1,9 +1,12 @@
 """A word before the loss rises: layers whose updates or gradients leave what was normal."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
 from overparam.dynamics.spikes.evidence import Parts
 from overparam.dynamics.spikes.recent import Recent
@@ -70,6 +73,18 @@ class Lookout:
                     found.append(warning)
                     self.warnings.append(warning)
         return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything `load_state_dict` needs."""
+        squares = None if self._squares is None else torch.from_numpy(self._squares)
+        warnings = [vars(warning) for warning in self.warnings]
+        return {"warnings": warnings, "squares": squares, "seen": self._seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.warnings = [EarlyWarning(**plain) for plain in state["warnings"]]
+        squares, self._seen = state["squares"], state["seen"]
+        self._squares = None if squares is None else squares.cpu().numpy()
 
     def _quiet(self, step: int) -> bool:
         return not self.warnings or step - self.warnings[-1].step >= _QUIET

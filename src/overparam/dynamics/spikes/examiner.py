@@ -15,7 +15,7 @@ from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.spikes.causes import LATER
 from overparam.dynamics.spikes.early_warning import Lookout
 from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
-from overparam.dynamics.spikes.recent import extended, nothing
+from overparam.dynamics.spikes.recent import Recent, extended, nothing
 from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, finite, identity
 from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
 from overparam.dynamics.subject import Batch, Subject
@@ -40,6 +40,8 @@ class Readings:
         spoiled: Whether it holds what is not finite.
         forward: The module that makes it infinite.
         later: Of the next batches at the earlier weights.
+        age: Steps since those.
+        usual: The loss that was usual then; in a fast descent a larger one than now.
     """
 
     earlier: float = math.nan
@@ -50,6 +52,8 @@ class Readings:
     spoiled: bool = False
     forward: str = ""
     later: tuple[float, ...] = ()
+    age: int = 0
+    usual: float = math.nan
 
 
 class Examiner:
@@ -109,12 +113,23 @@ class Examiner:
         took = (self.budget.clock() - start) / len(rows)
         self._reading = took if math.isnan(self._reading) else min(took, 2 * self._reading)
 
-    def open(self, step: int, now: int) -> Readings | None:
-        """Compute the losses that tell data from weights; `None` if that cannot be afforded."""
+    def open(self, step: int, now: int, losses: Mapping[int, float]) -> Readings | None:
+        """Compute the losses that tell data from weights; `None` if that cannot be afforded.
+
+        Args:
+            step: Of the opening.
+            now: The present one.
+            losses: Of the last steps.
+        """
         batch = next((b for at, b in self._batches if at == step), None)
         if batch is None or not self._affordable(now):
             return None
-        return self._booked(lambda: self._readings(batch, present=step == now))
+        found: Readings | None = self._booked(lambda: self._readings(batch, present=step == now))
+        made = self.snapshot.step
+        if found is not None and made is not None:
+            near = [losses[at] for at in range(made - 3, made + 3) if at in losses]
+            found.age, found.usual = step - made, median(near) if len(near) > 2 else math.nan
+        return found
 
     def later(self, readings: Readings, batch: Batch | None) -> Readings:
         """Take one of the next batches."""
@@ -147,21 +162,24 @@ class Examiner:
         logged = self._tried(lambda: from_log(self._recent, self.parts, step, losses, level))
         known |= (logged or {}) | {"trouble": self.trouble or self.log.trouble}
         if readings is not None:
-            known["age"] = step - (self.snapshot.step or 0)
-            known |= _compared(readings, loss, level, self._usual(losses, level))
+            known |= _compared(readings, loss, level)
         return Evidence(**known)
-
-    def _usual(self, losses: Mapping[int, float], level: float) -> float:
-        """The loss that was usual when the snapshot was made: in a fast descent a larger one."""
-        made = self.snapshot.step
-        near = (
-            [] if made is None else [losses[at] for at in range(made - 3, made + 3) if at in losses]
-        )
-        return max(level, median(near)) if len(near) > 2 else level
 
     def close(self) -> None:
         """Leave the optimizer alone."""
         self.log.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The log as far as it is read, and its warnings; snapshot and batches are not kept."""
+        self._tried(self.read)
+        columns = {name: torch.from_numpy(c.copy()) for name, c in vars(self._recent).items()}
+        return {"recent": columns, "lookout": self.lookout.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self._recent = Recent(**{name: c.cpu().numpy() for name, c in state["recent"].items()})
+        self.lookout.load_state_dict(state["lookout"])
+        self._last = None
 
     def _readings(self, batch: Batch, *, present: bool) -> Readings:
         found = Readings(spoiled=not finite(batch))
@@ -215,22 +233,23 @@ class Examiner:
         self.log.detail = 2 if full <= granted else 1 if least <= granted else 0
 
 
-def _compared(readings: Readings, loss: float, level: float, usual: float) -> dict[str, Any]:
-    """What the losses say, in ratios; `usual` is what was normal at the earlier weights."""
+def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
+    """What the losses say, in ratios."""
     foreign = loss / readings.now if readings.now > 0 else math.nan
     # The loss of the step may count more than the loss function does, in proportion.
     scale = 1.0 if math.isnan(foreign) or foreign > 1.3 else foreign
+    usual = readings.usual if readings.usual > level else level
     share = math.nan
     if math.isfinite(loss) and loss > level:
         share = (scale * readings.earlier / usual - 1) / (loss / level - 1)
+    before, now = readings.probe_earlier, readings.probe_now
     return {
         "share": share,
+        "age": readings.age,
         "foreign": foreign,
         "same_batch": readings.same_batch,
         "spoiled": readings.spoiled,
         "forward": readings.forward,
-        "probe": readings.probe_now / readings.probe_earlier
-        if readings.probe_earlier > 0
-        else math.nan,
+        "probe": now / before if before > 0 else math.nan,
         "later": tuple(scale * value / usual for value in readings.later),
     }

@@ -113,13 +113,15 @@ class SpikeWatch:
             The events that this completes.
         """
         rise = self._rise
-        self.examiner.attend(step, batch, calm=rise is None and self._finite)
-        self.alarm = self.counter.limit if rise is None else -math.inf
+        over = rise is None or rise.ended is not None
+        self.examiner.attend(step, batch, calm=over and self._finite)
+        self.alarm = self.counter.limit if over else -math.inf
         if rise is None:
             return []
         opened = rise.spike.step
         if not rise.examined:
-            rise.examined, rise.readings = True, self.examiner.open(opened, step)
+            rise.examined = True
+            rise.readings = self.examiner.open(opened, step, self._losses())
         elif rise.readings is not None and rise.ended is None:
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
@@ -249,9 +251,8 @@ class SpikeWatch:
 
     def _judge(self, rise: Rise, *, small: bool = False) -> Verdict:
         step = rise.spike.step
-        losses = {moment.step: moment.loss for moment in self._recent}
         level = rise.before.get("level", self.counter.level)
-        evidence = self.examiner.evidence(step, losses, level, rise.readings)
+        evidence = self.examiner.evidence(step, self._losses(), level, rise.readings)
         evidence = replace(evidence, ratio=rise.spike.ratio_before, small=small)
         spike = rise.spike
         rise.spike = replace(
@@ -266,6 +267,9 @@ class SpikeWatch:
     def _event(self, rise: Rise) -> Event:
         return event_of(rise, rise.verdict or self._judge(rise), self.quadratic)
 
+    def _losses(self) -> dict[int, float]:
+        return {moment.step: moment.loss for moment in self._recent}
+
     def _ids(self) -> tuple[int, ...] | None:
         """Ids of the last two steps: the loss rises on a bad batch or just after it."""
         last = list(self._recent)[-2:]
@@ -275,11 +279,12 @@ class SpikeWatch:
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs; a spike under way is carried along.
 
-        The snapshot and the log are not: they are renewed within some steps.
+        The snapshot is not: it is renewed within some steps.
         """
         return {
             "counter": self.counter.state_dict(),
             "floor": self.counter.floor,
+            "detector": self.detector.state_dict(),
             "events": [event_plain(event) for event in self.events],
             "wanted": sorted(kind.value for kind in self.wanted),
             "quadratic": self.quadratic,
@@ -287,6 +292,7 @@ class SpikeWatch:
             "finite": self._finite,
             "recent": [[moment.step, moment.loss, moment.rate] for moment in self._recent],
             "rise": None if self._rise is None else self._rise.to_dict(),
+            "examiner": self.examiner.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -295,6 +301,8 @@ class SpikeWatch:
         counter = dict(state["counter"])
         self.counter.floor = state.get("floor", counter.pop("floor", self.counter.floor))
         self.counter.load_state_dict(counter)
+        if "detector" in state:
+            self.detector.load_state_dict(state["detector"])
         self.events = [event_from(plain) for plain in state["events"]]
         self.wanted = {Kind(value) for value in state["wanted"]}
         self.quadratic = state["quadratic"]
@@ -302,3 +310,5 @@ class SpikeWatch:
         moments = (Moment(at, loss, rate, None) for at, loss, rate in state["recent"])
         self._recent = deque(moments, maxlen=self._recent.maxlen)
         self._rise = None if state["rise"] is None else Rise.from_dict(state["rise"])
+        if "examiner" in state:
+            self.examiner.load_state_dict(state["examiner"])
