@@ -100,10 +100,10 @@ class Counting(nn.Module):
 def test_tiles_are_the_same_and_the_model_travels_once(tmp_path, address, to_file):
     x = torch.randn(33, 5, generator=torch.Generator().manual_seed(1))
     model = Counting(str(tmp_path))
-    alone = to_file(model, x, path=tmp_path / "alone.npy", tile=4)
+    alone = to_file(model, x, path=tmp_path / "alone.npy", tile=11)
     threads = torch.get_num_threads()
     with on_cluster(address):
-        there = to_file(model, x, path=tmp_path / "there.npy", tile=4)
+        there = to_file(model, x, path=tmp_path / "there.npy", tile=11)
     assert np.array_equal(alone, there)
     assert torch.get_num_threads() == threads
     unpacked = {file.name: file.read_text() for file in tmp_path.iterdir() if file.name.isdigit()}
