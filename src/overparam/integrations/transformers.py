@@ -191,12 +191,16 @@ class TransformersMonitor(TrainerCallback):
         return self._known.pair(batch)
 
     def _forward(self, model: nn.Module, x: Any) -> Tensor:
-        assert self._known is not None
-        return self._known.forward(model, x)
+        return self._of_batch().forward(model, x)
 
     def _loss(self, outputs: Tensor, targets: Any) -> Tensor:
-        assert self._known is not None
-        return self._known.loss(outputs, targets)
+        return self._of_batch().loss(outputs, targets)
+
+    def _of_batch(self) -> Any:
+        """What the batches are; after a restart the monitor may ask before it is given one."""
+        if self._known is None:
+            self._pair()
+        return self._known
 
 
 def _training(callback: TrainerCallback) -> tuple[Any, Any]:
