@@ -1,8 +1,14 @@
-"""Long curves made shorter."""
+"""Long curves made shorter, and the numbers that statements and figures both tell of them."""
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
+
+# A measurement of the largest eigenvalue has settled if its residual is below this part of it.
+SETTLED = 0.5
+# Part of the sensitivity that a count of inputs is of.
+MOST = 0.9
 
 
 def extremes(values: Sequence[float | None], limit: int) -> list[int]:
@@ -41,3 +47,29 @@ def stretch_means(values: Sequence[float], parts: int) -> list[float]:
     parts = min(parts, len(values))
     edges = [round(i * len(values) / parts) for i in range(parts + 1)] if parts else [0]
     return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
+
+
+def middle_and_high(values: Sequence[float]) -> tuple[float, float]:
+    """The median, and where the highest tenth begins.
+
+    Example:
+        >>> middle_and_high([1.0, 4.0, 2.0])
+        (2.0, 4.0)
+    """
+    order = sorted(values)
+    return median(order), order[min(int(0.9 * len(order)), len(order) - 1)]
+
+
+def fewest(shares: Sequence[float], part: float = MOST) -> int:
+    """How many of the largest shares hold a part of their sum.
+
+    Example:
+        >>> fewest([0.1, 0.5, 0.4])
+        2
+    """
+    whole, held, count = math.fsum(shares), 0.0, 0
+    for share in sorted(shares, reverse=True):
+        if held >= part * whole * (1 - 1e-12):
+            break
+        held, count = held + share, count + 1
+    return count

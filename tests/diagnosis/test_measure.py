@@ -112,3 +112,22 @@ def test_with_batch_norm_the_change_is_that_of_the_network_in_training() -> None
         for p in task.model.parameters():
             p.add_(0.3 * torch.randn_like(p))
     assert change_since(task, found, initial)[0] > 0.05
+
+
+def test_a_linearization_that_fails_takes_neither_kernel_nor_spectrum(monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise NotImplementedError("no forward derivative")
+
+    task = small_task("cross_entropy")
+    found = kernel_at_start(task, torch.Generator().manual_seed(0))
+    assert found is not None
+    initial = {name: p.detach().clone() for name, p in task.model.named_parameters()}
+    monkeypatch.setattr("overparam.diagnosis.measure.linearization_error", fails)
+    with torch.no_grad():
+        for p in task.model.parameters():
+            p.add_(0.3)
+    with pytest.warns(RuntimeWarning, match="the linearization"):
+        change, missed, spectrum = change_since(task, found, initial)
+    assert change > 0.05
+    assert missed != missed
+    assert spectrum

@@ -188,7 +188,7 @@ def test_labels() -> None:
     assert "Stop" not in going.action
     misfit = replace(NOISY, error=0.7, error_by_class=0.7)
     few = replace(NOISY, held_out=40, sure=10, sure_wrong=0, implausible=0, error=0.05)
-    for evidence, word in ((misfit, "hard ones"), (few, "with 40 held-out examples")):
+    for evidence, word in ((misfit, "hard ones"), (few, "with 40 test examples")):
         cannot = statements.labels(replace(FOUND, label_evidence=evidence))
         assert (cannot.level, cannot.text[:11]) == ("unknown", "Cannot tell")
         assert word in cannot.text
@@ -252,3 +252,32 @@ def test_a_kernel_that_was_not_measured_says_nothing_of_features() -> None:
 def test_features_are_not_learned_by_a_network_that_learns_nothing() -> None:
     still = replace(FOUND, kernel_change=20.0, losses=[2.0] * 10)
     assert statements.regime(still).level == "unknown"
+
+
+def test_a_loss_that_rose_is_not_said_to_have_lost_something() -> None:
+    risen = statements.progress(replace(FOUND, losses=[2.0, 1.0] + [0.9] * 7 + [1.08]))
+    assert "did not fall, it rose by 20 %" in risen.text
+    assert risen.value == pytest.approx(-0.2)
+    assert "it lost" not in risen.text
+
+
+def test_a_run_that_the_budget_ended_says_so() -> None:
+    falling = replace(FOUND, losses=[2.0 - 0.1 * i for i in range(10)], steps=100, cut=144)
+    assert "The budget ended the run after 100 of 144 steps." in statements.progress(falling).text
+    assert "budget" not in statements.progress(replace(falling, cut=None)).text
+
+
+def test_a_rate_above_the_limit_is_explained_and_one_as_good_is_kept() -> None:
+    far = statements.stability_of_run(replace(FOUND, limit=0.1))
+    assert "no ceiling for a fresh training" in far.text
+    assert "ceiling" not in statements.stability_of_run(replace(FOUND, limit=1.0)).text
+    assert statements.rate_to_set(FOUND)[0] == FOUND.rate
+    assert "keep it" in statements.rate_to_set(FOUND)[1]
+    assert statements.rate_to_set(replace(FOUND, rate=1e-3, outcome=UP))[0] == OUTCOME.rate
+    assert statements.rate_to_set(replace(FOUND, rate=0.2, diverged=True))[0] == 0.05
+
+
+def test_labels_say_what_judging_them_needs() -> None:
+    assert "class labels" in statements.labels(replace(FOUND, labels=False)).text
+    other = replace(FOUND, labels=False, labels_need="an output for each of the two classes")
+    assert "an output for each" in statements.labels(other).text

@@ -277,3 +277,27 @@ def test_text_stands_out_by_at_least_4_5_to_1_in_light_and_dark():
             for ground in ("page", "surface"):
                 a, b = sorted(_luminance(colours[name]) for name in (text, ground))
                 assert (b + 0.05) / (a + 0.05) >= 4.5, (text, ground)
+
+
+def test_labels_that_were_not_judged_are_not_called_clean(diagnosis):
+    said = {"name": "labels", "level": "unknown", "text": "Cannot tell wrong from hard ones."}
+    diagnosis |= {"statements": [{**said, "value": 0.2744, "threshold": 0.02}], "suspects": []}
+    text = Page(render([diagnosis])).text
+    assert "Not judged. Cannot tell wrong from hard ones." in text
+    assert "None found" not in text
+    assert "0.2744" not in text
+
+
+def test_a_run_that_the_budget_ended_says_so_in_its_header(diagnosis):
+    diagnosis["data"] |= {"steps_run": 100, "steps_planned": 144, "stopped": "budget"}
+    assert "100 steps of 144 planned (the budget ended it)" in Page(render([diagnosis])).text
+
+
+def test_what_to_set_is_what_the_statement_says_and_no_limit(diagnosis):
+    kept = {"learning_rate": 0.123, "meaning": "the one in use: keep it"}
+    diagnosis["advice"] |= {"set": kept}
+    table = render([diagnosis]).partition("What to set")[2].partition("</table>")[0]
+    assert "keep it" in table
+    assert "0.123" in table
+    assert "limit" not in table
+    assert "Critical" not in table

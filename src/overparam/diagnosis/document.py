@@ -1,7 +1,8 @@
 """From what was measured to the plain data a diagnosis is."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -10,15 +11,16 @@ import torch
 from torch import Tensor
 
 from overparam._batch import n_examples
-from overparam._curves import extremes, stretch_means
+from overparam._curves import SETTLED, extremes, stretch_means
 from overparam._environment import environment
 from overparam.diagnosis.label_evidence import LabelEvidence, judge
+from overparam.diagnosis.label_statement import CLASS_LABELS
 from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.record import sweep_of, trials_of
 from overparam.diagnosis.result import Diagnosis
-from overparam.diagnosis.statements import Findings, conclude
+from overparam.diagnosis.statements import Findings, conclude, rate_to_set
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
@@ -27,8 +29,6 @@ from overparam.optim.limits import limit_unknown
 # A curve with more points is thinned, for the sake of the file.
 _POINTS = 4000
 _SUSPECTS, _SMOOTH = 24, 24
-# A measurement of the largest eigenvalue has settled if its residual is below this part of it.
-SETTLED = 0.5
 # What the monitor says of labels while it watches, without held-out examples: the statement,
 # which has them, speaks for both.
 _LIVE = ("armed", "noise_rate", "rho", "suspect_loss")
@@ -68,12 +68,13 @@ def as_diagnosis(measured: Measured) -> Diagnosis:
     labels = measured.run.labels
     scores = None if labels is None else labels.scores()
     evidence = None if labels is None else labels.evidence()
+    found = _findings(measured, evidence)
     return Diagnosis(
         environment=_environment(measured),
         model=_model(measured.task),
         data=_data(measured),
-        advice=_advice(measured),
-        statements=conclude(_findings(measured, evidence)),
+        advice=_advice(measured, found),
+        statements=conclude(found),
         events=[_event(event.to_dict()) for event in measured.run.monitor.events],
         suspects=_suspects(measured, scores, evidence),
         series=_series(measured, scores),
@@ -130,21 +131,25 @@ def _data(measured: Measured) -> dict[str, Any]:
         "batch_size": task.batch_size,
         "epochs_run": round(measured.run.steps / task.epoch, 2),
         "steps_run": measured.run.steps,
+        "steps_planned": measured.run.planned,
         "stopped": measured.run.stopped,
     }
 
 
-def _advice(measured: Measured) -> dict[str, Any]:
+def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
     task, outcome = measured.task, measured.outcome
+    rate, meaning = rate_to_set(found)
     return {
         "learning_rate": outcome.rate,
+        # What the page tells to set, which may be the rate in use.
+        "set": {"learning_rate": rate, "meaning": meaning},
         "interval": list(outcome.interval),
         "verdict": outcome.verdict,
         "horizon": {"steps": outcome.horizon, "of": outcome.planned or outcome.horizon},
         "trial_steps": outcome.spent,
         "stable_limit": _limits(measured)[0],
         "limit_at_initialisation": measured.before.found.initial_limit,
-        "optimizer": type(task.optimizer).__name__,
+        "optimizer": optimizer_name(task.optimizer),
         "batch_size": task.batch_size,
         # What a formula says of these was not borne out by training; they are not advised.
         "critical_batch_sizes": [measured.after.found.critical_batch_size, math.nan],
@@ -184,9 +189,14 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
     by_error = any(math.isfinite(error) for error in errors)
     examples = task.examples
     limit, ratios, unsettled = _limits(measured)
+    after = measured.after.found
+    if not math.isfinite(after.kernel_change):
+        watched = columns.get("kernel_change", {"value": []})["value"]
+        known = [change for change in watched if math.isfinite(change)]
+        after = replace(after, kernel_change=known[-1] if known else math.nan)
     return Findings(
         **vars(measured.before.found),
-        **vars(measured.after.found),
+        **{**vars(after), "input_share": _by_position(after.input_share, examples.image_shape)},
         optimizer=optimizer_name(task.optimizer),
         outcome=measured.outcome,
         rate=measured.rate,
@@ -203,14 +213,26 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
-        labels=task.n_classes is not None,
+        labels=task.identified,
         label_evidence=evidence,
         epochs=run.steps / task.epoch,
         input_names=examples.column_names,
         image=examples.image_shape is not None,
         overhead=run.monitor.overhead,
         diverged=run.stopped == "diverged",
+        cut=run.planned if run.stopped == "budget" and run.steps < (run.planned or 0) else None,
+        steps=run.steps,
+        labels_need=_labels_need(task),
     )
+
+
+def _labels_need(task: TrainingTask) -> str:
+    """What labels need to be judged, in the words of a task of which they cannot be."""
+    if task.n_classes is not None:
+        return "arrays, in which each example can be followed from epoch to epoch"
+    if task.examples.y.unique().numel() == 2:
+        return "an output for each of the two classes, and their cross entropy"
+    return CLASS_LABELS
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:
@@ -261,6 +283,12 @@ def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
         for name, column in run.monitor.record.series().items()
         if name not in _LIVE
     }
+    losses = run.monitor.record.series().get("loss")
+    if losses:
+        # What the statement on progress rests on, before the curve is thinned.
+        series["loss_stretches"] = {
+            name: stretch_means(losses[name], _SMOOTH) for name in ("step", "value")
+        }
     steps = [step for step, _, _ in run.evaluated]
     for name, position in (("test_loss", 1), ("test_error", 2)):
         values = [entry[position] for entry in run.evaluated]
@@ -276,10 +304,8 @@ def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
     if weights is not None:
         examples = measured.task.examples
         shape = examples.image_shape
-        if shape is not None:
-            weights = weights.reshape(shape).sum(0).flatten()
         series["agop"] = {
-            "diagonal": weights.tolist(),
+            "diagonal": _by_position(weights.tolist(), shape),
             "image_shape": list(shape[1:]) if shape is not None else None,
             "names": list(examples.column_names) or None,
         }
@@ -291,6 +317,14 @@ def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
     series["race"] = trials_of(measured.outcome)
     series["rate_sweep"] = sweep_of(measured.outcome)
     return series
+
+
+def _by_position(weights: Sequence[float], shape: Sequence[int] | None) -> list[float]:
+    """Of an image each position's sum over its channels, else the weights as they are."""
+    if shape is None or not weights:
+        return list(weights)
+    size = math.prod(shape[1:])
+    return [math.fsum(weights[place::size]) for place in range(size)]
 
 
 def _thinned(column: dict[str, list]) -> dict[str, list]:

@@ -13,23 +13,28 @@ from overparam.diagnosis.label_evidence import (
 )
 from overparam.diagnosis.rate_statement import show
 
+CLASS_LABELS = "class labels, one for each example"
 
-def label_statement(evidence: LabelEvidence | None, *, labels: bool) -> Statement:
+
+def label_statement(
+    evidence: LabelEvidence | None, *, labels: bool, needed: str = CLASS_LABELS
+) -> Statement:
     """What labels look wrong, and when to stop.
 
     Args:
         evidence: What was counted; `None` if nothing was.
         labels: Whether every example has one class.
+        needed: What labels need to be judged, where they could not be.
     """
     if not labels:
         return Statement(
-            "labels", "Cannot tell which targets are wrong: that needs one class per example.",
+            "labels", f"Cannot tell which targets are wrong: that needs {needed}.",
             math.nan, LEAST, "", "unknown",
         )  # fmt: skip
     if evidence is None:
         return Statement(
-            "labels", "Cannot tell whether labels are wrong: no epoch was completed, or no "
-            "example held out.", math.nan, LEAST, "", "unknown",
+            "labels", "Cannot tell whether labels are wrong: no epoch was completed, or there "
+            "were no test examples.", math.nan, LEAST, "", "unknown",
         )  # fmt: skip
     verdict = judge(evidence)
     if verdict.kind == "random":
@@ -43,16 +48,16 @@ def label_statement(evidence: LabelEvidence | None, *, labels: bool) -> Statemen
         )  # fmt: skip
     if verdict.kind == "few":
         text = (
-            f"Cannot tell whether labels are wrong: with {evidence.held_out} held-out examples "
+            f"Cannot tell whether labels are wrong: with {evidence.held_out} test examples "
             f"up to {show(100 * verdict.high)} % of them might be."
         )
-        return Statement("labels", text, verdict.rate, LEAST, "Hold out more examples.", "unknown")
+        return Statement("labels", text, verdict.rate, LEAST, "Give more test examples.", "unknown")
     fitted = largest_error(evidence.classes)
     wanted = fitted if evidence.error_by_class > fitted else evidence.error / 2
     return Statement(
         "labels",
         "Cannot tell wrong labels from hard ones: the network errs on "
-        f"{show(100 * evidence.error)} % of the held-out examples.",
+        f"{show(100 * evidence.error)} % of the test examples at epoch {evidence.epoch}, its best.",
         verdict.rate, LEAST,
         f"A network that errs on less than {show(100 * wanted)} % of them would tell.", "unknown",
     )  # fmt: skip

@@ -173,13 +173,17 @@ def change_since(
     task: TrainingTask, start: KernelAtStart, initial: Params
 ) -> tuple[float, float, list[float]]:
     """Relative change of the kernel, relative error of the linearization, final eigenvalues."""
-    model, missed = task.model, math.nan
+    model = task.model
     outputs, kernel = _outputs_and_kernel(
         task, start.x, each=start.alignment is not None, tied=start.tied
     )
-    if not start.tied:  # the linearization is of each example by itself
+
+    def linearized() -> float:
         with undisturbed(model, evaluation=True):
-            missed = linearization_error(model, initial, start.x) * math.sqrt(len(outputs))
+            return linearization_error(model, initial, start.x) * math.sqrt(len(outputs))
+
+    # The linearization is of each example by itself; forward derivatives are not of every layer.
+    missed = math.nan if start.tied else attempt("the linearization", linearized, math.nan)
     learned = float((outputs - start.outputs).norm())
     change = kernel_change(kernel, start.kernel)
     return change, missed / learned if learned else math.nan, _spectrum(kernel)

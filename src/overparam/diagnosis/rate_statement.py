@@ -112,8 +112,7 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     mine = outcome.own.get(given, math.nan)
     least = min(outcome.losses.values())
     unsure = outcome.verdict in ("rough", "between")
-    as_good = mine <= least + _AS_GOOD * abs(least)
-    if low <= given <= high or as_good:
+    if does_as_well(outcome, given):
         level: Level = "unknown" if unsure else "good"
         where = "lies there" if low <= given <= high else f"did as well (loss {show(mine)})"
         text = f"{text} The rate in use, {show(given)}, {where}."
@@ -132,6 +131,16 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
         "learning_rate", f"{text} {told}", given, high if given > high else low,
         f"{verb} it to {show(outcome.rate)}.", level,
     )  # fmt: skip
+
+
+def does_as_well(outcome: Outcome, given: float) -> bool:
+    """Whether a rate lies where the best is expected, or came as far as the best."""
+    if outcome.verdict in ("none", "nothing"):
+        return False
+    low, high = outcome.interval
+    least = min(outcome.losses.values())
+    mine = outcome.own.get(given, math.nan)
+    return low <= given <= high or mine <= least + _AS_GOOD * abs(least)
 
 
 def _not_compared(outcome: Outcome) -> Statement:

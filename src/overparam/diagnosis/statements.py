@@ -3,18 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
+from overparam._curves import MOST, fewest, middle_and_high
 from overparam._statement import Level, Statement, most_urgent_first
 from overparam.diagnosis.label_evidence import (
     MEMORISED,
     LabelEvidence,
     judge,
 )
-from overparam.diagnosis.label_statement import label_statement
+from overparam.diagnosis.label_statement import CLASS_LABELS, label_statement
 from overparam.diagnosis.race.outcome import Outcome
-from overparam.diagnosis.rate_statement import RateFindings, rate_statement, show
+from overparam.diagnosis.rate_statement import RateFindings, does_as_well, rate_statement, show
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
@@ -85,6 +85,9 @@ class Findings(AtStart, AtEnd):
         image: Whether inputs are images.
         overhead: Part of the run's time that the monitor took.
         diverged: Whether the loss was not finite at the end.
+        steps: Steps of the run.
+        cut: Steps planned of a run that the budget ended before; else `None`.
+        labels_need: What labels need to be judged, unless they could be.
         no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
 
@@ -111,6 +114,9 @@ class Findings(AtStart, AtEnd):
     overhead: float = math.nan
     diverged: bool = False
     no_limit: str = ""
+    steps: int = 0
+    cut: int | None = None
+    labels_need: str = CLASS_LABELS
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -136,7 +142,7 @@ def learning_rate(found: Findings) -> Statement:
             if math.isfinite(outcome.losses.get(rate, math.inf))
             else ""
         )
-        lower = outcome.rate if outcome.rate < rate else rate / 4
+        lower, _ = rate_to_set(found)
         return Statement(
             "learning_rate", f"At the rate {show(rate)} the run diverged{raced}.", rate, rate,
             f"Train at {show(lower)} or below.", "critical",
@@ -147,6 +153,17 @@ def learning_rate(found: Findings) -> Statement:
             given=rate if found.rate_given else None,
         )
     )  # fmt: skip
+
+
+def rate_to_set(found: Findings) -> tuple[float, str]:
+    """The rate that the statement on it ends with, and what it is."""
+    outcome, rate = found.outcome, found.rate
+    if found.diverged:
+        lower = outcome.rate if outcome.rate < rate else rate / 4
+        return lower, "this or below: the run diverged at the rate in use"
+    if found.rate_given and does_as_well(outcome, rate):
+        return rate, "the one in use: keep it, it does as well as the best"
+    return outcome.rate, "advised for this optimizer at this batch size"
 
 
 def direction(found: Findings) -> int:
@@ -204,11 +221,15 @@ def stability_of_run(found: Findings) -> Statement:
             "The stable limit is not told: that of a network that learned nothing says nothing of "
             "one that does.", math.nan, 1.0, "", "unknown",
         )  # fmt: skip
-    middle, high = median(known), known[min(int(0.9 * len(known)), len(known) - 1)]
+    middle, high = middle_and_high(known)
+    advised, _ = rate_to_set(found)
     edge = (
         " So it trained at the edge of stability; the limit follows the rate in use, so that this "
-        "is no reason to lower it."
+        "is no reason to lower it, nor a ceiling for a fresh training."
         if middle > _EDGE
+        else f" The limit follows the rate in use: it is no ceiling for a fresh training at "
+        f"{show(advised)}."
+        if advised > found.limit
         else ""
     )
     left_out = f" ({found.unsettled} more did not settle)" if found.unsettled else ""
@@ -239,13 +260,13 @@ _CAUSES = {
 }
 # What to do about each, the most urgent first.
 _ACTIONS = {
-    "weights changed": "Find what writes to the weights between two steps (events, layers).",
-    "state lost": "Find what resets the optimizer (events, step).",
-    "gradient scale": "Look at loss scale, unscaling and clipping at that step (events, layers).",
-    "numerical": "Look at the layer whose gradient is not finite (events, layers).",
+    "weights changed": "Find what writes to the weights; layers are listed under loss spikes.",
+    "state lost": "Find what resets the optimizer at the step listed under loss spikes.",
+    "gradient scale": "Look at loss scale and clipping at the step listed under loss spikes.",
+    "numerical": "Look at the layer whose gradient is not finite, listed under loss spikes.",
     "stale moments": "Lower the optimizer's second beta, or clip its updates.",
-    "data switched": "Compare the data before and after that step (events, step).",
-    "bad batch": "Look at the examples of these batches (events, ids).",
+    "data switched": "Compare the data before and after the step listed under loss spikes.",
+    "bad batch": "Look at the examples of these batches, listed under loss spikes.",
     "rate raised": "Raise the rate in several steps.",
     "catapult": "Leave them: catapults flatten the loss and often help the test error.",
     "above the limit": "Leave them, unless the loss does not come back.",
@@ -291,7 +312,10 @@ def progress(found: Findings) -> Statement:
         )  # fmt: skip
     left = _part(losses[-1], losses[0])
     late = losses[-max(len(losses) // 4, 2) :]
-    lost = 1 - _part(late[-1], late[0])
+    lost = _lost(late[-1], late[0])
+    cut = (
+        f" The budget ended the run after {found.steps} of {found.cut} steps." if found.cut else ""
+    )
     told = f"The training loss went from {show(losses[0])} to {show(losses[-1])}"
     if dead(found):
         return Statement(
@@ -303,12 +327,12 @@ def progress(found: Findings) -> Statement:
         )  # fmt: skip
     if not memorising(found) and (left < INTERPOLATED or found.train_error == 0):
         return Statement(
-            "progress", f"{told}: the network interpolates its training set.",
+            "progress", f"{told}: the network interpolates its training set.{cut}",
             left, INTERPOLATED, "", "good",
         )  # fmt: skip
     if memorising(found):
         return Statement(
-            "progress", f"{told}, in part by learning labels that look wrong.", lost, STALLED,
+            "progress", f"{told}, in part by learning labels that look wrong.{cut}", lost, STALLED,
             "", "info",
         )  # fmt: skip
     if lost < STALLED:
@@ -319,7 +343,7 @@ def progress(found: Findings) -> Statement:
         )
         return Statement(
             "progress",
-            f"{told} and is stuck: it lost {show(100 * max(lost, 0))} % over the last quarter.",
+            f"{told} and is stuck: over the last quarter it {_late(lost)}.{cut}",
             lost, STALLED, action, "warning",
         )  # fmt: skip
     action = "Change the rate first, as advised." if direction(found) else "Train longer."
@@ -327,7 +351,7 @@ def progress(found: Findings) -> Statement:
         action = ""
     return Statement(
         "progress",
-        f"{told} and was still falling, by {show(100 * lost)} % over the last quarter.",
+        f"{told} and was still falling, by {show(100 * lost)} % over the last quarter.{cut}",
         lost, STALLED, action, "info",
     )  # fmt: skip
 
@@ -335,6 +359,24 @@ def progress(found: Findings) -> Statement:
 def _part(last: float, first: float) -> float:
     """What is left of a loss that may have been zero."""
     return last / first if first else (math.inf if last else 0.0)
+
+
+def _lost(last: float, first: float) -> float:
+    """The part of a loss that went; below zero if it rose."""
+    if first:
+        return (first - last) / abs(first)
+    return -math.inf if last > 0 else 0.0
+
+
+def _late(lost: float) -> str:
+    """What a loss did that lost so little of itself."""
+    if lost > 0:
+        return f"lost {show(100 * lost)} %"
+    return (
+        f"did not fall, it rose by {show(-100 * lost)} %"
+        if -math.inf < lost < 0
+        else ("did not fall")
+    )
 
 
 def regime(found: Findings) -> Statement:
@@ -374,7 +416,11 @@ def regime(found: Findings) -> Statement:
 
 def labels(found: Findings) -> Statement:
     """Which labels look wrong, and when to stop."""
-    return label_statement(found.label_evidence if found.labels else None, labels=found.labels)
+    return label_statement(
+        found.label_evidence if found.labels else None,
+        labels=found.labels,
+        needed=found.labels_need,
+    )
 
 
 def memorising(found: Findings) -> bool:
@@ -423,10 +469,7 @@ def inputs(found: Findings) -> Statement:
             math.nan, math.nan, "", "unknown",
         )  # fmt: skip
     order = sorted(range(len(shares)), key=lambda i: -shares[i])
-    total, count = 0.0, 0
-    while total < 0.9 * sum(shares):
-        total += shares[order[count]]
-        count += 1
+    count, even = fewest(shares), MOST * len(shares)
     if found.input_names:
         top = ", ".join(f"{found.input_names[i]} ({show(100 * shares[i])} %)" for i in order[:3])
         most = f" Most: {top}."
@@ -435,9 +478,9 @@ def inputs(found: Findings) -> Statement:
     kind = "pixels" if found.image else "inputs"
     return Statement(
         "inputs",
-        f"{count} of {len(shares)} {kind} hold 90 % of the network's sensitivity; spread "
-        f"evenly it would be {show(0.9 * len(shares))}.{most}",
-        count, 0.9 * len(shares),
+        f"{count:,} of {len(shares):,} {kind} hold 90 % of the network's sensitivity; spread "
+        f"evenly it would be {math.ceil(even):,}.{most}",
+        count, even,
         "Check that these are what the answer should depend on." if found.input_names else "",
         "info",
     )  # fmt: skip

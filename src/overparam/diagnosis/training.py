@@ -31,6 +31,7 @@ class Run:
     Attributes:
         monitor: What watched it.
         steps: Optimizer steps taken.
+        planned: Steps it was to take; `None` if there was no such number.
         stopped: "budget" (of time or steps), "interpolated" or "diverged".
         evaluated: (step, test loss, test error) along the run.
         train_error: Share of wrong predictions on the training set at the end.
@@ -39,6 +40,7 @@ class Run:
 
     monitor: Monitor
     steps: int = 0
+    planned: int | None = None
     stopped: str = "budget"
     evaluated: list[tuple[int, float, float]] = field(default_factory=list)
     train_error: float = math.nan
@@ -92,7 +94,7 @@ def train_monitored(
         "a number of steps to lay the schedule out for", "None",
     )  # fmt: skip
     scheduler = schedule(optimizer, max_steps) if schedule and max_steps else None
-    run, started = Run(monitor), clock()
+    run, started = Run(monitor, planned=max_steps), clock()
     losses = _losses(task, seed)
     per_epoch = task.epoch
     run.labels = LabelWatch(task, seed) if task.identified else None

@@ -10,7 +10,7 @@ from overparam.report.figures.figure import Table, leading
 from overparam.report.images import grey_image
 from overparam.report.numbers import duration, number, percent
 from overparam.report.series import read_series
-from overparam.report.statements import outcome, statement_rows
+from overparam.report.statements import outcome, statement_of, statement_rows
 
 LONGEST_LIST = 50
 
@@ -29,6 +29,7 @@ def diagnosis_view(document: Mapping) -> dict[str, Any]:
         "figures": diagnosis_figures(document),
         "events": event_table(document["events"]),
         "suspects": _suspects(document["suspects"]),
+        "unjudged": _unjudged(document),
         "numbers": _numbers(document),
         "origin": origin(document),
     }
@@ -63,11 +64,25 @@ def _facts(document: Mapping) -> list[str]:
     if data.get("steps_run") is not None:
         epochs = data.get("epochs_run")
         within = f" in {number(epochs)} epochs" if epochs is not None else ""
-        facts.append(f"{number(data['steps_run'])} steps{within}")
+        facts.append(f"{number(data['steps_run'])} steps{_cut(data)}{within}")
     return facts
 
 
+def _cut(data: Mapping) -> str:
+    """How many steps were planned, where the budget ended the run before."""
+    planned, steps = data.get("steps_planned"), data["steps_run"]
+    if data.get("stopped") != "budget" or planned is None or planned <= steps:
+        return ""
+    return f" of {number(planned)} planned (the budget ended it)"
+
+
 _PARTS = (("train", "training"), ("test", "test"))
+
+
+def _unjudged(document: Mapping) -> str:
+    """Why labels could not be judged; empty where they were, or where nothing is said of it."""
+    said = statement_of(document, "labels")
+    return str(said.get("text") or "") if said.get("level") == "unknown" else ""
 
 
 def _suspects(suspects: list[Mapping] | None) -> dict[str, Any] | None:

@@ -142,7 +142,8 @@ _STATEMENTS = rows(
 _ENVIRONMENT = record(seconds=number, budget_seconds=number, command=word, seed=word)
 _DATA = record(
     name=word, train=number, test=number, classes=number, feature_names=every(word), loss=word,
-    batch_size=number, steps_run=number, epochs_run=number, target=word, predicted=word,
+    batch_size=number, steps_run=number, steps_planned=number, stopped=word, epochs_run=number,
+    target=word, predicted=word,
     rows=number, columns=number, missing=number, left_out=every(word),
 )  # fmt: skip
 _MODEL = record(
@@ -162,6 +163,7 @@ DIAGNOSIS = record(
     advice=each(shown, {
         "stable_limit": number, "critical_batch_sizes": numbers, "mass": each(number),
         "interval": numbers, "horizon": record(steps=number, of=number),
+        "set": record(learning_rate=number, meaning=word),
     }),
     statements=_STATEMENTS,
     events=rows(

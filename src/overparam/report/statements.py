@@ -14,6 +14,12 @@ LEVELS = {
 }
 
 
+def statement_of(document: Mapping, name: str) -> Mapping:
+    """What a document says of a subject; empty if it says nothing."""
+    said = document.get("statements") or []
+    return next((statement for statement in said if statement.get("name") == name), {})
+
+
 def statement_rows(statements: Sequence[Mapping]) -> list[dict]:
     """The statements by severity, each with its level in words."""
     order = list(LEVELS)

@@ -117,22 +117,50 @@ def test_spikes_lie_on_the_loss_with_a_mark_for_each_cause():
     assert len({trace["marker"]["color"] for trace in marks.values()}) == 2
 
 
-def test_the_sharpness_finding_names_the_side_of_the_limit():
-    below, above = line(0.3, 0.62, 0.5), line(0.3, 1.2, 2.4)
-    assert title("sharpness", series={"stability_ratio": below}) == (
-        "Sharpness stays below the limit at 3 measurements (highest ratio 0.62)"
-    )
-    assert title("sharpness", series={"stability_ratio": above}) == (
-        "Sharpness exceeds the limit, first at step 1 (highest ratio 2.4)"
-    )
+def test_the_sharpness_finding_has_the_numbers_of_what_settled():
+    above = line(0.3, 1.2, 76.0, 0.4)
+    told = "The learning rate was 0.4 of its stable limit in the median of 3 measurements, 1.2 in"
+    series = {"stability_ratio": above, "sharpness_residual": line(0.1, 0.2, 0.9, 0.1)}
+    figure = by_name({"kind": "diagnosis", "series": series})["sharpness"]
+    assert figure.title == f"{told} the highest tenth"
+    assert "cannot last" not in figure.caption
+    settled, hollow = figure.data[:2]
+    assert settled["y"] == [0.3, 1.2, 0.4]
+    assert (hollow["y"], hollow["marker"]["symbol"]) == ([76.0], "circle-open")
+    none = {**series, "sharpness_residual": line(0.9, 0.9, 0.9, 0.9)}
+    assert "of 4 measurements none settled" in title("sharpness", series=none)
     both = {"sharpness": line(10.0, 5.0), "sharpness_limit": line(20.0, 20.0)}
-    assert "highest ratio 0.5" in title("sharpness", series=both)
+    assert "was 0.375 of its stable limit" in title("sharpness", series=both)
     assert "limit was not measured" in title("sharpness", series={"sharpness": line(3.0, 4.0)})
+    drawn = by_name({"kind": "diagnosis", "series": both})["sharpness"].data
+    assert "limit of the sharpness" in [trace["name"] for trace in drawn]
+
+
+def test_the_kernel_has_one_number_that_of_the_statement_if_there_is_one():
+    change = {"kernel_change": line(0.0, 4.79)}
+    assert "4.79 times" in title("kernel", series=change)
+    measured = {**change, "spectrum": {"eigenvalues": [1.0], "final": [2.0]}}
+    assert title("kernel", series=measured) == (
+        "How far the kernel moved from where it started, at 2 measurements along the run"
+    )
+
+
+def test_the_loss_finding_has_the_numbers_of_the_statement():
+    series = {"loss": line(2.0, 4.0, 1.0), "loss_stretches": line(2.5, 1.25)}
+    assert title("loss", series=series) == "Training loss falls from 2.5 to 1.25"
+
+
+def test_scores_are_drawn_only_where_labels_look_random():
+    scores = {"scores": {"score": [0.1, 0.9], "posterior": [0.0, 1.0]}}
+    for level, drawn in (("warning", True), ("good", False), ("unknown", False)):
+        said = [{"name": "labels", "level": level}]
+        document = {"kind": "diagnosis", "series": scores, "statements": said}
+        assert ("scores" in by_name(document)) == drawn
 
 
 def test_batch_rates_are_compared_with_the_rate_of_their_own_step():
     series = {"batch_critical_lr": line(0.2, 0.2, 0.2, 0.2), "lr": line(0.1, 0.1, 0.1, 0.3)}
-    assert title("batch_rates", series=series).startswith("25\xa0% of the batches")
+    assert title("batch_rates", series=series).startswith("1 of 4 batches measured")
 
 
 def test_the_label_finding_says_when_it_abstains():
@@ -159,7 +187,7 @@ def test_scores_are_split_at_a_posterior_of_one_half():
 def test_inputs_are_an_image_only_where_they_have_the_shape_of_one():
     agop = {"diagonal": [6.0, 1.0, 1.0, 2.0], "image_shape": [2, 2]}
     image = by_name({"kind": "diagnosis", "series": {"agop": agop}})["inputs"]
-    assert image.title == "1 input of 4 carries 60\xa0% of the squared gradient"
+    assert image.title == "3 of 4 pixels hold 90\xa0% of the sensitivity"
     assert image.data[0]["z"] == [[0.6, 0.1], [0.1, 0.2]]
     colour = {"diagonal": [1.0, 2.0, 3.0, 4.0], "image_shape": [2, 1, 2]}
     image = by_name({"kind": "diagnosis", "series": {"agop": colour}})["inputs"]

@@ -1,9 +1,10 @@
 """How near the run came to the edge of stability, and how far its kernel moved."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate, pairwise
 
+from overparam._curves import SETTLED, middle_and_high
 from overparam.report.figures.figure import Figure, capped, series_tables
 from overparam.report.figures.panels import (
     Panel,
@@ -27,46 +28,75 @@ def sharpness_figure(document: Mapping) -> Figure | None:
     relative = read_series(document, "stability_ratio")
     if relative is None and sharpness and limit:
         relative = ratio(sharpness, limit)
+    steady = _steady(document)
     panels = []
     if sharpness is not None:
-        traces = [line(sharpness, "sharpness", "var(--blue)")]
+        traces = _settled(sharpness, steady, "sharpness", "var(--blue)")
         if limit is not None:
             held = {"shape": "hv", "dash": "dash", "width": 1.5}
-            traces.append(line(limit, "stable limit", "var(--red)", line=held, mode="lines"))
+            traces.append(
+                line(limit, "limit of the sharpness", "var(--red)", line=held, mode="lines")
+            )
         panels.append(Panel("Sharpness", traces, log=True, weight=1.0))
     if relative is not None:
         edge = horizontal(relative, 1.0, "edge of stability", "var(--red)")
-        traces = [
-            line(relative, "ratio to the limit", "var(--violet)", showlegend=False),
-            {**edge, "showlegend": not panels},
-        ]
+        drawn = _settled(relative, steady, "ratio to the limit", "var(--violet)")
+        traces = [{**trace, "showlegend": False} for trace in drawn] if panels else drawn
+        traces.append({**edge, "showlegend": not panels})
         panels.append(Panel("Learning rate / stable limit", traces, log=True, weight=0.7))
     if not panels:
         return None
     data, layout = stack(panels, step_axis())
     return Figure(
         "sharpness",
-        _sharpness_finding(sharpness, relative),
+        _sharpness_finding(sharpness, relative, steady),
         "Sharpness is the largest eigenvalue of the Gauss–Newton matrix, preconditioned as the "
-        "optimizer does. The limit is that of this optimizer at its learning rate of the moment: "
-        "2/η for plain gradient descent. A ratio above 1 cannot last.",
+        "optimizer does. Its limit is that of this optimizer at its learning rate of the moment: "
+        "2/η for plain gradient descent. Above a ratio of 1 small errors grow. Hollow marks are "
+        "measurements that did not settle; no number rests on them.",
         data,
         layout,
         series_tables({"sharpness": sharpness, "limit": limit, "ratio": relative}),
     )
 
 
-def _sharpness_finding(sharpness: Series | None, relative: Series | None) -> str:
-    """On which side of the limit the run stayed."""
+def _steady(document: Mapping) -> Callable[[float], bool]:
+    """Whether the measurement at a step settled, as far as the document tells."""
+    residual = read_series(document, "sharpness_residual")
+    if residual is None:
+        return lambda step: True
+    kept = {step for step, value in residual.measured if value < SETTLED}
+    return lambda step: step in kept
+
+
+def _settled(series: Series, steady: Callable[[float], bool], name: str, colour: str) -> list[dict]:
+    """A curve through what settled, and hollow marks where a measurement did not."""
+    good = [pair for pair in series.measured if steady(pair[0])]
+    open_ = [pair for pair in series.measured if not steady(pair[0])]
+    traces = [line(Series(*zip(*good, strict=True)), name, colour)] if good else []
+    if open_:
+        hollow = {"symbol": "circle-open", "color": "var(--muted)", "size": 6}
+        marks = line(Series(*zip(*open_, strict=True)), "did not settle", "var(--muted)")
+        traces.append({**marks, "mode": "markers", "marker": hollow})
+    return traces
+
+
+def _sharpness_finding(
+    sharpness: Series | None, relative: Series | None, steady: Callable[[float], bool]
+) -> str:
+    """How near the limit the run was, in the numbers of the statement on stability."""
     if relative is None:
         moved = moves(sharpness.first, sharpness.last) if sharpness else ""
         return f"Sharpness {moved}; its limit was not measured"
-    highest = f"(highest ratio {number(relative.highest, 3)})"
-    crossing = next((step for step, value in relative.measured if value > 1), None)
-    if crossing is None:
-        where = count(len(relative.measured), "measurement")
-        return f"Sharpness stays below the limit at {where} {highest}"
-    return f"Sharpness exceeds the limit, first at step {number(crossing)} {highest}"
+    ratios = [value for step, value in relative.measured if steady(step) and value > 0]
+    if not ratios:
+        left = count(len(relative.measured), "measurement")
+        return f"How near its limit the sharpness was is not known: of {left} none settled"
+    middle, high = (number(value, 3) for value in middle_and_high(ratios))
+    return (
+        f"The learning rate was {middle} of its stable limit in the median of "
+        f"{count(len(ratios), 'measurement')}, {high} in the highest tenth"
+    )
 
 
 def kernel_figure(document: Mapping) -> Figure | None:
@@ -76,15 +106,17 @@ def kernel_figure(document: Mapping) -> Figure | None:
         return None
     panel = Panel("‖K − K₀‖ / ‖K₀‖", [line(change, "kernel change", "var(--blue)")])
     data, layout = stack([panel], step_axis())
-    return Figure(
-        "kernel",
-        f"The kernel ends {percent(change.last)} of its initial norm away from where it started",
+    caption = (
         "Frobenius norms of the empirical tangent kernel on the probe samples. 0 is the lazy "
-        "regime, in which the network is its own linearization.",
-        data,
-        layout,
-        series_tables({"kernel change": change}),
+        "regime, in which the network is its own linearization."
     )
+    far = f"{percent(change.last)} of" if change.last < 2 else f"{number(change.last, 3)} times"
+    title = f"The kernel was last {far} its initial norm away from where it started"
+    if (document["series"].get("spectrum") or {}).get("final"):
+        amount = count(len(change.measured), "measurement")
+        title = f"How far the kernel moved from where it started, at {amount} along the run"
+        caption += " The statement on the regime rests on one after the run, on other samples."
+    return Figure("kernel", title, caption, data, layout, series_tables({"kernel change": change}))
 
 
 def batch_rates_figure(document: Mapping) -> Figure | None:
@@ -111,7 +143,8 @@ def batch_rates_figure(document: Mapping) -> Figure | None:
         "batch_rates",
         _batch_finding(critical, used),
         "The critical rate of a batch is the largest that would be stable if every step used that "
-        "batch alone. Batches below the rate in use push the loss up in their leading direction.",
+        "batch alone. A step on a batch below the rate in use overshoots in its leading direction; "
+        "the limit of a batch is no limit of the training.",
         data,
         layout,
         [capped(["from", "to", "batches"], rows)],
@@ -125,8 +158,8 @@ def _batch_finding(critical: Series, used: Series | None) -> str:
         return f"Critical rates of the batches lie between {low} and {high}"
     pairs = [(value, used.at(step)) for step, value in critical.measured]
     below = sum(rate is not None and value < rate for value, rate in pairs)
-    share = percent(below / len(pairs))
-    return f"{share} of the batches have a critical rate below the one in use"
+    whole = count(len(pairs), "batch", "batches")
+    return f"{below:,} of {whole} measured have a critical rate below the one in use"
 
 
 def spectrum_figure(document: Mapping) -> Figure | None:

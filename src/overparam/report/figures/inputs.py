@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 
+from overparam._curves import MOST, fewest
 from overparam.report.figures.figure import LONGEST_TABLE, Figure, leading, plain
 from overparam.report.figures.panels import MARGIN
-from overparam.report.numbers import count, percent
+from overparam.report.numbers import percent
 
 SHOWN = 20
 CAPTION = (
-    "Diagonal of the AGOP: the squared derivative of the outputs with respect to each input, "
-    "averaged over the samples and divided by the sum over inputs. "
+    "Sensitivity to an input is the squared derivative of the outputs with respect to it, "
+    "averaged over the samples (the diagonal of the AGOP); drawn is its share of the sum. "
 )
 
 
@@ -33,10 +35,10 @@ def inputs_figure(document: Mapping) -> Figure | None:
     rows = sorted(
         zip(names, diagonal, *([start] if start else []), strict=True), key=lambda row: -row[1]
     )
-    note = "Colour channels are added. " if grid and len(shape) == 3 and shape[0] > 1 else ""
+    note = "That of a pixel is the sum over its channels. " if grid else ""
     return Figure(
         "inputs",
-        _finding(diagonal),
+        _finding(_positions(diagonal, shape) if grid else diagonal, pixels=grid),
         CAPTION + note,
         data,
         layout,
@@ -51,16 +53,11 @@ def _shares(values: list | None) -> list[float] | None:
     return [value / total for value in values] if total > 0 else None
 
 
-def _finding(diagonal: list[float]) -> str:
-    """How few inputs hold half of the total."""
-    running, needed = 0.0, 0
-    for value in sorted(diagonal, reverse=True):
-        running, needed = running + value, needed + 1
-        if running >= 0.5:
-            break
-    verb = "carries" if needed == 1 else "carry"
-    few = f"{count(needed, 'input')} of {len(diagonal):,}"
-    return f"{few} {verb} {percent(running)} of the squared gradient"
+def _finding(shares: list[float], *, pixels: bool) -> str:
+    """How few pixels or inputs hold most of the total."""
+    needed, kind = fewest(shares), "pixels" if pixels else "inputs"
+    verb = "holds" if needed == 1 else "hold"
+    return f"{needed:,} of {len(shares):,} {kind} {verb} {percent(MOST)} of the sensitivity"
 
 
 def _image(
@@ -108,6 +105,11 @@ def _heading(label: str, suffix: str) -> dict:
     return {"text": label, "showarrow": False, "font": {"size": 12}, **place, **height}
 
 
+def _positions(values: list[float], shape: list[int]) -> list[float]:
+    """Each position of an image, its channels added."""
+    return list(chain.from_iterable(_grid(values, *shape[-2:])))
+
+
 def _grid(values: list[float], height: int, width: int) -> list[list[float]]:
     """Rows of an image, its channels added."""
     size = height * width
@@ -133,7 +135,7 @@ def _bars(
         "height": round(60 + 22 * len(order)),
         "margin": {**MARGIN, "l": 12, "t": 8},
         "hovermode": "y unified",
-        "xaxis": {"title": {"text": "share of the squared gradient"}, "tickformat": ".0%"},
+        "xaxis": {"title": {"text": "share of the sensitivity"}, "tickformat": ".0%"},
         "yaxis": {
             "autorange": "reversed",
             "tickvals": places,

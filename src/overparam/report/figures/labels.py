@@ -8,6 +8,7 @@ from overparam.report.figures.figure import Figure, capped, series_tables
 from overparam.report.figures.panels import Panel, horizontal, line, stack, step_axis
 from overparam.report.numbers import number, percent
 from overparam.report.series import Series, histogram, read_series
+from overparam.report.statements import statement_of
 
 ARMING_LINE = 1.05
 HATCH = {"shape": "/", "fgcolor": "var(--surface)", "fillmode": "overlay", "solidity": 0.2}
@@ -86,6 +87,8 @@ def _labels_finding(noise: Series | None, armed: Series | None, start: float | N
 
 def scores_figure(document: Mapping) -> Figure | None:
     """Histogram of the scores, split at a posterior of one half."""
+    if statement_of(document, "labels").get("level", "warning") != "warning":
+        return None  # two components, whatever the labels are: without a verdict they mislead
     scores = document["series"].get("scores") or {}
     values, posterior = scores.get("score") or [], scores.get("posterior") or []
     posterior = [*posterior, *[None] * (len(values) - len(posterior))]

@@ -53,7 +53,7 @@ def edge_figure(document: Mapping) -> Figure | None:
 
 
 def rate_sweep_figure(document: Mapping) -> Figure | None:
-    """Loss of short trainings at several learning rates, the pick and its interval."""
+    """Loss of trainings at several learning rates, the pick and its interval."""
     sweep = document["series"].get("rate_sweep") or {}
     pairs = sorted(
         (rate, loss)
@@ -110,7 +110,7 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
 
 
 def race_figure(document: Mapping) -> Figure | None:
-    """Loss along every short training, by learning rate."""
+    """Loss along every training of the race, by learning rate."""
     trials = [trial for trial in _trials(document) if len(trial.get("losses") or []) > 1]
     # Those that went furthest, of the first order of batches; the others say where not to look.
     longest = max((trial["steps"] for trial in trials), default=0)
@@ -134,7 +134,7 @@ def race_figure(document: Mapping) -> Figure | None:
     data, layout = stack([Panel("Training loss", traces, log=True)], step_axis())
     return Figure(
         "race",
-        f"{count(len(trials), 'short training')} were compared; these went furthest",
+        f"{count(len(trials), 'training')} were compared; these went furthest",
         "The loss of each step, as the mean of a stretch of steps; one curve per learning rate.",
         data,
         layout,
@@ -143,7 +143,7 @@ def race_figure(document: Mapping) -> Figure | None:
 
 
 def _trials(document: Mapping) -> list[Mapping]:
-    """The short trainings that a document keeps."""
+    """The trainings of the race that a document keeps."""
     trials = document["series"].get("race")
     trials = trials if isinstance(trials, list) else []
     return [trial for trial in trials if trial.get("rate") and trial.get("steps")]

@@ -69,7 +69,10 @@ def _loss_finding(
     """How far the loss came, how often it jumped, and where the test error ended."""
     parts = []
     if loss is not None:
-        parts.append(f"Training loss {moves(loss.first, (smooth or loss).last)}")
+        # The two numbers that the statement on progress tells, where there is one.
+        told = read_series(document, "loss_stretches")
+        first, last = (told.first, told.last) if told else (loss.first, (smooth or loss).last)
+        parts.append(f"Training loss {moves(first, last)}")
         if loss.values[-1] is None:
             parts.append("then it is no longer finite")
         if document["events"] is not None:
@@ -180,12 +183,13 @@ def split_figure(document: Mapping) -> Figure | None:
         line(rest, "all other directions", "var(--green)"),
     ]
     data, layout = stack([Panel("Loss", traces, log=True)], step_axis())
-    shares = [part / whole if whole else None for part, whole in _parts(top, rest)]
+    shares = [(step, part / whole if whole else None) for step, part, whole in _parts(top, rest)]
     finding = "The loss splits between the leading directions and the rest"
     if shares:
+        (first, early), (last, late) = shares[0], shares[-1]
         finding = (
-            f"The leading directions hold {percent(shares[0])} of the loss at first, "
-            f"{percent(shares[-1])} at the end"
+            f"The leading directions hold {percent(early)} of the loss at step {number(first)}, "
+            f"{percent(late)} at step {number(last)}"
         )
     return Figure(
         "split",
@@ -198,7 +202,7 @@ def split_figure(document: Mapping) -> Figure | None:
     )
 
 
-def _parts(top: Series, rest: Series) -> list[tuple[float, float]]:
-    """Pairs of (leading, whole) at the steps where both parts were measured."""
+def _parts(top: Series, rest: Series) -> list[tuple[float, float, float]]:
+    """Triples of (step, leading, whole) where both parts were measured."""
     other = dict(rest.measured)
-    return [(value, value + other[step]) for step, value in top.measured if step in other]
+    return [(step, value, value + other[step]) for step, value in top.measured if step in other]
