@@ -91,6 +91,7 @@ class TransformersMonitor(TrainerCallback):
         self._known: TrainerLoss | None = None
         self._losses: list[Tensor] = []
         self._batch: Any = None
+        self._saved: Path | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Make the monitor, or go on with the one of the checkpoint."""
@@ -109,7 +110,7 @@ class TransformersMonitor(TrainerCallback):
         self.monitor = Monitor(given["model"], self._loss, given["optimizer"], sink=log, **options)
         if state.global_step:
             named = Path(args.output_dir, f"checkpoint-{state.global_step}")
-            self._resume(Path(checkpoint or named, _FILE))
+            self._saved = Path(checkpoint or named, _FILE)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Listen to the first batch of a step."""
@@ -124,6 +125,7 @@ class TransformersMonitor(TrainerCallback):
         if self.monitor is None:
             return
         losses, self._losses = self._losses, []
+        self._resume()
         if losses:
             # Each is divided by what it takes for their sum to be the mean.
             self._watched.step(self.monitor, torch.stack(losses).sum(), self._pair)
@@ -146,13 +148,17 @@ class TransformersMonitor(TrainerCallback):
         self._close()
 
     def _close(self) -> None:
-        self._losses, self._batch, self._trainer = [], None, None
         if self.monitor is not None:
+            self._resume()
             self.monitor.close()
+        self._losses, self._batch, self._trainer = [], None, None
 
-    def _resume(self, file: Path) -> None:
-        """Go on from a saved state, if it is there."""
+    def _resume(self) -> None:
+        """Go on from a saved state, if there is one; once batches are known, which are tried."""
         assert self.monitor is not None
+        file, self._saved = self._saved, None
+        if file is None:
+            return
         try:
             self.monitor.load_state_dict(torch.load(file, weights_only=True))
         except (OSError, ValueError) as problem:
@@ -191,16 +197,14 @@ class TransformersMonitor(TrainerCallback):
         return self._known.pair(batch)
 
     def _forward(self, model: nn.Module, x: Any) -> Tensor:
-        return self._of_batch().forward(model, x)
+        if self._known is None:  # the state of a run before is tried first
+            self._pair()
+        assert self._known is not None
+        return self._known.forward(model, x)
 
     def _loss(self, outputs: Tensor, targets: Any) -> Tensor:
-        return self._of_batch().loss(outputs, targets)
-
-    def _of_batch(self) -> Any:
-        """What the batches are; after a restart the monitor may ask before it is given one."""
-        if self._known is None:
-            self._pair()
-        return self._known
+        assert self._known is not None
+        return self._known.loss(outputs, targets)
 
 
 def _training(callback: TrainerCallback) -> tuple[Any, Any]:
