@@ -268,7 +268,7 @@ def test_a_run_that_the_budget_ended_says_so() -> None:
 
 
 def test_a_rate_above_the_limit_is_explained_and_one_as_good_is_kept() -> None:
-    far = statements.stability_of_run(replace(FOUND, limit=0.1))
+    far = statements.stability_of_run(replace(FOUND, limit=0.05))
     assert "no ceiling for a fresh training" in far.text
     assert "ceiling" not in statements.stability_of_run(replace(FOUND, limit=1.0)).text
     assert statements.rate_to_set(FOUND)[0] == FOUND.rate
