@@ -264,6 +264,8 @@ def test_a_loss_that_rose_is_not_said_to_have_lost_something() -> None:
 def test_a_run_that_the_budget_ended_says_so() -> None:
     falling = replace(FOUND, losses=[2.0 - 0.1 * i for i in range(10)], steps=100, cut=144)
     assert "The budget ended the run after 100 of 144 steps." in statements.progress(falling).text
+    short = statements.progress(replace(falling, losses=[2.0, 1.9]))
+    assert "after 100 of 144 steps" in short.text
     assert "budget" not in statements.progress(replace(falling, cut=None)).text
 
 

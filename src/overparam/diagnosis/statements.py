@@ -305,17 +305,17 @@ def spikes(found: Findings) -> Statement:
 def progress(found: Findings) -> Statement:
     """Whether training is done, under way or stuck."""
     losses = [loss for loss in found.losses if math.isfinite(loss)]
+    cut = (
+        f" The budget ended the run after {found.steps} of {found.cut} steps." if found.cut else ""
+    )
     if len(losses) < 8:
         return Statement(
-            "progress", "Cannot tell whether training is stuck: the run was too short.",
+            "progress", f"Cannot tell whether training is stuck: the run was too short.{cut}",
             math.nan, STALLED, "Give it a larger budget.", "unknown",
         )  # fmt: skip
     left = _part(losses[-1], losses[0])
     late = losses[-max(len(losses) // 4, 2) :]
     lost = _lost(late[-1], late[0])
-    cut = (
-        f" The budget ended the run after {found.steps} of {found.cut} steps." if found.cut else ""
-    )
     told = f"The training loss went from {show(losses[0])} to {show(losses[-1])}"
     if dead(found):
         return Statement(

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import pytest
 
+from overparam.diagnosis.document import _by_position
 from overparam.report.documents import read_documents
 from overparam.report.figures import diagnosis_figures, study_figures
 from overparam.report.figures.figure import capped
@@ -228,3 +229,10 @@ def test_the_key_tells_traces_apart_without_colour(diagnosis, study):
         ]
         if figure.name != "split":
             assert len(set(looks)) == len(looks), figure.name
+
+
+def test_pixels_are_positions_whatever_their_channels():
+    agop = {"diagonal": [4.0, 1.0, 4.0, 1.0], "image_shape": [2, 1, 2]}
+    assert title("inputs", series={"agop": agop}).startswith("2 of 2 pixels")
+    assert _by_position(agop["diagonal"], (2, 1, 2)) == [8.0, 2.0]
+    assert _by_position([1.0, 2.0], None) == [1.0, 2.0]
