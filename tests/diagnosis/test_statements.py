@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from overparam.diagnosis import statements
+from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome
-from overparam.diagnosis.statements import Findings, conclude
+from overparam.diagnosis.statements import conclude
 
 SOUND = LabelEvidence(
     epoch=9, classes=10, n_train=1000, held_out=500, error=0.1, error_by_class=0.1, sure=125,

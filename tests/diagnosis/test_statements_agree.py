@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overparam._statement import Statement
+from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial
-from overparam.diagnosis.statements import Findings, conclude, dead, fell
+from overparam.diagnosis.statements import conclude, dead, fell
 
 RATES = st.sampled_from([2.0**k for k in range(-12, 4)])
 LOSS = st.one_of(st.floats(1e-6, 10), st.just(math.inf))

@@ -13,6 +13,7 @@ from torch import Tensor
 from overparam._batch import n_examples
 from overparam._curves import SETTLED, extremes, stretch_means
 from overparam._environment import environment
+from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence, judge
 from overparam.diagnosis.label_statement import CLASS_LABELS
 from overparam.diagnosis.label_watch import LabelScores
@@ -20,7 +21,7 @@ from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.record import sweep_of, trials_of
 from overparam.diagnosis.result import Diagnosis
-from overparam.diagnosis.statements import Findings, conclude, rate_to_set
+from overparam.diagnosis.statements import conclude, rate_to_set
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear

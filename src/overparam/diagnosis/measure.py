@@ -17,8 +17,8 @@ from overparam._switches import quietly
 from overparam._training_mode import mixes, repeatably, set_training
 from overparam._types import Inputs, Params
 from overparam.curvature.gauss_newton import GGNOperator
+from overparam.diagnosis.findings import AtEnd, AtStart
 from overparam.diagnosis.model_constants import model_constants
-from overparam.diagnosis.statements import AtEnd, AtStart
 from overparam.diagnosis.task import TrainingTask
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration

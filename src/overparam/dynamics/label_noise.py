@@ -1,4 +1,7 @@
-"""Which labels look wrong, from the outputs a training run produces anyway."""
+"""Which labels look wrong, from the outputs a training run produces anyway.
+
+Longer than other files: the scores of a sample are one formula each, over the same counts.
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,8 @@
-"""The object that watches a training run and changes nothing."""
+"""The object that watches a training run and changes nothing.
+
+Longer than other files, for what a user reads of the monitor stands in one place; what it does is
+in the files beside it.
+"""
 
 import math
 import os

@@ -1,0 +1,101 @@
+"""The numbers that a diagnosis concludes from. Nothing here has seen a tensor."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overparam.diagnosis.label_evidence import LabelEvidence
+from overparam.diagnosis.label_statement import CLASS_LABELS
+from overparam.diagnosis.race.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtStart:
+    """What is measured of the network before it is trained; see `measure.before_run`.
+
+    Attributes:
+        initial_limit: Stable limit of the learning rate.
+    """
+
+    initial_limit: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtEnd:
+    """What is measured of the trained network; see `measure.after_run`.
+
+    Attributes:
+        critical_batch_size: m1*, up to which twice the batch needs half the steps.
+        kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
+        linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe.
+        input_share: Part of the average gradient outer product's trace held by each input.
+        output_spread: How much outputs differ between examples: over what targets do, 1 for logits.
+    """
+
+    critical_batch_size: float = math.nan
+    kernel_change: float = math.nan
+    linearization_error: float = math.nan
+    input_share: Sequence[float] = ()
+    output_spread: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings(AtStart, AtEnd):
+    """The numbers a diagnosis concludes from; `nan` or `None` where none was measured.
+
+    Attributes:
+        optimizer: Its name.
+        outcome: Of the race for the learning rate.
+        rate: Learning rate of the monitored run.
+        rate_given: Whether the user chose it.
+        limit: Stable limit of the rate, the median over the run.
+        batch_size: Of the run.
+        n_train: Training examples.
+        n_test: Test examples.
+        ratios: Learning rate over stable limit, at every measurement of the run that settled.
+        unsettled: Measurements of the limit that did not.
+        events: The run's loss spikes, as in the JSON.
+        losses: Training loss, smoothed, at equal distances from start to end.
+        train_error: Share of training examples classified wrongly at the end.
+        test_errors: Test error (or test loss, see `test_measure`) along the run.
+        test_measure: ``"error"`` or ``"loss"``.
+        labels: Whether every example has a class label, so that labels could be judged.
+        label_evidence: What was counted of the labels; `None` without an epoch to judge them at.
+        epochs: Epochs trained.
+        input_names: Their names; empty if they have none.
+        image: Whether inputs are images.
+        overhead: Part of the run's time that the monitor took.
+        diverged: Whether the loss was not finite at the end.
+        steps: Steps of the run.
+        cut: Steps planned of a run that the budget ended before; else `None`.
+        labels_need: What labels need to be judged, unless they could be.
+        no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
+    """
+
+    optimizer: str
+    outcome: Outcome
+    rate: float
+    rate_given: bool
+    batch_size: int
+    n_train: int
+    n_test: int = 0
+    limit: float = math.nan
+    ratios: Sequence[float] = ()
+    unsettled: int = 0
+    events: Sequence[Mapping[str, Any]] = ()
+    losses: Sequence[float] = ()
+    train_error: float = math.nan
+    test_errors: Sequence[float] = ()
+    test_measure: str = "error"
+    labels: bool = False
+    label_evidence: LabelEvidence | None = None
+    epochs: float = 0.0
+    input_names: Sequence[str] = ()
+    image: bool = False
+    overhead: float = math.nan
+    diverged: bool = False
+    no_limit: str = ""
+    steps: int = 0
+    cut: int | None = None
+    labels_need: str = CLASS_LABELS
