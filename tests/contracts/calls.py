@@ -391,7 +391,8 @@ ALL = [
 RECORD = "a record of results, which its function makes"
 WITHOUT_CALL = {
     **dict.fromkeys(
-        ["CatapultOrbit", "CleanDominance", "Event", "Expansion", "FunctionStep", "Iterate",
+        ["CatapultOrbit", "CleanDominance", "EarlyWarning", "Event", "Expansion", "FunctionStep",
+         "Iterate",
          "LineDescent", "LossMixture", "ModularTask", "SegmentGradients", "SpectralSplit", "Spike",
          "Split", "StopSignal", "Eigenpairs", "ExtremeEigenvalues", "TraceEstimate",
          "MassHyperparameters", "Projection", "SampledQuadratic", "SquareLossConstants",

@@ -353,9 +353,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "inputs without targets": lambda: diagnosis.mass_for_model(
         nn.Linear(3, 1), nn.functional.mse_loss, [ONES]
     ),
-    "batches of three": lambda: diagnosis.mass_for_model(
-        nn.Linear(3, 1), nn.functional.mse_loss, [(ONES, ONES, ONES)]
-    ),
     "batches of another width": lambda: diagnosis.mass_for_model(
         nn.Linear(2, 1), nn.functional.mse_loss, [(ONES, ONES[:, :1])]
     ),

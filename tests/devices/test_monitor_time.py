@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from overparam.diagnosis.examples import as_examples
 from overparam.diagnosis.task import build_task, step_seconds
 from overparam.dynamics import Monitor
+from overparam.dynamics.spikes.step_log import StepLog
 
 # What the host takes to ask for an operator, and the device to do it.
 LAUNCH, COMPUTE = 5e-6, 1e-3
@@ -71,8 +73,21 @@ class Asynchronous(SecondDevice):
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.5])
-def test_the_budget_books_what_the_device_did_for_whom(limit: float) -> None:
+def test_the_budget_books_what_the_device_did_for_whom(
+    limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Asynchronous() as mode:
+
+        def measuring(write: Callable[[StepLog], None]) -> Callable[[StepLog], None]:
+            def run(log: StepLog) -> None:
+                mode.measuring = True
+                write(log)
+                mode.measuring = False
+
+            return run
+
+        for name in ("begin", "end"):  # what the monitor logs inside the optimizer's step
+            monkeypatch.setattr(StepLog, name, measuring(getattr(StepLog, name)))
         torch.manual_seed(0)
         x = torch.randn(12, 5, device=mode.device)
         y = x[:, :1]
@@ -91,8 +106,8 @@ def test_the_budget_books_what_the_device_did_for_whom(limit: float) -> None:
             optimizer.step()
         mode.synchronize()
         budget = monitor.budget
-    # Losses kept since the last look are booked at the next.
-    own = budget.own + monitor._kept * COMPUTE
+    # Losses and steps kept since the last look are booked at the next.
+    own = budget.own + monitor._kept * COMPUTE + monitor._watch.examiner.log.spent()
     # The host's launches are booked too: up to four a computation, with views and reads.
     assert own == pytest.approx(mode.worked[True], rel=4 * LAUNCH / COMPUTE, abs=COMPUTE)
     assert budget.training == pytest.approx(mode.worked[False], rel=0.02)

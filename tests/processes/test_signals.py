@@ -94,7 +94,12 @@ def test_who_is_asked_to_end_leaves_nobody(half_done, asked, times):
         process.send_signal(number)
     said, _ = process.communicate(timeout=100)  # until the last worker lets go of the pipe
     assert process.returncode == 128 + number
-    assert said.replace("one\n", "") == f"overparam: {LAST_WORDS[asked]}.\n"
+    # The tracker of loky may tell of a semaphore that was just being made, which it clears away.
+    lines = [line for line in said.splitlines() if "resource_tracker" not in line]
+    lines = [
+        line for line in lines if line not in ("one", "  warnings.warn(") and "%s: %r" not in line
+    ]
+    assert lines == [f"overparam: {LAST_WORDS[asked]}."]
     assert psutil.wait_procs(process.family, timeout=60)[1] == []
 
 

@@ -483,7 +483,7 @@ WRONG: list[tuple[str, str, tuple, dict, str]] = [
     ("batch norm", "model", (nn.Sequential(LINEAR, nn.BatchNorm1d(2)), X), {}, "model.eval()"),
     ("dropout", "model", (nn.Sequential(LINEAR, nn.Dropout()), X), {}, "model.eval()"),
     ("mixing", "model", (nn.Sequential(LINEAR, Centring()), torch.eye(3, 4)), {}, "alone"),
-    ("dict", "model", (AsDict(4, 2), X), {}, "picks the logits"),
+    ("dict", "model", (AsDict(4, 2), X), {}, "picks the tensor"),
     ("no parameter", "model", (nn.ReLU(), X), {}, "at least one trainable"),
     ("empty", "x1", (LINEAR, torch.ones(0, 4)), {}, "at least one example"),
     ("empty x2", "x2", (LINEAR, X, torch.ones(0, 4)), {}, "at least one example"),

@@ -72,7 +72,7 @@ class Examiner:
     def __init__(self, subject: Subject, budget: OverheadBudget) -> None:
         self.subject, self.budget = subject, budget
         params = {} if subject.sharded else trained(subject.model)
-        self.log = StepLog(params, subject.optimizer, budget.clock)
+        self.log = StepLog(params, subject.optimizer, budget.clock, subject.synchronize)
         self.lookout = Lookout()
         self.snapshot = Snapshot(subject)
         groups = self.log.optimizer.param_groups
@@ -223,6 +223,8 @@ class Examiner:
     def _choose_detail(self, step: int) -> None:
         """As much as its part of the budget covers."""
         limit, costs = self.budget.max_overhead, self.log.costs
+        if math.isinf(limit):
+            self.log.detail = 2
         if math.isinf(limit) or len(costs[2]) < TRIALS:
             return
         granted = _LOGGING * limit * self.budget.training / max(step, 1)

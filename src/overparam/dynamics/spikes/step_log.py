@@ -4,6 +4,7 @@ import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -62,6 +63,7 @@ class StepLog:
         params: What is trained, by name.
         optimizer: What trains it.
         clock: Seconds.
+        synchronize: Waits until an accelerator has done what it was asked.
 
     Attributes:
         names: Of the layers, in the order of every row.
@@ -72,9 +74,14 @@ class StepLog:
     """
 
     def __init__(
-        self, params: Mapping[str, Tensor], optimizer: Optimizer, clock: Callable[[], float]
+        self,
+        params: Mapping[str, Tensor],
+        optimizer: Optimizer,
+        clock: Callable[[], float],
+        synchronize: Callable[[], None] = lambda: None,
     ) -> None:
         self.optimizer, self.clock = _inside(optimizer), clock
+        self._synchronize = synchronize
         members = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         device = next((p.device for p in params.values()), None)
         kept = {
@@ -87,6 +94,8 @@ class StepLog:
         self.rows: deque[Row] = deque(maxlen=_ROWS)
         self.step, self.detail, self._seconds, self.trouble = 0, 2, 0.0, ""
         self.costs: dict[int, list[float]] = {1: [], 2: []}
+        self._before = 0.0  # seconds that a step's first hook took
+        self._waits = device is not None and device.type != "cpu"
         self._places: list[int] = []
         self._views: list[Tensor] = []
         self._kinds: tuple[str, ...] = ()
@@ -121,7 +130,7 @@ class StepLog:
         self._number += 1
         if not self.detail or torch.compiler.is_compiling():
             return
-        start = self.clock()
+        start = self._now()
         restored, replaced = None, False
         if self._marks is not None:
             had, marks = len(self._held), self._look_at_moments()
@@ -140,14 +149,13 @@ class StepLog:
         }
         if self.detail > 1:
             self._found |= self._gradients()
-        self._seconds -= start
-        self._seconds += self.clock()
+        self._before = self._now() - start
 
     def end(self) -> None:
         """The optimizer has stepped."""
         if self._found is None:
             return
-        start = self.clock()
+        start = self._now()
         found, self._found = self._found, None
         self._marks, self._count = self._look_at_moments(), self._counted()
         self.rows.append(
@@ -160,10 +168,20 @@ class StepLog:
                 **found,
             )
         )
-        self._seconds += self.clock() - start
-        costs = self.costs[self.detail]
+        took, costs = self._before + self._now() - start, self.costs[self.detail]
         if len(costs) < TRIALS:
-            costs.append(2 * (self.clock() - start))  # the other half came before the step
+            costs.append(took)
+            if len(costs) == TRIALS:
+                self.detail = 0  # until somebody decides what it may cost
+        elif self._waits:  # what an accelerator was asked for it does later
+            took = max(took, median(costs))
+        self._seconds += took
+
+    def _now(self) -> float:
+        """The clock; while costs are tried, once an accelerator has nothing else to do."""
+        if self._waits and len(self.costs[self.detail]) < TRIALS:
+            self._synchronize()
+        return self.clock()
 
     def _sampled_weights(self) -> Tensor:
         places = [p.data_ptr() for p in self.params]

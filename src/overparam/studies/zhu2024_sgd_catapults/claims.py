@@ -56,6 +56,11 @@ def smallest(column: str) -> Callable[[pd.DataFrame], float]:
     return lambda rows: float(np.min(rows[column].to_numpy(float)))
 
 
+def _mean_of_known(values: pd.Series) -> float:
+    known = values.dropna()
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def rank_correlation(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]:
     """Spearman's correlation of an alignment with the test error over settings, by task.
 
@@ -65,7 +70,7 @@ def rank_correlation(column: str, worst: Callable) -> Callable[[pd.DataFrame], f
     def statistic(rows: pd.DataFrame) -> float:
         found = []
         for _, part in rows.groupby("task"):
-            means = part.groupby("setting")[[column, "test"]].agg(lambda values: np.nanmean(values))
+            means = part.groupby("setting")[[column, "test"]].agg(_mean_of_known)
             numbers = means.to_numpy(float)
             if not np.isfinite(numbers).all() or np.ptp(numbers, axis=0).min() == 0:
                 return float("nan")
