@@ -438,7 +438,9 @@ class Monitor(OneProcess):
         """Training stops here. What it has queued is its own: no clock must find it inside."""
         self._subject.synchronize()
         self._pace.enter(self._kept)
-        self.budget.aside(self._watch.examiner.log.spent())
+        logged = self._watch.examiner.log.spent()
+        self.budget.aside(logged)
+        self.budget.book(logged)  # it is no part of the books, which decide when to look again
         self._kept = 0
 
     def _leave(self) -> None:

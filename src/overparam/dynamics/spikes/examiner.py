@@ -95,7 +95,9 @@ class Examiner:
                 self._before = identity(self._batches[-1][1])
             self._batches.append((step, batch))
         if len(self.log.rows) >= (_TOGETHER if calm else 1):
+            start = self.budget.clock()
             self._tried(self.read)
+            self.budget.book(self.budget.clock() - start)
         self._choose_detail(step)
         made = self.snapshot.step
         if calm and (made is None or step - made >= EVERY):
