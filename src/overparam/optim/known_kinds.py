@@ -69,7 +69,7 @@ def known_kind(optimizer: Optimizer) -> type[Optimizer] | None:
     return nearest if same else None
 
 
-def is_schedule_free(kind: type[Optimizer] | None) -> bool:
+def is_schedule_free(kind: type | None) -> bool:
     """Whether a class is one of the schedule-free optimizers whose update is known."""
     return kind is not None and (kind.__module__.partition(".")[0], kind.__name__) in _SCHEDULE_FREE
 
