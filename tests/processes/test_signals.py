@@ -1,6 +1,7 @@
 """Runs that are asked to end, and runs that are killed: nothing of theirs stays."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -116,7 +117,10 @@ def test_a_study_that_is_asked_to_end_says_what_is_stored(half_done, tmp_path, e
     process.terminate()
     said, _ = process.communicate(timeout=100)
     assert process.returncode == 143
-    assert f"Interrupted: {stored(path)} of 29 cells of mortal are stored" in said
+    told = re.match(r"Interrupted: (\d+) of 29 cells of mortal are stored", said)
+    # What the two workers had in hand may still be stored after that was said.
+    assert told, said
+    assert 0 <= stored(path) - int(told[1]) <= 2
     assert said.splitlines()[1:] == ["overparam: ended by SIGTERM."]
     assert psutil.wait_procs(process.family, timeout=60)[1] == []
 

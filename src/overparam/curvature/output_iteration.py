@@ -151,7 +151,7 @@ def across_batches(
         second = _product(change, bent)
         _, third, shifted = _pull(outputs, bent, leaves, rescale, forget=True)
         _expect_finite(second + third)
-    if not (first > 0 and second > 0):
+    if not (first > 0 and second > 0 and third > 0):  # nothing above rounding is left
         return OutputIteration(0.0, math.inf, change)
     return OutputIteration(
         third / second + shifted / third, _residual(first, second, third), change

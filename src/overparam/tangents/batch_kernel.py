@@ -44,6 +44,7 @@ def batch_ntk(
     Example:
         >>> x = torch.tensor([[0.0], [2.0]])
         >>> model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)).train()
+        >>> _ = nn.init.ones_(model[0].weight)
         >>> K = batch_ntk(model, x)  # by gain and shift alone: what precedes them cannot move it
         >>> K.round(decimals=2)
         tensor([[2., 0.],
