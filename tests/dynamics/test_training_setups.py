@@ -274,17 +274,10 @@ def test_a_resumed_run_goes_on_exactly(tmp_path):
     model.load_state_dict(weights)
     rest.load_state_dict(state)
     go(model, optimizer, rest, range(31, 60))
-    # The log of the last steps and the earlier weights are not saved: the reason given for a spike
-    # that was open may differ, and with it how often things are measured until it ends.
-    expected, found = (m.history for m in (whole, rest))
-    assert found[["loss", "lr"]].equals(expected[["loss", "lr"]])
-    assert (
-        found.loc[:30].drop(columns="overhead").equals(expected.loc[:30].drop(columns="overhead"))
-    )
-    assert len(whole.events) == len(rest.events) == 1
-    one, other = (m.events[0] for m in (whole, rest))
-    assert (one.spike.step, one.outcome) == (other.spike.step, other.outcome)
-    assert one.spike.peak_ratio == other.spike.peak_ratio
+    expected, found = (m.history.drop(columns="overhead") for m in (whole, rest))
+    assert found.equals(expected)
+    assert len(whole.events) == 1
+    assert repr(rest.events) == repr(whole.events)  # NaN is not itself
     assert rest.budget.own > half.budget.own
 
 

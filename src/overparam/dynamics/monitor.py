@@ -373,8 +373,7 @@ class Monitor(OneProcess):
 
         It holds one copy of the parameters, those the monitor was made with, and none with
         ``distance=False``. The direction of the sharpness is kept as a change of the outputs; for a
-        model with batch normalisation it is found anew. The last steps of the optimizer and the
-        earlier weights that explain a spike are not kept: one that is open is judged without them.
+        model with batch normalisation it is found anew.
         """
         self._observe(wait=True)
         if self._awaiting is not None and self._own:
