@@ -290,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kept-aside", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--constant", type=float, default=64.0, help="of the tasks to develop on")
+    parser.add_argument("--constant", type=float, default=26.0, help="of the tasks to develop on")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     tasks = ASIDE if options.kept_aside else TASKS[:1] if options.quick else TASKS
