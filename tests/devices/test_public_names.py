@@ -140,7 +140,7 @@ def _monitored(s: Place) -> Any:
         value.backward()
         monitor.step(value, batch=(s.x, s.y))
         optimizer.step()
-    assert len(monitor.probes) == 6
+    assert len(monitor.probes) == 7
     return monitor.history.drop(columns="overhead").to_numpy()
 
 

@@ -192,3 +192,25 @@ def test_one_chance_signal_does_not_make_the_scale() -> None:
     """A mean of ratios would be a thousand."""
     found = noise_scale([1.0, 1.0, 1.0, 1e-3, 1.0, 1.0, 1.0, 1.0], [4.0] * 8)
     assert found.scale == pytest.approx(4 * 8 / 7.001)
+
+
+def test_sparse_and_complex_gradients_count_as_what_they_are() -> None:
+    class Odd(nn.Module):
+        def __init__(self, *, odd: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embed = nn.Embedding(5, 3, sparse=odd)
+            turn = torch.randn(3, 2)
+            self.turn = nn.Parameter(torch.view_as_complex(turn) if odd else turn)
+            self.odd = odd
+
+        def forward(self, i: Tensor) -> Tensor:
+            parts = torch.view_as_real(self.turn) if self.odd else self.turn
+            return self.embed(i) @ parts
+
+    i = torch.randint(5, (64,), generator=torch.Generator().manual_seed(0))
+    y = (i % 2).long()
+    plain = gradient_noise_scale(Odd(odd=False), i, y, CE)
+    found = gradient_noise_scale(Odd(odd=True), i, y, CE)
+    assert found.noise == pytest.approx(plain.noise, rel=1e-5)
+    assert found.signal == pytest.approx(plain.signal, rel=1e-5)

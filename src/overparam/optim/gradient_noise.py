@@ -132,7 +132,13 @@ def gradient(
     value = loss(call(model, x), y)
     found = torch.autograd.grad(value.reshape(()), params, allow_unused=True)
     zipped = zip(params, found, strict=True)
-    return [torch.zeros_like(p) if g is None else g.detach() for p, g in zipped]
+    return [_plain(torch.zeros_like(p) if g is None else g.detach()) for p, g in zipped]
+
+
+def _plain(g: Tensor) -> Tensor:
+    """As dense real numbers, whatever an embedding or a complex parameter has."""
+    g = g.to_dense() if g.is_sparse else g
+    return torch.view_as_real(g.resolve_conj()) if g.is_complex() else g
 
 
 def signal_and_noise(gradients: Iterable[list[Tensor]], size: int) -> tuple[float, float]:

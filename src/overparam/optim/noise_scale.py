@@ -35,7 +35,7 @@ class NoiseScale:
     @property
     def known(self) -> bool:
         """Whether the signal was told from zero."""
-        return math.isfinite(self.scale)
+        return all(map(math.isfinite, (self.scale, self.low, self.high)))
 
 
 @checked(result="anything")

@@ -1,5 +1,6 @@
 """How much of a step's gradient is noise."""
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -9,14 +10,14 @@ from torch import Tensor
 
 from overparam._batch import n_examples, take, tensors
 from overparam._random_numbers import seeded
-from overparam._training_mode import mixes, waits_for_others
+from overparam._training_mode import waits_for_others
 from overparam.dynamics.batch_form import why_whole
 from overparam.dynamics.probes.norms import every_kth
 from overparam.dynamics.probes.probe import Probe, Scene, fewer, passes, trained
 from overparam.optim.gradient_noise import TIED_PART, equal_parts, gradient, signal_and_noise
 from overparam.optim.noise_scale import FEWEST, noise_scale
 
-# Parts of a batch: with more, the noise is told a little better, the signal no better.
+# Parts of a batch, at most: with more, the noise is told a little better, the signal no better.
 _PARTS = 8
 # So many batches of a single example, one after another, are no short last batch.
 _SINGLE = 3
@@ -27,19 +28,20 @@ class GradientNoise(Probe):
 
     `gradient_signal` is ‖G‖², the squared length of the mean gradient, and `gradient_noise` tr Σ,
     the variance of single examples' gradients over all coordinates: both without bias, from the
-    gradients of eight parts of the step's batch, so that the signal of one batch may come out
-    below zero. `noise_scale` is the ratio of their means over the last measurements, with
+    gradients of two to eight parts of the step's batch. The signal of one batch may come out below
+    zero. `noise_scale` is the ratio of their means over the last measurements, with
     `noise_scale_low` and `noise_scale_high`, which hold it in about 95 %. Where the signal cannot
     be told from zero there is a `noise_scale_low` alone. `overparam.optim.noise_scale` makes the
     same of any stretch of the two columns.
 
-    Of the network as it is trained. Where training ties a batch together, as batch norm does, parts
-    are of 16 examples at least, or halves, and have statistics of their own. Masks of dropout
+    Of the network as it is trained. Where training ties a batch together, as batch norm does, a
+    part has statistics of its own, and the scale is that of batches of its size. Masks of dropout
     differ from part to part, and count as noise. Of more than four million parameters it is that of
     every k-th, some four million.
 
     Args:
         window: Measurements that are pooled.
+        least: Examples in a part, at least; a batch of fewer than two parts is halved.
 
     Cost:
         A forward and backward pass of the batch, in parts; memory: two gradients, the second of at
@@ -53,12 +55,13 @@ class GradientNoise(Probe):
     keys = (
         "gradient_signal", "gradient_noise", "noise_scale", "noise_scale_low", "noise_scale_high"
     )  # fmt: skip
+    by_default = 7
     needs = ("batch",)
 
-    def __init__(self, window: int = 16) -> None:
+    def __init__(self, window: int = 16, least: int = TIED_PART) -> None:
+        self.least = least
         self._pairs: deque[tuple[float, float]] = deque(maxlen=window)
         self._times = self._single = 0
-        self._tied: bool | None = None
         self._why = ""
 
     def measure(self, scene: Scene) -> dict[str, float]:
@@ -71,9 +74,7 @@ class GradientNoise(Probe):
             return {}
         params = list(trained(scene.model).values())
         with scene.as_trained() as model, seeded(scene.seed + self._times, params[0].device):
-            if self._tied is None:
-                self._tied = mixes(model, x)
-            k = min(_PARTS, max(n // TIED_PART, 2) if self._tied else n)
+            k = min(_PARTS, max(n // self.least, 2))
             pieces = equal_parts(torch.randperm(n), k)
 
             def gradients() -> Iterator[list[Tensor]]:
@@ -90,6 +91,8 @@ class GradientNoise(Probe):
                 self._why = f"a part of the batch gives {type(problem).__name__}: {problem}"
                 return {}
         self._times += 1
+        if not all(map(math.isfinite, pair)):  # the run diverges, and may come back
+            return {}
         self._pairs.append(pair)
         return {"gradient_signal": pair[0], "gradient_noise": pair[1], **self._pooled()}
 
