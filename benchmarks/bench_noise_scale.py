@@ -53,6 +53,7 @@ from overparam.optim import NoiseScale, noise_scale
 
 SIZES = (4, 16, 64, 256)
 FLAT = 0.01
+PART = 4  # examples in a part of a batch, whose gradients are compared
 
 
 def fitted(steps: dict[int, float]) -> tuple[float, float]:
@@ -77,7 +78,7 @@ def measured(task: Task, rate: float, limit: int = 2000, seeds: int = 1) -> Nois
         model = task.network(seed)
         optimizer = task.optimize(model, rate)
         goal = task.target * whole_loss(task, model)
-        probe = GradientNoise()
+        probe = GradientNoise(least=PART)
         probe.every = 3
         monitor = Monitor(model, task.loss, optimizer, probes=[probe], max_overhead=math.inf)
         for step, index in enumerate(batches(n, 32, seed), 1):
@@ -149,7 +150,7 @@ def _moments(task: Task, size: int, rate: float) -> list[dict[str, Any]]:
     n = len(task.examples()[0])
     model = task.network(0)
     optimizer = task.optimize(model, rate)
-    probe = GradientNoise()
+    probe = GradientNoise(least=PART)
     probe.every = 5
     monitor = Monitor(model, task.loss, optimizer, probes=[probe], max_overhead=math.inf)
     losses, rows, feed = [], [], batches(n, size, 0)
@@ -287,7 +288,7 @@ def _met(holds: bool) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kept-aside", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--constant", type=float, default=26.0, help="of the tasks to develop on")
