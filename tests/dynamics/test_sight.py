@@ -9,7 +9,14 @@ from torch import nn
 from overparam.dynamics import Monitor
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
-from overparam.dynamics.probes import KernelChange, Norms, Probe, Sharpness, sharpness
+from overparam.dynamics.probes import (
+    GradientNoise,
+    KernelChange,
+    Norms,
+    Probe,
+    Sharpness,
+    sharpness,
+)
 from overparam.optim.stability import stability
 
 MSE, CE = nn.functional.mse_loss, nn.functional.cross_entropy
@@ -63,6 +70,7 @@ def test_everything_comes_round_in_1500_steps_of_16_ms():
         Sham(clock, "batch critical rate", sharpness.BatchCriticalRate.share, 250, 2.5),
         Sham(clock, "kernel change", 1.0, 250, 20.0, fixed=0.3),
         Sham(clock, "input gradients", 1.0, 250, 7.0, fixed=0.1),
+        Sham(clock, "gradient noise", GradientNoise.share, GradientNoise.within, 1.5, fixed=0.5),
     ]
     monitor = watch(probes, clock, 1500)
     times = {status.name: status.times for status in monitor.status()}
@@ -180,9 +188,10 @@ def test_what_cannot_apply_says_so_and_costs_nothing():
         value.backward()
         before = model.passes
         monitor.step(value, batch=(x, x))
-        # Sharpness and batch rate: two passes forward for a product, three across batches.
+        # Sharpness and batch rate: two passes forward for a product, three across batches. One
+        # for each part of the batch whose gradient is compared with the others'.
         if step:
-            assert model.passes - before == 2 + 3
+            assert model.passes - before == 2 + 3 + 2
         optimizer.step()
     table = {status.name: status for status in monitor.status()}
     assert table["loss split"].status == (
@@ -191,7 +200,7 @@ def test_what_cannot_apply_says_so_and_costs_nothing():
     assert "1000 outputs" in table["kernel change"].status
     assert table["input gradients"].status == "does not apply: inputs that are whole numbers"
     assert [name for name, one in table.items() if one.times == 4] == [
-        "norms", "sharpness", "batch critical rate",
+        "norms", "sharpness", "batch critical rate", "gradient noise",
     ]  # fmt: skip
     assert "1000 outputs" in monitor.summary()
     assert "not loss split, kernel change, input gradients" in repr(monitor)
@@ -311,12 +320,12 @@ def test_the_table_says_what_is_known(tmp_path):
     assert lines[3].split() == ["probe", "status", "times", "cost", "part", "next", "last", "value"]
     assert [line.split("  ")[0] for line in lines[4:]] == [
         "norms", "sharpness", "loss split", "batch critical rate", "kernel change",
-        "input gradients",
+        "input gradients", "gradient noise",
     ]  # fmt: skip
     assert "measures" in lines[5]
     assert repr(monitor).startswith("<Monitor: Sequential with Adam; 15 steps; measures norms,")
     html = monitor._repr_html_()
-    assert html.count("<tr>") == 7
+    assert html.count("<tr>") == 8
     assert "kernel change" in html
     page = monitor.report(tmp_path / "page.html").read_text()
     assert "Loss spikes" in page

@@ -8,6 +8,7 @@ from typing import Any
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.label_statement import CLASS_LABELS
 from overparam.diagnosis.race.outcome import Outcome
+from overparam.optim.noise_scale import NoiseScale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,9 @@ class Findings(AtStart, AtEnd):
         steps: Steps of the run.
         cut: Steps planned of a run that the budget ended before; else `None`.
         labels_need: What labels need to be judged, unless they could be.
+        noise: Gradient noise scale of the run; `None` if it was not measured.
+        noise_times: Measurements it rests on.
+        examples_per_step: Batch size times the batches that are accumulated; `None` is one.
         no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
 
@@ -99,3 +103,6 @@ class Findings(AtStart, AtEnd):
     steps: int = 0
     cut: int | None = None
     labels_need: str = CLASS_LABELS
+    noise: NoiseScale | None = None
+    noise_times: int = 0
+    examples_per_step: int | None = None

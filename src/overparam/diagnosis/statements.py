@@ -10,6 +10,7 @@ from overparam.diagnosis.label_evidence import (
     judge,
 )
 from overparam.diagnosis.label_statement import label_statement
+from overparam.diagnosis.noise_statement import noise_statement
 from overparam.diagnosis.rate_statement import RateFindings, does_as_well, rate_statement, show
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
@@ -32,6 +33,7 @@ def conclude(found: Findings) -> list[Statement]:
         spikes(found),
         progress(found),
         regime(found),
+        noise(found),
         labels(found),
         generalisation(found),
         inputs(found),
@@ -316,6 +318,16 @@ def regime(found: Findings) -> Statement:
         )  # fmt: skip
     return Statement(
         "regime", f"Feature learning: {moved}{also}", change, FEATURE_REGIME, "", "good"
+    )
+
+
+def noise(found: Findings) -> Statement:
+    """How noisy the gradients of the run were; of a network that was lost nothing is said."""
+    return noise_statement(
+        found.noise,
+        batch_size=found.examples_per_step or found.batch_size,
+        times=found.noise_times,
+        lost=found.diverged or dead(found),
     )
 
 
