@@ -74,7 +74,7 @@ class Fed:
         loss_name: What it is called.
         examples: A sample of the first batches; empty if no measurement takes them.
         batch_size: Of the first batch.
-        unmeasured: Why nothing but the loss is measured; empty if all is.
+        unmeasured: Why neither kernel nor outputs are measured; empty if they are.
     """
 
     feed: Feed
@@ -134,8 +134,9 @@ def fed(
         examples = _sample(adapted, batches, test, splits, device, where)
     feed = Feed(loader, loss_of, splits, length, known or size, median(times), first, where)
     if why and not few:
+        less = "kernel" if function is not None else "curvature, kernel"
         warnings.warn(
-            f"{who} races and trains, but measures no curvature, kernel or outputs: {why}",
+            f"{who} races and trains, but measures no {less} or outputs: {why}",
             RuntimeWarning,
             stacklevel=4,
         )
