@@ -194,8 +194,9 @@ def _expect_loss(model: nn.Module, loss_of: Any, batch: Any, who: str) -> None:
         hint = ""
         if isinstance(problem, (AttributeError, TypeError, AssertionError)):
             hint = ("a model that returns a tuple, a dict or an object needs forward=lambda model, "
-                    "x: model(x)[0] or the like; batches in a form of their own split=lambda "
-                    "batch: (inputs, targets).")  # fmt: skip
+                    "x: model(x)[0] or the like, one that takes parts of its inputs forward=lambda "
+                    "model, x: model(x.a, x.b); batches in a form of their own split=lambda batch: "
+                    "(inputs, targets).")  # fmt: skip
         expect(False, where, words, f"{type(problem).__name__}: {came}", hint, TypeError)
     single = isinstance(value, Tensor) and value.numel() == 1
     shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
