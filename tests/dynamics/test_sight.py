@@ -1,6 +1,7 @@
 """What a monitor sees inside its budget, and what it says of the rest."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -337,3 +338,40 @@ def test_before_the_first_step_the_table_is_there_as_well():
     monitor = Monitor(model, MSE, torch.optim.SGD(model.parameters(), lr=0.1))
     assert "waits for a batch" in monitor.summary()
     assert "overhead none yet of 5 %" in repr(monitor)
+
+
+def test_a_probe_whose_turn_has_not_come_is_not_said_to_wait_for_batches():
+    clock = Clock()
+    model, x, y = nn.Linear(2, 1), torch.ones(4, 2), torch.zeros(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, clock=clock)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = MSE(model(x), y)
+        loss.backward()
+        monitor.step(loss, batch=(x, y))
+        optimizer.step()
+        clock.now += STEP
+    assert "waits for a batch" not in monitor.summary()
+
+
+class Pair(nn.Linear):
+    def forward(self, x):
+        return super().forward(x), None
+
+
+def test_a_reason_that_several_probes_share_is_told_once():
+    model, x, y = Pair(2, 1), torch.ones(4, 2), torch.zeros(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, max_overhead=math.inf)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = MSE(model(x)[0], y)
+        loss.backward()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            monitor.step(loss, batch=(x, y))
+        optimizer.step()
+    reasons = [line for line in monitor.summary().splitlines() if "got a tuple" in line]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("sharpness, loss split, ")

@@ -302,7 +302,7 @@ def _train(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
             n_classes=task.n_classes if task.identified else None,
             n_samples=task.n_train if task.identified else None, seed=asked.seed,
-            probes=_without_outputs() if task.unmeasured else None,
+            probes=None if task.compared else _without_outputs(),
         )  # fmt: skip
         with monitor:
             return train_monitored(

@@ -11,6 +11,7 @@ from overparam._copies import copied
 from overparam._errors import complaint, expect
 from overparam._model import trainable
 from overparam.diagnosis.feed_loss import has_own_step
+from overparam.diagnosis.scheduled import without_schedule
 from overparam.errors import InvalidType, OverparamError
 
 OptimizerSource = Optimizer | Callable[[Iterable[Tensor]], Optimizer] | None
@@ -66,6 +67,7 @@ def copies(
         f"{type(made).__name__} over others",
         hint="build it from model.parameters(), after moving the model to its device.",
     )  # fmt: skip
+    without_schedule(made)
     twin.train()
     return twin, made, given
 

@@ -116,7 +116,7 @@ def train_monitored(
             (value / task.accumulate).backward()
             mean_loss += float(value.detach()) / task.accumulate
             if last:
-                monitor.step(value, batch=batch, ids=index, logits=outputs)
+                monitor.step(mean_loss, batch=batch, ids=index, logits=outputs)
         finish_step(task.clip_norm, optimizer)
         if scheduler is not None:
             scheduler.step()
@@ -150,7 +150,7 @@ def _losses(
     if feed is not None:
         device = next(model.parameters()).device
         for batch in feed.drawn(seed):
-            pair = None if task.unmeasured else feed.pair(batch, device)
+            pair = feed.pair(batch, device) if task.compared else None
             yield feed.loss_of(model, batch), pair, None, None
     generator = torch.Generator().manual_seed(seed)
     for index in batches(n_examples(examples.x), task.batch_size, generator):
