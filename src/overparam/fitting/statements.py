@@ -32,6 +32,10 @@ def statements(
     if table.left_out:
         names = ", ".join(f"{name} ({why})" for name, why in table.left_out.items())
         found.append(_statement("left_out", f"Left out: {names}.", len(table.left_out)))
+    notes = [column for column in table.reader.used if column.note]
+    if notes:
+        words = "; ".join(f"{column.name}: {column.note}" for column in notes)
+        found.append(_statement("reading", f"How columns were read: {words}.", len(notes)))
     return found
 
 
