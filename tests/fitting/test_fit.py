@@ -317,6 +317,17 @@ def test_a_name_or_a_file_may_come_with_a_target_and_a_task(source, target, task
     assert data.target == (target or {"iris": "class"}.get(source, "y"))
 
 
+def test_whole_numbers_taken_for_classes_are_told(csv):
+    grades = pd.read_csv(csv).assign(y=[3, 4, 5, 6] * 30)
+    grades.to_csv(csv, index=False)
+    for task, told in ((None, True), ("classification", False), ("regression", False)):
+        data = read(csv, "y", task=task)
+        ours = Score("RFM", (0.5, 0.5), 1.0, ours=True)
+        found = {s.name: s for s in statements(data, [ours], np.ones(4) / 4, "accuracy")}
+        assert ("target" in found) == told
+        assert not told or "y takes 4 whole values, 3 to 6" in found["target"].text
+
+
 def test_what_a_column_is_taken_for_is_told_and_can_be_set(csv, tmp_path, capsys):
     frame = pd.read_csv(csv).assign(when=[f"0{1 + i % 9}/0{1 + i % 7}/2020" for i in range(120)])
     frame.to_csv(csv, index=False)

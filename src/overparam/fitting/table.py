@@ -34,6 +34,7 @@ class Table:
         left_out: Columns that say nothing about another row, with the reason.
         reader: What all columns but the target were taken for.
         class_type: What the names of classes are of: "words", "numbers" or "booleans".
+        task_was_set: Whether the task was asked for, and not told by the target.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     left_out: dict[str, str]
     reader: Reader = field(default_factory=lambda: Reader(()))
     class_type: ClassType = "words"
+    task_was_set: bool = False
 
 
 def read(
@@ -112,6 +114,7 @@ def read(
         reader.left_out,
         reader,
         data.class_type,
+        task is not None,
     )
 
 

@@ -94,6 +94,26 @@ def read_table(estimator: Any, x: Any, y: Any = None, *, reset: bool) -> tuple[n
     return checked(estimator, x, y, reset=reset, dtype=np.float64, multi_output=True)
 
 
+def read_numbers(estimator: Any, x: Any, *, reset: bool) -> Any:
+    """The table for an estimator that knows no categories.
+
+    Numbers, dates and yes and no of a data frame are read by their values; an array is as it is.
+    """
+    name = type(estimator).__name__
+    where = f"{name}.{'fit' if reset else 'predict'}(X=...)"
+    if reset:
+        estimator.columns_ = learn_columns(x, [], "from_dtype", name, levels=False)
+        for column in estimator.columns_.values():
+            expect(
+                column.is_number,
+                where,
+                f"numbers, dates or yes and no in column {column.name!r}",
+                f"a {column.words()}, such as {next(iter(column.levels), '')!r}",
+                hint="sklearn.preprocessing.OneHotEncoder makes a column for each level.",
+            )
+    return filled(estimator, as_numbers(x, {}, estimator.columns_, where), reset=reset)
+
+
 def filled(estimator: Any, x: Any, *, reset: bool) -> Any:
     """A data frame with the medians of the rows fitted in place of missing numbers.
 

@@ -121,7 +121,12 @@ def categorical_positions(x: Any, chosen: "str | Sequence | None", where: str) -
 
 
 def learn_columns(
-    x: Any, positions: Sequence[int], chosen: "str | Sequence | None", where: str
+    x: Any,
+    positions: Sequence[int],
+    chosen: "str | Sequence | None",
+    where: str,
+    *,
+    levels: bool = True,
 ) -> dict[int, Column]:
     """What the columns of a data frame are that are no numbers by their type, by position.
 
@@ -129,8 +134,9 @@ def learn_columns(
         x: A table; an array has none.
         positions: Of the categorical columns.
         chosen: As `categorical_positions` takes it. With "from_dtype" values tell numbers and
-            dates in text from categories; yes and no are a category too.
+            dates in text from categories.
         where: For the message.
+        levels: Whether yes and no are a category too, and not 1 and 0.
     """
     if not isinstance(x, pd.DataFrame):
         return {}
@@ -141,7 +147,7 @@ def learn_columns(
     for i, dtype in enumerate(x.dtypes):
         if not _is_plain(dtype):
             columns[i] = learn_column(_series(x, i), where, keep=True)
-            if columns[i].kind == "yes/no":
+            if columns[i].kind == "yes/no" and levels:
                 columns[i] = learn_column(_series(x, i), where, {"kind": "category"})
     return columns
 

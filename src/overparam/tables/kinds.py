@@ -25,6 +25,7 @@ _COUNTS_ROWS = re.compile(
     r"key|uuid|guid|s\.?no\.?|obs|)",
 )  # fmt: skip
 _CODE = re.compile(r"[+-]?0\d+|\d{16,}", re.ASCII)
+_DIGIT = re.compile(r"[<>≤≥~≈ ]*\d", re.ASCII)
 _TOKEN = re.compile(r"(?=.*\d)\S{1,64}")
 
 
@@ -55,7 +56,7 @@ def learn_column(
     if not len(values):
         return Column(name, "category") if keep else Column(name, "constant", reason="empty")
     gaps = bool((codes < 0).any())
-    infinite = any(isinstance(value, float) and np.isinf(value) for value in values)
+    infinite = found.type == "numbers" and bool(np.isinf(found.numbers).any())
     if len(values) == 1 and not (gaps or infinite or keep):
         return Column(name, "constant", reason="one value")
     if found.type == "booleans" and len(values) == 1:
@@ -71,7 +72,7 @@ def _typed(name: str, found: Cells, values: Sequence[Any], keep: bool) -> Column
     """A column whose type says what it holds."""
     if found.type == "dates":
         return Column(name, "date", unit="days since 1970")
-    if set(values) == {0, 1}:
+    if len(values) == 2 and set(values) == {0, 1}:
         return Column(name, "yes/no")
     if not keep and _numbers_rows(name, found.numbers):
         return Column(name, "identifier", reason="a number of the row")
@@ -133,7 +134,8 @@ def _of_values(
         return Column(name, "number", unit=read.unit, decimal=read.decimal, note=read.note)
     codes = [v for v in values if isinstance(v, str) and _CODE.fullmatch(v)]
     if codes and len(codes) + int((~np.isnan(each)).sum()) >= int(known.sum()):
-        return _words(name, values, counts, "codes" if share >= _HALF else "", keep)
+        doubt = f"leading zeros or many digits such as {codes[0]!r}"
+        return _words(name, values, counts, doubt if share >= _HALF else "", keep)
     if not keep:
         for kind, part, numbers in (("number", share, each), ("date", date_share, dates.values)):
             odd = known & np.isnan(numbers)
@@ -147,8 +149,11 @@ def _of_values(
                 hint=f"--column {name}={kind} reads the others as missing, "
                 f"--column {name}=category takes all for names.",
             )
-    parts = [isinstance(v, str) and taken_apart(v) is not None for v in values]
-    partly = int(counts[known & np.array(parts)].sum()) / total
+    parts = np.array([isinstance(v, str) and taken_apart(v) is not None for v in values])
+    digits = np.array([isinstance(v, str) and bool(_DIGIT.match(v)) for v in values])
+    if not read.doubt.startswith("words"):  # such as bounds or ranges, which begin like numbers
+        parts |= digits
+    partly = int(counts[known & parts].sum()) / total
     doubt = read.doubt if max(share, partly) >= _HALF else ""
     return _words(name, values, counts, doubt, keep)
 
@@ -185,8 +190,10 @@ def _undecided(
 
 def _words(name: str, values: Sequence[Any], counts: np.ndarray, doubt: str, keep: bool) -> Column:
     """A category, or text that differs in most rows; `doubt` is why it is no number."""
-    remedy = f"; --column {name}=number reads what is none as missing" if doubt else ""
-    doubt = f"codes with leading zeros{remedy}" if doubt == "codes" else doubt + remedy
+    if doubt.startswith(("two units", "numbers with")):
+        doubt += "; write all in one unit"
+    elif doubt:
+        doubt = f"{doubt}; --column {name}=number reads what is none as missing"
     column = _category(name, values, counts, doubt)
     if keep or len(column.levels) < 2 or 2 * len(column.levels) <= counts.sum():
         return column

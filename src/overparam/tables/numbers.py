@@ -18,6 +18,10 @@ _MAGNITUDES = {
     "k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "Mio": 1e6, "Mio.": 1e6, "mio": 1e6, "B": 1e9,
     "bn": 1e9, "Bn": 1e9, "Mrd": 1e9, "Mrd.": 1e9,
 }  # fmt: skip
+# Those that stand behind a blank: there K and M are units.
+_SPELLED = {"thousand": 1e3, "million": 1e6, "billion": 1e9} | {
+    word: size for word, size in _MAGNITUDES.items() if len(word) > 1
+}
 _CURRENCIES = frozenset(
     ("$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₪", "₫", "₴", "฿", "R$", "US$", "C$", "A$", "kr",
      "kr.", "zł", "Kč", "Ft", "Fr", "Fr.", "Rs", "Rs.", "USD", "EUR", "GBP", "CHF", "JPY", "CNY",
@@ -124,7 +128,7 @@ def read_numbers(texts: Sequence[str], decimal: str = "", unit: str | None = Non
         elif bare and units and any(p and p.unit and not _is_known(p) for p in parts):
             doubt = f"words such as {_with(texts, parts, units)!r}"
     if not doubt and unread:
-        doubt = f"commas and points that do not agree, such as {unread[0]!r}"
+        doubt = f"digits in groups that do not agree, such as {unread[0]!r}"
     return Numerals(values, decimal, next(iter(sorted(units)), "") if unit is None else unit,
                     doubt, note)  # fmt: skip
 
@@ -151,9 +155,8 @@ def taken_apart(text: str) -> Written | None:
             if after not in _UNITS and after.startswith(word) and rest in {"", *_CURRENCIES}:
                 factor, after = factor * size, rest
                 break
-    elif after in ("Mio", "Mio.", "Mrd", "Mrd.", "bn", "mn", "million", "billion"):
-        sizes = {**_MAGNITUDES, "million": 1e6, "billion": 1e9}
-        factor, after = factor * sizes[after], ""
+    elif after in _SPELLED:
+        factor, after = factor * _SPELLED[after], ""
     if before and after:
         return None
     if after and after not in _UNITS and after not in _CURRENCIES:
@@ -168,7 +171,7 @@ def _one(unit: str) -> str:
     same = {"ºC": "°C", "ºF": "°F", "μm": "µm", "μg": "µg", "Euro": "€", "euro": "€", "EUR": "€",
             "USD": "$", "US$": "$", "GBP": "£", "lbs": "lb", "hrs": "h", "hr": "h", "mins": "min",
             "secs": "s", "sec": "s", "yrs": "yr", "mL": "ml", "L": "l", "m2": "m²", "km2": "km²",
-            "m3": "m³", "pct": "%"}  # fmt: skip
+            "m3": "m³", "pct": "%", "percent": "%"}  # fmt: skip
     return same.get(unit, unit)
 
 

@@ -25,21 +25,21 @@ OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".
 """What opens a file that holds one other, by its suffix."""
 
 
-def unpack(path: Path, where: str) -> bytes:
-    """What a file compressed by one of `OPENERS` holds.
+def unpack(path: Path, where: str, suffix: str = "") -> bytes:
+    """What a file compressed by one of `OPENERS` holds; `suffix` is its own by default.
 
     Raises:
         ValueError: If it is damaged, or grows as only a bomb does.
         MemoryError: If it would not fit into memory.
     """
-    stored = path.stat().st_size
-    if path.suffix.lower() == ".gz" and stored > 8:
+    stored, suffix = path.stat().st_size, suffix or path.suffix.lower()
+    if suffix == ".gz" and stored > 8:
         with path.open("rb") as file:
             file.seek(-4, io.SEEK_END)
             _expect_growth(int.from_bytes(file.read(), "little"), stored, where)
     content, problem = bytearray(), ""
     try:
-        with OPENERS[path.suffix.lower()](path) as file:
+        with OPENERS[suffix](path) as file:
             while block := file.read(_BLOCK):
                 content += block
                 _expect_growth(len(content), stored, where)
@@ -48,7 +48,7 @@ def unpack(path: Path, where: str) -> bytes:
         if str(error).startswith("`"):
             raise
         problem = str(error) or type(error).__name__
-    expect(not problem, where, f"a file compressed as {path.suffix}",
+    expect(not problem, where, f"a file compressed as {suffix}",
            f"one that cannot be read ({problem})")  # fmt: skip
     return bytes(content)
 

@@ -2,7 +2,9 @@
 
 import io
 import os
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,9 @@ def remedy(suffix: str) -> str:
 
 def read_text_file(path: Path, where: str) -> pd.DataFrame:
     """A table in text."""
+    actual = _by_first_bytes(path)
+    if actual is not None:
+        return actual(path, where)
     room(path.stat().st_size, where)
     problem, content = "", b""
     try:
@@ -80,6 +85,24 @@ def read_text_file(path: Path, where: str) -> pd.DataFrame:
         problem = error.strerror or str(error)
     expect(not problem, where, "a file that can be read", f"{path}: {problem}")
     return read_text(content, where)
+
+
+def _by_first_bytes(path: Path) -> Callable[[Path, str], pd.DataFrame] | None:
+    """What reads a file that is called text and is something else."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(6)
+    except OSError:
+        return None
+    if first.startswith(b"\x1f\x8b"):
+        return lambda path, where: read_text(unpack(path, where, ".gz"), where)
+    if first.startswith(b"PK\3\4"):
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            book = "[Content_Types].xml" in archive.namelist()
+            return read_workbook if book else read_zip
+        return read_zip
+    kinds = {b"PAR1": read_parquet, b"ARROW1": read_feather}
+    return next((read for mark, read in kinds.items() if first.startswith(mark)), None)
 
 
 def read_packed(path: Path, where: str) -> pd.DataFrame:
