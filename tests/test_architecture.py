@@ -44,7 +44,7 @@ ORDER = (
         "_threads",
         "_workers",
     ),
-    ("_copies",),
+    ("_copies", "tables"),
     ("_model", "_output", "_statement", "_training_mode", "cluster", "datasets"),
     ("_own_loss", "_values"),
     ("_arguments",),
