@@ -74,10 +74,14 @@ def test_history_has_a_row_per_step_and_every_number():
         "sharpness_limit", "stability_ratio", "sharpness_residual", "sharpness_converged",
         "batch_critical_lr", "batch_critical_lr_converged",
         "loss_top", "loss_rest", "kernel_change", "agop_trace", "agop_alignment", "overhead",
+        "gradient_signal", "gradient_noise",
         *(f"eigenvalue_{j}" for j in range(1, 6)),
     }  # fmt: skip
-    assert set(table.columns) == expected
-    assert table.drop(columns=["update_norm", "overhead"]).notna().all().all()
+    # Of several measurements together: not from the first step on.
+    pooled = {name for name in table.columns if name.startswith("noise_scale")}
+    assert set(table.columns) - pooled == expected
+    assert table["noise_scale_low"].notna().sum() == 9
+    assert table.drop(columns=["update_norm", "overhead", *pooled]).notna().all().all()
     assert table["update_norm"].notna().sum() == 11  # the last is known one step later
     assert table["distance"][0] == 0
     assert table["kernel_change"][0] == pytest.approx(0, abs=1e-6)

@@ -214,3 +214,19 @@ def test_sparse_and_complex_gradients_count_as_what_they_are() -> None:
     found = gradient_noise_scale(Odd(odd=True), i, y, CE)
     assert found.noise == pytest.approx(plain.noise, rel=1e-5)
     assert found.signal == pytest.approx(plain.signal, rel=1e-5)
+
+
+def test_half_precision_is_summed_in_single() -> None:
+    """Gradients of 300: their squares are beyond what half precision holds."""
+    model = nn.Linear(3, 1, bias=False).half()
+    draw = torch.Generator().manual_seed(0)
+    rows = (300 * (1 + torch.randn(64, 3, generator=draw))).half()
+    found = gradient_noise_scale(model, rows, torch.zeros(64, 1), lambda f, y: f.float().mean())
+    exact = gradient_noise_scale(
+        nn.Linear(3, 1, bias=False).double(),
+        rows.double(),
+        torch.zeros(64, 1),
+        lambda f, y: f.mean(),
+    )
+    assert found.noise == pytest.approx(exact.noise, rel=1e-2)
+    assert found.scale == pytest.approx(exact.scale, rel=5e-2)

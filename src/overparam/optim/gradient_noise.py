@@ -136,8 +136,10 @@ def gradient(
 
 
 def _plain(g: Tensor) -> Tensor:
-    """As dense real numbers, whatever an embedding or a complex parameter has."""
+    """As dense real numbers of single precision at least, whatever the parameter has."""
     g = g.to_dense() if g.is_sparse else g
+    if g.dtype in (torch.float16, torch.bfloat16):  # squares overflow, and sums lose small parts
+        g = g.float()
     return torch.view_as_real(g.resolve_conj()) if g.is_complex() else g
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from overparam.report.figures.curvature import batch_rates_figure, sharpness_figure
 from overparam.report.figures.figure import Figure
 from overparam.report.figures.labels import labels_figure
+from overparam.report.figures.noise import noise_figure
 from overparam.report.figures.panels import Panel, line, stack, step_axis
 from overparam.report.figures.training import loss_figure, moves, norms_figure, split_figure
 from overparam.report.numbers import count, number, percent
@@ -108,6 +109,7 @@ ORDER: dict[str, tuple[Callable[[Mapping], Figure | None], tuple[str, ...]]] = {
     "eigenvalues": (eigenvalues_figure, tuple(f"eigenvalue_{index}" for index in range(1, 6))),
     "labels": (labels_figure, ("noise_rate", "suspect_loss", "rho", "armed")),
     "batch_rates": (rates_figure, ("batch_critical_lr", "lr")),
+    "noise": (noise_figure, ("noise_scale", "noise_scale_low", "noise_scale_high")),
     "overhead": (overhead_figure, ("overhead",)),
 }
 
