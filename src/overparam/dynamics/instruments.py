@@ -8,6 +8,7 @@ from typing import Any
 
 from overparam._batch import on_device
 from overparam._errors import expect
+from overparam._user_line import user_level
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
 from overparam.dynamics.probes.probe import Kind, Probe, Scene
@@ -84,7 +85,7 @@ class Instruments:
                 "the monitor keeps only loss and learning rate of a model whose parameters are "
                 "sharded over processes",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=user_level(),
             )
 
     def enlist(self, step_seconds: float) -> None:
@@ -201,7 +202,7 @@ class Instruments:
             warnings.warn(
                 f"the monitor's {name!r} is switched off after {type(problem).__name__}: {problem}",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=user_level(),
             )
             return None
 
