@@ -27,6 +27,7 @@ ORDER = (
         "_numbers",
         "_switches",
         "_types",
+        "_user_line",
         "_version",
     ),
     (

@@ -256,8 +256,10 @@ def test_a_diagnosis_ends_and_says_what_it_could_not_measure(name: str) -> None:
 
 def test_the_stable_limit_is_measured_on_graphs_as_a_whole(monkeypatch) -> None:
     monkeypatch.setattr(sys.modules[diagnose.__module__], "_MOST_OVERHEAD", math.inf)
-    with pytest.warns(RuntimeWarning, match="measures no kernel or outputs: the nodes of a graph"):
+    words = "measures no kernel or outputs: the nodes of a graph"
+    with pytest.warns(RuntimeWarning, match=words) as told:
         found = diagnose(GraphNet(), Graphs(), steps=12, max_steps=12, budget="10m")
+    assert told[0].filename == __file__
     assert found.series["sharpness"]["value"]
     stability = next(s for s in found.statements if s.name == "stability")
     assert stability.level == "info"

@@ -15,6 +15,7 @@ from overparam._batch import call, is_graph, joined, n_examples, on_device, take
 from overparam._errors import expect
 from overparam._switches import quietly
 from overparam._types import Forward, Loss
+from overparam._user_line import user_level
 from overparam.diagnosis.budget import UNKNOWN_EPOCH
 from overparam.diagnosis.examples import Examples, is_labels
 from overparam.diagnosis.feed_loss import loss_of_batches
@@ -138,7 +139,7 @@ def fed(
         warnings.warn(
             f"{who} races and trains, but measures no {less} or outputs: {why}",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=user_level(),
         )
     return Fed(feed, adapted, function, name, examples, size, why)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from overparam._batch import call, n_examples, take
 from overparam._errors import complaint
+from overparam._user_line import user_level
 from overparam.dynamics.subject import Subject
 from overparam.errors import OverparamError
 
@@ -36,9 +37,8 @@ class Trial:
         except Exception as problem:
             said = isinstance(problem, OverparamError)
             self.why = str(problem) if said else str(_reworded(problem))
-            warnings.warn(
-                f"the monitor measures nothing on batches: {self.why}", RuntimeWarning, stacklevel=6
-            )
+            words = f"the monitor measures nothing on batches: {self.why}"
+            warnings.warn(words, RuntimeWarning, stacklevel=user_level())
 
     def _tried(self, x: Any, y: Any) -> int | None:
         whole = self._subject.whole

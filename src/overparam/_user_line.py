@@ -1,0 +1,20 @@
+"""The line of the user's that a warning is about."""
+
+import sys
+from types import FrameType
+
+# What may lie between two functions of ours: decorators of theirs.
+_BETWEEN = {"overparam", "torch", "contextlib", "functools", "beartype", "jaxtyping"}
+
+
+def user_level() -> int:
+    """The `stacklevel` with which a warning of the caller names the line that led to it."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    while frame is not None and _package(frame) in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
