@@ -313,8 +313,11 @@ def critical_learning_rate(
     to rise; or already below, where a rate raised at once by a large factor carries momentum and
     weights away from here. `steps` tells what real steps do: the rate at which the loss of copies
     begins to be not finite or a tenth above its start. It needs neither a known limit nor a
-    history. It says nothing of batches other than this one, of what comes much later, nor of which
-    rate is best.
+    history. Where runs break down at a rate and not at some higher one, it may be either. It says
+    nothing of batches other than this one, of what comes much later, nor of which rate is best.
+
+    Measured (`x.py bench limits --kept-aside`) on six networks with batch norm, where 200 real
+    steps begin to diverge: .32 to 8 times the limit, 1.0 to 1.2 times what `steps=20` says.
 
     Args:
         model: Any module, in the mode in which it is trained; see `stability`.
