@@ -39,6 +39,38 @@ def test_codes_point_at_the_names():
     assert numbers.values.tolist() == [1, 0, 0, 1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("values", "class_names", "class_type"),
+    [
+        (["Yes ", "yes", "no"] * 3, ("no", "yes"), "words"),
+        (["5", "7"] * 3, ("5", "7"), "numbers"),
+        ([5.0, 7.0] * 3, ("5", "7"), "numbers"),
+        (["TRUE", "FALSE"] * 3, ("FALSE", "TRUE"), "booleans"),
+        ([True, False] * 3, ("False", "True"), "booleans"),
+        (["low", "Low", "high"] * 3, ("high", "low"), "words"),
+        (["01", "02"] * 3, ("01", "02"), "words"),
+    ],
+)
+def test_classes_are_what_their_values_mean(values, class_names, class_type):
+    target = read(values)
+    assert {name.casefold() for name in target.class_names} == {n.casefold() for n in class_names}
+    assert target.class_type == class_type
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (["$1,200.50", "$3", "-$7"], [1200.5, 3, -7]),
+        (["1,5 kg", "2,25 kg", "3 kg"], [1.5, 2.25, 3]),
+        (["12.5%", "3%", "100%"], [12.5, 3, 100]),
+        (["1970-01-02", "1970-01-03", "1970-02-01"], [1, 2, 31]),
+    ],
+)
+def test_a_quantity_in_text_is_one(values, numbers):
+    target = read(values, "regression")
+    assert target.values.tolist() == numbers
+
+
 def test_the_task_can_be_given():
     assert read([3, 7] * 3, "regression").task == "regression"
     assert read([0.5, 1.5] * 3, "classification").class_names == ("0.5", "1.5")

@@ -133,6 +133,10 @@ CASES = {
     "one comma that could be either": Case(
         [f"{v:,}" for v in WHOLE % 9000 + 1000], "number", WHOLE % 9000 + 1000, said="decimal comma"
     ),
+    "zeros in front predicted": Case(FEW, "number", [f"{v:03}" for v in FEW], "a.parquet", "b.csv"),
+    "very many digits predicted": Case(
+        WHOLE * 10**13, "number", [str(v) for v in WHOLE * 10**13], "a.parquet", "b.csv"
+    ),
     "spans": Case(
         pd.to_timedelta(WHOLE, unit="min"),
         "number",

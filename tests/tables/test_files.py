@@ -87,7 +87,7 @@ def test_what_unpacks_beyond_the_memory_is_refused(tmp_path, monkeypatch):
         archive.writestr("a.csv", text)
     pd.DataFrame({"a": range(400)}).to_feather(tmp_path / "a.feather")
     for path in sorted(tmp_path.iterdir()):
-        with pytest.raises(MemoryError, match="bytes available|KiB available"):
+        with pytest.raises(MemoryError, match="available"):
             read_table_file(path)
 
 

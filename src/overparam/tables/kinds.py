@@ -21,9 +21,9 @@ _MOSTLY = 0.9
 # Above this share the words of a column are worth a line.
 _HALF = 0.5
 _COUNTS_ROWS = re.compile(
-    r"(unnamed.*|index|idx|id|.*[_ .-]id|id[_ .-].*|.*[a-z]I[dD]|row.*|nr\.?|no\.?|number|num|#|"
-    r"key|uuid|guid|s\.?no\.?|obs|)",
-)  # fmt: skip
+    r"unnamed.*|index|idx|id|.*[_ .-]id|id[_ .-].*|.*[a-z]I[dD]|#|uuid|guid|s\.?no\.?|nr\.?|no\.?|"
+    r"row([ _.-]?(id|nr|no|num|number|name|index))?|"
+)
 _CODE = re.compile(r"[+-]?0\d+|\d{16,}", re.ASCII)
 _DIGIT = re.compile(r"[<>≤≥~≈ ]*\d", re.ASCII)
 _TOKEN = re.compile(r"(?=.*\d)\S{1,64}")

@@ -87,13 +87,16 @@ class Numerals:
     note: str = ""
 
 
-def read_numbers(texts: Sequence[str], decimal: str = "", unit: str | None = None) -> Numerals:
+def read_numbers(
+    texts: Sequence[str], decimal: str = "", unit: str | None = None, *, codes: bool = False
+) -> Numerals:
     """Numbers in a column's distinct texts, all read the same way.
 
     Args:
         texts: Stripped, none of them empty.
         decimal: "." or ","; empty to see which of them the texts agree with.
         unit: The unit they have to have, if any; `None` to see which they have.
+        codes: Whether 007 and digits beyond what a number resolves are numbers all the same.
 
     Example:
         >>> read_numbers(["1.234,5 €", "20 €"]).values
@@ -101,7 +104,7 @@ def read_numbers(texts: Sequence[str], decimal: str = "", unit: str | None = Non
         >>> read_numbers(["<5", "7"]).doubt
         "bounds such as '<5'"
     """
-    parts = [None if text.casefold() in GAPS else taken_apart(text) for text in texts]
+    parts = [None if text.casefold() in GAPS else taken_apart(text, codes=codes) for text in texts]
     odd = [
         text
         for text, part in zip(texts, parts, strict=True)
@@ -133,8 +136,8 @@ def read_numbers(texts: Sequence[str], decimal: str = "", unit: str | None = Non
                     doubt, note)  # fmt: skip
 
 
-def taken_apart(text: str) -> Written | None:
-    """One number as it is written; None if it is none, or a code such as 007."""
+def taken_apart(text: str, *, codes: bool = False) -> Written | None:
+    """One number as it is written; None if it is none, or a code such as 007 unless `codes`."""
     text = text.translate(_MINUS).replace("\u00a0", " ").replace("\u202f", " ")
     text = text.replace("\u2009", " ")
     negative = text.startswith("(") and text.endswith(")")
@@ -146,7 +149,7 @@ def taken_apart(text: str) -> Written | None:
         return None
     if before and before not in _CURRENCIES:
         return None
-    if _CODE.fullmatch(body) and not (before or after):
+    if _CODE.fullmatch(body) and not (codes or before or after):
         return None
     factor = -1.0 if negative or "-" in (found["first"], found["sign"]) else 1.0
     if after and not found["gap"]:

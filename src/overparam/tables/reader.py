@@ -1,6 +1,7 @@
 """A table's columns, learned once; what other rows of the table mean by it."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -145,7 +146,8 @@ class Reader:
             f"the columns {', '.join(names)}",
             f"a table without {', '.join(absent)}",
         )
-        twice = sorted({name for name in names if list(frame.columns).count(name) > 1})
+        often = Counter(map(str, frame.columns))
+        twice = sorted(name for name in names if often[name] > 1)
         expect(not twice, where, "each column once", f"{', '.join(twice)} more than once")
         expect(len(frame) > 0, where, "at least one row", "none")
         values: dict[str, np.ndarray] = {}

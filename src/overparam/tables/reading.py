@@ -162,9 +162,9 @@ def _numbers(column: Column, values: Sequence[Any], where: str) -> np.ndarray:
     for mark in (column.decimal, other):
         # Numbers without a unit may come with one, if it is the same for all.
         unit = column.unit or None
-        read = read_numbers(texts, mark, unit)
+        read = read_numbers(texts, mark, unit, codes=True)
         if unit is None and read.doubt and not column.chosen:
-            read = read_numbers(texts, mark, "")
+            read = read_numbers(texts, mark, "", codes=True)
         tried.append(read.values)
     best = min(tried, key=lambda found: (_unread(texts, found), _far(column, found)))
     if {column.profile.low, column.profile.high} <= {0, 1} and column.profile.rows:

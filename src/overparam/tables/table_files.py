@@ -186,7 +186,7 @@ def read_workbook(path: Path, where: str) -> pd.DataFrame:
         return pd.read_excel(path, engine="openpyxl", header=None, dtype=object, na_filter=False)
 
     frame = _whole(read, "", "a workbook (.xlsx)", where)
-    frame = frame.replace("", None) if len(frame) else frame
+    frame = frame.mask(frame.map(lambda value: isinstance(value, str) and not value.strip()))
     filled = frame.notna().any(axis=1).to_numpy()
     frame = frame.iloc[int(filled.argmax()) if filled.any() else 0 :]
     frame = frame.loc[:, frame.notna().any(axis=0).to_numpy()]
