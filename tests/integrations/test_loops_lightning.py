@@ -272,3 +272,11 @@ def test_a_checkpoint_is_gone_on_from_once(tmp_path):
     assert len(callback.monitor.history) == 4
     fit(Module(), [callback])
     assert len(callback.monitor.history) == 2
+
+
+def test_a_run_with_nothing_left_to_do_is_not_said_to_tell_nothing(tmp_path):
+    fit(Module(), [LightningMonitor(MSE, probes=[])]).save_checkpoint(tmp_path / "run.ckpt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        callback = LightningMonitor(MSE, probes=[])
+        fit(Module(), [callback], checkpoint=tmp_path / "run.ckpt")

@@ -326,6 +326,24 @@ def test_a_training_that_is_not_a_trainer_s_is_said_to_tell_nothing(tmp_path):
         callback.on_pre_optimizer_step(args, state, None, **given)  # said once
 
 
+class Untold(transformers.trainer_callback.CallbackHandler):
+    """As in a loop of one's own inside a Trainer, which tells of fewer things."""
+
+    def on_pre_optimizer_step(self, args, state, control):
+        return control
+
+
+def test_a_trainer_that_tells_of_no_step_is_said_to_once(tmp_path):
+    made = trainer(Plain(), PICTURES, tmp_path, [callback := TransformersMonitor(probes=[])])
+    made.callback_handler.__class__ = Untold
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made.train()
+    said = [str(w.message) for w in caught if "was told of no loss in this run" in str(w.message)]
+    assert len(said) == 1
+    assert len(callback.monitor.history) == 0
+
+
 def test_a_checkpoint_from_elsewhere_carries_the_history_on(tmp_path):
     make, data, _, _ = TABLE["a module of one's own"]
     options = {"max_steps": 2, "save_steps": 2, "save_strategy": "steps"}
