@@ -11,6 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from overparam._batch import call, n_examples, take, tensors
 from overparam._random_numbers import seeded
 
+# Why a process cannot measure alone.
+SHARED = "layers that share their statistics with other processes"
+
 
 def is_evaluating(model: nn.Module) -> bool:
     """Whether no part of the model is in training mode."""

@@ -58,6 +58,14 @@ def test_of_the_steps_between_two_that_are_kept_nothing_is_asked():
     assert not optimizer._optimizer_step_post_hooks
 
 
+def test_logits_that_nobody_scores_wake_nobody():
+    monitor, _, _ = resting(3)
+    monitor.step(Loss(1.0))
+    Loss.looked = 0
+    monitor.step(Loss(1.0), logits=torch.zeros(2, 3))
+    assert Loss.looked == 0
+
+
 def test_they_are_booked_when_training_is_next_clocked():
     monitor, _, clock = resting(3)
     monitor._pace._push, monitor._pace._call = 1e-2, 1.6e-1

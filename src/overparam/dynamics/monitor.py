@@ -209,7 +209,8 @@ class Monitor(OneProcess):
         self._kept = 0  # losses since the last clocked step
         self._seen = 0  # steps up to the last clocked one
         self._next = 0  # step up to which nothing at all is done
-        self._batches = 1  # to score labels of, until the next look
+        # To score labels of, until the next look.
+        self._batches = 0 if self._labels is None else 1
         self._step = 0
         self._awaiting: tuple[int, str] | None = None
 
@@ -437,7 +438,8 @@ class Monitor(OneProcess):
         self._watch.load_state_dict(state["watch"])
         if self._labels is not None and state["labels"] is not None:
             self._labels.load_state_dict(state["labels"])
-        self._awaiting, self._batches = state["awaiting"], state["batches"]
+        self._awaiting = state["awaiting"]
+        self._batches = 0 if self._labels is None else state["batches"]
         self._pace.every, self._pace.until = state["pace"]
 
     def _enter(self, steps: int) -> None:

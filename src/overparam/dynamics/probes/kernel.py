@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import n_examples
 from overparam._exclusive import exclusive
-from overparam._training_mode import mixes, waits_for_others
+from overparam._training_mode import SHARED, mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
     Kind,
     Probe,
@@ -71,7 +71,7 @@ class LossSplit(Probe):
         x, y = first_examples(scene.probe, n)
         if self._tied is None:
             with scene.as_trained() as model:
-                self._tied = not waits_for_others(model) and mixes(model, x)
+                self._tied = waits_for_others(model) or mixes(model, x)
         if self._tied:
             return {}
         s = min(self.s, n * outputs)
@@ -145,8 +145,9 @@ class KernelChange(Probe):
         return {"kernel_change": kernel_change(empirical_ntk(scene.model, x), start)}
 
     def unfit(self, scene: Scene) -> str:
-        """A batch that is no list of examples, or more outputs of one than it takes."""
-        return scene.whole or too_many(scene, self.size)
+        """Examples that are no list, or of which others would be asked; too many outputs."""
+        shared = SHARED if waits_for_others(scene.model) else ""
+        return scene.whole or shared or too_many(scene, self.size)
 
     def _of_training(self, scene: Scene, model: nn.Module) -> dict[str, float]:
         assert scene.probe is not None

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from overparam._exclusive import forward_mode
-from overparam._training_mode import waits_for_others
+from overparam._training_mode import SHARED, waits_for_others
 from overparam._types import Inputs
 from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer, products
 from overparam.optim.limits import is_early
@@ -183,7 +183,7 @@ class _Power:
         """
         self.waiting = ""
         if waits_for_others(scene.model):
-            self.why = "layers that share their statistics with other processes"
+            self.why = SHARED
             return None
         if is_early(scene.optimizer):
             name = type(scene.optimizer).__name__
