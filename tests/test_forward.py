@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import overparam as op
 from overparam._batch import call
-from overparam._forward import Adapted, seen_through
+from overparam._forward import Adapted, inside, seen_through
 from overparam._model import as_function, trainable, undisturbed
 from overparam.curvature import GGNOperator, HessianOperator, hessian_norm
 from overparam.diagnosis import loader_constants, mass_for_model, model_constants
@@ -140,7 +140,7 @@ def test_the_model_inside_is_the_model_itself() -> None:
     assert torch.equal(call(seen, x), before)
     twin = copy.deepcopy(seen)
     with torch.no_grad():
-        twin.model.scale.zero_()
+        inside(twin).scale.zero_()
     assert not call(twin, x).any()
     assert torch.equal(call(seen, x), before)
 
@@ -248,3 +248,23 @@ def test_edges_beside_features_are_named() -> None:
 def test_arguments_in_another_order_are_named(arguments: tuple, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         op.critical_learning_rate(*arguments)
+
+
+class Llama(nn.Module):
+    """A model whose only part is called `model`, as that of many language models is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, self.adaptor = Plain(), nn.Identity()
+
+    def forward(self, x: Tensor) -> Any:
+        return {"logits": self.adaptor(self.model(x))}
+
+
+def test_no_submodule_is_hidden_by_what_forward_is_kept_in() -> None:
+    model = Llama()
+    wanted = op.empirical_ntk(model.model, X)
+    assert torch.equal(op.empirical_ntk(model, X, forward=picked), wanted)
+    seen = seen_through(model, picked)
+    assert seen.get_submodule("model") is model.model
+    assert seen.adaptor is model.adaptor

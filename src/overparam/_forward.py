@@ -18,40 +18,46 @@ class Adapted(nn.Module):
     All that a module holds is the model's own: parameters, under the names they have there,
     buffers, submodules and mode. Whoever trains, measures or moves the one does so to the other.
 
+    What it has besides bears names that no submodule of a model has, such as `model`.
+
     Attributes:
-        model: The module inside.
         takes_whole: That a batch is one argument, in whatever form it comes.
     """
 
     takes_whole = True
-    model: Any
-    adaptor: Any
+    _adapted: Any
+    _adaptor: Any
 
     def __init__(self, model: nn.Module, forward: Forward) -> None:
         # Not nn.Module's, which would give the model a mode.
         own = {name: value for name, value in vars(nn.Module()).items() if name != "training"}
         shared = {name: vars(model)[name] for name in _SHARED}
-        vars(self).update(own, **shared, model=model, adaptor=forward)
+        vars(self).update(own, **shared, _adapted=model, _adaptor=forward)
 
     @property
     def training(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The mode of the model."""
-        return self.model.training
+        return self._adapted.training
 
     @training.setter
     def training(self, mode: bool) -> None:
-        self.model.training = mode
+        self._adapted.training = mode
 
     def named_modules(self, *args: Any, **kwargs: Any) -> Any:
         """Those of the model, itself among them."""
-        return self.model.named_modules(*args, **kwargs)
+        return self._adapted.named_modules(*args, **kwargs)
 
     def _get_name(self) -> str:
-        return self.model._get_name()
+        return self._adapted._get_name()
 
     def forward(self, x: Any) -> Tensor:
         """What is picked."""
-        return self.adaptor(self.model, x)
+        return self._adaptor(self._adapted, x)
+
+
+def inside(model: nn.Module) -> nn.Module:
+    """The model under another call; itself where there is none."""
+    return model._adapted if isinstance(model, Adapted) else model
 
 
 def seen_through(model: nn.Module, forward: Forward | None, where: str = "") -> nn.Module:
@@ -70,5 +76,5 @@ def seen_through(model: nn.Module, forward: Forward | None, where: str = "") -> 
         described(forward), hint="such as forward=lambda model, x: model(**x).logits.",
         error=TypeError,
     )  # fmt: skip
-    inside: Any = getattr(model, "_orig_mod", model)
-    return Adapted(inside, forward)
+    written: Any = getattr(model, "_orig_mod", model)
+    return Adapted(written, forward)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from overparam._batch import named_tensors
 from overparam._errors import complaint
-from overparam._forward import Adapted, seen_through
+from overparam._forward import Adapted, inside, seen_through
 from overparam._model import as_function, undisturbed
 from overparam._types import Forward, Inputs, Loss, Params
 
@@ -101,7 +101,7 @@ def loss_like(asked: nn.Module, adapted: nn.Module, x: Any, y: Any) -> Loss | No
                 return None
             if bool(torch.isfinite(value)) and bool(torch.isfinite(out).all()):
                 points.append((float(value), out))
-        for loss in _usual(getattr(adapted, "model", adapted), points):
+        for loss in _usual(inside(adapted), points):
             if points and all(_gives(loss, out, y, value) for value, out in points):
                 return loss
     return None
@@ -162,10 +162,10 @@ def _usual(model: nn.Module, points: list[tuple[float, Tensor]]) -> Iterator[Los
     yield from (F.cross_entropy, shifted_cross_entropy, token_cross_entropy, F.mse_loss)
     yield from (squared_error_of_one, F.binary_cross_entropy_with_logits)
     yield from (binary_cross_entropy_of_one, F.l1_loss, F.nll_loss)
-    inside: Any = getattr(model, "loss_function", None)  # of the models of transformers
-    if callable(inside) and points:
+    given: Any = getattr(model, "loss_function", None)  # of the models of transformers
+    if callable(given) and points:
         sizes = _sizes(model, points[0][1])
-        own: Any = lambda logits, labels: inside(logits=logits, labels=labels, **sizes)  # noqa: E731
+        own: Any = lambda logits, labels: given(logits=logits, labels=labels, **sizes)  # noqa: E731
         yield own
 
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import call, n_examples, take, tensors
 from overparam._random_numbers import seeded
+
+# Why a process cannot measure alone.
+SHARED = "layers that share their statistics with other processes"
 
 
 def is_evaluating(model: nn.Module) -> bool:
@@ -68,6 +72,36 @@ def as_trained(model: nn.Module, x: Any) -> Iterator[None]:
         yield
     finally:
         _put_back(modes)
+
+
+@contextmanager
+def statistics_fixed(model: nn.Module, x: Any) -> Iterator[None]:
+    """Evaluation mode inside; batch norm in training mode has the statistics of `x`, held fixed.
+
+    Examples are then apart. To be used inside `undisturbed`, which puts the buffers back.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    layers: list[Any] = [part for part, mode in modes if mode and _keeps_averages(part)]
+    if n_examples(x) < 2 or waits_for_others(model):  # there are none to be had
+        layers = []
+    momenta = [layer.momentum for layer in layers]
+    try:
+        if layers:
+            for layer in layers:
+                layer.momentum = 1.0  # the average is that of the last batch alone
+            with torch.no_grad(), repeatably(model):
+                call(model, x)
+        for module, _ in modes:
+            module.training = False
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        _put_back(modes)
+
+
+def _keeps_averages(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm) and module.running_mean is not None
 
 
 def waits_for_others(model: nn.Module) -> bool:

@@ -192,3 +192,54 @@ def test_forms_of_batches():
     assert why_whole({"a": x, "b": None}, y) == ""
     assert why_whole(object(), y) == "a object, which is no list of examples"
     assert "rows" in why_whole(x, torch.zeros(()))
+
+
+def test_without_batches_the_summary_says_that_none_were_passed():
+    monitor, said = watched(nn.Linear(4, 3), None)
+    assert not said
+    assert "waits for a batch: none was passed to Monitor.step" in monitor.summary()
+
+
+class OwnLoss(Tuple):
+    """As models of transformers: given labels, it returns its loss beside its outputs."""
+
+    def forward(self, x, labels=None):
+        logits = self.layer(x)
+        return {"loss": CE(logits, labels), "logits": logits} if labels is not None else logits
+
+
+def test_a_loss_inside_the_model_is_found_with_the_first_batch():
+    torch.manual_seed(0)
+    model, batch = OwnLoss(), (torch.randn(8, 4), torch.randint(0, 3, (8,)))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found, said = watched(model, batch, loss=None)
+    model.load_state_dict(state)
+    given, _ = watched(model, batch, loss=CE)
+    assert not said
+    columns = ["sharpness", "batch_critical_lr", "loss_top", "kernel_change", "agop_trace"]
+    assert found.history[columns].notna().all().all()
+    assert found.history[columns].equals(given.history[columns])
+
+
+def test_without_a_loss_inside_it_is_said_what_to_pass():
+    batch = torch.randn(8, 4), torch.randint(0, 3, (8,))
+    monitor, said = watched(nn.Linear(4, 3), batch, loss=None)
+    assert len(said) == 1
+    assert "`Monitor(loss=...)` expected a function of outputs and targets, or None" in said[0]
+    assert "Monitor(loss=...)" in monitor.summary()
+
+
+def test_a_model_under_forward_keeps_the_names_of_its_parameters():
+    """And a state of an earlier version, which put a word before them, is read."""
+    torch.manual_seed(0)
+    model, batch = Tuple(), (torch.randn(8, 4), torch.randint(0, 3, (8,)))
+    pick = lambda model, x: model(x)[0]  # noqa: E731
+    monitor, _ = watched(model, batch, forward=pick)
+    state = monitor.state_dict()
+    assert list(state["initial"]) == ["layer.weight", "layer.bias"]
+    for name in ("initial", "shapes"):
+        state[name] = {f"module.{key}": value for key, value in state[name].items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    other = Monitor(model, CE, optimizer, forward=pick, max_overhead=math.inf)
+    other.load_state_dict(state)
+    assert other.history.equals(monitor.history)

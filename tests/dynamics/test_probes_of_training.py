@@ -7,13 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from overparam._model import undisturbed
+from overparam._training_mode import statistics_fixed
 from overparam.dynamics import Monitor
-from overparam.dynamics.probes.kernel import KernelChange
+from overparam.dynamics.probes.input_gradients import InputGradients
+from overparam.dynamics.probes.kernel import KernelChange, LossSplit
 from overparam.dynamics.probes.sharpness import BatchCriticalRate, Sharpness
 from overparam.optim import stability
 
 CE = nn.CrossEntropyLoss()
-PROBES = (Sharpness, BatchCriticalRate, KernelChange)
+PROBES = (Sharpness, BatchCriticalRate, KernelChange, InputGradients)
 
 
 def network() -> nn.Module:
@@ -59,6 +62,9 @@ def test_running_averages_alone_are_no_change_of_anything() -> None:
         # Power iteration goes on from step to step; the last ones have settled.
         assert values[-1] == pytest.approx(values[-2], rel=0.05)
     assert columns["kernel_change"]["value"] == pytest.approx([0] * 5, abs=1e-5)
+    assert columns["agop_alignment"]["value"] == pytest.approx([1] * 5, abs=1e-5)
+    trace = columns["agop_trace"]["value"]
+    assert trace == pytest.approx([trace[0]] * 5, rel=1e-5)
     expected = stability(model, *data(), CE, torch.optim.SGD(model.parameters(), lr=1.0))
     assert columns["sharpness"]["value"][-1] == pytest.approx(expected.sharpness, rel=0.05)
 
@@ -97,3 +103,32 @@ def test_adam_is_measured_from_its_tenth_step_on_without_a_warning() -> None:
             for _ in range(15):
                 step(model, optimizer, monitor)
     assert monitor.record.series()["sharpness"]["step"] == [10, 11, 12, 13, 14]
+
+
+def test_where_training_ties_examples_together_the_split_of_the_loss_says_that_there_is_none() -> (
+    None
+):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, CE, optimizer, probes=[LossSplit()], max_overhead=math.inf)
+    step(model, optimizer, monitor)
+    (status,) = monitor.status()
+    assert status.status.startswith("does not apply: trained with the statistics of its batches")
+    model.eval()  # with running averages in training as well, there is one
+    monitor = Monitor(model, CE, optimizer, probes=[LossSplit()], max_overhead=math.inf)
+    step(model, optimizer, monitor)
+    assert monitor.status()[0].times == 1
+
+
+def test_fixed_statistics_are_those_of_the_examples() -> None:
+    model, (x, _) = network(), data()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with undisturbed(model), torch.no_grad(), statistics_fixed(model, x):
+        mean = model[0](x).mean(0)
+        assert torch.allclose(model[1].running_mean, mean, atol=1e-6)
+        assert torch.equal(model(x)[:4], model(x)[:4])
+        alone = model(x[:1])
+        assert torch.allclose(alone, model(x)[:1], atol=1e-6)
+    assert model.training
+    assert model[1].momentum == 0.1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,4 +1,4 @@
-"""What every loop of the table must hold: nothing changes, and what is not filled has a reason."""
+"""What every loop of the table must hold: nothing changes, and what is not filled says why."""
 
 import re
 import warnings
@@ -20,6 +20,16 @@ COLUMNS = {
     "kernel": ("kernel_change",),
     "inputs": ("agop_trace",),
 }
+# The probe that fills them.
+PROBES = {
+    "norms": "norms", "sharpness": "sharpness", "batch": "batch critical rate",
+    "split": "loss split", "kernel": "kernel change", "inputs": "input gradients",
+}  # fmt: skip
+# Reasons of columns that are empty in many loops.
+EARLY = dict.fromkeys(("sharpness", "batch"), "AdamW has no limit of stability in its first steps")
+WHOLE = {"inputs": "inputs that are whole numbers"}
+SEVERAL = {"inputs": "inputs of several tensors"}
+TIED = {"split": "trained with the statistics of its batches"}
 # A run, with the monitor or without: the weights at its end, and the monitor.
 Run = Callable[[bool], tuple[Mapping[str, Tensor], Monitor | None]]
 
@@ -52,14 +62,17 @@ def check(run: Run, empty: Mapping[str, str], *, steps: int = 2) -> Any:
 
     Args:
         run: The loop.
-        empty: What is not measured, with a pattern of the warning that says so; an empty one
-            where there is nothing to be warned of.
+        empty: What is not measured, with a pattern of the reason that the summary gives.
         steps: How many the loop takes.
     """
     monitor, said = watched_and_not(run)
+    summary, reasons = monitor.summary(), {one.name: one.status for one in monitor.status()}
     missing = COLUMNS.keys() - filled(monitor)
-    assert missing <= empty.keys(), f"{missing - empty.keys()} not filled: {said}"
+    assert missing == empty.keys(), f"{missing ^ empty.keys()}: {reasons}, {said}"
     for word in missing:
-        assert re.search(empty[word], said), f"{word} is not filled, and {said or 'nothing'} said"
+        why = reasons[PROBES[word]].partition(": ")[2]
+        assert why, f"{word} is not filled, and nothing says why"
+        assert why in summary
+        assert re.search(empty[word], why), f"{word} is not filled, since {why}"
     assert len(monitor.history) == steps
     return monitor.history

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from loops import check
+from loops import EARLY, SEVERAL, TIED, WHOLE, check
 from torch import nn
 
 from overparam.dynamics import Monitor
@@ -111,20 +111,18 @@ def adamw(model):
     return torch.optim.AdamW(model.parameters(), lr=0.01)
 
 
-# An adaptive optimizer has no limit of stability in its first steps.
-EARLY = {"sharpness": "", "batch": ""}
 IMAGE, TEXT = (CE, IMAGES, CLASSES), (CE, WORDS, CLASSES)
 TABLE = {
     "perceptron, SGD": (mlp, sgd, plain, (MSE, X, Y), {}),
     "perceptron, closure": (mlp, sgd, closure, (MSE, X, Y), {}),
     "perceptron, autocast": (mlp, adamw, autocast, (MSE, X, Y), EARLY),
-    "convolutions with batch norm, SGD": (convolutional, sgd, plain, IMAGE, {}),
-    "convolutions with batch norm, AdamW": (convolutional, adamw, plain, IMAGE, EARLY),
-    "convolutions with batch norm, autocast": (convolutional, adamw, autocast, IMAGE, EARLY),
+    "convolutions with batch norm, SGD": (convolutional, sgd, plain, IMAGE, TIED),
+    "convolutions with batch norm, AdamW": (convolutional, adamw, plain, IMAGE, TIED | EARLY),
+    "convolutions with batch norm, autocast": (convolutional, adamw, autocast, IMAGE, TIED | EARLY),
     "U-Net": (Skip, adamw, plain, (MSE, IMAGES, IMAGES.tanh()), EARLY),
-    "Transformer": (transformer, adamw, plain, TEXT, {"inputs": "", **EARLY}),
-    "recurrent": (recurrent, adamw, plain, TEXT, {"inputs": "", **EARLY}),
-    "two inputs": (Mix, sgd, plain, (MSE, (X, X.flip(0)), Y), {"inputs": ""}),
+    "Transformer": (transformer, adamw, plain, TEXT, WHOLE | EARLY),
+    "recurrent": (recurrent, adamw, plain, TEXT, WHOLE | EARLY),
+    "two inputs": (Mix, sgd, plain, (MSE, (X, X.flip(0)), Y), SEVERAL),
 }
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
-from loops import check, watched_and_not  # noqa: E402
+from loops import SEVERAL, check, watched_and_not  # noqa: E402
 
 from overparam.integrations.trainer_loss import trainer_loss  # noqa: E402
 from overparam.integrations.transformers import TransformersMonitor  # noqa: E402
@@ -175,11 +175,9 @@ def loop(make, data, folder, given=None, **options):
     return run
 
 
-# Inputs by name, and tokens, have no gradients that could be averaged.
-NO_INPUTS = {"inputs": ""}
 # The kernel of so many outputs would cost more than a probe may.
-LANGUAGE = {"inputs": "", "kernel": ""}
-CANNOT = r"expected a loss that is a function of outputs and labels.*\n.*pass loss="
+LANGUAGE = {**SEVERAL, "kernel": "144 outputs for an example, more than 128"}
+CANNOT = r"expected a loss that is a function of outputs and labels.*pass loss="
 UNKNOWN = dict.fromkeys(("sharpness", "batch", "split", "kernel", "inputs"), CANNOT)
 
 
@@ -196,26 +194,26 @@ NEXT = {**TEXT, "labels": IDS}
 ENDS = {**TEXT, "start_positions": IDS[:, 0] % 6, "end_positions": IDS[:, 1] % 9}
 # Model, data, options of the Trainer, and what is not filled with what is said of it.
 TABLE = {
-    "classification": (three, classes(), {}, NO_INPUTS),
+    "classification": (three, classes(), {}, SEVERAL),
     "regression": (
         lambda: bert("SequenceClassification", num_labels=1),
-        {**TEXT, "labels": torch.linspace(0, 1, 12)}, {}, NO_INPUTS,
+        {**TEXT, "labels": torch.linspace(0, 1, 12)}, {}, SEVERAL,
     ),
     "several labels": (
         lambda: three(problem_type="multi_label_classification"),
-        {**TEXT, "labels": functional.one_hot(IDS[:, 0] % 3, 3).float()}, {}, NO_INPUTS,
+        {**TEXT, "labels": functional.one_hot(IDS[:, 0] % 3, 3).float()}, {}, SEVERAL,
     ),
-    "label smoothing": (three, classes(), {"label_smoothing_factor": 0.2}, NO_INPUTS),
-    "own compute_loss": (three, classes(), {"kind": OwnLoss}, NO_INPUTS),
-    "compute_loss_func": (three, classes(), {"func": halved}, NO_INPUTS),
-    "tuple outputs": (lambda: three(return_dict=False), classes(), {}, NO_INPUTS),
-    "question answering": (lambda: bert("QuestionAnswering"), ENDS, {}, NO_INPUTS),
+    "label smoothing": (three, classes(), {"label_smoothing_factor": 0.2}, SEVERAL),
+    "own compute_loss": (three, classes(), {"kind": OwnLoss}, SEVERAL),
+    "compute_loss_func": (three, classes(), {"func": halved}, SEVERAL),
+    "tuple outputs": (lambda: three(return_dict=False), classes(), {}, SEVERAL),
+    "question answering": (lambda: bert("QuestionAnswering"), ENDS, {}, SEVERAL),
     "question answering, tuples": (
-        lambda: bert("QuestionAnswering", return_dict=False), ENDS, {}, NO_INPUTS,
+        lambda: bert("QuestionAnswering", return_dict=False), ENDS, {}, SEVERAL,
     ),
     "tokens": (
         lambda: bert("TokenClassification", num_labels=3),
-        {**TEXT, "labels": IDS % 3}, {}, NO_INPUTS,
+        {**TEXT, "labels": IDS % 3}, {}, SEVERAL,
     ),
     "masked language model": (
         lambda: bert("MaskedLM"),
@@ -228,11 +226,11 @@ TABLE = {
         {"gradient_accumulation_steps": 2, "max_steps": 4}, LANGUAGE,
     ),
     "sequence to sequence": (seq2seq, {"input_ids": IDS, "labels": IDS.flip(1)}, {}, LANGUAGE),
-    "image classification": (vision, PICTURES, {}, NO_INPUTS),
+    "image classification": (vision, PICTURES, {}, SEVERAL),
     "adapters on a frozen model": (lambda: Adapted(causal()), NEXT, {}, LANGUAGE),
-    "a module of one's own": (Plain, PICTURES, {}, NO_INPUTS),
+    "a module of one's own": (Plain, PICTURES, {}, SEVERAL),
     "a loss that cannot be told": (Twofold, PICTURES, {}, UNKNOWN),
-    "in bfloat16": (three, classes(), {"bf16": True}, NO_INPUTS),
+    "in bfloat16": (three, classes(), {"bf16": True}, SEVERAL),
 }  # fmt: skip
 
 
@@ -326,6 +324,24 @@ def test_a_training_that_is_not_a_trainer_s_is_said_to_tell_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         callback.on_pre_optimizer_step(args, state, None, **given)  # said once
+
+
+class Untold(transformers.trainer_callback.CallbackHandler):
+    """As in a loop of one's own inside a Trainer, which tells of fewer things."""
+
+    def on_pre_optimizer_step(self, args, state, control):
+        return control
+
+
+def test_a_trainer_that_tells_of_no_step_is_said_to_once(tmp_path):
+    made = trainer(Plain(), PICTURES, tmp_path, [callback := TransformersMonitor(probes=[])])
+    made.callback_handler.__class__ = Untold
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made.train()
+    said = [str(w.message) for w in caught if "was told of no loss in this run" in str(w.message)]
+    assert len(said) == 1
+    assert len(callback.monitor.history) == 0
 
 
 def test_a_checkpoint_from_elsewhere_carries_the_history_on(tmp_path):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from overparam._batch import call, on_device
 from overparam._errors import expect
-from overparam._forward import Adapted, seen_through
+from overparam._forward import Adapted, inside, seen_through
 from overparam._own_loss import LABELS, logits_of, loss_in, loss_like, own_value, with_targets
 from overparam._switches import quietly
 from overparam._types import Forward, Loss
@@ -123,8 +123,7 @@ def _told(split: Split) -> Any:
 
 def _whole(own: Any) -> LossOf:
     def loss_of(model: nn.Module, batch: Any) -> Any:
-        inside = model.model if isinstance(model, Adapted) else model
-        value = loss_in(own(inside, on_device(batch, _device(model))))
+        value = loss_in(own(inside(model), on_device(batch, _device(model))))
         return value if value is None else value.reshape(())
 
     return loss_of

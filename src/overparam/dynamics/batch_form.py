@@ -1,6 +1,7 @@
 """What users pass as a batch, as a pair (inputs, targets), or the words for why it is none."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,17 @@ from overparam._batch import leaves, tensors
 
 _WHERE = "Monitor.step(batch=...)"
 _HINT = "pass batch=(inputs, targets); the callbacks of Trainers take split=, which makes it."
+
+
+@dataclass(frozen=True)
+class NoBatch:
+    """What an adapter passes in a batch's place where it could make none, and has said so.
+
+    Attributes:
+        why: The words for it.
+    """
+
+    why: str
 
 
 def as_pair(batch: Any) -> tuple[tuple[Any, Any] | None, str]:
@@ -23,6 +35,8 @@ def as_pair(batch: Any) -> tuple[tuple[Any, Any] | None, str]:
     """
     if batch is None:
         return None, ""
+    if isinstance(batch, NoBatch):
+        return None, batch.why
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         return None, _wrong(_described(batch))
     inputs, targets = (_in_tuples(part) for part in batch)

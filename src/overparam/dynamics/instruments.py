@@ -22,6 +22,8 @@ NEEDS = ("probe", "batch")
 TRIAL, _TRIAL_SECONDS = "trial", 2e-3
 # A probe of a run with short steps need not come round more often than this, in seconds.
 _SOON = 1.0
+# Training steps that the cheapest probe takes.
+_NOTHING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Instruments:
     Attributes:
         probes: Those still in use.
         enlisted: Whether the account knows them.
+        no_batch: Why the last step brought no batch to measure on; empty if it did.
     """
 
     def __init__(self, probes: Sequence[Probe], subject: Subject, budget: OverheadBudget) -> None:
@@ -74,9 +77,10 @@ class Instruments:
         self._times = dict.fromkeys(self.probes, 0)
         self._keys = {name: tuple(probe.keys) for name, probe in self.probes.items()}
         self._silent: dict[str, str] = {}  # why a probe says nothing
+        self.no_batch = "none has come yet"
         self._portions = {name: Portion() for name in self.probes}
         self._step_seconds = math.nan
-        self._trial = Trial(subject)
+        self._trial = Trial(subject, budget.clock)
         if subject.sharded and self.probes:
             self._silent = dict.fromkeys(self.probes, "parameters that are sharded over processes")
             self.probes = {}
@@ -92,7 +96,9 @@ class Instruments:
         self._step_seconds = step_seconds
         self._enter([probe for probe in self.probes.values() if not probe.needs], None)
         if any(probe.needs for probe in self.probes.values()):
-            self.budget.add(TRIAL, cost=step_seconds + _TRIAL_SECONDS, share=3.0, within=1)
+            passes = 1.0 if self.subject.knows_loss else 3.0
+            cost = passes * step_seconds + _TRIAL_SECONDS
+            self.budget.add(TRIAL, cost=cost, share=3.0, within=1)
         self.enlisted = True
 
     def admit(self, batch: Batch | None) -> None:
@@ -105,16 +111,25 @@ class Instruments:
     def _enter(self, probes: Sequence[Probe], batch: Batch | None) -> None:
         """Enter probes in the account, at costs guessed from the time of a step."""
         fit = [probe for probe in probes if self._suits(probe, batch, early=True)]
-        scene = self.subject.scene(batch)
+        costs = {probe.name: self._cost(probe, batch) for probe in fit}
         for probe in fit:
-            cost = probe.relative_cost(scene) * self._step_seconds
             self.budget.add(
-                probe.name, cost=cost, share=probe.share, every=probe.every, within=probe.within
-            )
+                probe.name, cost=costs[probe.name](1.0), share=probe.share, every=probe.every,
+                within=probe.within,
+            )  # fmt: skip
         if not math.isinf(self.budget.max_overhead):
-            for probe in fit:
-                cost, portion = self.budget.cost(probe.name), self._portions[probe.name]
-                self.budget.expect_cost(probe.name, portion.guess(cost, self._allowed(probe)))
+            for probe in fit:  # what is allowed depends on how many there are
+                guessed = self._portions[probe.name].guess(costs[probe.name], self._allowed(probe))
+                self.budget.expect_cost(probe.name, guessed)
+
+    def _cost(self, probe: Probe, batch: Batch | None) -> Callable[[float], float]:
+        """Seconds that a part of its work is expected to take."""
+
+        def seconds(part: float) -> float:
+            scene = self.subject.scene(batch, part=part)
+            return self._step_seconds * max(probe.relative_cost(scene), _NOTHING)
+
+        return seconds
 
     def paced(self, step_seconds: float) -> None:
         """Take note of how long a step of training takes now."""
@@ -128,6 +143,8 @@ class Instruments:
         scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
         values = self.guarded(name, lambda: self._isolated(probe, scene)) or {}
         self._times[name] += bool(values)
+        if not values:  # it may have found out that it never will give any
+            self._suits(probe, batch)
         return values
 
     def ran(self, name: str, step: int, seconds: float, *, urgent: bool, calm: bool) -> None:
@@ -145,7 +162,8 @@ class Instruments:
             return
         self.budget.ran(name, step, seconds, usual=not urgent)
         if calm and not urgent and not math.isinf(self.budget.max_overhead):
-            cost = self._portions[name].ran(seconds, self._allowed(self.probes[name]))
+            probe = self.probes[name]
+            cost = self._portions[name].ran(seconds, self._allowed(probe), self._cost(probe, None))
             if cost is not None:
                 self.budget.expect_cost(name, cost)
 
@@ -212,11 +230,13 @@ class Instruments:
         part, times, keys = self._portions[name].part, self._times[name], self._keys[name]
         if name in self._silent:
             return ProbeStatus(name, self._silent[name], times, math.nan, part, math.nan, keys)
-        if not times and name in self.lacking(None):
-            due = math.nan if self.subject.probe_batch is None else self._due(name)
-            return ProbeStatus(name, "waits for a batch", 0, math.nan, part, due, keys)
+        probe, why = self.probes[name], "" if times else self.probes[name].waiting
+        absent = {"probe": self.subject.probe_batch is None, "batch": bool(self.no_batch)}
+        if not times and not why and any(absent[need] for need in probe.needs):
+            waits = _with("waits for a batch", self.no_batch)
+            return ProbeStatus(name, waits, 0, math.nan, part, math.nan, keys)
         seconds = self.budget.cost(name) if times else math.nan
-        status = "measures" if times else "not yet measured"
+        status = "measures" if times else _with("not yet measured", why)
         return ProbeStatus(name, status, times, seconds, part, self._due(name), keys)
 
     def _due(self, name: str) -> float:
@@ -237,6 +257,9 @@ class Instruments:
         if probe.needs:
             self._trial.of(self.subject.probe_batch or batch)
             self.subject.outputs = self._trial.outputs
+            # Forward and backward are like three passes forward.
+            if self._step_seconds > 0:
+                self.subject.few = min(3 * self._trial.seconds / self._step_seconds, 1.0)
         scene = self.subject.scene(batch)
         why = (probe.needs and self._trial.why) or self._unfit(probe, scene)
         if why and probe.name in self.probes:
@@ -292,6 +315,10 @@ class Instruments:
         for name, portion in state.get("portions", {}).items():
             if name in known:
                 self._portions[name].load_state_dict(portion)
+
+
+def _with(status: str, why: str) -> str:
+    return f"{status}: {' '.join(why.split())}" if why else status
 
 
 def _expect_declared(probe: Probe, where: str) -> None:

@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._types import Loss
-from overparam.dynamics.batch_form import as_pair
+from overparam._types import Forward, Loss
+from overparam.dynamics.batch_form import NoBatch, as_pair
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.call_order import CallOrder
 from overparam.dynamics.events import Event
@@ -46,7 +46,7 @@ from overparam.dynamics.run_document import (
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spikes.early_warning import EarlyWarning
 from overparam.dynamics.spikes.watch import SpikeWatch
-from overparam.dynamics.subject import Batch, Forward, Scaler, Subject
+from overparam.dynamics.subject import Batch, Scaler, Subject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,9 @@ class Monitor(OneProcess):
     Args:
         model: The module that is trained; a compiled one is measured uncompiled, a
             distributed one by the module inside.
-        loss: `loss(outputs, targets)`, as training uses it.
+        loss: `loss(outputs, targets)`, as training uses it; `None` for a model that returns its
+            loss when it is given its labels, as those of `transformers` do: it is found with the
+            first batch, and the outputs are the model's logits.
         optimizer: The optimizer, over parameters of `model`.
         probes: What to measure; `None` means `default_probes`.
         probe_batch: Fixed (inputs, targets) that curvature and kernels are measured on; `None`
@@ -157,7 +159,7 @@ class Monitor(OneProcess):
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
+        loss: Loss | None,
         optimizer: Optimizer,
         *,
         probes: Sequence[Probe] | None = None,
@@ -197,6 +199,7 @@ class Monitor(OneProcess):
         self._losses = LossStream()
         self._pace = Pace(self.budget)
         self._watch = SpikeWatch(self._subject, self.budget, window)
+        self._log = self._watch.examiner.log
         self._said = False  # that a batch is no pair
         if self._inert:
             self._watch.close()
@@ -204,7 +207,10 @@ class Monitor(OneProcess):
         if n_classes is not None and n_samples is not None:
             self._labels = LabelStream(LabelNoiseScorer(n_samples, n_classes), self.budget)
         self._kept = 0  # losses since the last clocked step
-        self._batches = 1  # to score labels of, until the next look
+        self._seen = 0  # steps up to the last clocked one
+        self._next = 0  # step up to which nothing at all is done
+        # To score labels of, until the next look.
+        self._batches = 0 if self._labels is None else 1
         self._step = 0
         self._awaiting: tuple[int, str] | None = None
 
@@ -230,43 +236,43 @@ class Monitor(OneProcess):
             TypeError: A loss that is no number.
             ValueError: A loss of several numbers. The step does not count then.
         """
+        step = self._step
+        if step < self._next and (logits is None or not self._batches):
+            self._step = step + 1
+            return
         if self._inert:
             return
         if os.getpid() != self._process:
             self._disown()
             return
         expect_loss(loss_value)
-        step, pace = self._step, self._pace
-        self._step = step + 1
-        self._watch.examiner.log.step = step
-        if step < pace.until and not (logits is not None and self._batches) and not self._awaiting:
-            pace.light += 1
-            if step % pace.every:
+        self._step, pace = step + 1, self._pace
+        self._log.step = step
+        scores = logits is not None and self._batches > 0
+        if light := step < pace.until and not scores and self._awaiting is None:
+            if step % pace.every:  # it is a step like any other for the log alone
                 return
             self._kept += 1
-            if self._losses.push(step, loss_value, self._subject.rate(), ids) <= self._watch.alarm:
+            loss = self._losses.push(step, loss_value, self._subject.rate(), ids)
+            if loss <= self._watch.alarm:
+                self._rest(step)
                 return
-            self._enter()
-            try:
-                self._look(step, batch)
-            finally:
-                self._leave()
-            return
-        self._enter()
+        self._enter(step + light)
         try:
-            self._losses.push(step, loss_value, self._subject.rate(), ids)
-            host = self.budget.spent
-            self._subject.synchronize()
-            pace.pushed(self.budget.spent, host)
+            if not light:
+                self._losses.push(step, loss_value, self._subject.rate(), ids)
+                host = self.budget.spent
+                self._subject.synchronize()
+                pace.pushed(self.budget.spent, host)
             pair = self._pair(batch)
             if self._awaiting is not None:
                 self._follow_up(pair)
             labels = self._labels
-            if labels is not None and logits is not None and self._batches > 0:
+            if labels is not None and logits is not None and scores:
                 self._batches -= 1
                 given = None if pair is None else pair[1]
                 self._score(lambda: labels.take(logits, given, ids))
-            if step >= pace.until:
+            if light or step >= pace.until:
                 self._look(step, pair)
         except Exception as problem:  # whatever it is, it is not worth the user's run
             if self._ledger.refused or isinstance(problem, Warning):
@@ -280,7 +286,7 @@ class Monitor(OneProcess):
         labels = self._labels
         if self._inert or labels is None or not self._own:
             return
-        self._enter()
+        self._enter(self._step)
         try:
             values = self._score(labels.end_epoch)
             if values:
@@ -409,8 +415,9 @@ class Monitor(OneProcess):
         missing = sorted(_SAVED - state.keys())
         expect(not missing, "Monitor.load_state_dict(state)", "a state that a monitor gave",
                f"one without {', '.join(missing)}")  # fmt: skip
-        saved, own = state["initial"], self._subject.initial
+        own, saved = self._subject.initial, self._subject.renamed(state["initial"])
         shapes = state.get("shapes") or {name: list(w.shape) for name, w in saved.items()}
+        shapes = self._subject.renamed(shapes)
         where = "Monitor.load_state_dict(state)"
         expect(
             shapes == self._subject.shapes(), where, "a state of a model with the same parameters",
@@ -420,7 +427,8 @@ class Monitor(OneProcess):
             saved or not own, where, "a state with the parameters at the start", "one without them",
             hint="it is of a monitor with distance=False: make this one so.",
         )  # fmt: skip
-        self._step = state["step"]
+        self._step = self._seen = state["step"]
+        self._next = 0
         self._subject.initial = {name: saved[name].to(w).clone() for name, w in own.items()}
         self._subject.go_on_with(on_device(state["probe_batch"], self._subject.device))
         self.record.load_state_dict(state["record"])
@@ -430,14 +438,19 @@ class Monitor(OneProcess):
         self._watch.load_state_dict(state["watch"])
         if self._labels is not None and state["labels"] is not None:
             self._labels.load_state_dict(state["labels"])
-        self._awaiting, self._batches = state["awaiting"], state["batches"]
+        self._awaiting = state["awaiting"]
+        self._batches = 0 if self._labels is None else state["batches"]
         self._pace.every, self._pace.until = state["pace"]
 
-    def _enter(self) -> None:
-        """Training stops here. What it has queued is its own: no clock must find it inside."""
+    def _enter(self, steps: int) -> None:
+        """Training stops here, after so many steps.
+
+        What it has queued is its own: no clock must find it inside.
+        """
         self._subject.synchronize()
+        self._pace.light = steps - self._seen
         self._pace.enter(self._kept)
-        logged = self._watch.examiner.log.spent()
+        logged = self._log.spent()
         self.budget.aside(logged)
         self.budget.book(logged)  # it is no part of the books, which decide when to look again
         self._kept = 0
@@ -445,8 +458,19 @@ class Monitor(OneProcess):
     def _leave(self) -> None:
         """Training goes on from here, and with nothing of the monitor's still queued."""
         self._ledger.deliver(max(self._step - 1, 0))
+        self._seen = self._step
+        self._rest(self._step - 1)
         self._subject.synchronize()
         self.budget.leave()
+
+    def _rest(self, step: int) -> None:
+        """Let the steps after this one pass of which nothing is kept.
+
+        A log of the optimizer's steps has to know the number of each.
+        """
+        every, until = self._pace.every, self._pace.until
+        busy = self._inert or self._awaiting or self._log.detail
+        self._next = 0 if busy else min(step - step % every + every, until)
 
     def _observe(self, *, wait: bool = False) -> None:
         """Take the losses that have arrived."""
@@ -465,7 +489,9 @@ class Monitor(OneProcess):
     def _pair(self, batch: Any) -> Batch | None:
         """The batch as inputs and targets; none, and one warning, where it is something else."""
         pair, wrong = as_pair(batch)
-        if wrong and not self._said:
+        none = "" if pair is not None else "none was passed to Monitor.step"
+        self._instruments.no_batch = wrong or none
+        if wrong and not self._said and not isinstance(batch, NoBatch):
             self._said = True
             warnings.warn(
                 f"the monitor measures nothing on batches: {wrong}", RuntimeWarning, stacklevel=3

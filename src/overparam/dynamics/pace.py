@@ -43,7 +43,7 @@ class Pace:
             kept: How many of them have kept their loss; `None` where nobody counted.
         """
         # A step that keeps nothing still costs the host the call.
-        call = 0.0 if self.every == 1 else self._call / 4
+        call = 0.0 if self.every == 1 else self._call / 16
         losses = self.light / self.every if kept is None else kept
         self.budget.enter(losses * self._push + self.light * call if self.light else 0.0)
         self.light = 0

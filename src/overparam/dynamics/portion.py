@@ -1,11 +1,15 @@
 """How much of its work a dear measurement is asked for, so that it comes round."""
 
 import math
+from collections.abc import Callable
 
 # Less than that is no measurement any more.
 _LEAST = 1 / 16
+_PARTS = [2.0**-k for k in range(5)]
 # Of more changes than that the numbers would not be comparable with one another any more.
 _CHANGES = 6
+# What a part takes, in any unit.
+Cost = Callable[[float], float]
 
 
 class Portion:
@@ -24,17 +28,30 @@ class Portion:
         self._last: float | None = None
         self._before: tuple[float, float] | None = None
 
-    def guess(self, seconds: float, allowed: float) -> float:
-        """Choose a part by what the whole is expected to take; what that part should take."""
-        self.part = _power_of_two(allowed / seconds) if seconds > allowed else 1.0
-        return seconds * self.part
+    def guess(self, cost: Cost, allowed: float) -> float:
+        """Choose the largest part that is expected to fit; what it should take, in seconds.
 
-    def ran(self, seconds: float, allowed: float) -> float | None:
-        """Take note of a run; what the next one should take if another part was chosen."""
+        Where none fits, the largest of those that take about as little as the least.
+        """
+        costs = {part: cost(part) for part in _PARTS}
+        most = max(allowed, 1.25 * min(costs.values()))
+        self.part = next((part for part in _PARTS if costs[part] <= most), _LEAST)
+        return costs[self.part]
+
+    def ran(self, seconds: float, allowed: float, cost: Cost = float) -> float | None:
+        """Take note of a run; what the next one should take if another part was chosen.
+
+        Args:
+            seconds: What it took.
+            allowed: What it may take.
+            cost: What a part is expected to take, relative to others; as if in proportion.
+        """
         if self._changes >= _CHANGES:
             return None
         if self.part < 1 and 2 * seconds <= 0.8 * allowed:
-            return self._choose(2 * self.part, 2 * seconds)
+            more = seconds * max(2.0, cost(2 * self.part) / cost(self.part))
+            if more <= 0.8 * allowed:
+                return self._choose(2 * self.part, more)
         last, self._last = self._last, seconds
         if last is None:
             return None
@@ -48,9 +65,9 @@ class Portion:
         if seconds > 1.25 * allowed and self.part > self._least:
             part = max(self.part * _power_of_two(allowed / seconds), self._least)
             before = self.part, seconds
-            cost = self._choose(part, seconds * part / self.part)
+            less = self._choose(part, seconds * cost(part) / cost(self.part))
             self._before = before
-            return cost
+            return less
         return None
 
     def _choose(self, part: float, seconds: float) -> float:

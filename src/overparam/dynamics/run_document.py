@@ -188,7 +188,7 @@ def _last(probe: ProbeStatus, record: Record) -> str:
 
 
 def _measures(probe: ProbeStatus) -> bool:
-    return not math.isnan(probe.due) or probe.status in ("measures", "not yet measured")
+    return not math.isnan(probe.due) or probe.status.startswith(("measures", "not yet measured"))
 
 
 def _time(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """What a monitor watches: a model in training, with its loss, optimizer and probe batch."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,14 +12,15 @@ from torch.optim import Optimizer
 
 from overparam._batch import copied, leaves, n_examples
 from overparam._devices import synchronize
-from overparam._errors import expect
+from overparam._errors import complaint, expect
+from overparam._forward import inside, seen_through
 from overparam._model import expect_inputs, undisturbed
+from overparam._own_loss import logits_of, seen_with_loss
 from overparam._switches import uncompiled
-from overparam._types import Inputs, Loss
+from overparam._types import Forward, Inputs, Loss
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
 from overparam.dynamics.probes.probe import Scene, trained
 
-Forward = Callable[[nn.Module, Any], Tensor]
 Batch = tuple[Inputs, Tensor]
 
 # What tools put around a module, to spread it over processes or to cast for it, and around an
@@ -43,7 +44,7 @@ class Subject:
 
     Args:
         model: The module that is trained; of a compiled one, the module inside.
-        loss: `loss(outputs, targets)`.
+        loss: `loss(outputs, targets)`; `None` for the one that the model computes inside.
         optimizer: The optimizer.
         probe_batch: Fixed inputs and targets, or `None` to take the first batch seen.
         forward: Picks the tensor the loss takes.
@@ -54,12 +55,14 @@ class Subject:
     Attributes:
         whole: Why examples of the probe batch cannot be taken apart; empty if they can.
         outputs: Numbers the model gives for an example; `None` until that is known.
+        few: What a pass of a few examples takes, as a part of one of a batch; 0 until known.
+        knows_loss: Whether `loss` can be asked; the model's own is found with the first batch.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
+        loss: Loss | None,
         optimizer: Optimizer,
         probe_batch: Batch | None,
         forward: Forward | None,
@@ -69,17 +72,17 @@ class Subject:
     ) -> None:
         for argument, fits, words, given in (
             ("model", isinstance(model, nn.Module), "a torch module", model),
-            ("loss", callable(loss), "a function of outputs and targets", loss),
+            ("loss", loss is None or callable(loss), "a function of outputs and targets", loss),
             ("optimizer", hasattr(optimizer, "param_groups"), "an optimizer", optimizer),
         ):
             expect(
                 fits, f"Monitor({argument}=...)", words, f"a {type(given).__name__}",
                 hint="the order is Monitor(model, loss, optimizer).", error=TypeError,
             )  # fmt: skip
-        module = bare(model)
+        module, where = bare(model), "Monitor"
         optimizer, scaler = bare_optimizer(optimizer)
-        self.model = module if forward is None else _Adapted(module, forward)
-        self.prefix = "" if forward is None else "module."  # of its parameters' names
+        self._forward = logits_of if loss is None and forward is None else forward
+        self.model = seen_through(module, self._forward, where)
         params = trained(self.model)
         # By name, since importing what defines them takes a while.
         kinds = {type(part).__name__ for part in (*params.values(), *module.modules())}
@@ -95,6 +98,7 @@ class Subject:
         )
         self.whole = ""
         self.outputs: int | None = None
+        self.few = 0.0
         self._notes: dict[str, Any] = {}
         if probe_batch is not None:
             pair, _ = as_pair(probe_batch)
@@ -107,7 +111,9 @@ class Subject:
                 expect_inputs(pair[0], "Monitor(probe_batch=...)")
                 expect_inputs(pair[1], "Monitor(probe_batch=...)", n_examples(pair[0]))
             probe_batch = pair
-        self.loss, self.optimizer, self.seed = loss, optimizer, seed
+        self.loss: Loss = _not_known if loss is None else loss
+        self.knows_loss = loss is not None
+        self.optimizer, self.seed = optimizer, seed
         self.probe_batch = probe_batch
         self.grad_scale = scaler if grad_scale is None else grad_scale
         kept = params if distance and not self.sharded else {}
@@ -116,10 +122,9 @@ class Subject:
 
     def facts(self) -> dict[str, Any]:
         """What is trained, for the head of a record."""
-        module = self.model.module if isinstance(self.model, _Adapted) else self.model
         return {
-            "model": type(module).__name__,
-            "parameters": sum(p.numel() for p in trained(module).values()),
+            "model": type(inside(self.model)).__name__,
+            "parameters": sum(p.numel() for p in trained(self.model).values()),
             "optimizer": type(self.optimizer).__name__,
         }
 
@@ -127,12 +132,32 @@ class Subject:
         """Of what is trained; none where it is sharded."""
         return {} if self.sharded else {n: list(p.shape) for n, p in trained(self.model).items()}
 
+    def renamed(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """The same by the names of now: those of a model under `forward` once had one before."""
+        known = self.shapes()
+        return {n if n in known else n.removeprefix("module."): v for n, v in saved.items()}
+
+    def find_loss(self, x: Any, y: Any) -> None:
+        """Take the loss that the model computes inside out of it, unless one is known.
+
+        Raises:
+            TypeError, ValueError: There is none, or none that follows from the outputs.
+        """
+        if not self.knows_loss:
+            model = inside(self.model)
+            _, self.loss = seen_with_loss("Monitor", model, x, y, None, self._forward)
+            self.knows_loss = True
+
     def rate(self) -> float | Tensor:
         """Largest learning rate of the optimizer's groups; a tensor where it is on a device.
 
         To make a number of that, the host would have to wait for all that was queued.
         """
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        groups = self.optimizer.param_groups
+        rate = groups[0]["lr"]
+        if len(groups) == 1 and type(rate) is float:  # as nearly always, and asked at every step
+            return rate
+        rates = [group["lr"] for group in groups]
         there = [r for r in rates if isinstance(r, Tensor) and not r.is_cpu]
         if not there:
             return max(map(float, rates))
@@ -155,7 +180,7 @@ class Subject:
         return Scene(
             self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
             batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
-            whole=self.whole, outputs=self.outputs, notes=self._notes,
+            whole=self.whole, outputs=self.outputs, few=self.few, notes=self._notes,
             training=tuple(part for part in self.model.modules() if part.training),
         )  # fmt: skip
 
@@ -239,14 +264,8 @@ def _uncompiled() -> AbstractContextManager:
     return uncompiled() if loaded else nullcontext()
 
 
-class _Adapted(nn.Module):
-    """A model seen through a `forward` adaptor."""
-
-    def __init__(self, module: nn.Module, forward: Forward) -> None:
-        super().__init__()
-        self.module, self.adaptor = module, forward
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """What the adaptor picks."""
-        x = kwargs or (args[0] if len(args) == 1 else args)
-        return self.adaptor(self.module, x)
+def _not_known(outputs: Tensor, targets: Any) -> Tensor:
+    raise complaint(
+        "Monitor(loss=None)", "a batch, by which the model's own loss is found", "none yet",
+        error=RuntimeError,
+    )  # fmt: skip

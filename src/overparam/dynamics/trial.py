@@ -1,6 +1,7 @@
 """Model, loss and a batch tried together once, before anything is measured with them."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -18,13 +19,15 @@ class Trial:
     Attributes:
         why: What is wrong; empty if nothing is, or nothing has been tried yet.
         outputs: Numbers the model gives for an example; `None` if that is not known.
+        seconds: What its pass took, forward alone and of few examples where that was possible.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+        self._subject, self._clock = subject, clock
         self._done = False
         self.why = ""
         self.outputs: int | None = None
+        self.seconds = 0.0
 
     def of(self, batch: tuple[Any, Any] | None) -> None:
         """Try a batch, unless one has been tried."""
@@ -41,6 +44,7 @@ class Trial:
             warnings.warn(words, RuntimeWarning, stacklevel=user_level())
 
     def _tried(self, x: Any, y: Any) -> int | None:
+        self._subject.find_loss(x, y)
         whole = self._subject.whole
         if not whole and n_examples(x) > 2:  # two: of one example there are no batch statistics
             try:
@@ -52,7 +56,11 @@ class Trial:
     def _evaluated(self, x: Any, y: Any) -> int:
         """How many numbers the outputs are that the loss takes."""
         subject = self._subject
+        subject.synchronize()
+        start = self._clock()
         outputs = call(subject.model, x)
+        subject.synchronize()
+        self.seconds = self._clock() - start
         if not isinstance(outputs, Tensor):
             raise complaint(
                 "Monitor(model=...)",

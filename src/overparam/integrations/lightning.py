@@ -80,6 +80,7 @@ class LightningMonitor(Callback):
         self._losses = Accumulated()
         self._batch: Any = None
         self._watched = Watched("LightningMonitor")
+        self._begun = 0  # steps of the run before
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the monitor, or go on with the one of the checkpoint."""
@@ -92,6 +93,7 @@ class LightningMonitor(Callback):
                 self._also(numbers, step)
 
         self._losses, self._watched = Accumulated(), Watched("LightningMonitor")
+        self._begun = trainer.global_step
         options = {"grad_scale": _scaler(trainer), **self.options}
         self.monitor = Monitor(pl_module, self.loss, trainer.optimizers[0], sink=log, **options)
         saved, self._saved = self._saved, None
@@ -156,7 +158,8 @@ class LightningMonitor(Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Complete the record."""
-        if self.monitor is not None and not self._watched.steps and trainer.global_step:
+        trained = trainer.global_step > self._begun
+        if self.monitor is not None and not self._watched.steps and trained:
             self._watched.say(_NOTHING)
         self._close()
 

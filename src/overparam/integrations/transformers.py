@@ -92,12 +92,14 @@ class TransformersMonitor(TrainerCallback):
         self._losses: list[Tensor] = []
         self._batch: Any = None
         self._saved: Path | None = None
+        self._begun = 0  # steps of the run before
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Make the monitor, or go on with the one of the checkpoint."""
         self._close()  # of a run that was broken off
         self._trainer, checkpoint = _training(self)
         self._watched, self._known = Watched("TransformersMonitor"), None
+        self._begun = state.global_step
 
         def log(numbers: dict[str, float], step: int) -> None:
             named = {f"dyn/{name}": value for name, value in finite(numbers).items()}
@@ -145,6 +147,8 @@ class TransformersMonitor(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Complete the record."""
+        if self.monitor is not None and not self._watched.steps and state.global_step > self._begun:
+            self._watched.say(_NOTHING)
         self._close()
 
     def _close(self) -> None:

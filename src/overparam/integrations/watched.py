@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from overparam.dynamics.batch_form import NoBatch
 from overparam.dynamics.monitor import Monitor
 
 
@@ -21,31 +22,34 @@ class Watched:
 
     def __init__(self, name: str) -> None:
         self.name, self.steps = name, 0
-        self._blind = self._off = False
+        self._blind, self._off = "", False  # why there are no batches; that there is nothing
         self._said: set[str] = set()
 
     def step(self, monitor: Monitor, loss: Tensor, pair: Callable[[], Any]) -> None:
         """Take a step with the batch that `pair` gives, without one where it cannot."""
         if self._off:
             return
-        batch = None
+        batch: Any = None
         if not self._blind:
             try:
                 batch = pair()
             except Exception as problem:
-                self._blind = True
-                self._after(problem, "records losses, rates and norms alone")
+                self._blind = self._after(problem, "records losses, rates and norms alone")
+        if self._blind:
+            batch = NoBatch(self._blind)
         try:
             monitor.step(loss, batch=batch)
             self.steps += 1
         except Exception as problem:
             # Whether the step counted is not known, so it is not told again.
-            self._off, self._blind = self._blind, True
+            self._off = bool(self._blind)
             alone = "nothing more" if self._off else "losses, rates and norms alone"
-            self._after(problem, f"records {alone}")
+            self._blind = self._after(problem, f"records {alone}")
 
-    def _after(self, problem: Exception, words: str) -> None:
-        self.say(f"{words}, after {type(problem).__name__}: {problem}")
+    def _after(self, problem: Exception, words: str) -> str:
+        came = f"{type(problem).__name__}: {problem}"
+        self.say(f"{words}, after {came}")
+        return came
 
     def say(self, words: str) -> None:
         """Warn, once."""

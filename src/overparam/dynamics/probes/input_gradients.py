@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from overparam._batch import n_examples
+from overparam._training_mode import statistics_fixed
 from overparam.dynamics.probes.kernel import at_start
 from overparam.dynamics.probes.probe import (
     Probe,
@@ -13,10 +12,14 @@ from overparam.dynamics.probes.probe import (
     clone,
     first_examples,
     outputs_per_example,
-    part_of,
     passes,
 )
 from overparam.tangents.input_gradients import agop_diagonal, cosine
+
+# Up to so many outputs are all differentiated; of more, so many combinations.
+_ALL, _SOME = 32, 16
+# Passes of a few examples that look whether the examples are separate.
+_CHECKS = 4
 
 
 class InputGradients(Probe):
@@ -26,6 +29,10 @@ class InputGradients(Probe):
     between the diagonal now and at initialisation: 1 means the model weighs its inputs as it
     did untrained. Models on integer inputs, or on several tensors, are not measured. With a
     monitor that has ``distance=False``, the start is the first measurement.
+
+    Random layers are passed by, since the number is about the function that is learned. Batch
+    norm has the statistics of the examples measured on, as it does in training, but held fixed:
+    running averages alone are no change, and an output has gradients in its own input only.
 
     Args:
         n: Examples of the probe batch to use.
@@ -52,11 +59,13 @@ class InputGradients(Probe):
         assert scene.probe is not None
         if self.unfit(scene):
             return {}
-        n = part_of(min(n_examples(scene.probe[0]), self.n), scene.part, 8)
+        n, outputs = scene.examples(self.n), outputs_per_example(scene)
         x: Any = first_examples(scene.probe, n)[0]
-        if self.start is None or (n != self._examples and scene.initial):
-            self.start, self._examples = self._diagonal(at_start(scene), x, scene), n
-        self.diagonal = self._diagonal(scene.model, x, scene)
+        with scene.as_trained() as model:
+            if self.start is None or (n != self._examples and scene.initial):
+                start = _diagonal(at_start(scene), x, outputs, scene.seed)
+                self.start, self._examples = start, n
+            self.diagonal = _diagonal(model, x, outputs, scene.seed)
         reference = self.start if self.reference is None else self.reference.to(self.start)
         return {
             "agop_trace": float(self.diagonal.sum()),
@@ -76,12 +85,9 @@ class InputGradients(Probe):
         """A backward pass for each output of an example, or for each of 16 combinations."""
         if scene.outputs is None:
             return 10.0
-        return 0.5 + passes(scene, self.n, min(scene.outputs, 32))
-
-    def _diagonal(self, model: torch.nn.Module, x: Tensor, scene: Scene) -> Tensor:
-        if outputs_per_example(scene) <= 32:
-            return agop_diagonal(model, x)
-        return agop_diagonal(model, x, outputs="random", n_vectors=16, seed=scene.seed)
+        n, first = scene.examples(self.n), 2 if self.start is None else 1
+        each = scene.outputs if scene.outputs <= _ALL else _SOME
+        return 0.5 + first * (_CHECKS * passes(scene, 1, 0) + passes(scene, n, each))
 
     def state_dict(self) -> dict[str, Any]:
         """Both diagonals."""
@@ -93,3 +99,10 @@ class InputGradients(Probe):
         """Go on from saved diagonals."""
         self.diagonal, self.start = state["diagonal"], state["start"]
         self._examples = state.get("n", self.n)
+
+
+def _diagonal(model: nn.Module, x: Tensor, outputs: int, seed: int) -> Tensor:
+    with statistics_fixed(model, x):
+        if outputs <= _ALL:
+            return agop_diagonal(model, x)
+        return agop_diagonal(model, x, outputs="random", n_vectors=_SOME, seed=seed)

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import n_examples
 from overparam._exclusive import exclusive
-from overparam._training_mode import mixes, waits_for_others
+from overparam._training_mode import SHARED, mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
     Kind,
     Probe,
@@ -27,6 +28,9 @@ from overparam.tangents.spectrum import kernel_change
 # Of a kernel in training mode, whose every row takes a backward pass of the whole batch: the
 # combinations of outputs, the numbers of all its gradients, and the fewest examples.
 _DIRECTIONS, _NUMBERS, _FEWEST = 2, 2**26, 8
+# Passes of a few examples with which a kernel finds out whether its examples are separate.
+_CHECKS = 4
+_TIED = "trained with the statistics of its batches, so that the loss is none of single examples"
 
 
 class LossSplit(Probe):
@@ -34,7 +38,9 @@ class LossSplit(Probe):
 
     `eigenvalue_1`, … are the eigenvalues of those, as `spectral_loss_split` defines them.
     On as many examples of the probe batch as keep the kernel at `size` outputs; a model with
-    more outputs than that per example is not measured.
+    more outputs than that per example is not measured, nor one whose training ties the examples of
+    a batch together, as batch norm does: with running averages in their place the kernel has
+    leading directions in which training cannot move.
 
     Args:
         s: Number of eigenvectors.
@@ -52,6 +58,7 @@ class LossSplit(Probe):
     def __init__(self, s: int = 5, size: int = 512) -> None:
         self.s, self.size = s, size
         self.quadratic = None
+        self._tied: bool | None = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Both parts."""
@@ -62,6 +69,11 @@ class LossSplit(Probe):
             return {}
         n = part_of(n, scene.part, 8)
         x, y = first_examples(scene.probe, n)
+        if self._tied is None:
+            with scene.as_trained() as model:
+                self._tied = waits_for_others(model) or mixes(model, x)
+        if self._tied:
+            return {}
         s = min(self.s, n * outputs)
         split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
         self.quadratic = split.quadratic
@@ -69,14 +81,16 @@ class LossSplit(Probe):
         return {"loss_top": split.top, "loss_rest": split.rest, **leading}
 
     def unfit(self, scene: Scene) -> str:
-        """A batch that is no list of examples, or more outputs of one than it takes in all."""
-        return scene.whole or too_many(scene, self.size)
+        """Examples that are no list or are tied together, or more outputs than it takes in all."""
+        return scene.whole or (_TIED if self._tied else too_many(scene, self.size))
 
     def relative_cost(self, scene: Scene) -> float:
         """A kernel of all outputs: a backward pass for each output of an example."""
         if scene.outputs is None:
             return 40.0
-        return 0.5 + 1.5 * passes(scene, self.size // max(scene.outputs, 1), scene.outputs)
+        n = scene.examples(max(self.size // max(scene.outputs, 1), 1))
+        kernel = 1.5 * passes(scene, n, scene.outputs)
+        return 0.5 + 2 * _CHECKS * passes(scene, 1, 0) + kernel
 
     def state_dict(self) -> dict[str, Any]:
         """Whether the loss is a squared error."""
@@ -131,13 +145,15 @@ class KernelChange(Probe):
         return {"kernel_change": kernel_change(empirical_ntk(scene.model, x), start)}
 
     def unfit(self, scene: Scene) -> str:
-        """A batch that is no list of examples, or more outputs of one than it takes."""
-        return scene.whole or too_many(scene, self.size)
+        """Examples that are no list, or of which others would be asked; too many outputs."""
+        shared = SHARED if waits_for_others(scene.model) else ""
+        return scene.whole or shared or too_many(scene, self.size)
 
     def _of_training(self, scene: Scene, model: nn.Module) -> dict[str, float]:
         assert scene.probe is not None
-        size = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        n = min(self.n, max(_FEWEST, _NUMBERS // size))
+        n = self._rows(scene)
+        if self._start is not None and not scene.initial:
+            n = len(self._start)  # with the statistics of others it cannot be known any more
         x, _ = first_examples(scene.probe, n)
         if self._start is None or len(self._start) != n_examples(x):
             self._start = batch_ntk(at_start(scene), x, directions=_DIRECTIONS, seed=scene.seed)
@@ -148,7 +164,17 @@ class KernelChange(Probe):
         """Two kernels at first."""
         if scene.outputs is None:
             return 40.0
-        return 0.5 + 1.5 * passes(scene, self.n, scene.outputs)
+        checks = (2 * _CHECKS + 3) * passes(scene, 1, 0)
+        if any(isinstance(part, _BatchNorm) for part in scene.training):
+            n = self._rows(scene)
+            return 0.5 + checks + 2 * passes(scene, n, n * min(scene.outputs, _DIRECTIONS))
+        n = scene.examples(self.n)
+        return 0.5 + checks + 1.5 * passes(scene, n, scene.outputs)
+
+    def _rows(self, scene: Scene) -> int:
+        """Examples whose kernel in training mode can be held."""
+        size = sum(p.numel() for p in scene.model.parameters() if p.requires_grad)
+        return scene.examples(min(self.n, max(_FEWEST, _NUMBERS // size)), _FEWEST)
 
     def state_dict(self) -> dict[str, Any]:
         """The kernel at initialisation."""

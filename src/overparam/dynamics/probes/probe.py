@@ -33,6 +33,8 @@ class Scene:
             fewer examples or with fewer products, so that it comes round.
         whole: Why the examples of the probe batch cannot be taken apart; empty if they can.
         outputs: Numbers the model returns for one example; `None` if that is not known.
+        few: What a pass of a few examples takes, as a part of one of a whole batch, in [0, 1]; 0
+            if that is not known. In a small network it is nearly all of it.
         notes: What one probe found out and another can use; kept from one step to the next.
         training: The parts of the model that are in training mode at this step.
     """
@@ -49,6 +51,7 @@ class Scene:
     part: float = 1.0
     whole: str = ""
     outputs: int | None = None
+    few: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     training: tuple[nn.Module, ...] = ()
 
@@ -74,6 +77,11 @@ class Scene:
         if not tensors(self.batch[0]) or not tensors(self.probe[0]):
             return 1.0
         return n_examples(self.probe[0]) / max(n_examples(self.batch[0]), 1)
+
+    def examples(self, most: int, least: int = 8) -> int:
+        """How many examples of the probe batch to take: at most so many, and the part of them."""
+        assert self.probe is not None
+        return part_of(min(n_examples(self.probe[0]), most), self.part, least)
 
 
 class Kind(Enum):
@@ -123,6 +131,7 @@ class Probe:
         within: Steps within which it should come round: where it would not, it is asked for less.
         passive: It only reads tensors that exist, so nothing has to be put back.
         follows_up: `after_step` is wanted one step later.
+        waiting: Why its last measurement gave nothing, though a later one may.
         quadratic: Whether the loss turned out to be a squared error; `None` if that is not known.
 
     Example:
@@ -144,6 +153,7 @@ class Probe:
     within: int = 250
     passive: bool = False
     follows_up: bool = False
+    waiting: str = ""
     quadratic: bool | None = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
@@ -155,7 +165,10 @@ class Probe:
         return ""
 
     def relative_cost(self, scene: Scene) -> float:
-        """Expected cost in training steps, until it has been measured."""
+        """Expected cost in training steps of the part of its work that the scene asks for.
+
+        Until it has been measured; then by how much more or less another part would take.
+        """
         return 10.0 * scene.probe_share()
 
     def after_step(self, scene: Scene) -> dict[str, float]:
@@ -199,7 +212,7 @@ def passes(scene: Scene, n: int, each: float) -> float:
     batch = scene.batch or scene.probe
     if scene.whole or batch is None or not tensors(batch[0]):
         return (1 + 2 * each) / 3
-    return n / max(n_examples(batch[0]), 1) * (1 + 2 * each) / 3
+    return max(n / max(n_examples(batch[0]), 1), scene.few) * (1 + 2 * each) / 3
 
 
 def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
@@ -209,8 +222,23 @@ def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
     """
     if scene.part >= 1 or scene.whole:
         return batch
-    n = n_examples(batch[0])
-    return first_examples(batch, part_of(n, scene.part, min(16, (n + 1) // 2)))
+    return first_examples(batch, _fewer(n_examples(batch[0]), scene.part))
+
+
+def _fewer(n: int, part: float) -> int:
+    return part_of(n, part, min(16, (n + 1) // 2))
+
+
+def products(scene: Scene, batch: tuple[Inputs, Tensor] | None, number: float) -> float:
+    """Training steps that so many products with the curvature on part of a batch are like.
+
+    One is a pass forward and backward, and a pass forward with tangents.
+    """
+    share = 1.0 if batch is None or batch is scene.batch else scene.probe_share()
+    if not scene.whole and scene.part < 1 and batch is not None and tensors(batch[0]):
+        n = n_examples(batch[0])
+        share *= _fewer(n, scene.part) / max(n, 1)
+    return 1.7 * number * max(share, scene.few)
 
 
 def outputs_per_example(scene: Scene) -> int:

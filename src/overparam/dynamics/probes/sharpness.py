@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from overparam._exclusive import forward_mode
-from overparam._training_mode import waits_for_others
+from overparam._training_mode import SHARED, waits_for_others
 from overparam._types import Inputs
-from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer
+from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer, products
 from overparam.optim.limits import is_early
 from overparam.optim.stability import Stability, has_stability_limit, stability
 from overparam.optim.stability_turn import stability_turn
@@ -70,6 +70,7 @@ class Sharpness(Probe):
         fresh = self._power.change is None and scene.part >= 1
         batch = fewer(scene.probe, scene)
         found = self._power.go_on(scene, batch, max(turns, 2) if fresh else turns)
+        self.waiting = self._power.waiting
         if found is None:
             return {}
         if self._power.change is not None:
@@ -87,8 +88,9 @@ class Sharpness(Probe):
         return self._power.why
 
     def relative_cost(self, scene: Scene) -> float:
-        """A product with the Gauss–Newton matrix and what goes before it."""
-        return 2.0 * scene.probe_share()
+        """A product with the Gauss–Newton matrix; two at first, if it is asked for all."""
+        first = self._power.change is None and scene.part >= 1
+        return 0.3 + products(scene, scene.probe, 2 if first else 1)
 
     def state_dict(self) -> dict[str, Any]:
         """The direction, as the change of the outputs it makes; a long one in half precision."""
@@ -129,6 +131,7 @@ class BatchCriticalRate(Probe):
         turns = 2 if scene.part >= 1 else 1
         assert scene.batch is not None
         found = self._power.go_on(scene, fewer(scene.batch, scene), turns, known)
+        self.waiting = self._power.waiting
         if found is None:
             return {}
         return {
@@ -142,7 +145,7 @@ class BatchCriticalRate(Probe):
 
     def relative_cost(self, scene: Scene) -> float:
         """A product with the Gauss–Newton matrix, and half of one on the probe batch."""
-        return 1.8 + 0.7 * scene.probe_share()
+        return 0.1 + products(scene, scene.batch, 1) + 0.7 * max(scene.probe_share(), scene.few)
 
 
 def _within_reason(scene: Scene) -> Scene:
@@ -162,7 +165,7 @@ class _Power:
 
     def __init__(self, change: Tensor | None = None) -> None:
         self.change = change
-        self.why = ""
+        self.why = self.waiting = ""
         self._vector: Tensor | None = None
 
     def go_on(
@@ -178,7 +181,13 @@ class _Power:
         has none in its first steps, which is no reason for a warning; layers that share their
         statistics with other processes would wait for them.
         """
-        if is_early(scene.optimizer) or waits_for_others(scene.model):
+        self.waiting = ""
+        if waits_for_others(scene.model):
+            self.why = SHARED
+            return None
+        if is_early(scene.optimizer):
+            name = type(scene.optimizer).__name__
+            self.waiting = f"{name} has no limit of stability in its first steps"
             return None
         with scene.as_trained() as model:
             found = stability_turn(

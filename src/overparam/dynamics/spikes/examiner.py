@@ -76,7 +76,7 @@ class Examiner:
         self.lookout = Lookout()
         self.snapshot = Snapshot(subject)
         groups = self.log.optimizer.param_groups
-        names = [name.removeprefix(subject.prefix) for name in self.log.names]
+        names = self.log.names
         self.parts = parts_of(names, self.log.params, groups)
         self._recent = nothing(len(names), len(groups))
         self._last: Row | None = None
@@ -124,7 +124,7 @@ class Examiner:
             losses: Of the last steps.
         """
         batch = next((b for at, b in self._batches if at == step), None)
-        if batch is None or not self._affordable(now):
+        if batch is None or not self.subject.knows_loss or not self._affordable(now):
             return None
         found: Readings | None = self._booked(lambda: self._readings(batch, present=step == now))
         made = self.snapshot.step
@@ -191,7 +191,7 @@ class Examiner:
         found.earlier, now = self.snapshot.losses(batch)
         found.now = now if present else math.nan
         if not math.isfinite(now) and not found.spoiled:
-            found.forward = self.snapshot.born_in(batch).removeprefix(self.subject.prefix)
+            found.forward = self.snapshot.born_in(batch)
         probe = self.subject.probe_batch
         if probe is not None:
             found.probe_earlier, found.probe_now = self.snapshot.losses(probe)
@@ -226,7 +226,7 @@ class Examiner:
         """As much as its part of the budget covers."""
         limit, costs = self.budget.max_overhead, self.log.costs
         if math.isinf(limit):
-            self.log.detail = 2
+            self.log.choose(2)
         if math.isinf(limit) or len(costs[2]) < TRIALS:
             return
         granted = _LOGGING * limit * self.budget.training / max(step, 1)
@@ -234,7 +234,7 @@ class Examiner:
         # The first calls are cold.
         full = min(costs[2]) + reading
         least = min(costs[1], default=full / 2) + reading / 2
-        self.log.detail = 2 if full <= granted else 1 if least <= granted else 0
+        self.log.choose(2 if full <= granted else 1 if least <= granted else 0)
 
 
 def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:

@@ -105,13 +105,29 @@ class StepLog:
         self._count = math.nan
         self._found: dict[str, Any] | None = None
         self._number = 0
-        self._handles = _hooked(self) if kept else []
+        self._handles: list[RemovableHandle] = []
+        self._closed = not kept
+        self.choose(2)
         weakref.finalize(self, _unhook, self._handles)
+
+    def choose(self, detail: int) -> None:
+        """Log in this detail from now on; at 0 the optimizer is left alone altogether.
+
+        Not to be called by the hooks, which are gone through while they run.
+        """
+        detail = self.detail = 0 if self._closed or self.trouble else detail
+        if detail and not self._handles:
+            self._handles += _hooked(self)
+        elif not detail and self._handles:
+            _unhook(self._handles)
+            # How many steps go by is not known then, nor what becomes of moments.
+            self._number += 1
+            self._found, self._marks, self._count = None, None, math.nan
 
     def close(self) -> None:
         """Take the hooks off the optimizer."""
-        self.detail, self._found = 0, None
-        _unhook(self._handles)
+        self._closed = True
+        self.choose(0)
 
     def taken(self) -> list[Row]:
         """The rows since the last call, in order."""
@@ -292,3 +308,4 @@ def _hooked(log: StepLog) -> list[RemovableHandle]:
 def _unhook(handles: list[RemovableHandle]) -> None:
     for handle in handles:
         handle.remove()
+    handles.clear()
