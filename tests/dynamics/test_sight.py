@@ -331,21 +331,6 @@ def test_before_the_first_step_the_table_is_there_as_well():
     assert "overhead none yet of 5 %" in repr(monitor)
 
 
-def test_a_probe_whose_turn_has_not_come_is_not_said_to_wait_for_batches():
-    clock = Clock()
-    model, x, y = nn.Linear(2, 1), torch.ones(4, 2), torch.zeros(4, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    monitor = Monitor(model, MSE, optimizer, clock=clock)
-    for _ in range(5):
-        optimizer.zero_grad()
-        loss = MSE(model(x), y)
-        loss.backward()
-        monitor.step(loss, batch=(x, y))
-        optimizer.step()
-        clock.now += STEP
-    assert "waits for a batch" not in monitor.summary()
-
-
 class Pair(nn.Linear):
     def forward(self, x):
         return super().forward(x), None
