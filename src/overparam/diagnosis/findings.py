@@ -49,11 +49,11 @@ class Findings(AtStart, AtEnd):
         outcome: Of the race for the learning rate.
         rate: Learning rate of the monitored run.
         rate_given: Whether the user chose it.
-        limit: Stable limit of the rate, the median over the run.
+        limits: Stable limits of the rate along the run, each one that settled;
         batch_size: Of the run.
         n_train: Training examples.
         n_test: Test examples.
-        ratios: Learning rate over stable limit, at every measurement of the run that settled.
+        ratios: the learning rate over them.
         unsettled: Measurements of the limit that did not.
         events: The run's loss spikes, as in the JSON.
         losses: Training loss, smoothed, at equal distances from start to end.
@@ -68,7 +68,12 @@ class Findings(AtStart, AtEnd):
         overhead: Part of the run's time that the monitor took.
         diverged: Whether the loss was not finite at the end.
         steps: Steps of the run.
-        cut: Steps planned of a run that the budget ended before; else `None`.
+        cut: Steps planned of a run that ended before; else `None`.
+        stopped: What ended the run: ``"budget"``, ``"interpolated"`` or ``"diverged"``.
+        kernel_step: Step at which the kernel's change was last seen, where it could not be
+            measured after the run.
+        held_out: Whether there are test examples to judge labels by.
+        numeric: Whether inputs are numbers, which have derivatives.
         labels_need: What labels need to be judged, unless they could be.
         no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
@@ -80,7 +85,7 @@ class Findings(AtStart, AtEnd):
     batch_size: int
     n_train: int
     n_test: int = 0
-    limit: float = math.nan
+    limits: Sequence[float] = ()
     ratios: Sequence[float] = ()
     unsettled: int = 0
     events: Sequence[Mapping[str, Any]] = ()
@@ -98,4 +103,8 @@ class Findings(AtStart, AtEnd):
     no_limit: str = ""
     steps: int = 0
     cut: int | None = None
+    stopped: str = "budget"
+    kernel_step: int | None = None
+    held_out: bool = True
+    numeric: bool = True
     labels_need: str = CLASS_LABELS

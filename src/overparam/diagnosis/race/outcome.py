@@ -105,6 +105,11 @@ class Outcome:
         return 1.0 if self.planned is None else self.horizon / self.planned
 
     @property
+    def averaged(self) -> bool:
+        """Whether losses are means over the last quarter of the steps."""
+        return averages(self.horizon, self.epoch)
+
+    @property
     def verdict(self) -> Verdict:
         """How much the answer is worth.
 
@@ -123,6 +128,15 @@ class Outcome:
             return "between"
         near = within(self.losses, NEAR)
         return "flat" if near[-1] >= 4 * near[0] else "found"
+
+
+def averages(horizon: int, epoch: int) -> bool:
+    """Whether a training of so many steps is judged by the mean over their last quarter.
+
+    With two epochs or more; a shorter training has seen each example once or not at all, so that
+    its losses are those of different examples for different steps.
+    """
+    return horizon >= 2 * epoch
 
 
 def best(losses: Mapping[float, float]) -> float:
