@@ -344,7 +344,7 @@ def test_a_rough_answer_says_what_would_tell_and_an_interrupted_one_that_it_was(
     for given in (0.15, 3.0):
         statement = statements.learning_rate(replace(FOUND, rate=given, outcome=rough))
         assert statement.level == "unknown"
-        assert "budget of 2 s compares whole trainings" in statement.action
+        assert "budget of about 4 s compares whole trainings" in statement.action
     kept = statements.rate_to_set(replace(FOUND, rate=0.15, outcome=rough))
     assert "as well as" not in kept[1]
     found = replace(FOUND, outcome=replace(OUTCOME, stopped="interrupted"))

@@ -27,6 +27,8 @@ def test_no_two_advise_opposite_things(found: Findings) -> None:
     assert not (longer and shorter), (longer, shorter)
     decay = advised(said, r"let the rate fall")
     assert not (decay and up), (decay, up)
+    nothing = any("Nothing was learned" in s.text for s in said)
+    assert not (nothing and (decay or advised(said, r"widen|train longer\."))), said
     # Rates that two statements name are the same rate, or below it.
     if not found.diverged:
         rates = {

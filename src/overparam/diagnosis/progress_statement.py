@@ -56,6 +56,8 @@ def progress(found: Findings) -> Statement:
         action = (
             "Change the rate first, as advised."
             if direction(found)
+            else "Do first what is said of the learning rate."
+            if not found.outcome.learned
             else "Let the rate fall over the run; what is left after that is noise, or beyond "
             "this network: widen it."
         )
@@ -67,6 +69,8 @@ def progress(found: Findings) -> Statement:
         action = "Change the rate first, as advised."
     elif worsened(found):
         action = ""
+    elif not found.outcome.learned and found.outcome.losses:
+        action = "Do first what is said of the learning rate."
     elif found.cut and found.stopped == "budget":
         action = "Give it a larger budget, to see it to its end."
     else:

@@ -4,6 +4,7 @@ import math
 
 from overparam._statement import Statement
 from overparam._told import real as show
+from overparam.diagnosis.budget import RACE
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.rate_statement import (
     RateFindings,
@@ -30,7 +31,7 @@ def learning_rate(found: Findings) -> Statement:
     return rate_statement(
         RateFindings(
             outcome=outcome, optimizer=found.optimizer, batch_size=found.batch_size,
-            given=rate if found.rate_given else None,
+            given=rate if found.rate_given else None, share=RACE,
         )
     )  # fmt: skip
 

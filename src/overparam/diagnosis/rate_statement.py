@@ -23,26 +23,28 @@ class RateFindings:
         optimizer: Its name.
         batch_size: Examples per batch.
         given: The user's rate; `None` if it is for us to find one.
+        share: Part of the budget that the race had.
     """
 
     outcome: Outcome
     optimizer: str
     batch_size: int
     given: float | None = None
+    share: float = 1.0
 
 
 def rate_statement(found: RateFindings) -> Statement:
     """The rate to train at, what was tried to find it, and how sure that is."""
     outcome = found.outcome
     if outcome.verdict == "none":
-        return _not_compared(outcome)
+        return _not_compared(found)
     if outcome.verdict == "nothing":
-        return _nothing_learned(outcome)
+        return _nothing_learned(found)
     low, high = outcome.interval
     text = f"{_opening(found)} {_sureness(outcome).strip()} {_beyond(outcome)}".strip()
     if found.given is None:
         level: Level = "unknown" if _unsure(outcome) else "info"
-        action = f"Train at {show(outcome.rate)}.{_would_tell(outcome)}"
+        action = f"Train at {show(outcome.rate)}.{_would_tell(found)}"
         return Statement("learning_rate", text, outcome.rate, high, action, level)
     return _judged(found, text, low, high)
 
@@ -71,9 +73,9 @@ def _unsure(outcome: Outcome) -> bool:
     return outcome.verdict in ("rough", "between")
 
 
-def _would_tell(outcome: Outcome) -> str:
+def _would_tell(found: RateFindings) -> str:
     """What would make a rough answer a sure one."""
-    return f" {_more_time(outcome)}" if _unsure(outcome) else ""
+    return f" {_more_time(found)}" if _unsure(found.outcome) else ""
 
 
 def _sureness(outcome: Outcome) -> str:
@@ -134,11 +136,11 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
             text = f"{text} It is the rate in use."
         elif not _best_of_all(outcome, given):
             text = f"{text} The rate in use, {show(given)}, {where}."
-        action = _would_tell(outcome).strip()
+        action = _would_tell(found).strip()
         return Statement("learning_rate", text, given, high, action, level)
     if math.isnan(mine):
         told = f"The rate in use, {show(given)}, lies outside; there was no time to compare it."
-        action = _more_time(outcome)
+        action = _more_time(found)
         return Statement("learning_rate", f"{text} {told}", given, high, action, "unknown")
     end = (
         "diverged" if math.isinf(mine)
@@ -174,7 +176,8 @@ def as_good(outcome: Outcome, given: float) -> bool:
     return outcome.own.get(given, math.nan) <= least + _AS_GOOD * abs(least)
 
 
-def _not_compared(outcome: Outcome) -> Statement:
+def _not_compared(found: RateFindings) -> Statement:
+    outcome = found.outcome
     if outcome.stopped == "interrupted":
         return Statement(
             "learning_rate", "Cannot tell which rate is best: interrupted before a comparison.",
@@ -188,12 +191,12 @@ def _not_compared(outcome: Outcome) -> Statement:
         )  # fmt: skip
     return Statement(
         "learning_rate", "Cannot tell which rate is best: there was no time for a comparison.",
-        math.nan, math.nan, _more_time(outcome), "unknown",
+        math.nan, math.nan, _more_time(found), "unknown",
     )  # fmt: skip
 
 
-def _nothing_learned(outcome: Outcome) -> Statement:
-    rates = sorted(outcome.losses)
+def _nothing_learned(found: RateFindings) -> Statement:
+    outcome, rates = found.outcome, sorted(found.outcome.losses)
     text = (
         f"Nothing was learned in {outcome.horizon:,} steps at any of {len(rates)} rates from "
         f"{show(rates[0])} to {show(rates[-1])}: none lowers the loss by 2 % below that of the "
@@ -205,15 +208,16 @@ def _nothing_learned(outcome: Outcome) -> Statement:
     action = (
         "Look at the initialisation, the scale of the inputs and the targets."
         if whole
-        else f"A longer training may begin to learn. {_more_time(outcome)}"
+        else f"A longer training may begin to learn. {_more_time(found)}"
     )
     level: Level = "warning" if whole else "unknown"
     return Statement("learning_rate", text, math.nan, math.nan, action, level)
 
 
-def _more_time(outcome: Outcome) -> str:
+def _more_time(found: RateFindings) -> str:
     """The budget in which whole trainings are compared."""
+    outcome = found.outcome
     if outcome.planned is None or not math.isfinite(outcome.step_seconds):
         return "Give it a larger budget."
-    seconds = 5 * outcome.planned * outcome.step_seconds
-    return f"A budget of {max(seconds, 1):.0f} s compares whole trainings."
+    seconds = 5 * outcome.planned * outcome.step_seconds / found.share
+    return f"A budget of about {show(max(seconds, 1), 2)} s compares whole trainings."

@@ -4,6 +4,7 @@ import math
 
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import MEMORISED, judge
+from overparam.diagnosis.race.outcome import LEARNED
 
 # A loss that lost less than this part of itself over the last quarter of a run has stalled.
 STALLED = 0.01
@@ -17,9 +18,9 @@ def dead(found: Findings) -> bool:
 
 
 def fell(found: Findings) -> bool:
-    """Whether the training loss fell."""
+    """Whether the training loss fell, by as much as a race calls learning."""
     losses = [loss for loss in found.losses if math.isfinite(loss)]
-    return len(losses) > 1 and losses[-1] < losses[0] - STALLED * abs(losses[0])
+    return len(losses) > 1 and losses[-1] < losses[0] - LEARNED * abs(losses[0])
 
 
 def worsened(found: Findings) -> bool:

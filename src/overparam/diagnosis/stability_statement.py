@@ -26,7 +26,9 @@ def stability_of_run(found: Findings) -> Statement:
     known = [ratio for ratio in found.ratios if math.isfinite(ratio)]
     where = [limit for limit in found.limits if math.isfinite(limit)]
     if not (known and where):
-        more = f": none of {found.unsettled} measurements settled" if found.unsettled else ""
+        more = {0: "", 1: ": its one measurement did not settle"}.get(
+            found.unsettled, f": none of {found.unsettled:,} measurements settled"
+        )
         return Statement(
             "stability", f"Cannot tell how close the run was to its stable limit{more}.",
             math.nan, 1.0, "Give the run a larger budget.", "unknown",

@@ -9,6 +9,7 @@ from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_statement import label_statement
 from overparam.diagnosis.progress_statement import progress
+from overparam.diagnosis.race.outcome import LEARNED
 from overparam.diagnosis.rate_of_run import direction, learning_rate, rate_to_set
 from overparam.diagnosis.run_facts import cut_short, dead, ending, fell, slack, worsened
 from overparam.diagnosis.stability_statement import stability_of_run
@@ -103,7 +104,11 @@ def regime(found: Findings) -> Statement:
             change, FEATURE_REGIME, "", "unknown",
         )  # fmt: skip
     if found.diverged or dead(found) or not fell(found):
-        why = "the run diverged" if found.diverged else "the loss did not fall"
+        why = (
+            "the run diverged"
+            if found.diverged
+            else f"the loss fell by less than {show(100 * LEARNED)} %"
+        )
         return Statement(
             "regime", f"Cannot tell whether features were learned: {why}.", change,
             FEATURE_REGIME, "", "unknown",

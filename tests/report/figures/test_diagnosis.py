@@ -7,6 +7,7 @@ from importlib.resources import files
 import pytest
 
 from overparam.diagnosis.document import _by_position
+from overparam.diagnosis.statements import _CAUSES
 from overparam.report.documents import read_documents
 from overparam.report.figures import diagnosis_figures, study_figures
 from overparam.report.figures.figure import capped
@@ -273,3 +274,13 @@ def test_a_limit_that_is_not_told_is_not_told_by_its_figure_either():
     assert title("sharpness", series=series, statements=said) == (
         "Sharpness and its limit, measured 2 times along the run"
     )
+
+
+def test_every_kind_of_spike_has_a_mark_of_its_own():
+    kinds = list(_CAUSES)
+    events = [{"step": 1, "kind": kind} for kind in kinds]
+    series = {"loss": line(1.0, 3.0, 1.0)}
+    data = by_name({"kind": "diagnosis", "series": series, "events": events})["loss"].data
+    looks = [(entry.mark, entry.outlined, entry.colour) for entry in legend(data)]
+    assert len(looks) == len(kinds) + 1
+    assert len(set(looks)) == len(looks)

@@ -13,7 +13,7 @@ NEAR = 0.05
 # another order of batches changes; of trainings shorter than half of the one planned, twice that.
 _WIDER, _WIDEST = 2.0, 4.0
 # The loss must fall by this part of itself below that of the smallest rate.
-_LEARNED = 0.02
+LEARNED = 0.02
 _FEW_STEPS = 100
 
 
@@ -55,7 +55,7 @@ class Outcome:
         own: The loss at the user's rate, if it was compared.
         pair: Losses of a shorter comparison in two orders of batches, if there were two.
         spent: Steps of all trainings together.
-        step_seconds: Of one of them, as first measured.
+        step_seconds: Of one of them, all that a race takes counted in.
         trials: All trainings, by order of batches and rate.
         stopped: ``"finished"``, ``"budget"`` or ``"interrupted"``.
     """
@@ -159,4 +159,4 @@ def flat(losses: Mapping[float, float]) -> bool:
     """Whether no rate beats the smallest by more than chance."""
     smallest = losses[min(losses)]
     least = min(losses.values())
-    return not least < smallest - _LEARNED * abs(smallest)
+    return not least < smallest - LEARNED * abs(smallest)

@@ -15,6 +15,16 @@ SPIKES = {
     "bad batch": ("square", "var(--orange)"),
     "divergence": ("x", "var(--red)"),
     "non-finite": ("star", "var(--red)"),
+    "hard batch": ("square-open", "var(--orange)"),
+    "data switched": ("diamond", "var(--green)"),
+    "weights changed": ("diamond-open", "var(--red)"),
+    "state lost": ("triangle-down", "var(--red)"),
+    "stale moments": ("triangle-down-open", "var(--violet)"),
+    "rate raised": ("triangle-up-open", "var(--violet)"),
+    "gradient scale": ("cross", "var(--red)"),
+    "above the limit": ("triangle-up-open", "var(--orange)"),
+    "numerical": ("star-open", "var(--red)"),
+    "under way": ("circle", "var(--muted)"),
     "unexplained": ("circle-open", "var(--muted)"),
 }
 
