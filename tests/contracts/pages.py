@@ -100,7 +100,7 @@ def _kernel(said: Mapping, titles: Mapping) -> Iterator[str]:
 def _rate(document: Mapping, said: Mapping, titles: Mapping) -> Iterator[str]:
     rate = (document["advice"].get("set") or {}).get("learning_rate")
     action = str((said.get("learning_rate") or {}).get("action") or "")
-    advised = re.search(rf"(?:Train at|Raise it to|Lower it to) ({NUMBER})", action)
+    advised = re.search(rf"(?:Train at|Raise it to|Lower it to|Try) ({NUMBER})", action)
     if rate is not None and advised and advised[1].rstrip(".") != real(rate):
         yield f"set {real(rate)}, advised {advised[1]}"
     drawn = re.search(rf"the rate to set is ({NUMBER})", titles.get("rate_sweep", ""))

@@ -255,6 +255,8 @@ def test_a_kernel_that_was_not_measured_says_nothing_of_features() -> None:
 def test_features_are_not_learned_by_a_network_that_learns_nothing() -> None:
     still = replace(FOUND, kernel_change=20.0, losses=[2.0] * 10)
     assert statements.regime(still).level == "unknown"
+    assert "less than 2 %" in statements.regime(still).text
+    assert "dead" in statements.regime(replace(FOUND, output_spread=0.0)).text
 
 
 def test_a_loss_that_rose_is_not_said_to_have_lost_something() -> None:
@@ -345,6 +347,10 @@ def test_a_rough_answer_says_what_would_tell_and_an_interrupted_one_that_it_was(
         statement = statements.learning_rate(replace(FOUND, rate=given, outcome=rough))
         assert statement.level == "unknown"
         assert "budget of about 4 s compares whole trainings" in statement.action
+    assert statements.learning_rate(replace(FOUND, rate=3.0, outcome=rough)).action.startswith(
+        "Try 0.2. "
+    )
+    assert "no time" in statements.rate_to_set(replace(FOUND, rate=3.0, outcome=rough))[1]
     kept = statements.rate_to_set(replace(FOUND, rate=0.15, outcome=rough))
     assert "as well as" not in kept[1]
     found = replace(FOUND, outcome=replace(OUTCOME, stopped="interrupted"))

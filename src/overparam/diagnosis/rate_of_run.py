@@ -44,6 +44,8 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
         return lower, "this or below: the run diverged at the rate in use"
     if found.rate_given and does_as_well(outcome, rate):
         return rate, f"the one in use: {_why_kept(found)}"
+    if found.rate_given and outcome.learned and rate not in outcome.own:
+        return outcome.rate, "did best; there was no time to compare the one in use with it"
     return outcome.rate, "advised for this optimizer at this batch size"
 
 

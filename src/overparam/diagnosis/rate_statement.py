@@ -140,7 +140,7 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
         return Statement("learning_rate", text, given, high, action, level)
     if math.isnan(mine):
         told = f"The rate in use, {show(given)}, lies outside; there was no time to compare it."
-        action = _more_time(found)
+        action = f"Try {show(outcome.rate)}. {_more_time(found)}"
         return Statement("learning_rate", f"{text} {told}", given, high, action, "unknown")
     end = (
         "diverged" if math.isinf(mine)

@@ -107,6 +107,8 @@ def regime(found: Findings) -> Statement:
         why = (
             "the run diverged"
             if found.diverged
+            else "the network is dead"
+            if dead(found)
             else f"the loss fell by less than {show(100 * LEARNED)} %"
         )
         return Statement(
