@@ -351,6 +351,9 @@ def test_a_rough_answer_says_what_would_tell_and_an_interrupted_one_that_it_was(
         "Try 0.2. "
     )
     assert "no time" in statements.rate_to_set(replace(FOUND, rate=3.0, outcome=rough))[1]
+    # Nor is a training at that rate to be made longer first.
+    falling = replace(FOUND, losses=[2.0 - 0.1 * i for i in range(10)], rate=3.0, outcome=rough)
+    assert statements.progress(falling).action.startswith("Change the rate first")
     kept = statements.rate_to_set(replace(FOUND, rate=0.15, outcome=rough))
     assert "as well as" not in kept[1]
     found = replace(FOUND, outcome=replace(OUTCOME, stopped="interrupted"))

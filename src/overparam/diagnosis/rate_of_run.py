@@ -63,4 +63,7 @@ def direction(found: Findings) -> int:
     action = learning_rate(found).action
     if found.diverged:
         return -1
-    return {"Raise": 1, "Lower": -1}.get(action.partition(" ")[0], 0)
+    verb = action.partition(" ")[0]
+    if verb == "Try":
+        return 1 if found.outcome.rate > found.rate else -1
+    return {"Raise": 1, "Lower": -1}.get(verb, 0)
