@@ -42,6 +42,8 @@ def rate_statement(found: RateFindings) -> Statement:
         return _nothing_learned(found)
     low, high = outcome.interval
     text = f"{_opening(found)} {_sureness(outcome).strip()} {_beyond(outcome)}".strip()
+    if outcome.stopped == "interrupted":
+        text += _INTERRUPTED
     if found.given is None:
         level: Level = "unknown" if _unsure(outcome) else "info"
         action = f"Train at {show(outcome.rate)}.{_would_tell(found)}"
@@ -57,10 +59,9 @@ def _opening(found: RateFindings) -> str:
     best = show(outcome.rate)
     if found.given is not None and _best_of_all(outcome, found.given):
         best = f"the one in use, {show(found.given)}," if found.given != outcome.rate else best
-    ended = _INTERRUPTED if outcome.stopped == "interrupted" else ""
     return (
         f"Of {tried} rates tried with {found.optimizer} at batch size {found.batch_size}, "
-        f"{best} did best in trainings of {outcome.horizon:,} steps{long}.{ended}"
+        f"{best} did best in trainings of {outcome.horizon:,} steps{long}."
     )
 
 
