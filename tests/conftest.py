@@ -25,6 +25,8 @@ if "--typed" in sys.argv or "OVERPARAM_TYPED" in os.environ:
 
 from second_device import SecondDevice
 
+collect_ignore = ["typed"]  # what `--typed` loads: no tests, and not for every environment
+
 # A shell that starts the tests in the background lets them ignore Ctrl+C, and so all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Under nohup a closing terminal is ignored, by all they start too; a handler is not handed on.

@@ -45,7 +45,7 @@ ORDER = (
         "_told",
         "_workers",
     ),
-    ("_copies",),
+    ("_copies", "tables"),
     ("_model", "_output", "_statement", "_training_mode", "cluster", "datasets"),
     ("_own_loss", "_values"),
     ("_arguments",),

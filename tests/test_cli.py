@@ -425,6 +425,10 @@ def test_what_cannot_be_written_is_told_before_the_work(
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["other"]
 
 
+def _full(path):
+    return f"overparam: [Errno 28] No space left on device: '{path}'\n"
+
+
 @pytest.mark.parametrize("option", ["--json", "--html"])
 def test_a_disk_that_fills_up_while_a_diagnosis_is_written(option, small_disk, monkeypatch, capsys):
     from overparam.diagnosis import command
@@ -434,7 +438,7 @@ def test_a_disk_that_fills_up_while_a_diagnosis_is_written(option, small_disk, m
     monkeypatch.setattr(command, "run_diagnosis", lambda *words, **options: found)
     (small_disk / "old").write_text("precious")
     assert main(["diagnose", option, str(small_disk / "old")]) == 2
-    assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == _full(small_disk / "old")
     assert (small_disk / "old").read_text() == "precious"
     assert [path.name for path in small_disk.iterdir()] == ["old"]
 
@@ -443,7 +447,7 @@ def test_a_disk_that_fills_up_while_a_study_is_written(small_disk, run_gives, ca
     (small_disk / "toy.json").write_text("precious")
     run_gives(toy=document("reproduced") | {"series": "x" * 2_000_000})
     assert main(["study", "run", "toy", "--json", str(small_disk)]) == 2
-    assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == _full(small_disk / "toy.json")
     assert (small_disk / "toy.json").read_text() == "precious"
     assert [path.name for path in small_disk.iterdir()] == ["toy.json"]
 
@@ -466,7 +470,7 @@ def test_a_disk_that_fills_up_while_predictions_are_written(
     table.write_text("a,b\n" + "0.123456789,0.123456789\n" * 60_000)
     output.write_text("precious")
     assert main(["predict", "model", str(table), "--output", str(output)]) == 2
-    assert capsys.readouterr().err == "overparam: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().err == _full(output)
     assert output.read_text() == "precious"
     assert [path.name for path in small_disk.iterdir()] == ["predicted.csv"]
     assert main(["predict", "model", str(table), "--output", str(tmp_path / "out.csv")]) == 0

@@ -55,8 +55,10 @@ def replacing(path: Name, *, binary: bool = False) -> Iterator[IO[Any]]:
                 os.chmod(aside, stat.S_IMODE(target.stat().st_mode))
             os.fsync(file.fileno())
         os.replace(aside, target)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = os.fspath(path)  # a write that fails does not say what was written
         raise
     sync_folder(target.parent)
 

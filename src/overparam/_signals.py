@@ -68,10 +68,8 @@ def ends_when_asked(main: Main) -> Main:
                 status = 130
         status = request.status or status
         if request.signal or status == 130:
-            asked = request.signal or signal.SIGINT
-            why = "interrupted" if asked == signal.SIGINT else f"ended by {asked.name}"
             with suppress(OSError, ValueError):  # a terminal that is gone
-                print(f"overparam: {why}.", file=sys.stderr, flush=True)
+                print(_why(request.signal or signal.SIGINT), file=sys.stderr, flush=True)
         return status
 
     return ending
@@ -92,6 +90,8 @@ def _heard(*, for_good: bool) -> Iterator[Request]:
     def hear(number: int, frame: FrameType | None) -> None:
         for other in before:
             signal.signal(other, signal.SIG_IGN)
+        if for_good and _imports(frame):
+            _end(number)
         warnings.simplefilter("ignore")  # work that is broken off is told of in one line
         request.signal = signal.Signals(number)
         raise KeyboardInterrupt
@@ -122,5 +122,33 @@ def _enforce(reader: socket.socket, requests: set[int], over: threading.Event) -
         while numbers := reader.recv(1):
             if numbers[0] in requests:
                 if not over.wait(_PATIENCE):
-                    os._exit(128 + numbers[0])
+                    _end(numbers[0])
                 return
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported.
+
+    Those that are compiled abort the process when an exception meets them half way, or catch it
+    and go on without a part of themselves.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end(number: int) -> None:
+    """End the process here and now, with what was printed."""
+    with suppress(Exception):
+        sys.stdout.flush()
+    with suppress(OSError):
+        os.write(2, f"{_why(number)}\n".encode())
+    os._exit(128 + number)
+
+
+def _why(number: int) -> str:
+    """The line that says why it ended."""
+    asked = signal.Signals(number)
+    return f"overparam: {'interrupted' if asked == signal.SIGINT else f'ended by {asked.name}'}."

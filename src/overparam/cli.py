@@ -6,6 +6,7 @@ Longer than other files, for what a command takes and what its help says stand i
 import shlex
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -214,10 +215,24 @@ def write_found(found: "Concluded", json: Path | None, html: Path | None) -> Non
         print(f"page: {html}", file=sys.stderr)
 
 
+def print_reading(reading: list[dict[str, str]]) -> None:
+    """What columns were taken for, a line for each kind."""
+    groups: dict[str, list[str]] = {}
+    for row in reading:
+        if not row["reason"]:
+            groups.setdefault(row["words"], []).append(row["name"])
+    for words, names in groups.items():
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        print(f"{words}: {', '.join(names[:8])}{more}")
+    if groups:
+        print()
+
+
 @app.command(no_args_is_help=True)
 def fit(
     file: Annotated[
-        str, typer.Argument(help="FILE.csv, FILE.parquet or FILE.npz, or a name such as diabetes.")
+        str,
+        typer.Argument(help="A table (FILE.csv, .xlsx, .parquet, …), FILE.npz, or a name."),
     ],
     target: Annotated[
         str | None,
@@ -225,6 +240,15 @@ def fit(
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="classification or regression, if not as the target looks.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=KIND, what a column is to be taken for: number, date, yes/no, category, "
+            "text, identifier, constant, 'day first', 'month first', 'decimal comma' or "
+            "'decimal point'. Again for another.",
+            metavar="NAME=KIND",
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="rfm, or irkm for a few columns among many.")] = "rfm",
     folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
@@ -245,6 +269,12 @@ def fit(
     expect_files(json=json, html=html)
     if task not in (None, "classification", "regression"):
         raise UsageError(f"--task must be classification or regression, not {task}.")
+    columns = {}
+    for words in column or []:
+        name, equals, kind = words.rpartition("=")
+        if not equals:
+            raise UsageError(f"--column is NAME=KIND, such as price=number, not {words!r}.")
+        columns[name] = kind
     if save is not None:
         from overparam.fitting.model_files import expect_model_folder
 
@@ -256,10 +286,11 @@ def fit(
 
     with on_cluster(cluster, n_jobs=jobs), Stages() as progress:
         found = fit_table(
-            file, target, task=task, model=model, number_of_folds=folds,  # pyright: ignore
-            compare_with_baselines=baselines, seed=seed, n_jobs=jobs, progress=progress,
-            command=shlex.join(["overparam", *_words]),
+            file, target, task=task, columns=columns, model=model,  # pyright: ignore
+            number_of_folds=folds, compare_with_baselines=baselines, seed=seed, n_jobs=jobs,
+            progress=progress, command=shlex.join(["overparam", *_words]),
         )  # fmt: skip
+    print_reading(found.document["data"]["reading"])
     print(found.summary())
     print()
     print_table(
@@ -277,7 +308,7 @@ def fit(
 @app.command(no_args_is_help=True)
 def predict(
     model: Annotated[Path, typer.Argument(help="The folder that `fit --save` wrote.")],
-    file: Annotated[Path, typer.Argument(help="FILE.csv or FILE.parquet with the same columns.")],
+    file: Annotated[Path, typer.Argument(help="A table (FILE.csv, .xlsx, …) of such columns.")],
     output: Annotated[
         Path | None, typer.Option(help="FILE.csv to write; by default the terminal.")
     ] = None,
@@ -291,9 +322,15 @@ def predict(
     saved = load_model(model)
     frame = read_frame(file)
     name = f"predicted {saved.target}"
-    predicted = frame.assign(**{name: saved.predict(frame)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outputs = saved.outputs(saved.coordinates(frame))
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    best = saved.classes[outputs.argmax(1)] if saved.class_names else outputs[:, 0]
+    predicted = frame.assign(**{name: best})
     for index, known in enumerate(saved.class_names):
-        predicted[f"P({known})"] = saved.predict_proba(frame)[:, index]
+        predicted[f"P({known})"] = outputs[:, index]
     if output is None:
         predicted.to_csv(sys.stdout, index=False)
         return

@@ -290,6 +290,7 @@ ALL = [
     call(optim.decoupled_quadratic, variances=[1.0, 2.0]),
     call(optim.gaussian_quadratic, variances=[1.0, 2.0]),
     call(optim.flat_outputs, **DATA),
+    call(optim.gradient_noise_scale, **{**LOSS, "model": network}),
     call(optim.has_stability_limit, optimizer=torch.optim.SGD([torch.ones(1)], lr=0.1)),
     call(optim.heavy_ball_parameters, rho=0.1, largest=2.0),
     call(
@@ -316,6 +317,16 @@ ALL = [
         batches=Made(lambda x, y: [(x, y)], x=X, y=Y),
         loss=mse_loss,
         probe_steps=2,
+    ),
+    call(
+        optim.noise_scale, signals=[1.0, 2.0, 1.0, 1.5], noises=[4.0, 5.0, 4.0, 5.0], examples=50.0
+    ),
+    call(
+        optim.noise_scale_from_norms,
+        small=[6.0, 5.8, 6.4, 5.9],
+        large=[2.2, 2.0, 2.4, 2.1],
+        sizes=(4, 16),
+        examples=50.0,
     ),
     call(
         optim.project_to_interpolation,
@@ -395,8 +406,9 @@ WITHOUT_CALL = {
          "Iterate",
          "LineDescent", "LossMixture", "ModularTask", "SegmentGradients", "SpectralSplit", "Spike",
          "Split", "StopSignal", "Eigenpairs", "ExtremeEigenvalues", "TraceEstimate",
-         "MassHyperparameters", "Projection", "SampledQuadratic", "SquareLossConstants",
-         "Stability", "AlignmentResult", "ConditioningProfile", "GeneralizationBound",
+         "MassHyperparameters", "NoiseScale", "Projection", "SampledQuadratic",
+         "SquareLossConstants", "Stability", "AlignmentResult", "ConditioningProfile",
+         "GeneralizationBound",
          "GradientSketch", "NetworkAlignment", "PLCertificate", "PLEstimate", "PLTrace",
          "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding",
          "EdgeTrace", "Statement", "SuggestedRate"],

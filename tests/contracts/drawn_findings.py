@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial
+from overparam.optim import NoiseScale
 
 RATES = st.sampled_from([2.0**k for k in range(-12, 4)])
 LOSS = st.one_of(st.floats(1e-6, 10), st.just(math.inf))
@@ -82,4 +83,6 @@ def findings(draw) -> Findings:
         label_evidence=draw(st.one_of(st.none(), evidences())), epochs=draw(st.floats(0, 100)),
         diverged=diverged, output_spread=draw(MAYBE), kernel_change=draw(MAYBE),
         linearization_error=draw(MAYBE), input_share=draw(st.lists(MAYBE, max_size=4)),
+        noise=draw(st.one_of(st.none(), st.builds(NoiseScale, MAYBE, MAYBE, MAYBE, MAYBE, MAYBE))),
+        noise_times=draw(st.integers(0, 40)),
     )  # fmt: skip

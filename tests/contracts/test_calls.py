@@ -39,6 +39,7 @@ INFINITE = {
     "critical_batch_sizes",
 }
 DOCUMENTED = {
+    "gradient_noise_scale", "noise_scale", "noise_scale_from_norms",
     "critical_learning_rate", "stability", "pl_certificate", "pl_estimate", "pl_trace",
     "sgd_step_size", "pl_down_to", "eigen_alignment", "eigen_alignments", "pool_alignments",
     "kernel_target_alignments", "network_alignment", "segment_gradients", "clean_dominance",

@@ -140,7 +140,7 @@ def _monitored(s: Place) -> Any:
         value.backward()
         monitor.step(value, batch=(s.x, s.y))
         optimizer.step()
-    assert len(monitor.probes) == 6
+    assert len(monitor.probes) == 7
     return monitor.history.drop(columns="overhead").to_numpy()
 
 
@@ -414,6 +414,7 @@ CASES: dict[str, Callable[[Place], Any]] = {
         s.model(), s.x, s.y, MSE
     ),
     "optim.flat_outputs": lambda s: s.least()[0](s.least()[1]),
+    "optim.gradient_noise_scale": lambda s: optim.gradient_noise_scale(s.model(), s.x, s.y, MSE),
     "optim.interpolation_constants": lambda s: optim.interpolation_constants(
         s.square.view(8, 1, 8, 1), s.y
     ),
@@ -562,7 +563,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "kernels.modular": "ModularTask",
         "linalg": "Eigenpairs ExtremeEigenvalues TraceEstimate",
         "optim": "InterpolationConstants MassHyperparameters Projection SampledQuadratic "
-        "SquareLossConstants Stability",
+        "NoiseScale SquareLossConstants Stability",
         "tangents": "AlignmentResult ConditioningProfile GeneralizationBound GradientSketch "
         "NetworkAlignment PLCertificate PLEstimate PLTrace PowerLaw Schedule",
     },
@@ -570,7 +571,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "dynamics": "CatapultCounter SpikeClassifier catapult_map",
         "optim": "chebyshev_weights critical_batch_sizes decoupled_quadratic "
         "gaussian_quadratic has_stability_limit heavy_ball_parameters iterations_bound "
-        "mass_coefficients mass_hyperparameters nesterov_momentum rho_for_budget aiming_step_size",
+        "mass_coefficients mass_hyperparameters nesterov_momentum rho_for_budget aiming_step_size "
+        "noise_scale noise_scale_from_norms",
         "tangents": "gd_step_size pl_down_to sgd_step_size",
     },
     NUMPY: {

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import warnings
 from pathlib import Path
 
@@ -236,3 +237,18 @@ def test_the_transformer_example_predicts_every_position(shared_data: Path, tmp_
     assert by_name["labels"].level == "unknown"
     assert found.advice["optimizer"] == "AdamW"
     assert found.series["test_error"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("where", "share"), [("finding the learning rate", 0.9), ("training", 0.0)]
+)
+def test_whoever_interrupts_it_is_told_the_best_rate_so_far(where, share, capsys) -> None:
+    def interrupted(stage: str, done: float) -> None:
+        if stage == where and done >= share:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        diagnose(budget="10m", max_steps=60, progress=interrupted)
+    assert re.fullmatch(
+        r"The best rate so far: \S+, of \d+ compared over \d+ steps\.\n", capsys.readouterr().err
+    )

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import math
 import random
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -246,10 +248,29 @@ def test_a_diagnosis_ends_and_says_what_it_could_not_measure(name: str) -> None:
         found = diagnose(make(), data(), steps=12, max_steps=12, budget="10m", **options)
     assert isinstance(found, Diagnosis)
     assert found.data["steps_run"] == 12
-    said = [str(one.message) for one in told if "measures no curvature" in str(one.message)]
+    said = [str(one.message) for one in told if "measures no " in str(one.message)]
     assert len(said) == (not measured)
     assert ("spectrum" in found.series) == measured
     assert "<html" in render([found.to_dict()])
+
+
+def test_the_stable_limit_is_measured_on_graphs_as_a_whole(monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules[diagnose.__module__], "_MOST_OVERHEAD", math.inf)
+    with pytest.warns(RuntimeWarning, match="measures no kernel or outputs: the nodes of a graph"):
+        found = diagnose(GraphNet(), Graphs(), steps=12, max_steps=12, budget="10m")
+    assert found.series["sharpness"]["value"]
+    stability = next(s for s in found.statements if s.name == "stability")
+    assert stability.level == "info"
+
+
+def test_the_loss_of_accumulated_batches_is_their_mean() -> None:
+    halves = DataLoader(list(zip(X, Y, strict=True)), N // 2)
+    found = diagnose(
+        net(), halves, nn.CrossEntropyLoss(), accumulate=2, steps=4, max_steps=4, budget="10m"
+    )
+    whole = nn.functional.cross_entropy(net()(X), Y).item()
+    # Means of halves and of the whole differ by the rounding of sums of 96 numbers.
+    assert found.series["loss"]["value"][0] == pytest.approx(whole, rel=N * 1.2e-7)
 
 
 def test_batches_are_those_of_the_loader() -> None:

@@ -10,6 +10,7 @@ from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.statements import conclude
+from overparam.optim import NoiseScale
 
 SOUND = LabelEvidence(
     epoch=9, classes=10, n_train=1000, held_out=500, error=0.1, error_by_class=0.1, sure=125,
@@ -30,6 +31,7 @@ FOUND = Findings(
     kernel_change=0.7, linearization_error=0.5, losses=[2.0 / 2**i for i in range(10)],
     train_error=0.05, test_errors=[0.5, 0.1, 0.1], labels=True, input_share=[0.5, 0.3, 0.15, 0.05],
     input_names=["a", "b", "c", "d"], output_spread=2.0, label_evidence=SOUND,
+    noise=NoiseScale(70.0, 50.0, 110.0, 1.0, 70.0), noise_times=40,
 )  # fmt: skip
 UP = replace(OUTCOME, own={1e-3: 1.4})
 DOWN = replace(OUTCOME, own={3.0: 5.0})
@@ -37,7 +39,7 @@ DOWN = replace(OUTCOME, own={3.0: 5.0})
 
 def test_every_subject_has_one_statement_and_the_urgent_come_first() -> None:
     found = conclude(replace(FOUND, rate=3.0, outcome=replace(DOWN, own={3.0: math.inf})))
-    assert len({s.name for s in found}) == len(found) == 8
+    assert len({s.name for s in found}) == len(found) == 9
     assert found[0].name == "learning_rate"
     assert found[0].level == "critical"
 
@@ -384,3 +386,28 @@ def test_a_loss_that_wavers_is_not_stuck() -> None:
     wavers = [2.0, 1.6, 1.3, 1.1, 1.0, 0.95, 0.9, 0.92, 0.8, 0.83, 0.78, 0.85]
     # The last stretch is above the one that the last quarter begins with; the quarter is lower.
     assert "still falling" in statements.progress(replace(FOUND, losses=wavers)).text
+
+
+def test_noise_is_a_measurement_with_its_interval() -> None:
+    said = statements.noise(FOUND)
+    assert (said.level, said.value, said.threshold, said.action) == ("info", 70.0, 32, "")
+    assert said.text == (
+        "69 % of a step's gradient was noise, at 32 examples; it is half at the noise scale, 70 "
+        "examples (50 to 110, from 40 measurements of the run)."
+    )
+    # Batches that are accumulated make one step.
+    assert statements.noise(replace(FOUND, examples_per_step=128)).text.startswith("35 %")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"noise": None}, "it was not measured"), ({"diverged": True}, "the run diverged"),
+     ({"output_spread": 0.0}, "the network is dead"),
+     ({"noise": NoiseScale(math.nan, 45.0, math.inf, 0.1, 70.0)},
+      "cannot be told from zero. The noise scale is at least 45 examples.")],
+)  # fmt: skip
+def test_noise_that_is_not_known_is_not_told(changes: dict, words: str) -> None:
+    said = statements.noise(replace(FOUND, **changes))
+    assert said.level == "unknown"
+    assert said.text.startswith("Cannot tell how much of a step's gradient is noise")
+    assert words in said.text

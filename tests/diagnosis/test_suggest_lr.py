@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD, Adam
 from torch.utils.data import DataLoader, TensorDataset
 
-from overparam import suggest_lr
+from overparam import diagnose, suggest_lr
 from overparam.report.page import render
 
 
@@ -53,6 +53,30 @@ def test_its_plot_has_the_curve_and_the_pick(found) -> None:
     curve = ax.lines[0].get_xdata()
     assert found.rate in curve
     pyplot.close(figure)
+
+
+def warm_up(optimizer):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 50, 1.0))
+
+
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=100)
+
+
+@pytest.mark.parametrize("schedule", [warm_up, one_cycle])
+def test_the_rate_in_use_is_the_peak_of_a_schedule_that_has_begun(schedule) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    optimizer = SGD(model.parameters(), lr=0.05)
+    schedule(optimizer)
+    before = [dict(group, params=None) for group in optimizer.param_groups]
+    assert before[0]["lr"] < 0.005
+    found = suggest_lr(model, data(), None, optimizer, steps=8, batch_size=32, budget="10m")
+    assert 0.05 in [trial["rate"] for trial in found.trials]
+    assert [dict(group, params=None) for group in optimizer.param_groups] == before
+    told = diagnose(model, data(), None, optimizer, steps=8, max_steps=8, budget="10m")
+    # A run without a schedule is trained at it throughout.
+    assert told.series["lr"]["value"] == [0.05] * 8
 
 
 def test_a_loader_an_optimizer_and_epochs() -> None:

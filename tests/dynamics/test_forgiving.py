@@ -67,6 +67,7 @@ def filled(monitor):
 
 ALL = {
     "norms", "sharpness", "loss split", "batch critical rate", "kernel change", "input gradients",
+    "gradient noise",
 }  # fmt: skip
 
 

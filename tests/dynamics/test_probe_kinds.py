@@ -126,6 +126,7 @@ def test_a_monitor_that_is_not_told_which_has_those_that_say_so(monkeypatch):
     names = [type(probe).__name__ for probe in default_probes()]
     assert names == [
         "Norms", "Sharpness", "LossSplit", "BatchCriticalRate", "KernelChange", "InputGradients",
+        "GradientNoise",
     ]  # fmt: skip
 
     class Third(Rows):
@@ -134,4 +135,4 @@ def test_a_monitor_that_is_not_told_which_has_those_that_say_so(monkeypatch):
     monkeypatch.setattr(norms, "Third", Third, raising=False)
     monkeypatch.setattr(norms, "Imported", Curvature, raising=False)
     assert sorted(type(probe).__name__ for probe in default_probes()) == sorted([*names, "Third"])
-    assert [probe.by_default for probe in default_probes()] == [1, 2, 3, 3, 4, 5, 6]
+    assert [probe.by_default for probe in default_probes()] == [1, 2, 3, 3, 4, 5, 6, 7]

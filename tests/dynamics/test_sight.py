@@ -1,6 +1,7 @@
 """What a monitor sees inside its budget, and what it says of the rest."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -9,7 +10,14 @@ from torch import nn
 from overparam.dynamics import Monitor
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
-from overparam.dynamics.probes import KernelChange, Norms, Probe, Sharpness, sharpness
+from overparam.dynamics.probes import (
+    GradientNoise,
+    KernelChange,
+    Norms,
+    Probe,
+    Sharpness,
+    sharpness,
+)
 from overparam.optim.stability import stability
 
 MSE, CE = nn.functional.mse_loss, nn.functional.cross_entropy
@@ -63,6 +71,7 @@ def test_everything_comes_round_in_1500_steps_of_16_ms():
         Sham(clock, "batch critical rate", sharpness.BatchCriticalRate.share, 250, 2.5),
         Sham(clock, "kernel change", 1.0, 250, 20.0, fixed=0.3),
         Sham(clock, "input gradients", 1.0, 250, 7.0, fixed=0.1),
+        Sham(clock, "gradient noise", GradientNoise.share, GradientNoise.within, 1.5, fixed=0.5),
     ]
     monitor = watch(probes, clock, 1500)
     times = {status.name: status.times for status in monitor.status()}
@@ -180,9 +189,10 @@ def test_what_cannot_apply_says_so_and_costs_nothing():
         value.backward()
         before = model.passes
         monitor.step(value, batch=(x, x))
-        # Sharpness and batch rate: two passes forward for a product, three across batches.
+        # Sharpness and batch rate: two passes forward for a product, three across batches. One
+        # for each part of the batch whose gradient is compared with the others'.
         if step:
-            assert model.passes - before == 2 + 3
+            assert model.passes - before == 2 + 3 + 2
         optimizer.step()
     table = {status.name: status for status in monitor.status()}
     assert table["loss split"].status == (
@@ -191,7 +201,7 @@ def test_what_cannot_apply_says_so_and_costs_nothing():
     assert "1000 outputs" in table["kernel change"].status
     assert table["input gradients"].status == "does not apply: inputs that are whole numbers"
     assert [name for name, one in table.items() if one.times == 4] == [
-        "norms", "sharpness", "batch critical rate",
+        "norms", "sharpness", "batch critical rate", "gradient noise",
     ]  # fmt: skip
     assert "1000 outputs" in monitor.summary()
     assert "not loss split, kernel change, input gradients" in repr(monitor)
@@ -311,12 +321,12 @@ def test_the_table_says_what_is_known(tmp_path):
     assert lines[3].split() == ["probe", "status", "times", "cost", "part", "next", "last", "value"]
     assert [line.split("  ")[0] for line in lines[4:]] == [
         "norms", "sharpness", "loss split", "batch critical rate", "kernel change",
-        "input gradients",
+        "input gradients", "gradient noise",
     ]  # fmt: skip
     assert "measures" in lines[5]
     assert repr(monitor).startswith("<Monitor: Sequential with Adam; 15 steps; measures norms,")
     html = monitor._repr_html_()
-    assert html.count("<tr>") == 7
+    assert html.count("<tr>") == 8
     assert "kernel change" in html
     page = monitor.report(tmp_path / "page.html").read_text()
     assert "Loss spikes" in page
@@ -328,3 +338,40 @@ def test_before_the_first_step_the_table_is_there_as_well():
     monitor = Monitor(model, MSE, torch.optim.SGD(model.parameters(), lr=0.1))
     assert "waits for a batch" in monitor.summary()
     assert "overhead none yet of 5 %" in repr(monitor)
+
+
+def test_a_probe_whose_turn_has_not_come_is_not_said_to_wait_for_batches():
+    clock = Clock()
+    model, x, y = nn.Linear(2, 1), torch.ones(4, 2), torch.zeros(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, clock=clock)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = MSE(model(x), y)
+        loss.backward()
+        monitor.step(loss, batch=(x, y))
+        optimizer.step()
+        clock.now += STEP
+    assert "waits for a batch" not in monitor.summary()
+
+
+class Pair(nn.Linear):
+    def forward(self, x):
+        return super().forward(x), None
+
+
+def test_a_reason_that_several_probes_share_is_told_once():
+    model, x, y = Pair(2, 1), torch.ones(4, 2), torch.zeros(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, max_overhead=math.inf)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = MSE(model(x)[0], y)
+        loss.backward()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            monitor.step(loss, batch=(x, y))
+        optimizer.step()
+    reasons = [line for line in monitor.summary().splitlines() if "got a tuple" in line]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("sharpness, loss split, ")

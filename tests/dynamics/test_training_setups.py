@@ -158,7 +158,7 @@ def test_the_run_is_bitwise_the_same(name):
     assert [n for n, equal in same.items() if not equal] == []
     table = monitor.history
     assert len(table) == 6  # optimizer steps, not batches
-    assert len(monitor.probes) == 6
+    assert len(monitor.probes) == 7
     if name == "adam":  # which has no limit in its first ten steps
         assert "sharpness" not in table
     else:

@@ -16,6 +16,7 @@ from overparam.cli import main
 from overparam.fitting import Score, Table, fit, load_model, read
 from overparam.fitting.scores import compare, folds
 from overparam.fitting.statements import statements
+from overparam.tables import TableWarning
 
 
 def table(n: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -123,7 +124,8 @@ def test_an_unknown_level_and_a_gap_are_predicted_all_the_same(found):
     frame = table(4)
     frame["kind"] = ["blue", None, "red", "green"]
     frame.loc[0, "a"] = np.nan
-    assert np.isfinite(found.model.predict(frame)).all()
+    with pytest.warns(TableWarning, match=r"kind: 1 of 4 of a level that was not there.*'blue'"):
+        assert np.isfinite(found.model.predict(frame)).all()
 
 
 def test_classes_have_names_and_probabilities(csv):
@@ -176,7 +178,7 @@ def test_constant_and_empty_columns_are_left_out_and_named(csv):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = read(csv, "y")
-    assert set(found.left_out) == {"same", "empty"}
+    assert found.left_out == {"same": "one value", "empty": "empty"}
     assert list(found.x) == ["a", "b", "c", "kind"]
 
 
@@ -262,6 +264,95 @@ def test_missing_columns_and_words_are_told(found):
         found.model.predict(pd.DataFrame({"x": [1.0]}))
     with pytest.raises(ValueError, match="finite numbers or empty fields in 'a', got 'one'"):
         found.model.predict(table(3).astype({"a": object}).assign(a=["one", 2, 3]))
+    with pytest.warns(TableWarning, match="b: no such column, read as missing in every row"):
+        found.model.predict(table(3).drop(columns="b"))
+
+
+def test_what_sets_rows_apart_is_told(found):
+    frame = table(60)
+    frame["kind"] = "red"
+    frame.loc[5, "a"] = 99.0
+    frame["b"] = frame["b"].abs() / 3
+    with pytest.warns(TableWarning) as caught:
+        found.model.predict(frame)
+    lines = str(caught[0].message).splitlines()[1:]
+    assert [line.split(":")[0] for line in lines] == ["a", "b", "kind"]
+    assert "1 of 60 outside the range it was fitted to" in lines[0]
+    assert "such as 99" in lines[0]
+    assert "distributed otherwise" in lines[1]
+    assert "'red' in 100% of the rows" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"),
+    [([5, 7], np.int64), ([0.5, 2.0], np.float64), ([True, False], bool), (["no", "yes"], object)],
+)
+def test_classes_come_back_as_what_they_were(classes, kind, tmp_path):
+    frame = table(60)
+    frame["y"] = np.where(frame["y"] > 1, *classes)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    found = fit(
+        tmp_path / "table.csv", "y", task="classification", compare_with_baselines=False,
+        number_of_folds=2,
+    )  # fmt: skip
+    predicted = load_model(found.model.save(tmp_path / "model")).predict(frame)
+    assert predicted.dtype == kind
+    assert (predicted == frame["y"]).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "task"),
+    [
+        ("iris", None, "classification"),
+        ("diabetes", "progression", None),
+        ("diabetes", "bmi", "regression"),
+        ("table.csv:y", None, "regression"),
+    ],
+)
+def test_a_name_or_a_file_may_come_with_a_target_and_a_task(source, target, task, tmp_path):
+    table().to_csv(tmp_path / "table.csv", index=False)
+    place = str(tmp_path / source) if "csv" in source else source
+    data = read(place, target, task=task)
+    assert data.task == (task or "regression")
+    assert data.target == (target or {"iris": "class"}.get(source, "y"))
+
+
+def test_whole_numbers_taken_for_classes_are_told(csv):
+    grades = pd.read_csv(csv).assign(y=[3, 4, 5, 6] * 30)
+    grades.to_csv(csv, index=False)
+    for task, told in ((None, True), ("classification", False), ("regression", False)):
+        data = read(csv, "y", task=task)
+        ours = Score("RFM", (0.5, 0.5), 1.0, ours=True)
+        found = {s.name: s for s in statements(data, [ours], np.ones(4) / 4, "accuracy")}
+        assert ("target" in found) == told
+        assert not told or "y takes 4 whole values, 3 to 6" in found["target"].text
+
+
+def test_what_a_column_is_taken_for_is_told_and_can_be_set(csv, tmp_path, capsys):
+    frame = pd.read_csv(csv).assign(when=[f"0{1 + i % 9}/0{1 + i % 7}/2020" for i in range(120)])
+    frame.to_csv(csv, index=False)
+    assert "could be either" in read(csv, "y").left_out["when"]
+    words = ["fit", str(csv), "--target", "y", "--folds", "2", "--no-baselines"]
+    model = ["--save", str(tmp_path / "model"), "--column", "when=day first"]
+    assert main([*words, *model, "--column", "kind=text"]) == 0
+    printed = capsys.readouterr().out
+    assert "number: a, b, c\n" in printed
+    assert "date, day first: when\n" in printed
+    assert "kind (set to be text)" in printed
+    assert load_model(tmp_path / "model").columns == ("a", "b", "c", "when")
+    assert main([*words, "--column", "when=dates"]) == 2
+    assert "a kind of 'when' out of" in capsys.readouterr().err
+    assert main([*words, "--column", "when"]) == 2
+    assert "--column is NAME=KIND" in capsys.readouterr().err
+
+
+def test_the_command_line_warns_of_rows_unlike_those_fitted(csv, tmp_path, capsys):
+    fit(csv, "y", compare_with_baselines=False, number_of_folds=2).model.save(tmp_path / "model")
+    pd.read_csv(csv).assign(kind="blue").to_csv(csv, index=False)
+    assert main(["predict", str(tmp_path / "model"), str(csv)]) == 0
+    error = capsys.readouterr().err
+    assert "warning: rows unlike those fitted to" in error
+    assert "kind: 120 of 120 of a level that was not there when it was fitted ('blue')" in error
 
 
 def test_the_command_line(csv, tmp_path, capsys):

@@ -67,8 +67,18 @@ def as_the_first_format(folder):
     """The files as the first format had them: no digests, one name for the numbers."""
     words = json.loads((folder / "model.json").read_text())
     (folder / f"model-{words.pop('numbers')[:16]}.safetensors").rename(folder / "model.safetensors")
-    del words["digest"]
+    for name in ("digest", "reader", "class_type"):
+        del words[name]
     (folder / "model.json").write_text(json.dumps(words | {"format": 1}))
+
+
+def as_the_second_format(folder):
+    """The words as the second format had them: digests, and nothing of how columns are read."""
+    words = json.loads((folder / "model.json").read_text())
+    for name in ("digest", "reader", "class_type"):
+        del words[name]
+    words["format"] = 2
+    (folder / "model.json").write_text(json.dumps(words | {"digest": _digest(words)}))
 
 
 def complaint(folder):
@@ -101,6 +111,18 @@ def test_a_model_of_the_first_format_is_loaded_and_replaced(tmp_path, classes):
     other.save(tmp_path)
     assert said(load_model(tmp_path)) == said(other)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_model_of_the_second_format_is_loaded(tmp_path, classes):
+    saved = model(classes)
+    saved.save(tmp_path)
+    as_the_second_format(tmp_path)
+    assert said(load_model(tmp_path)) == said(saved)
+    days = table().assign(a=pd.to_datetime("1970-01-03"))
+    numbers = table().assign(a=2.0)
+    again = load_model(tmp_path)
+    np.testing.assert_array_equal(again.coordinates(days), again.coordinates(numbers))
 
 
 def test_halves_of_two_models_are_refused(tmp_path):
@@ -365,6 +387,7 @@ def signed(folder):
     numbers.rename(folder / f"model-{digest[:16]}.safetensors")
 
 
+@pytest.mark.filterwarnings("ignore:rows unlike")  # levels and columns may be others now
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("seed", range(4))
 def test_tampered_models_whose_digests_fit_are_refused_or_predict(
@@ -411,7 +434,10 @@ def test_tampered_models_whose_digests_fit_are_refused_or_predict(
         (lambda w, a: w.update(kernel_settings={"bandwidth": True}), "a bandwidth"),
         (lambda w, a: w.update(kernel="Lpq", kernel_settings={"bandwidth": 1, "p": 1, "q": 2}),
          "0 < q"),
-        (lambda w, a: w.update(format=3), "a model of format 1 or 2"),
+        (lambda w, a: w.update(format=4), "a model of format 1 to 3"),
+        (lambda w, a: w.update(reader=[]), "absent or unknown: ['class_type']"),
+        (lambda w, a: w.update(reader=[], class_type="words"), "a reader of other columns"),
+        (lambda w, a: w.update(reader=[{}], class_type="words"), "entries that are absent"),
         (lambda w, a: a.update(dual=a["dual"] * np.nan), "dual with NaN"),
         (lambda w, a: a.update(dual=a["dual"][:, :1].copy()), "dual of shape"),
         (lambda w, a: a.update(dual=a["dual"].astype(np.float32)), "types float32, float64"),

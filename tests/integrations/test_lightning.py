@@ -123,6 +123,45 @@ def test_a_scheduler_of_the_module_s_starts_from_the_rate_that_is_set(tmp_path):
     assert rate == pytest.approx(finder.found.rate / 8, rel=1e-12)
 
 
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=24, pct_start=0.5)
+
+
+def first_half_then_whole(optimizer):
+    low = torch.optim.lr_scheduler.ConstantLR(optimizer, 0.5, total_iters=100)
+    whole = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [low, whole], milestones=[12])
+
+
+@pytest.mark.parametrize(("schedule", "last"), [(one_cycle, 4e-6), (first_half_then_whole, 1.0)])
+def test_a_scheduler_that_keeps_rates_of_its_own_goes_up_to_the_one_that_is_set(
+    tmp_path, schedule, last
+):
+    class Scheduled(Module):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            return [optimizer], [{"scheduler": schedule(optimizer), "interval": "step"}]
+
+    class Rates(lightning.Callback):
+        def __init__(self) -> None:
+            self.seen = []
+
+        def on_before_optimizer_step(self, trainer, module, optimizer):
+            self.seen.append(optimizer.param_groups[0]["lr"])
+
+    data = torch.utils.data.TensorDataset(torch.randn(32, 6), torch.randn(32, 1))
+    finder, rates = LightningRateFinder(budget="10m", progress=False), Rates()
+    trainer = lightning.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, callbacks=[finder, rates],
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(Scheduled(), torch.utils.data.DataLoader(data, batch_size=4))
+    # What was written down is judged, and not where the schedule begins.
+    assert "rate in use, 0.1" in finder.found.summary()
+    assert max(rates.seen) == pytest.approx(finder.found.rate, rel=1e-9)
+    assert rates.seen[-1] == pytest.approx(last * finder.found.rate, rel=1e-2)
+
+
 def test_a_module_that_steps_by_itself_is_refused(tmp_path):
     class Own(Module):
         automatic_optimization = False

@@ -2,6 +2,7 @@
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -325,3 +326,18 @@ def test_wrong_data_is_refused(x, y, message):
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="labels of more than one class, got one class"):
         AGOPTreeClassifier().fit(X, np.zeros(20))
+
+
+def test_a_frame_counts_by_its_values_and_not_by_its_types():
+    draw = np.random.default_rng(0)
+    days = draw.integers(0, 300, 80)
+    frame = pd.DataFrame({"a": draw.normal(size=80), "on": days % 2 == 0})
+    frame["day"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(days, unit="D")
+    y = frame["a"] + days / 100
+    model = AGOPTreeRegressor(max_leaf_size=40, random_state=0).fit(frame, y)
+    other = frame.assign(
+        a=frame["a"].map(repr), day=frame["day"].astype(str), on=np.where(frame["on"], "yes", "no")
+    )
+    np.testing.assert_allclose(model.predict(other), model.predict(frame), atol=1e-9)
+    with pytest.raises(ValueError, match=r"column 'kind', got a category of 2 levels, such as 'u'"):
+        AGOPTreeRegressor().fit(frame.assign(kind=["u", "v"] * 40), y)

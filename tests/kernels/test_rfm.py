@@ -185,6 +185,38 @@ def test_probabilities_sum_to_one_and_their_gradients_to_zero(table):
     np.testing.assert_array_equal(model.predict(x), probabilities.argmax(1))
 
 
+def test_a_frame_counts_by_its_values_and_not_by_its_types(table):
+    x, y = table
+    plain = pd.DataFrame(x, columns=list("uvwxyz"))
+    days = pd.Series(np.arange(len(x)) % 50)
+    kind = pd.Series(np.arange(len(x)) % 3)
+    first = plain.assign(
+        u=plain["u"].astype(object).where(days > 2, None),
+        day=pd.Timestamp("2020-01-01") + pd.to_timedelta(days, unit="D"),
+        kind=pd.Categorical(kind),
+        on=kind == 0,
+    )
+    model = RFMRegressor(n_iter=1).fit(first, y)
+    assert model.encoded_names_.tolist()[5:] == [
+        "z", "day", "kind=0", "kind=1", "kind=2", "on=False", "on=True",
+    ]  # fmt: skip
+    other = first.assign(
+        u=first["u"].astype(float),
+        day=first["day"].astype(str),
+        kind=kind.map(lambda level: f" {level}.0"),
+        on=np.where(kind == 0, "yes", "no"),
+    )
+    expected = model.predict(first)
+    np.testing.assert_allclose(model.predict(other), expected, atol=1e-9)
+    numbers = first.assign(
+        u=first["u"].astype(float).fillna(first["u"].astype(float).median()),
+        day=days + 18262.0,
+    )
+    np.testing.assert_allclose(
+        RFMRegressor(n_iter=1).fit(numbers, y).predict(numbers), expected, atol=1e-9
+    )
+
+
 def test_a_frame_brings_names_and_categories(table):
     x, y = table
     levels = np.array(["a", "b", None], dtype=object)[np.random.default_rng(0).integers(0, 3, 120)]

@@ -65,7 +65,11 @@ def test_a_command_that_is_asked_to_end_says_so_in_a_line_and_leaves_the_files_o
     process.send_signal(getattr(signal, asked))
     out, err = process.communicate(timeout=100)
     assert process.returncode == 128 + getattr(signal, asked)
-    assert (out, err) == ("", f"overparam: {said}.\n")
+    assert out == ""
+    *found, last = err.splitlines()
+    assert last == f"overparam: {said}."
+    # A race that had time to compare something says so first.
+    assert not found or (command == "diagnose" and found[0].startswith("The best rate so far"))
     assert psutil.wait_procs(family, timeout=60)[1] == []
     assert sorted(tmp_path.iterdir()) == before
     assert [(tmp_path / name).read_text() for name in OUTPUTS] == ["of before"] * 2

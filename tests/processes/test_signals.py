@@ -148,8 +148,45 @@ def test_a_command_that_does_not_come_to_its_end_is_ended(started):
     started.append(process)
     assert process.stdout.readline() == b"begun\n"
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.communicate(timeout=60) == (b"", b"overparam: ended by SIGTERM.\n")
     assert process.returncode == 143
+
+
+IMPORTING = """
+import sys
+from overparam._signals import ends_when_asked
+
+@ends_when_asked
+def main(words):
+    print("printed before")
+    import deaf
+    return 0
+
+sys.exit(main(None))
+"""
+# As of modules that are compiled: some catch whatever is raised while they are imported.
+DEAF_MODULE = """
+import sys, time
+print("begun", file=sys.stderr, flush=True)
+try:
+    time.sleep(100)
+except KeyboardInterrupt:
+    raise ImportError("half of it is missing")
+"""
+
+
+def test_a_command_that_is_asked_to_end_while_it_imports_ends_there(started, tmp_path):
+    (tmp_path / "deaf.py").write_text(DEAF_MODULE)
+    process = subprocess.Popen(
+        [sys.executable, "-B", "-c", IMPORTING], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    started.append(process)
+    assert process.stderr.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, err) == ("printed before\n", "overparam: interrupted.\n")
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -185,4 +185,5 @@ class OutputHessian(SymmetricOperator):
             retain_graph=True,
             materialize_grads=True,
         )
-        return torch.cat([part.flatten() for part in product])
+        # An older torch hands out the zeros that it filled in with a graph.
+        return torch.cat([part.flatten() for part in product]).detach()

@@ -1,6 +1,7 @@
 """Data sets in NumPy archives (`.npz`)."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,22 @@ from overparam.errors import InvalidValue
 
 
 def read_npz(
-    path: Path, where: str, *, target: str | None, task: Task | None, seed: int
+    path: Path,
+    where: str,
+    *,
+    target: str | None,
+    task: Task | None,
+    seed: int,
+    columns: Mapping[str, str] | None = None,
 ) -> Dataset:
     """The data set in an archive; `load_file` says which arrays it needs."""
+    expect(
+        not columns,
+        f"{where}(columns=...)",
+        "nothing for an archive of arrays, which say themselves what they hold",
+        dict(columns or {}),
+        hint="`categories` in the archive names the levels of its categorical columns.",
+    )
     arrays = open_npz(path, where)
     if target is not None and target not in arrays:
         unknown(where, "an array of the archive as its target", target, arrays)
@@ -42,6 +56,7 @@ def read_npz(
         feature_names=features,
         levels=levels,
         target_name=target or str(arrays.get("target_name", "target")),
+        class_type=read.class_type,
     )
 
 

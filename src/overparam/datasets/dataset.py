@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 
 from overparam._errors import expect
+from overparam.tables.reader import Reader
 
 Task = Literal["classification", "regression"]
 Kind = Literal["table", "images", "tokens"]
+ClassType = Literal["words", "numbers", "booleans"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +36,8 @@ class Dataset:
             marks a numerical column. Empty altogether unless the inputs are a table.
         target_name: What `y_train` is.
         left_out: Columns that were read and say nothing about another row; no array has them.
+        reader: What the columns of a file were taken for; `None` where arrays say it themselves.
+        class_type: Whether the names of classes are those of "numbers", "booleans" or "words".
 
     Raises:
         ValueError: If inputs and targets differ in length, a part is empty, an array has a
@@ -57,6 +61,8 @@ class Dataset:
     levels: tuple[tuple[str, ...], ...] = ()
     target_name: str = "target"
     left_out: tuple[str, ...] = ()
+    reader: Reader | None = None
+    class_type: ClassType = "words"
 
     def __post_init__(self) -> None:
         where = f"Dataset({self.name!r}, ...)"

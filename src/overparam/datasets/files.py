@@ -2,17 +2,20 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from overparam._errors import expect
 from overparam._files import expect_readable
 from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, Task
 from overparam.datasets.named import load
-from overparam.datasets.table_files import FRAMES
-from overparam.datasets.tables import read_table
+from overparam.datasets.tables import from_frame, read_table
 from overparam.errors import InvalidValue
+from overparam.tables.table_files import FRAMES, remedy
 
 
 def _readers() -> dict[str, Callable[..., Dataset]]:
@@ -54,8 +57,9 @@ def load_file(
     *,
     task: Task | None = None,
     seed: int = 0,
+    columns: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """The data set in a user's `.npz`, `.csv` or `.parquet` file.
+    """The data set in a user's own file: arrays in an `.npz`, or a table.
 
     An `.npz` holds arrays ``x_train, y_train, x_test, y_test``, or ``X`` and ``y`` (also
     ``x`` and ``y``); pickled objects are refused. Inputs of two axes are a table, of three or
@@ -64,10 +68,15 @@ def load_file(
     split: ``is_test`` (n,), ``split_is_train`` (splits, n) or ``split`` (n,) with 2 for the
     test part.
 
-    A `.csv` is UTF-8 text with column names in its first line, separated by commas,
-    semicolons or tabs. Empty fields, ``?``, ``NA`` and the like are missing values. Columns
-    of text become level codes, dates become days since 1970. Left out with a warning: empty
-    columns, a numbering of the rows, text that differs in most rows.
+    A table is text (`.csv`, `.tsv`, `.txt`, also as `.gz`, `.bz2`, `.xz` or `.zip`), Parquet,
+    Feather or a workbook (`.xlsx`, which needs openpyxl), with column names in its first line. The
+    encoding of text (UTF-8, UTF-16, Latin-1) and what separates its fields are what it holds.
+
+    Columns are read by what their values mean, whatever type or file they come in: numbers (also
+    as 12.5 %, 1,234, 1.234,5 or $300), dates and times as days since 1970 or hours of the day, yes
+    and no as 1 and 0, and categories as level codes. Empty fields, ``?``, ``NA`` and the like are
+    missing values. Left out with a warning that gives the reason: columns that are empty or have
+    one value, number or name the rows, or hold text that differs in most rows.
 
     The task follows from the target: names, booleans and categories are classes; whole
     numbers are classes if they take at most 20 different values or are exactly 0…K-1;
@@ -80,6 +89,9 @@ def load_file(
         task: Overrides the rule above.
         seed: Draws the fifth of the rows set aside for testing, class by class for a
             classification, where the file brings no split.
+        columns: What columns of a table are to be taken for, by name: "number", "date", "yes/no",
+            "category", or "text", "identifier" or "constant", which are left out; or "day
+            first", "month first", "decimal comma", "decimal point" where values leave that open.
 
     Returns:
         The data as stored; `prepare` scales and imputes.
@@ -125,11 +137,19 @@ def load_file(
         raise InvalidValue(
             f"`{where}` expected a file ending in {', '.join(readers)}, "
             f"got {path.suffix or 'no suffix'!r}."
+            + (f"\nHint: {hint}" if (hint := remedy(path.suffix)) else "")
         )
-    return reader(path, where, target=target, task=task, seed=seed)
+    return reader(path, where, target=target, task=task, seed=seed, columns=columns)
 
 
-def resolve(source: str | os.PathLike[str], *, seed: int = 0) -> Dataset:
+def resolve(
+    source: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    task: Task | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+) -> Dataset:
     """The data set that a name or a file stands for: what ``--data`` accepts.
 
     A path, or text with a known suffix or a directory in it, is a file, with the target after
@@ -137,7 +157,10 @@ def resolve(source: str | os.PathLike[str], *, seed: int = 0) -> Dataset:
 
     Args:
         source: ``"mnist"``, ``"houses.csv:price"``, ``Path("images.npz")``.
+        target: The column to predict, instead of the one after the colon or the usual one.
+        task: Overrides what the target suggests.
         seed: Draws the split where the data bring none.
+        columns: What columns are to be taken for; see `load_file`.
 
     Raises:
         ValueError: For an unknown name or an unreadable file.
@@ -147,8 +170,37 @@ def resolve(source: str | os.PathLike[str], *, seed: int = 0) -> Dataset:
         >>> resolve("iris")
         Dataset('iris', classification of table, 120 + 30 examples of shape (4,), 3 classes)
     """
-    path, target = parse_source(os.fspath(source))
+    path, named = parse_source(os.fspath(source))
     is_file = Path(path).suffix != "" or Path(path).is_absolute() or not isinstance(source, str)
     if is_file or path.startswith((".", "~")) or "\\" in path:
-        return load_file(path, target, seed=seed)
-    return load(path, seed=seed)
+        return load_file(path, target or named, task=task, seed=seed, columns=columns)
+    data = load(path, seed=seed)
+    if data.kind != "table" or (
+        target in (None, data.target_name) and task in (None, data.task) and not columns
+    ):
+        return data
+    return _retargeted(data, target or data.target_name, f"load({path!r})", task, seed, columns)
+
+
+def _retargeted(
+    data: Dataset,
+    target: str,
+    where: str,
+    task: Task | None,
+    seed: int,
+    columns: Mapping[str, str] | None,
+) -> Dataset:
+    """A well-known table with another column as its target, or with its target read otherwise."""
+    x, y = (
+        np.concatenate([getattr(data, f"{part}_train"), getattr(data, f"{part}_test")])
+        for part in "xy"
+    )
+    frame = pd.DataFrame(x, columns=list(data.feature_names))
+    for name, levels in zip(data.feature_names, data.levels, strict=True):
+        if levels:
+            codes = np.where(np.isnan(frame[name]), -1, frame[name]).astype(int)
+            frame[name] = pd.Categorical.from_codes(codes, categories=list(levels))
+    named = np.array(data.class_names, dtype=object)
+    column = pd.Series(named[y] if len(named) else y, name=data.target_name)
+    frame[data.target_name] = column
+    return from_frame(frame, data.name, where, target=target, task=task, seed=seed, columns=columns)

@@ -1,6 +1,7 @@
 """The main job: measure a training task inside a budget of time, and conclude."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from overparam._errors import expect
 from overparam._numbers import described, is_integer
@@ -148,6 +150,7 @@ def diagnose(
     Raises:
         ValueError: Data, model, loss and optimizer that do not fit together, or a budget too
             small for a run that says anything. Each says what was expected and what came.
+        KeyboardInterrupt: If interrupted; a line on stderr then tells the best rate so far.
 
     Cost:
         The budget.
@@ -204,7 +207,7 @@ def _expect_enough(asked: _Asked) -> None:
 
 
 def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
-    """Measure, find the rate, train, measure again, conclude: each step hands over plain data."""
+    """Find the rate, then train and measure; whoever interrupts is told what was found."""
     _expect_enough(asked)
     generator = torch.Generator().manual_seed(asked.seed)
     # The advice comes first: of a small budget the kernel may leave nothing.
@@ -220,6 +223,27 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
         asked.recipe, asked.planned, given=given if task.rate_given else None, order=asked.seed,
         longest=longest, clock=clock, tell=partial(asked.tell, stage),
     )  # fmt: skip
+    try:
+        if outcome.stopped == "interrupted":
+            raise KeyboardInterrupt
+        return _observed(task, asked, outcome, given, generator)
+    except KeyboardInterrupt:
+        if outcome.learned:
+            tqdm.write(
+                f"The best rate so far: {outcome.rate:.3g}, of {len(outcome.losses)} compared "
+                f"over {outcome.horizon} steps.", sys.stderr,
+            )  # fmt: skip
+        raise
+
+
+def _observed(
+    task: TrainingTask,
+    asked: _Asked,
+    outcome: Outcome,
+    given: float,
+    generator: torch.Generator,
+) -> Diagnosis:
+    """Train at a rate that is known by now, measuring before, meanwhile and after."""
     asked.tell("measuring the kernel", 0.0)
     before = before_run(task, generator)
     # Where nothing was learned or compared, what did least harm.
@@ -278,7 +302,7 @@ def _train(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
             n_classes=task.n_classes if task.identified else None,
             n_samples=task.n_train if task.identified else None, seed=asked.seed,
-            probes=_without_outputs() if task.unmeasured else None,
+            probes=None if task.compared else _without_outputs(),
         )  # fmt: skip
         with monitor:
             return train_monitored(

@@ -27,6 +27,7 @@ from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
 from overparam.optim.limits import limit_unknown
+from overparam.optim.noise_scale import noise_scale
 
 # A curve with more points is thinned, for the sake of the file.
 _POINTS = 4000
@@ -155,9 +156,14 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
         "batch_size": task.batch_size,
         # What a formula says of these was not borne out by training; they are not advised.
         "critical_batch_sizes": [measured.after.found.critical_batch_size, math.nan],
+        # A measurement, beside them: see the statement on noise.
+        "noise_scale": None if found.noise is None else {
+            "scale": found.noise.scale, "low": found.noise.low, "high": found.noise.high,
+            "measurements": found.noise_times,
+        },
         "momentum": math.nan,
         "mass": None,
-    }
+    }  # fmt: skip
 
 
 def _limits(measured: Measured) -> tuple[list[float], list[float], int]:
@@ -191,6 +197,7 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
     by_error = any(math.isfinite(error) for error in errors)
     examples = task.examples
     limits, ratios, unsettled = _limits(measured)
+    signals, noises = _gradient_noise(columns)
     after, seen = measured.after.found, None
     if not math.isfinite(after.kernel_change):
         watched = columns.get("kernel_change", {"step": [], "value": []})
@@ -231,7 +238,18 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         numeric=not isinstance(examples.x, Tensor) or examples.x.is_floating_point(),
         steps=run.steps,
         labels_need=_labels_need(task),
+        noise=noise_scale(signals, noises) if signals else None,
+        noise_times=len(signals),
+        examples_per_step=task.batch_size * task.accumulate,
     )
+
+
+def _gradient_noise(columns: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Signal and noise wherever both were measured."""
+    names = ("gradient_signal", "gradient_noise")
+    pairs = zip(*(columns.get(name, {"value": []})["value"] for name in names), strict=True)
+    known = [(g, s) for g, s in pairs if math.isfinite(g) and math.isfinite(s)]
+    return [g for g, _ in known], [s for _, s in known]
 
 
 def _labels_need(task: TrainingTask) -> str:

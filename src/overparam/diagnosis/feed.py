@@ -74,7 +74,7 @@ class Fed:
         loss_name: What it is called.
         examples: A sample of the first batches; empty if no measurement takes them.
         batch_size: Of the first batch.
-        unmeasured: Why nothing but the loss is measured; empty if all is.
+        unmeasured: Why neither kernel nor outputs are measured; empty if they are.
     """
 
     feed: Feed
@@ -134,8 +134,9 @@ def fed(
         examples = _sample(adapted, batches, test, splits, device, where)
     feed = Feed(loader, loss_of, splits, length, known or size, median(times), first, where)
     if why and not few:
+        less = "kernel" if function is not None else "curvature, kernel"
         warnings.warn(
-            f"{who} races and trains, but measures no curvature, kernel or outputs: {why}",
+            f"{who} races and trains, but measures no {less} or outputs: {why}",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -193,8 +194,9 @@ def _expect_loss(model: nn.Module, loss_of: Any, batch: Any, who: str) -> None:
         hint = ""
         if isinstance(problem, (AttributeError, TypeError, AssertionError)):
             hint = ("a model that returns a tuple, a dict or an object needs forward=lambda model, "
-                    "x: model(x)[0] or the like; batches in a form of their own split=lambda "
-                    "batch: (inputs, targets).")  # fmt: skip
+                    "x: model(x)[0] or the like, one that takes parts of its inputs forward=lambda "
+                    "model, x: model(x.a, x.b); batches in a form of their own split=lambda batch: "
+                    "(inputs, targets).")  # fmt: skip
         expect(False, where, words, f"{type(problem).__name__}: {came}", hint, TypeError)
     single = isinstance(value, Tensor) and value.numel() == 1
     shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

@@ -8,6 +8,7 @@ from typing import Any
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.label_statement import CLASS_LABELS
 from overparam.diagnosis.race.outcome import Outcome
+from overparam.optim.noise_scale import NoiseScale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,9 @@ class Findings(AtStart, AtEnd):
         held_out: Whether there are test examples to judge labels by.
         numeric: Whether inputs are numbers, which have derivatives.
         labels_need: What labels need to be judged, unless they could be.
+        noise: Gradient noise scale of the run; `None` if it was not measured.
+        noise_times: Measurements it rests on.
+        examples_per_step: Batch size times the batches that are accumulated; `None` is one.
         no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
 
@@ -108,3 +112,6 @@ class Findings(AtStart, AtEnd):
     held_out: bool = True
     numeric: bool = True
     labels_need: str = CLASS_LABELS
+    noise: NoiseScale | None = None
+    noise_times: int = 0
+    examples_per_step: int | None = None

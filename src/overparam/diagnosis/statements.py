@@ -8,6 +8,7 @@ from overparam._told import part
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_statement import label_statement
+from overparam.diagnosis.noise_statement import noise_statement
 from overparam.diagnosis.progress_statement import progress
 from overparam.diagnosis.race.outcome import LEARNED
 from overparam.diagnosis.rate_of_run import direction, learning_rate, rate_to_set
@@ -27,6 +28,7 @@ def conclude(found: Findings) -> list[Statement]:
         spikes(found),
         progress(found),
         regime(found),
+        noise(found),
         labels(found),
         generalisation(found),
         inputs(found),
@@ -144,6 +146,16 @@ def regime(found: Findings) -> Statement:
         )  # fmt: skip
     return Statement(
         "regime", f"Feature learning: {moved}{also}", change, FEATURE_REGIME, "", "good", bar
+    )
+
+
+def noise(found: Findings) -> Statement:
+    """How noisy the gradients of the run were; of a network that was lost nothing is said."""
+    return noise_statement(
+        found.noise,
+        batch_size=found.examples_per_step or found.batch_size,
+        times=found.noise_times,
+        lost="the run diverged" if found.diverged else "the network is dead" if dead(found) else "",
     )
 
 

@@ -51,7 +51,7 @@ class TrainingTask:
         clip_norm: Largest norm of the gradient of a step, or `None`.
         accumulate: Batches per optimizer step.
         feed: Where the batches come from, if that is a loader; then `examples` are a sample.
-        unmeasured: Why nothing but the loss is measured; empty if all is.
+        unmeasured: Why neither kernel nor outputs are measured; empty if they are.
     """
 
     model: nn.Module
@@ -76,6 +76,11 @@ class TrainingTask:
     def identified(self) -> bool:
         """Whether every example has a class and a place, so that its label can be judged."""
         return self.feed is None and self.n_classes is not None
+
+    @property
+    def compared(self) -> bool:
+        """Whether the loss is known as a function of outputs and targets."""
+        return self.loss is not _unknown_loss
 
     @property
     def n_classes(self) -> int | None:

@@ -5,13 +5,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, SGD, Optimizer
+from torch.optim import SGD, Optimizer
 
 from overparam._copies import copied
 from overparam._errors import complaint, expect
 from overparam._model import trainable
 from overparam.diagnosis.feed_loss import has_own_step
+from overparam.diagnosis.scheduled import without_schedule
 from overparam.errors import InvalidType, OverparamError
+from overparam.optim.known_kinds import expect_plain_steps
 
 OptimizerSource = Optimizer | Callable[[Iterable[Tensor]], Optimizer] | None
 
@@ -66,6 +68,7 @@ def copies(
         f"{type(made).__name__} over others",
         hint="build it from model.parameters(), after moving the model to its device.",
     )  # fmt: skip
+    without_schedule(made)
     twin.train()
     return twin, made, given
 
@@ -110,24 +113,6 @@ def _configured(module: Any, who: str) -> Optimizer:
         f"{len(several)}", hint="pass loss= and optimizer= of one of them.",
     )  # fmt: skip
     return several[0]
-
-
-def expect_plain_steps(optimizer: Any, where: str) -> None:
-    """Raise for an optimizer whose step is not one of one gradient."""
-    if not isinstance(optimizer, Optimizer):
-        return
-    kind = type(optimizer)
-    two = all(callable(getattr(kind, name, None)) for name in ("first_step", "second_step"))
-    expect(
-        not two, where, "an optimizer that takes a step by one gradient",
-        f"{kind.__name__}, which takes two, each with a gradient of its own",
-        hint="pass the optimizer inside it: its rate is what is looked for.",
-    )  # fmt: skip
-    expect(
-        not isinstance(optimizer, LBFGS), where, "an optimizer whose step() needs no closure",
-        f"{kind.__name__}, which evaluates the loss several times in a step",
-        hint="it finds its step by a line search: line_search_fn='strong_wolfe'.",
-    )  # fmt: skip
 
 
 def expect_step(optimizer: Optimizer, where: str, size: str, step: Callable[[], None]) -> None:

@@ -84,7 +84,7 @@ def train_monitored(
         seconds: Wall-clock limit.
         max_steps: Limit on the steps, if any.
         seed: Of the order of the batches.
-        progress: Told the part of the time that is spent.
+        progress: Told the part of the time that is spent, or of the steps if that is more.
         clock: Where the time comes from.
     """
     examples, model, optimizer = task.examples, task.model, task.optimizer
@@ -107,7 +107,8 @@ def train_monitored(
             if math.isfinite(loss):
                 run.evaluated.append((run.steps, loss, error))
             spent_evaluating += clock() - began
-            progress((clock() - started) / seconds)
+            steps = run.steps / max_steps if max_steps else 0.0
+            progress(max((clock() - started) / seconds, steps))
         optimizer.zero_grad()
         mean_loss = 0.0
         for last in [False] * (task.accumulate - 1) + [True]:
@@ -115,7 +116,7 @@ def train_monitored(
             (value / task.accumulate).backward()
             mean_loss += float(value.detach()) / task.accumulate
             if last:
-                monitor.step(value, batch=batch, ids=index, logits=outputs)
+                monitor.step(mean_loss, batch=batch, ids=index, logits=outputs)
         finish_step(task.clip_norm, optimizer)
         if scheduler is not None:
             scheduler.step()
@@ -149,7 +150,7 @@ def _losses(
     if feed is not None:
         device = next(model.parameters()).device
         for batch in feed.drawn(seed):
-            pair = None if task.unmeasured else feed.pair(batch, device)
+            pair = feed.pair(batch, device) if task.compared else None
             yield feed.loss_of(model, batch), pair, None, None
     generator = torch.Generator().manual_seed(seed)
     for index in batches(n_examples(examples.x), task.batch_size, generator):

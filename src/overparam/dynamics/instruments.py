@@ -73,6 +73,7 @@ class Instruments:
         self._times = dict.fromkeys(self.probes, 0)
         self._keys = {name: tuple(probe.keys) for name, probe in self.probes.items()}
         self._silent: dict[str, str] = {}  # why a probe says nothing
+        self._seen = False  # a batch
         self._portions = {name: Portion() for name in self.probes}
         self._step_seconds = math.nan
         self._trial = Trial(subject)
@@ -151,6 +152,7 @@ class Instruments:
     def lacking(self, batch: Batch | None) -> set[str]:
         """The probes that cannot run at this step, for want of what they need."""
         absent = {"probe": self.subject.probe_batch is None, "batch": batch is None}
+        self._seen = self._seen or batch is not None
         if not any(absent.values()):
             return set()
         found = {n for n, probe in self.probes.items() if any(absent[need] for need in probe.needs)}
@@ -211,7 +213,7 @@ class Instruments:
         part, times, keys = self._portions[name].part, self._times[name], self._keys[name]
         if name in self._silent:
             return ProbeStatus(name, self._silent[name], times, math.nan, part, math.nan, keys)
-        if not times and name in self.lacking(None):
+        if not times and not self._seen and name in self.lacking(None):
             due = math.nan if self.subject.probe_batch is None else self._due(name)
             return ProbeStatus(name, "waits for a batch", 0, math.nan, part, due, keys)
         seconds = self.budget.cost(name) if times else math.nan

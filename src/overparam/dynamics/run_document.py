@@ -106,7 +106,11 @@ def as_text(
     rows = [
         [probe.name, *row] for probe, row in zip(probes, _rows(facts, probes, record), strict=True)
     ]
-    reasons = [f"{row[0]}: {row[1]}" for row in rows if len(row[1]) > _LONGEST]
+    silent: dict[str, list[str]] = {}  # by the reason, which several probes may share
+    for row in rows:
+        if len(row[1]) > _LONGEST:
+            silent.setdefault(row[1], []).append(row[0])
+    reasons = [f"{', '.join(names)}: {why}" for why, names in silent.items()]
     rows = [[row[0], _short(row[1]), *row[2:]] for row in rows]
     table = [list(_COLUMNS), *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(_COLUMNS))]

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,6 +68,7 @@ def fit(
     target: str | None = None,
     *,
     task: Task | None = None,
+    columns: Mapping[str, str] | None = None,
     model: str = "rfm",
     number_of_folds: int = 5,
     compare_with_baselines: bool = True,
@@ -77,14 +79,20 @@ def fit(
 ) -> TableFit:
     """A model of one column of a table, cross-validated beside the usual baselines.
 
-    Numbers are standardised and a missing one becomes the training rows' median; a column of
-    text is a category, missing being a level of its own. Nothing is tuned on the folds that
-    score it.
+    Columns are taken for what their values mean, whatever type they have (see
+    `overparam.tables.Reader`): numbers, also in text, dates and times, and yes and no are
+    standardised, and a missing one becomes the training rows' median; a category has missing as a
+    level of its own. The model keeps that, and reads other rows by it. Nothing is tuned on the
+    folds that score it.
 
     Args:
-        source: A `.csv`, `.parquet` or `.npz` file, or a named data set.
+        source: A file of a table (text, Parquet, Feather, a workbook, an `.npz`), also as
+            FILE:TARGET, or a named data set.
         target: The column to predict; `None` means one called target, label, class or y.
         task: "classification" or "regression"; `None` is what the target suggests.
+        columns: By name of a column what it is to be taken for: "number", "date", "yes/no",
+            "category", or "text", "identifier" or "constant", which are left out; or "day
+            first", "month first", "decimal comma", "decimal point".
         model: "rfm", which learns directions in the space of columns, or "irkm", which weighs
             single columns and is for tables with many of them.
         number_of_folds: Of the cross-validation, at least 2.
@@ -119,7 +127,7 @@ def fit(
     progress = progress or False  # it was None by default
     expect_progress(progress, "fit(progress=...)")
     expect_seed(seed, "fit(seed=...)")
-    table = read(source, target, task=task)
+    table = read(source, target, task=task, columns=columns)
     smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
     expect(
         2 <= number_of_folds <= smallest,
@@ -142,14 +150,17 @@ def fit(
         ours.fit(table.x, table.y)
         machine: Any = ours[-1]
         medians = _medians(ours)
-        saved = from_estimator(machine, medians, table.target, table.class_names)
+        saved = from_estimator(
+            machine, medians, table.target, table.class_names, table.reader, table.class_type
+        )
         importances = machine.feature_importances_
         low, high = machine.importance_interval(seed=seed)
-        curves, followed = dependence(saved, saved.coordinates(table.x), machine.agop_, seed=seed)
+        coordinates = saved.encoded(table.reader.unframed(table.x))
+        curves, followed = dependence(saved, coordinates, machine.agop_, seed=seed)
         tell("fitting to all rows", 1.0)
     metric = METRICS[table.task]
     predicted = f"P({table.class_names[followed]})" if table.class_names else table.target
-    columns = list(machine.feature_names_in_)
+    names = list(machine.feature_names_in_)
     document = {
         "kind": "fit",
         "environment": environment(
@@ -166,10 +177,20 @@ def fit(
             "predicted": predicted,
             "task": table.task,
             "rows": len(table.y),
-            "columns": len(columns),
+            "columns": len(names),
             "classes": len(table.class_names) or None,
             "missing": int(table.x.isna().sum().sum()),
             "left_out": list(table.left_out),
+            "reading": [
+                {
+                    "name": column.name,
+                    "kind": column.kind,
+                    "words": column.words(),
+                    "reason": column.reason,
+                    "note": column.note,
+                }
+                for column in table.reader.columns
+            ],
         },
         "model": {"name": name, "metric": metric, "settings": _settings(machine)},
         "scores": [
@@ -185,11 +206,11 @@ def fit(
         "statements": [
             asdict(statement)
             for statement in statements(
-                table, scores, _in_order(importances, columns, list(table.x.columns)), metric
+                table, scores, _in_order(importances, names, list(table.x.columns)), metric
             )
         ],
         "series": {
-            "importances": {"names": columns, "value": importances, "low": low, "high": high},
+            "importances": {"names": names, "value": importances, "low": low, "high": high},
             "feature_matrix": _feature_matrix(machine),
             "dependence": [vars(curve) for curve in curves],
         },

@@ -26,9 +26,9 @@ try:
 except ImportError:  # Windows: two processes then should not save into one folder at once
     fcntl = None
 
-FORMAT = 2
+FORMAT = 3
 WORDS = "model.json"
-# Format 1: numbers without a digest, under one name for every model.
+# Format 1: numbers without a digest, under one name for every model. Format 2: no reader.
 _FIRST, _FIRST_NUMBERS = 1, "model.safetensors"
 _NUMBERS = r"model(-[0-9a-f]{16})?\.safetensors"
 _OURS = re.compile(rf"{re.escape(WORDS)}|{_NUMBERS}|\.({re.escape(WORDS)}|{_NUMBERS})\.\w+\.part")
@@ -90,7 +90,7 @@ def read_model(folder: Path, where: str) -> tuple[dict[str, Any], dict[str, np.n
         raise FileNotFoundError(
             f"`{where}` expected {WORDS} and the numbers it names, got no {numbers.name}."
         )
-    if words.pop("format") == FORMAT:
+    if words.pop("format") != _FIRST:
         same = hashlib.sha256(content).hexdigest() == words.pop("numbers", None)
         expect_sound(same, where, f"{numbers.name} is not what was written with {WORDS}")
     damage = ""
@@ -143,13 +143,13 @@ def _words(folder: Path, where: str) -> dict[str, Any]:
     if not isinstance(words, dict) or not isinstance(version, int):
         expect_sound(False, where, f"{WORDS} says no format")
     expect(
-        version in (_FIRST, FORMAT),
+        version in range(_FIRST, FORMAT + 1),
         where,
-        f"a model of format {_FIRST} or {FORMAT}",
+        f"a model of format {_FIRST} to {FORMAT}",
         f"one of format {version}",
         hint="a later version of overparam may have written it.",
     )
-    if version == FORMAT:
+    if version != _FIRST:
         digest = words.pop("digest", None)
         expect_sound(digest == _digest(words), where, f"{WORDS} is not as it was written")
     return words
@@ -166,7 +166,7 @@ def _digest(words: Mapping[str, Any]) -> str:
 
 def _numbers(words: Mapping[str, Any]) -> str:
     """Name of the numbers' file; none if the words name none, or more than a name."""
-    if words.get("format") != FORMAT:
+    if words.get("format") == _FIRST:
         return _FIRST_NUMBERS
     name = f"model-{str(words.get('numbers'))[:16]}.safetensors"
     return name if re.fullmatch(_NUMBERS, name) else _FIRST_NUMBERS

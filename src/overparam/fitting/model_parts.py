@@ -9,6 +9,9 @@ import numpy as np
 
 from overparam.kernels.functions import DotExponential, Gaussian, Kernel, Laplace, Quadratic
 from overparam.kernels.lpq import Lpq
+from overparam.tables.column import LEFT_OUT
+from overparam.tables.levels import name_of
+from overparam.tables.reader import wrong_reader
 
 KERNELS: dict[str, type[Kernel]] = {
     kind.__name__: kind for kind in (DotExponential, Gaussian, Laplace, Lpq, Quadratic)
@@ -16,6 +19,8 @@ KERNELS: dict[str, type[Kernel]] = {
 KEYS = frozenset(
     ("target", "task", "columns", "class_names", "levels", "kernel", "kernel_settings")
 )
+# What the words of the first formats lack.
+LATER = frozenset(("reader", "class_type"))
 _ALWAYS = frozenset(
     ("centres", "dual", "medians", "mean", "scale", "output_centre", "output_scale")
 )
@@ -35,6 +40,7 @@ def problem(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     return (
         _wrong_words(words)
         or _wrong_levels(words["levels"], len(words["columns"]))
+        or _wrong_reading(words)
         or _wrong_kernel(words["kernel"], words["kernel_settings"])
         or _wrong_shapes(words, arrays)
         or _wrong_numbers(words, arrays)
@@ -42,8 +48,9 @@ def problem(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _wrong_words(words: Mapping[str, Any]) -> str:
-    if words.keys() != KEYS:
-        return f"entries that are absent or unknown: {sorted(words.keys() ^ KEYS)}"
+    wanted = KEYS | LATER if words.keys() & LATER else KEYS
+    if words.keys() != wanted:
+        return f"entries that are absent or unknown: {sorted(words.keys() ^ wanted)}"
     if not _is_text(words["target"]):
         return "a target that is no text"
     if words["task"] not in _TASKS:
@@ -73,6 +80,38 @@ def _wrong_levels(levels: Any, columns: int) -> str:
         if len(set(known)) < len(known):
             return f"levels of column {place} that are not distinct"
     return ""
+
+
+def _wrong_reading(words: Mapping[str, Any]) -> str:
+    """What is wrong with how columns are read, or with what classes are."""
+    if "reader" not in words:
+        return ""
+    wrong = wrong_reader(words["reader"])
+    if wrong:
+        return wrong
+    used = {c["name"]: c for c in words["reader"] if c["kind"] not in LEFT_OUT}
+    if used.keys() != set(words["columns"]):
+        return "a reader of other columns"
+    for place, name in enumerate(words["columns"]):
+        known = words["levels"].get(str(place))
+        if (known is not None) != (used[name]["kind"] == "category"):
+            return f"a reader to which {name!r:.40} is another kind"
+        names = {name_of(level) for level in known or () if level is not None}
+        if names != set(used[name]["levels"]):
+            return f"a reader of other levels of {name!r:.40}"
+    types = ("words", "numbers", "booleans")
+    if words["class_type"] not in types:
+        return "classes of an unknown type"
+    if words["class_type"] == "numbers" and not all(map(_is_numeral, words["class_names"])):
+        return "classes that are no numbers"
+    return ""
+
+
+def _is_numeral(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
 
 
 def _wrong_kernel(kernel: Any, settings: Any) -> str:

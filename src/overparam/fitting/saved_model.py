@@ -1,6 +1,8 @@
 """A fitted feature machine as numbers and JSON, which load without running anything."""
 
 import os
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from jaxtyping import Float
 
 from overparam._errors import expect, unknown
+from overparam.datasets.dataset import ClassType
 from overparam.errors import NumericalError
 from overparam.fitting.model_files import (
     expect_model_folder,
@@ -20,9 +23,11 @@ from overparam.fitting.model_files import (
 )
 from overparam.fitting.model_parts import KERNELS, problem
 from overparam.kernels.codes import ClassCodes
-from overparam.kernels.encoding import Encoding, as_numbers
+from overparam.kernels.encoding import Encoding
 from overparam.kernels.feature_matrix import KernelPredictor
 from overparam.kernels.rfm import RFMClassifier
+from overparam.tables.levels import name_of as level_name
+from overparam.tables.reader import Reader, TableWarning
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,8 @@ class SavedModel:
         centre: Added to each output of a regression.
         scale: Multiplies it.
         codes: How outputs become probabilities; `None` for a regression.
+        reader: What the columns mean; `None` is numbers, and the encoding's levels.
+        class_type: Whether the classes' names are of "numbers", "booleans" or "words".
     """
 
     target: str
@@ -52,55 +59,71 @@ class SavedModel:
     centre: Float[np.ndarray, "outputs"]
     scale: Float[np.ndarray, "outputs"]
     codes: ClassCodes | None
+    reader: Reader | None = None
+    class_type: ClassType = "words"
+
+    def __post_init__(self) -> None:
+        if self.reader is None:  # of a format that had none
+            reader = Reader.of_levels(self.columns, self.encoding.levels)
+            object.__setattr__(self, "reader", reader)
 
     def coordinates(self, frame: pd.DataFrame) -> Float[np.ndarray, "n d"]:
         """The rows as the predictor sees them: standardised numbers, an indicator per level.
 
+        Args:
+            frame: A table of pandas, or of a library that can make one of it.
+
         Raises:
-            ValueError: If a column is missing, or holds words where numbers belong.
+            ValueError: If no column is there, or words stand where numbers belong.
+
+        Warns:
+            TableWarning: Of what sets the rows apart from those that were fitted: columns that
+                are not there, levels that were not, numbers far outside the range, values
+                distributed otherwise.
         """
         where = "SavedModel.predict(frame=...)"
-        expect(
-            isinstance(frame, pd.DataFrame),
-            where,
-            "a pandas.DataFrame",
-            type(frame).__name__,
-            error=TypeError,
-        )
-        frame = frame.rename(columns=str)
-        absent = [name for name in self.columns if name not in frame]
-        expect(
-            not absent,
-            where,
-            f"the columns {', '.join(self.columns)}",
-            f"a table without {', '.join(absent)}",
-        )
-        twice = sorted({*frame.columns[frame.columns.duplicated()]} & {*self.columns})
-        expect(not twice, where, "each column once", f"{', '.join(twice)} more than once")
-        expect(len(frame) > 0, where, "at least one row", "none")
-        chosen = {
-            name: frame[name].astype(object) if i in self.encoding.levels
-            else self._numbers(frame[name], self.medians[i], where)
+        assert self.reader is not None
+        rows = self.reader.read(frame, where=where)
+        if rows.told:
+            lines = "\n".join(rows.told)
+            warnings.warn(f"rows unlike those fitted to:\n{lines}", TableWarning, stacklevel=3)
+        return self.encoded(rows.columns)
+
+    def encoded(self, columns: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n d"]:
+        """Coordinates of rows that the model's reader has read.
+
+        Args:
+            columns: By name numbers, or positions among the reader's levels.
+
+        Raises:
+            ValueError: If a number is missing in a column of which the model knows no median.
+        """
+        where = "SavedModel.predict(frame=...)"
+        numbers = [
+            self._places(name, columns[name], self.encoding.levels[i])
+            if i in self.encoding.levels
+            else self._numbers(name, columns[name], self.medians[i], where)
             for i, name in enumerate(self.columns)
-        }  # fmt: skip
-        numbers = as_numbers(pd.DataFrame(chosen), self.encoding.levels)
-        return self.encoding.encode(np.asarray(numbers, dtype=np.float64))
+        ]
+        return self.encoding.encode(np.column_stack(numbers))
+
+    def _places(self, name: str, positions: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """Positions among the reader's levels as positions among the encoding's."""
+        assert self.reader is not None
+        names = [level for level in levels if not pd.isna(level)]
+        by_name = {level_name(level): place for place, level in enumerate(names)}
+        found = [by_name.get(level, -1) for level in self.reader[name].levels]
+        missing = len(names) if len(names) < len(levels) else -1
+        # Behind the levels come one that was not there, and a missing one: -2 and -1.
+        return np.array([*found, -1, missing], dtype=np.float64)[positions.astype(int)]
 
     @staticmethod
-    def _numbers(column: Any, median: float, where: str) -> np.ndarray:
+    def _numbers(name: str, values: np.ndarray, median: float, where: str) -> np.ndarray:
         """A numerical column, its gaps filled."""
-        values = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
-        odd = column[np.isnan(values) & column.notna().to_numpy()].tolist()
-        expect(
-            not odd and not np.isinf(values).any(),
-            where,
-            f"finite numbers or empty fields in {column.name!r}",
-            f"{odd[0]!r}" if odd else "an infinite one",
-        )
         expect(
             np.isfinite(median) or not np.isnan(values).any(),
             where,
-            f"a number in every row of {column.name!r}, of which the model knows no median",
+            f"a number in every row of {name!r}, of which the model knows no median",
             "an empty field",
         )
         return np.where(np.isnan(values), median, values)
@@ -126,20 +149,34 @@ class SavedModel:
         return raw if self.codes is None else self.codes.probabilities(raw)
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """The predicted target of each row: numbers, or names of classes.
+        """The predicted target of each row: numbers, or classes.
+
+        Classes are what they were in the table: numbers, true and false, or words.
 
         Args:
-            frame: A table with the model's columns, in any order. An unknown level counts as
-                none of the known ones, a missing number as the median.
+            frame: A table with the model's columns, in any order, type and form. An unknown level
+                counts as none of the known ones, a missing number as the median.
 
         Raises:
             ValueError: As `coordinates`.
             NumericalError: If a prediction is not finite.
+
+        Warns:
+            TableWarning: As `coordinates`.
         """
         outputs = self.outputs(self.coordinates(frame))
-        if self.codes is None:
-            return outputs[:, 0]
-        return np.array(self.class_names, dtype=object)[outputs.argmax(1)]
+        return outputs[:, 0] if self.codes is None else self.classes[outputs.argmax(1)]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The classes, in the order of probabilities: whole or other numbers, bools, or words."""
+        if self.class_type == "booleans":
+            return np.array([name.casefold() == "true" for name in self.class_names])
+        if self.class_type == "numbers":
+            numbers = np.array(list(map(float, self.class_names)))
+            whole = bool((numbers == np.round(numbers)).all() and np.abs(numbers).max() < 2**53)
+            return numbers.astype(np.int64) if whole else numbers
+        return np.array(self.class_names, dtype=object)
 
     def predict_proba(self, frame: pd.DataFrame) -> Float[np.ndarray, "n classes"]:
         """Probabilities of `class_names`; classification only.
@@ -195,6 +232,8 @@ class SavedModel:
             "levels": {str(place): _plain(found) for place, found in encoding.levels.items()},
             "kernel": kernel,
             "kernel_settings": _settings(self.predictor.kernel),
+            "reader": self.reader.to_dict() if self.reader else [],
+            "class_type": self.class_type,
         }
         wrong = problem(words, arrays)
         expect(not wrong, where, "a model that can be loaded again", f"one with {wrong}")
@@ -239,6 +278,8 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
         centre=arrays["output_centre"],
         scale=arrays["output_scale"],
         codes=ClassCodes(arrays["basis"], arrays["priors"]) if classes else None,
+        reader=Reader.from_dict(words["reader"]) if "reader" in words else None,
+        class_type=words.get("class_type", "words"),
     )
 
 
@@ -247,6 +288,8 @@ def from_estimator(
     medians: dict[str, float],
     target: str,
     class_names: tuple[str, ...],
+    reader: Reader | None = None,
+    class_type: ClassType = "words",
 ) -> SavedModel:
     """A fitted estimator as a model to save.
 
@@ -255,6 +298,8 @@ def from_estimator(
         medians: What a missing number is replaced by, for the columns where one may be.
         target: Name of what it predicts.
         class_names: Names of the classes 0, 1, …; empty for a regression.
+        reader: What the columns of the table mean.
+        class_type: What the names of the classes are of.
     """
     columns = tuple(map(str, estimator.feature_names_in_))
     matrix = estimator.feature_matrix_
@@ -277,6 +322,8 @@ def from_estimator(
         centre=none if isinstance(estimator, RFMClassifier) else estimator.y_mean_,
         scale=none if isinstance(estimator, RFMClassifier) else estimator.y_scale_,
         codes=estimator.codes_ if isinstance(estimator, RFMClassifier) else None,
+        reader=reader,
+        class_type=class_type,
     )
 
 

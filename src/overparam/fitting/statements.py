@@ -28,10 +28,14 @@ def statements(
     others = [score for score in scores if not score.ours]
     if others:
         found.append(_standing(ours, max(others, key=lambda score: score.mean), metric))
-    found += _columns(table, importances, ours)
+    found += [*_choice(table), *_columns(table, importances, ours)]
     if table.left_out:
         names = ", ".join(f"{name} ({why})" for name, why in table.left_out.items())
         found.append(_statement("left_out", f"Left out: {names}.", len(table.left_out)))
+    notes = [column for column in table.reader.used if column.note]
+    if notes:
+        words = "; ".join(f"{column.name}: {column.note}" for column in notes)
+        found.append(_statement("reading", f"How columns were read: {words}.", len(notes)))
     return found
 
 
@@ -77,6 +81,19 @@ def _standing(ours: Score, best: Score, metric: str) -> Statement:
         f"If only {metric} counts, use {best.name}; this model still says what matters.",
         "warning",
     )
+
+
+def _choice(table: Table) -> list[Statement]:
+    """That whole numbers were taken for classes, which the target alone cannot tell."""
+    if table.class_type != "numbers" or table.task_was_set or len(table.class_names) < 3:
+        return []
+    names = table.class_names
+    text = (
+        f"{table.target} takes {len(names)} whole values, {names[0]} to {names[-1]}, and is taken "
+        "for classes: each is learned for itself, their order and distances are not."
+    )
+    action = "If they are grades, counts or amounts, say --task regression."
+    return [_statement("target", text, len(names), math.nan, action)]
 
 
 def _columns(table: Table, importances: np.ndarray, ours: Score) -> list[Statement]:

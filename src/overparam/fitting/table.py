@@ -2,15 +2,17 @@
 
 import os
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from overparam._errors import expect
-from overparam.datasets.dataset import Dataset, Task
-from overparam.datasets.files import load_file, resolve
-from overparam.datasets.tables import LEFT_OUT_FOR, ColumnsLeftOut
+from overparam.datasets.dataset import ClassType, Dataset, Task
+from overparam.datasets.files import resolve
+from overparam.datasets.tables import ColumnsLeftOut
+from overparam.tables.reader import Reader
 
 # More classes than this are taken for a mistake: a name of the row, or a quantity in bins.
 MOST_CLASSES = 50
@@ -30,6 +32,9 @@ class Table:
         y: Class codes, or float64 numbers.
         class_names: Name of each code; empty for a regression.
         left_out: Columns that say nothing about another row, with the reason.
+        reader: What all columns but the target were taken for.
+        class_type: What the names of classes are of: "words", "numbers" or "booleans".
+        task_was_set: Whether the task was asked for, and not told by the target.
     """
 
     name: str
@@ -39,6 +44,9 @@ class Table:
     y: np.ndarray
     class_names: tuple[str, ...]
     left_out: dict[str, str]
+    reader: Reader = field(default_factory=lambda: Reader(()))
+    class_type: ClassType = "words"
+    task_was_set: bool = False
 
 
 def read(
@@ -46,15 +54,18 @@ def read(
     target: str | None = None,
     *,
     task: Task | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Table:
     """The table of a file, or of a named data set; see `overparam.datasets.load_file`.
 
     All rows count, those of a test part included: cross-validation splits them itself.
 
     Args:
-        source: A `.csv`, `.parquet` or `.npz` file, or a name such as ``"diabetes"``.
+        source: A file of a table, also as FILE:TARGET, an `.npz`, or a name such as
+            ``"diabetes"``.
         target: The column to predict; `None` means a column called target, label, class or y.
         task: Overrides what the target suggests.
+        columns: What columns are to be taken for; see `overparam.tables.Reader.learn`.
 
     Raises:
         ValueError: If it is no table, has fewer than 20 rows or more than 50 classes, or no
@@ -63,10 +74,7 @@ def read(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ColumnsLeftOut)  # a statement of the fit says it
-        if target is None and task is None:
-            data = resolve(source)
-        else:
-            data = load_file(source, target, task=task)
+        data = resolve(source, target, task=task, columns=columns)
     where = f"fit({os.fspath(source)!r})"
     expect(
         data.kind == "table",
@@ -87,16 +95,15 @@ def read(
     expect(len(x) >= FEWEST_ROWS, where, f"at least {FEWEST_ROWS} rows", len(x))
     expect(y.ndim == 1, where, "one target", f"{y.shape[-1]} of them")
     frame = _frame(data, x)
-    counts = frame.nunique(dropna=False).to_dict()
-    constant = [str(name) for name, count in counts.items() if count < 2]
-    left_out = dict.fromkeys(data.left_out, LEFT_OUT_FOR) | dict.fromkeys(constant, "constant")
-    frame = frame.drop(columns=constant)
+    reader = data.reader or Reader.learn(frame, where=where)
     expect(
-        frame.shape[1] > 0,
+        reader.used,
         where,
         f"a column besides the target {data.target_name!r} that tells rows apart",
-        f"none; left out: {', '.join(left_out)}",
+        f"none; left out: {', '.join(reader.left_out)}",
     )
+    if data.reader is None:
+        frame = reader.frame(reader.read(frame, where=where))
     return Table(
         data.name,
         data.target_name or "target",
@@ -104,7 +111,10 @@ def read(
         frame,
         y.astype(np.int64 if data.task == "classification" else np.float64),
         data.class_names,
-        left_out,
+        reader.left_out,
+        reader,
+        data.class_type,
+        task is not None,
     )
 
 

@@ -13,10 +13,10 @@ from overparam._progress import Progress
 from overparam._switches import quietly
 from overparam._types import Loss
 from overparam.diagnosis.budget import parse_budget
-from overparam.diagnosis.race.entrant import set_rate
 from overparam.diagnosis.race.recipe import recipe_of_loader
 from overparam.diagnosis.race.run import Clock
-from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
+from overparam.diagnosis.scheduled import peak_rates, rescale
+from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.diagnosis.task import Schedule
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
@@ -245,14 +245,13 @@ class LightningRateFinder(Callback):
             self.found = find_rate(
                 recipe, int(planned) if math.isfinite(planned) and planned > 0 else None,
                 budget=self.seconds, batch_size=getattr(loader, "batch_size", None) or 1,
-                given=largest_rate(optimizer), longest=self.longest, seed=self.seed, clock=clock,
+                given=max(peak_rates(optimizer)), longest=self.longest, seed=self.seed, clock=clock,
                 progress=self.progress,
             )  # fmt: skip
         pl_module.train(mode)
         if self.update and math.isfinite(self.found.rate):
-            set_rate(optimizer, self.found.rate)
-            for config in trainer.lr_scheduler_configs:
-                _rescale(config.scheduler, optimizer)
+            schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+            rescale(optimizer, schedulers, self.found.rate)
 
 
 def _scaler(trainer: Any) -> Any:
@@ -265,16 +264,3 @@ def _loss_of(trainer: Any, module: Any, batch: Any) -> Tensor:
     batch = trainer.strategy.batch_to_device(batch, module.device)
     output = module.training_step(batch, 0)
     return output["loss"] if isinstance(output, Mapping) else output
-
-
-def _rescale(scheduler: Any, optimizer: Any) -> None:
-    """Let a scheduler that was made with other rates start from those that are set."""
-    old = getattr(scheduler, "base_lrs", None)
-    if old is None:
-        return
-    new = [float(group["lr"]) for group in optimizer.param_groups]
-    last = [float(rate) for rate in getattr(scheduler, "_last_lr", old)]
-    scheduler.base_lrs = new
-    for group, base, before, now in zip(optimizer.param_groups, new, old, last, strict=True):
-        group["initial_lr"] = base
-        group["lr"] = base * (now / before if before else 1.0)

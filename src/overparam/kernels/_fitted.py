@@ -21,12 +21,14 @@ from overparam.kernels.feature_matrix import (
 )
 from overparam.kernels.functions import Kernel
 from overparam.kernels.importance import bootstrap_interval
+from overparam.tables.column import Column
 
 
 class FittedMachine(BaseEstimator):
     """A feature machine from its fitted attributes on; `RFMRegressor` describes them."""
 
     n_features_in_: int
+    columns_: dict[int, Column]
     levels_: dict[int, np.ndarray]
     encoding_: Encoding
     kernel_: Kernel

@@ -5,12 +5,19 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils.validation import _check_feature_names, _check_sample_weight, validate_data
 from torch import Tensor
 
 from overparam._errors import expect
-from overparam.kernels.encoding import as_numbers, categorical_positions, find_levels
+from overparam.kernels.encoding import (
+    as_numbers,
+    categorical_positions,
+    find_levels,
+    is_read,
+    learn_columns,
+)
 
 # Rows that are enough to hold some out, and the least and the most that are held out.
 HOLD_OUT_FROM, HOLD_OUT_AT_LEAST, HOLD_OUT_AT_MOST = 500, 50, 2000
@@ -54,9 +61,12 @@ def unequal(weights: Tensor) -> Tensor | None:
 def read_table(estimator: Any, x: Any, y: Any = None, *, reset: bool) -> tuple[np.ndarray, Any]:
     """Columns as float64 numbers, categories as positions of their levels; targets as they are.
 
+    Columns of a data frame that are no numbers by their type are read by their values: numbers and
+    dates in text are numbers, yes and no 1 and 0, and a level is the same whatever type it has.
+
     Args:
-        estimator: Knows which columns are categories; what it learns of the table (`levels_`,
-            names and number of columns) becomes attributes of it.
+        estimator: Knows which columns are categories; what it learns of the table (`columns_`,
+            `levels_`, names and number of columns) becomes attributes of it.
         x: Data frame or array.
         y: Targets, if there are any.
         reset: Whether the table is to be learned; else it must be like the one that was.
@@ -64,8 +74,9 @@ def read_table(estimator: Any, x: Any, y: Any = None, *, reset: bool) -> tuple[n
     name = type(estimator).__name__
     if reset:
         positions = categorical_positions(x, estimator.categorical_features, name)
-        estimator.levels_ = find_levels(x, positions)
-    if estimator.levels_:
+        estimator.columns_ = learn_columns(x, positions, estimator.categorical_features, name)
+        estimator.levels_ = find_levels(x, positions, estimator.columns_)
+    if is_read(x, estimator.columns_, estimator.levels_):
         _check_feature_names(estimator, x, reset=reset)
         if not reset:
             expect(
@@ -74,11 +85,55 @@ def read_table(estimator: Any, x: Any, y: Any = None, *, reset: bool) -> tuple[n
                 f"a table of {estimator.n_features_in_} columns",
                 f"shape {np.shape(x)}",
             )
-        x = as_numbers(x, estimator.levels_)
+        where = f"{name}.{'fit' if reset else 'predict'}(X=...)"
+        x = as_numbers(x, estimator.levels_, estimator.columns_, where)
+    x = filled(estimator, x, reset=reset)
     checked: Any = validate_data  # its annotations do not know what it returns
     if y is None and not reset:
         return checked(estimator, x, reset=False, dtype=np.float64), None
     return checked(estimator, x, y, reset=reset, dtype=np.float64, multi_output=True)
+
+
+def read_numbers(estimator: Any, x: Any, *, reset: bool) -> Any:
+    """The table for an estimator that knows no categories.
+
+    Numbers, dates and yes and no of a data frame are read by their values; an array is as it is.
+    """
+    name = type(estimator).__name__
+    where = f"{name}.{'fit' if reset else 'predict'}(X=...)"
+    if reset:
+        estimator.columns_ = learn_columns(x, [], "from_dtype", name, levels=False)
+        for column in estimator.columns_.values():
+            expect(
+                column.is_number,
+                where,
+                f"numbers, dates or yes and no in column {column.name!r}",
+                f"a {column.words()}, such as {next(iter(column.levels), '')!r}",
+                hint="sklearn.preprocessing.OneHotEncoder makes a column for each level.",
+            )
+    return filled(estimator, as_numbers(x, {}, estimator.columns_, where), reset=reset)
+
+
+def filled(estimator: Any, x: Any, *, reset: bool) -> Any:
+    """A data frame with the medians of the rows fitted in place of missing numbers.
+
+    An array is handed on as it is: there scikit-learn refuses them.
+    """
+    frame = isinstance(x, pd.DataFrame)
+    if reset:
+        estimator.medians_ = None
+    if not frame or not all(map(pd.api.types.is_numeric_dtype, x.dtypes)):
+        return x
+    numbers = x.to_numpy(np.float64, na_value=np.nan)
+    gaps = np.isnan(numbers)
+    if reset:
+        estimator.medians_ = np.zeros(numbers.shape[1])
+        some = ~gaps.all(axis=0)
+        estimator.medians_[some] = np.nanmedian(numbers[:, some], axis=0)
+    medians = getattr(estimator, "medians_", None)
+    if medians is None or len(medians) != numbers.shape[1] or not gaps.any():
+        return x
+    return pd.DataFrame(np.where(gaps, medians, numbers), index=x.index, columns=x.columns)
 
 
 def read_weights(weights: Any, x: np.ndarray, where: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from overparam.kernels._settings import (
     value_that,
     whole,
 )
+from overparam.kernels._table import read_numbers
 from overparam.kernels._tree_leaves import fit_leaves, seeded
 from overparam.kernels._tree_routing import averaged, best_temperature, leaf_shares
 from overparam.kernels.rfm import RFMRegressor
@@ -176,4 +177,5 @@ class AGOPTree(BaseEstimator):
     def _read(self, X: Any) -> np.ndarray:
         """Rows like those fitted."""
         check_is_fitted(self)
+        X = read_numbers(self, X, reset=False)
         return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))

@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 from overparam._as_before import or_as_before
 from overparam._errors import expect
 from overparam.kernels._settings import expect_settings
+from overparam.kernels._table import read_numbers
 from overparam.kernels._tree import SETTINGS, AGOPTree
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 from overparam.kernels.tree_splits import Split as Split  # pickled trees name it here
@@ -89,6 +90,7 @@ class AGOPTreeRegressor(RegressorMixin, AGOPTree):
             The estimator.
         """
         expect_settings(self, SETTINGS)
+        X = read_numbers(self, X, reset=True)
         read = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         x, y = (np.asarray(part, dtype=np.float64) for part in read)
         self._flat = y.ndim == 1
@@ -156,6 +158,7 @@ class AGOPTreeClassifier(ClassifierMixin, AGOPTree):
             The estimator.
         """
         expect_settings(self, SETTINGS)
+        X = read_numbers(self, X, reset=True)
         x, y = (np.asarray(part) for part in validate_data(self, X, y, dtype=np.float64))
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)

@@ -10,6 +10,9 @@ from sklearn.utils.validation import check_array
 
 from overparam._errors import complaint, expect
 from overparam._numbers import described
+from overparam.tables.column import Column
+from overparam.tables.kinds import learn_column
+from overparam.tables.reading import MISSING, read_column
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,63 @@ def categorical_positions(x: Any, chosen: "str | Sequence | None", where: str) -
     return sorted(map(int, values))
 
 
-def find_levels(x: Any, positions: Sequence[int]) -> dict[int, np.ndarray]:
-    """The levels of each categorical column, in order; missing last."""
+def learn_columns(
+    x: Any,
+    positions: Sequence[int],
+    chosen: "str | Sequence | None",
+    where: str,
+    *,
+    levels: bool = True,
+) -> dict[int, Column]:
+    """What the columns of a data frame are that are no numbers by their type, by position.
+
+    Args:
+        x: A table; an array has none.
+        positions: Of the categorical columns.
+        chosen: As `categorical_positions` takes it. With "from_dtype" values tell numbers and
+            dates in text from categories.
+        where: For the message.
+        levels: Whether yes and no are a category too, and not 1 and 0.
+    """
+    if not isinstance(x, pd.DataFrame):
+        return {}
+    where = f"{where}.fit(X=...)"
+    if not isinstance(chosen, str):
+        return {i: learn_column(_series(x, i), where, {"kind": "category"}) for i in positions}
+    columns = {}
+    for i, dtype in enumerate(x.dtypes):
+        if not _is_plain(dtype):
+            columns[i] = learn_column(_series(x, i), where, keep=True)
+            if columns[i].kind == "yes/no" and levels:
+                columns[i] = learn_column(_series(x, i), where, {"kind": "category"})
+    return columns
+
+
+def is_read(x: Any, columns: dict[int, Column], levels: dict[int, np.ndarray]) -> bool:
+    """Whether a table has to be read, or is numbers for scikit-learn to judge."""
+    words = isinstance(x, pd.DataFrame) and not all(map(_is_plain, x.dtypes))
+    return bool(columns) or bool(levels) or words
+
+
+def find_levels(
+    x: Any, positions: Sequence[int], columns: dict[int, Column] | None = None
+) -> dict[int, np.ndarray]:
+    """The levels of each categorical column, in order; missing last.
+
+    Args:
+        x: A table.
+        positions: Of the columns.
+        columns: What those of a data frame were taken for; it then says which are categories.
+    """
     levels = {}
-    for position in positions:
+    for position, column in (columns or {}).items():
+        if column.kind == "category":
+            read = read_column(column, _series(x, position), "find_levels(x=...)").values
+            found = np.empty(len(column.levels) + bool((read == MISSING).any()), dtype=object)
+            found[: len(column.levels)] = column.levels
+            found[len(column.levels) :] = np.nan
+            levels[position] = found
+    for position in () if columns else positions:
         values = pd.Series(_column(x, position))
         present = values.dropna().astype(object).unique()
         try:
@@ -135,27 +191,63 @@ def find_levels(x: Any, positions: Sequence[int]) -> dict[int, np.ndarray]:
     return levels
 
 
-def as_numbers(x: Any, levels: dict[int, np.ndarray]) -> Any:
+def as_numbers(
+    x: Any,
+    levels: dict[int, np.ndarray],
+    columns: dict[int, Column] | None = None,
+    where: str = "as_numbers(x=...)",
+) -> Any:
     """The table with categorical columns as positions among their levels, -1 if not there.
 
-    A table without any is handed on as it is, for scikit-learn to judge.
+    Args:
+        x: A table; one of numbers alone is handed on as it is, for scikit-learn to judge.
+        levels: Of each categorical column, missing last.
+        columns: What columns were taken for that were no numbers by their type, by position.
+        where: The public call this is for.
     """
-    if not levels:
+    columns = columns or {}
+    if not is_read(x, columns, levels):
         return x
-    frame = x.copy() if isinstance(x, pd.DataFrame) else pd.DataFrame(np.asarray(x))
+    frame = x if isinstance(x, pd.DataFrame) else pd.DataFrame(np.asarray(x))
     coded = {}
-    for position, known in levels.items():
-        values = pd.Series(_column(x, position)).astype(object)
-        has_missing = len(known) > 0 and pd.isna(known[-1])
-        codes = pd.Index(known[:-1] if has_missing else known).get_indexer(values)
-        if has_missing:
-            codes[values.isna().to_numpy()] = len(known) - 1
-        coded[position] = codes.astype(float)
-    names = list(frame.columns)
-    columns = [coded.get(i, frame.iloc[:, i].to_numpy()) for i in range(len(names))]
-    result = pd.DataFrame(dict(enumerate(columns)), index=frame.index)
+    for position, dtype in enumerate(frame.dtypes):
+        known, column = levels.get(position), columns.get(position)
+        if column is None and known is not None:
+            coded[position] = _positions(pd.Series(_column(x, position)).astype(object), known)
+        elif column is not None or (frame is x and not _is_plain(dtype)):
+            column = column or Column(str(frame.columns[position]))
+            read = read_column(column, _series(frame, position), where).values
+            if known is not None:
+                missing = len(known) - 1 if _ends_in_missing(known) else -1
+                read = np.where(read == MISSING, missing, np.where(read < 0, -1, read))
+            coded[position] = read.astype(float)
+    values = [coded.get(i, frame.iloc[:, i].to_numpy()) for i in range(frame.shape[1])]
+    result = pd.DataFrame(dict(enumerate(values)), index=frame.index)
     result.columns = frame.columns
     return result if isinstance(x, pd.DataFrame) else check_array(result, dtype="float64")
+
+
+def _positions(values: pd.Series, known: np.ndarray) -> np.ndarray:
+    has_missing = _ends_in_missing(known)
+    codes = pd.Index(known[:-1] if has_missing else known).get_indexer(values)
+    if has_missing:
+        codes[values.isna().to_numpy()] = len(known) - 1
+    return codes.astype(float)
+
+
+def _ends_in_missing(known: np.ndarray) -> bool:
+    return len(known) > 0 and pd.isna(known[-1])
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether a type is of numbers, which scikit-learn reads."""
+    types = pd.api.types
+    number = types.is_numeric_dtype(dtype) and not types.is_bool_dtype(dtype)
+    return number and not isinstance(dtype, pd.CategoricalDtype)
+
+
+def _series(x: pd.DataFrame, position: int) -> pd.Series:
+    return x.iloc[:, position].rename(str(x.columns[position]))
 
 
 def learn_encoding(

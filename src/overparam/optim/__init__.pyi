@@ -8,6 +8,7 @@ from .acceleration import (
     spectral_rate,
 )
 from .aiming import aiming_constant, aiming_step_size, iterations_bound
+from .gradient_noise import gradient_noise_scale
 from .hyperparameters import (
     InterpolationConstants,
     MassHyperparameters,
@@ -25,6 +26,7 @@ from .interpolation import (
 )
 from .mass import MaSS
 from .mass_step import mass_coefficients, mass_step
+from .noise_scale import NoiseScale, noise_scale, noise_scale_from_norms
 from .second_moment import (
     SampledQuadratic,
     decoupled_quadratic,
@@ -42,6 +44,7 @@ __all__ = [
     "InterpolationConstants",
     "MaSS",
     "MassHyperparameters",
+    "NoiseScale",
     "Projection",
     "SampledQuadratic",
     "SquareLossConstants",
@@ -55,6 +58,7 @@ __all__ = [
     "decoupled_quadratic",
     "flat_outputs",
     "gaussian_quadratic",
+    "gradient_noise_scale",
     "has_stability_limit",
     "heavy_ball_parameters",
     "interpolation_constants",
@@ -64,6 +68,8 @@ __all__ = [
     "mass_hyperparameters",
     "mass_step",
     "nesterov_momentum",
+    "noise_scale",
+    "noise_scale_from_norms",
     "project_to_interpolation",
     "rho_for_budget",
     "second_moment_rate",

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import optim
 from torch.optim import (
+    LBFGS,
     SGD,
     Adafactor,
     Adagrad,
@@ -18,6 +19,7 @@ from torch.optim import (
     Rprop,
 )
 
+from overparam._errors import expect
 from overparam.optim.mass import MaSS
 
 KNOWN: tuple[type[Optimizer], ...] = (
@@ -89,6 +91,24 @@ def unknown_because(optimizer: Optimizer) -> str:
                 "however small the gradient, so that on a quadratic they neither settle nor grow"
             )
     return f"{name} is not known"
+
+
+def expect_plain_steps(optimizer: Any, where: str) -> None:
+    """Raise for an optimizer whose step is not one of one gradient."""
+    if not isinstance(optimizer, Optimizer):
+        return
+    kind = type(optimizer)
+    two = all(callable(getattr(kind, name, None)) for name in ("first_step", "second_step"))
+    expect(
+        not two, where, "an optimizer that takes a step by one gradient",
+        f"{kind.__name__}, which takes two, each with a gradient of its own",
+        hint="pass the optimizer inside it: its rate is what is looked for.",
+    )  # fmt: skip
+    expect(
+        not isinstance(optimizer, LBFGS), where, "an optimizer whose step() needs no closure",
+        f"{kind.__name__}, which evaluates the loss several times in a step",
+        hint="it finds its step by a line search: line_search_fn='strong_wolfe'.",
+    )  # fmt: skip
 
 
 def _nearest(optimizer: Optimizer) -> type[Optimizer] | None:

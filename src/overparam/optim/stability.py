@@ -19,7 +19,9 @@ from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.linalg.lanczos import power_iteration
 from overparam.linalg.operator import DiagonalOperator
+from overparam.optim.known_kinds import expect_plain_steps
 from overparam.optim.limits import Rule, divisor, is_adaptive, limit_unknown, rule_of
+from overparam.optim.trial_steps import rate_by_steps
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,25 @@ def _measure(
     chunk_size: int | None,
     seed: int,
 ) -> Stability:
+    names, groups = _trained(where, model, optimizer)
+    order = [name for name in names.values() if any(name in members for _, members in groups)]
+    unknown = limit_unknown(optimizer)
+    if unknown:
+        text = f"the stability limit of {unknown}; what depends on it is nan"
+        if where == "critical_learning_rate":
+            text += "; steps= finds the rate by real steps"
+        warnings.warn(text, stacklevel=3)
+        size = sum(p.numel() for p, name in names.items() if name in order)
+        return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(size))
+    with undisturbed(model), as_trained(model, x):
+        at = LossAtPoint(where, model, x, y, loss, order, chunk_size)
+        return _of_groups(optimizer, groups, GGNOperator.at_point(at), v0, products, seed)
+
+
+def _trained(
+    where: str, model: nn.Module, optimizer: Optimizer
+) -> tuple[dict[nn.Parameter, str], list[tuple[dict, Params]]]:
+    """Names of the trainable parameters, and the groups with those that each of them trains."""
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     groups = [
         (group, {names[p]: p for p in group["params"] if p in names})
@@ -169,16 +190,7 @@ def _measure(
         f"{type(optimizer).__name__} over other tensors",
         hint="build it from model.parameters(), after moving the model to its device.",
     )
-    order = [name for name in names.values() if any(name in members for _, members in groups)]
-    unknown = limit_unknown(optimizer)
-    if unknown:
-        text = f"the stability limit of {unknown}; what depends on it is nan"
-        warnings.warn(text, stacklevel=3)
-        size = sum(p.numel() for p, name in names.items() if name in order)
-        return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(size))
-    with undisturbed(model), as_trained(model, x):
-        at = LossAtPoint(where, model, x, y, loss, order, chunk_size)
-        return _of_groups(optimizer, groups, GGNOperator.at_point(at), v0, products, seed)
+    return names, groups
 
 
 def _of_groups(
@@ -281,6 +293,7 @@ def critical_learning_rate(
     loss: Loss | None,
     optimizer: Optimizer | None = None,
     *,
+    steps: int | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
     forward: Forward | None = None,
@@ -294,6 +307,15 @@ def critical_learning_rate(
     (1/2n)Σr² it is 2n/λ₁(K), K being the tangent kernel. Slightly above it the loss rises,
     the curvature falls, and training recovers (a catapult); from about twice it, it diverges.
 
+    That is the limit of linear stability: the rate from which small errors grow in steps on this
+    batch, with weights and preconditioner where they are. The next steps change both. A run often
+    shows it only above the limit, since curvature falls as the network fits and the loss has far
+    to rise; or already below, where a rate raised at once by a large factor carries momentum and
+    weights away from here. `steps` tells what real steps do: the rate at which the loss of copies
+    begins to be not finite or a tenth above its start. It needs neither a known limit nor a
+    history. It says nothing of batches other than this one, of what comes much later, nor of which
+    rate is best.
+
     Args:
         model: Any module, in the mode in which it is trained; see `stability`.
         x: Batch of inputs. A mini-batch gives the limit for steps on that mini-batch.
@@ -304,7 +326,10 @@ def critical_learning_rate(
         optimizer: Its kind, momentum, weight decay and present state set the threshold; see
             `stability`. `None` means plain gradient descent. With several groups, the rate of
             the fastest group, the others keeping their proportion.
-        chunk_size: Examples pushed through at a time; changes memory, never the result.
+        steps: Real steps to take with copies of model and optimizer, at each of some rates about
+            the limit; 20 say what 200 would. `None` takes none: the limit of linear stability.
+        chunk_size: Examples pushed through at a time; changes memory, never the result. Real steps
+            take the whole batch.
         seed: Of the iteration's random start.
         forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
             returns something else.
@@ -312,13 +337,15 @@ def critical_learning_rate(
     Returns:
         The rate; `inf` where the outputs do not depend on the parameters to first order,
         `nan` (with a warning) for an optimizer whose limit is not known, or not yet; see
-        `stability`.
+        `stability`. With `steps`, to about 10 %; `inf` where no rate raises the loss.
 
     Raises:
-        ValueError: Bad inputs, as `GGNOperator`.
+        ValueError: Bad inputs, as `GGNOperator`; with `steps`, an optimizer whose step takes more
+            than one gradient.
 
     Cost:
-        About 10 to 30 products with G, each two forward and one backward pass.
+        About 10 to 30 products with G, each two forward and one backward pass. With `steps`, some
+        six times as many steps more, and a copy of the model and of the optimizer's state.
 
     Example:
         >>> model = nn.Linear(1, 1, bias=False)
@@ -338,6 +365,14 @@ def critical_learning_rate(
     if optimizer is None:
         everything = trainable(model, None, "critical_learning_rate(model=...)")
         optimizer = SGD(everything.values(), lr=1.0)
-    return _measure(
-        "critical_learning_rate", model, x, y, loss, optimizer, None, None, chunk_size, seed
-    ).critical_learning_rate
+    linear = math.nan
+    if steps is None or not limit_unknown(optimizer):
+        measured = _measure(who, model, x, y, loss, optimizer, None, None, chunk_size, seed)
+        linear = measured.critical_learning_rate
+    if steps is None:
+        return linear
+    expect(steps >= 1, f"{who}(steps=...)", "a positive number of steps, or None", steps)
+    expect_plain_steps(optimizer, f"{who}(optimizer=...)")
+    _, groups = _trained(who, model, optimizer)
+    start = linear if 0 < linear < math.inf else max(float(group["lr"]) for group, _ in groups)
+    return rate_by_steps(who, model, x, y, loss, optimizer, steps, start or 1e-3)

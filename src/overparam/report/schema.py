@@ -162,6 +162,7 @@ DIAGNOSIS = record(
     data=_DATA,
     advice=each(shown, {
         "stable_limit": number, "critical_batch_sizes": numbers, "mass": each(number),
+        "noise_scale": each(number),
         "interval": numbers, "horizon": record(steps=number, of=number),
         "set": record(learning_rate=number, meaning=word),
     }),

@@ -169,6 +169,19 @@ def test_batch_rates_are_compared_with_the_rate_of_their_own_step():
     assert title("batch_rates", series=series).startswith("1 of 4 batches measured")
 
 
+def test_the_noise_scale_is_told_as_far_as_it_was_known():
+    known = {"noise_scale_low": line(5.0, 9.0), "noise_scale": line(8.0, 12.0),
+             "noise_scale_high": line(20.0, 19.0)}  # fmt: skip
+    assert title("noise", series=known) == "The noise scale was 12 examples at step 1"
+    later = {"noise_scale_low": line(5.0, 9.0, 40.0), "noise_scale": line(8.0)}
+    assert title("noise", series=later) == (
+        "The noise scale was 8 examples at step 0, when it could last be told, and at least 40 at "
+        "step 2"
+    )
+    alone = {"noise_scale_low": line(5.0, 9.0)}
+    assert title("noise", series=alone) == "The noise scale was at least 9 examples at step 1"
+
+
 def test_the_label_finding_says_when_it_abstains():
     clean = {"noise_rate": line(0.1, 0.02), "armed": line(0, 0)}
     assert title("labels", series=clean) == (

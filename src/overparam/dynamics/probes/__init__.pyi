@@ -1,3 +1,4 @@
+from .gradient_noise import GradientNoise
 from .input_gradients import InputGradients
 from .kernel import KernelChange, LossSplit
 from .norms import Norms
@@ -6,6 +7,7 @@ from .sharpness import BatchCriticalRate, Sharpness
 
 __all__ = [
     "BatchCriticalRate",
+    "GradientNoise",
     "InputGradients",
     "KernelChange",
     "Kind",

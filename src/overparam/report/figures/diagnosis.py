@@ -11,6 +11,7 @@ from overparam.report.figures.curvature import (
 from overparam.report.figures.figure import Figure
 from overparam.report.figures.inputs import inputs_figure
 from overparam.report.figures.labels import labels_figure, scores_figure
+from overparam.report.figures.noise import noise_figure
 from overparam.report.figures.rates import edge_figure, race_figure, rate_sweep_figure
 from overparam.report.figures.training import loss_figure, norms_figure, split_figure
 
@@ -22,6 +23,7 @@ ORDER = (
     split_figure,
     kernel_figure,
     batch_rates_figure,
+    noise_figure,
     spectrum_figure,
     labels_figure,
     scores_figure,

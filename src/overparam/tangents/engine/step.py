@@ -10,7 +10,11 @@ from torch import Tensor
 
 def name_of(node: Any) -> str:
     """The node's name without a namespace."""
-    return node.name().rsplit("::", 1)[-1]
+    try:
+        name = node.name()
+    except RuntimeError:  # an older torch refuses it of a function that is written in Python
+        name = type(node).__name__
+    return name.rsplit("::", 1)[-1]
 
 
 @dataclass(frozen=True)

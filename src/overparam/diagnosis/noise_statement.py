@@ -1,0 +1,53 @@
+"""What the gradient noise of a run says, in words. Nothing here has seen a tensor."""
+
+import math
+
+from overparam._statement import Statement
+from overparam.optim.noise_scale import NoiseScale
+
+_ABOUT = "how much of a step's gradient is noise"
+
+
+def noise_statement(
+    found: NoiseScale | None, *, batch_size: int, times: int, lost: str = ""
+) -> Statement:
+    """How noisy gradients of the run were, at its batch size: a measurement, not advice.
+
+    Args:
+        found: Of the run; `None` where it was not measured.
+        batch_size: Examples per step.
+        times: Measurements it rests on.
+        lost: Why its gradients say nothing, where the run diverged or the network died.
+    """
+    if lost:
+        return _unknown(f"Cannot tell {_ABOUT}: {lost}.", batch_size)
+    if found is None or not times:
+        return _unknown(f"Cannot tell {_ABOUT}: it was not measured.", batch_size)
+    if not found.known:
+        least = (
+            f" The noise scale is at least {_show(found.low)} examples."
+            if 0 < found.low < math.inf
+            else ""
+        )
+        return _unknown(
+            f"Cannot tell {_ABOUT}: in {times} measurements the gradient that all batches share "
+            f"cannot be told from zero.{least}",
+            batch_size,
+        )
+    part = found.scale / (found.scale + batch_size)
+    return Statement(
+        "noise",
+        f"{_show(100 * part)} % of a step's gradient was noise, at {batch_size} examples; it is "
+        f"half at the noise scale, {_show(found.scale)} examples ({_show(found.low)} to "
+        f"{_show(found.high)}, from {times} measurements of the run).",
+        found.scale, batch_size, "", "info",
+    )  # fmt: skip
+
+
+def _unknown(text: str, batch_size: int) -> Statement:
+    return Statement("noise", text, math.nan, batch_size, "", "unknown")
+
+
+def _show(number: float) -> str:
+    """Two digits are more than such a measurement has."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"

@@ -1,0 +1,216 @@
+"""Dates and times as people write them, as days since 1970 or hours of the day."""
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from overparam.tables.numbers import GAPS
+
+ORDERS = {"dmy": "day first", "mdy": "month first"}
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "january jan januar", "february feb februar febr", "march mar märz mär mrz",
+            "april apr", "may mai", "june jun juni", "july jul juli", "august aug",
+            "september sep sept", "october oct oktober okt", "november nov",
+            "december dec dezember dez",
+        ),
+        start=1,
+    )
+    for name in names.split()
+}  # fmt: skip
+_TIME = (
+    r"(?:(?:[T ]|, )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})"
+    r"(?:[.,](?P<part>\d{1,9}))?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
+)
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
+_YEAR_FIRST = re.compile(
+    r"(?P<y>\d{4})(?P<mark>[-/.])(?P<m>\d{1,2})(?P=mark)(?P<d>\d{1,2})" + _TIME
+)
+_YEAR_LAST = re.compile(
+    r"(?P<a>\d{1,2})(?P<mark>[-/.]) ?(?P<b>\d{1,2})(?P=mark) ?(?P<y>\d{4}|\d{2})" + _TIME
+)
+_MONTH = re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})")
+_QUARTER = re.compile(r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])")
+_COMPACT = re.compile(r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})" + _TIME)
+_DAY_NAMED = re.compile(
+    _WEEKDAY + r"(?P<d>\d{1,2})(?:st|nd|rd|th|\.)?[ -]*(?P<n>[^\W\d_]{3,9})\.?[ ,-]*"
+    r"(?P<y>\d{4}|\d{2})" + _TIME,
+    re.IGNORECASE,
+)
+_NAMED_DAY = re.compile(
+    _WEEKDAY + r"(?:(?P<n>[^\W\d_]{3,9})\.?[ -]+(?P<d>\d{1,2})(?:st|nd|rd|th)?,?[ -]+(?P<y>\d{4}))"
+    + _TIME,
+    re.IGNORECASE,
+)  # fmt: skip
+_NAMED_MONTH = re.compile(r"(?P<n>[^\W\d_]{3,9})\.?[ -](?P<y>\d{4})")
+_CLOCK = re.compile(
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
+    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+)
+_SPAN = re.compile(
+    r"(?P<days>-?\d+) days?,? ?(?:\+?(?P<hour>\d{1,2}):(?P<minute>\d{2}):"
+    r"(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
+)
+_FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
+_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Dates:
+    """Texts read as dates or times.
+
+    Attributes:
+        values: Days since 1970 in UTC, hours of the day, or days of a span; NaN where none.
+        unit: "days since 1970", "hours of the day" or "days"; empty if no text is any of them.
+        order: "dmy" or "mdy" if that was told; empty if it made no difference.
+        doubt: Why they cannot be read all alike; empty if they can.
+    """
+
+    values: np.ndarray
+    unit: str = ""
+    order: str = ""
+    doubt: str = ""
+
+
+def read_dates(texts: Sequence[str], order: str = "", *, compact: bool = False) -> Dates:
+    """Dates in a column's distinct texts, all of one order of day and month.
+
+    Args:
+        texts: Stripped, none of them empty.
+        order: "dmy" or "mdy"; empty to see which the texts agree with.
+        compact: Whether eight digits are a date too.
+
+    Example:
+        >>> read_dates(["13/02/1970", "01/02/1970"]).values
+        array([43., 31.])
+        >>> read_dates(["01/02/2020"]).doubt
+        "days and months that could be either, such as '01/02/2020'"
+    """
+    read = [None if text.casefold() in GAPS else _read(text, compact) for text in texts]
+    units = {found[0] for found in read if found is not None}
+    nothing = np.full(len(texts), np.nan)
+    if not units:
+        return Dates(nothing)
+    if len(units) > 1:
+        return Dates(nothing, doubt=f"{' and '.join(sorted(units))} in one column")
+    unit = units.pop()
+    both = np.array(
+        [(np.nan, np.nan) if found is None else found[1:] for found in read], dtype=np.float64
+    )
+    known = np.array([found is not None for found in read])
+    chosen = {"dmy": 0, "mdy": 1}
+    fits = {name: not np.isnan(both[known, place]).any() for name, place in chosen.items()}
+    same = np.array_equal(both[:, 0], both[:, 1], equal_nan=True)
+    if not order and not same:
+        if fits["dmy"] and fits["mdy"]:
+            first = next(
+                t for t, b in zip(texts, both, strict=True) if b[0] != b[1] and b[0] == b[0]
+            )
+            return Dates(
+                nothing, doubt=f"days and months that could be either, such as {first!r}", unit=unit
+            )
+        if not fits["dmy"] and not fits["mdy"]:
+            doubt = "dates with the day first and with the month first"
+            return Dates(nothing, unit, doubt=doubt)
+        order = "dmy" if fits["dmy"] else "mdy"
+    values = both[:, chosen.get(order, 0)]
+    unread = [t for t, v, k in zip(texts, values, known, strict=True) if k and np.isnan(v)]
+    doubt = f"{unread[0]!r}, which has no day with the {ORDERS[order]}" if unread and order else ""
+    return Dates(values, unit, "" if same else order, doubt)
+
+
+def _read(text: str, compact: bool) -> tuple[str, float, float] | None:
+    """The unit, and the value with the day first and with the month first."""
+    if found := _CLOCK.fullmatch(text):
+        time = _clock(found)
+        return None if time is None else ("hours of the day", time / 3.6e9, time / 3.6e9)
+    if found := _SPAN.fullmatch(text):
+        time = (_clock(found) if found["hour"] else 0) or 0
+        span = int(found["days"]) + time / _DAY
+        return "days", span, span
+    if found := _YEAR_LAST.fullmatch(text):
+        a, b, year = int(found["a"]), int(found["b"]), _year(found["y"])
+        first = _day(year, b, a, found)
+        # With points between, the day comes first everywhere.
+        second = first if found["mark"] == "." else _day(year, a, b, found)
+        return None if first != first and second != second else ("days since 1970", first, second)
+    value = np.nan
+    if found := _YEAR_FIRST.fullmatch(text) or (compact and _COMPACT.fullmatch(text)):
+        value = _day(int(found["y"]), int(found["m"]), int(found["d"]), found)
+    elif found := _MONTH.fullmatch(text):
+        value = _day(int(found["y"]), int(found["m"]), 1)
+    elif found := _QUARTER.fullmatch(text):
+        value = _day(int(found["y"]), 3 * int(found["q"]) - 2, 1)
+    elif found := _DAY_NAMED.fullmatch(text) or _NAMED_DAY.fullmatch(text):
+        month = _MONTHS.get(found["n"].casefold(), 0)
+        value = _day(_year(found["y"]), month, int(found["d"]), found)
+    elif found := _NAMED_MONTH.fullmatch(text):
+        value = _day(int(found["y"]), _MONTHS.get(found["n"].casefold(), 0), 1)
+    return None if value != value else ("days since 1970", value, value)
+
+
+def _year(digits: str) -> int:
+    """Two digits as POSIX reads them: 69 to 99 are of the last century."""
+    year = int(digits)
+    return year if len(digits) == 4 else year + (1900 if year >= 69 else 2000)
+
+
+def _day(year: int, month: int, day: int, time: "re.Match[str] | None" = None) -> float:
+    try:
+        days = datetime.date(year, month, day).toordinal() - _FIRST_DAY
+    except ValueError:
+        return np.nan
+    if time is None or time["hour"] is None:
+        return float(days)
+    within = _clock(time)
+    if within is None:
+        return np.nan
+    zone = time["zone"]
+    if zone and zone[0] in "+-":
+        minutes = 60 * int(zone[1:3]) + int(zone[3:].lstrip(":") or 0)
+        within -= (-1 if zone[0] == "-" else 1) * minutes * 60_000_000
+    return (days * _DAY + within) / _DAY
+
+
+def _clock(found: "re.Match[str]") -> int | None:
+    """Microseconds of the day."""
+    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
+    half = found["half"] if "half" in found.re.groupindex else None
+    if half:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half[0] in "pP" else 0)
+    if hour > 23 or minute > 59 or second > 60:
+        return None
+    part = int((found["part"] or "0")[:6].ljust(6, "0"))
+    return ((hour * 60 + minute) * 60 + second) * 1_000_000 + part
+
+
+def of_object(value: object) -> tuple[str, float] | None:
+    """Unit and number of a date, time or span of Python's."""
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        since = value - datetime.datetime(1970, 1, 1)
+        return "days since 1970", _micro(since) / _DAY
+    if isinstance(value, datetime.date):
+        return "days since 1970", float(value.toordinal() - _FIRST_DAY)
+    if isinstance(value, datetime.time):
+        span = datetime.timedelta(
+            hours=value.hour, minutes=value.minute, seconds=value.second,
+            microseconds=value.microsecond,
+        )  # fmt: skip
+        return "hours of the day", _micro(span) / 3.6e9
+    if isinstance(value, datetime.timedelta):
+        return "days", _micro(value) / _DAY
+    return None
+
+
+def _micro(span: datetime.timedelta) -> int:
+    return span // datetime.timedelta(microseconds=1)

@@ -1,0 +1,228 @@
+"""Files of tables as data frames, whole or not at all."""
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+import pyarrow.dataset
+import pyarrow.parquet
+
+from overparam._errors import expect
+from overparam._files import expect_readable
+from overparam.errors import MissingPackage, NotEnoughMemory
+from overparam.tables.packed import COPIES, expect_plain_archive, only_member, room, unpack
+from overparam.tables.text_files import expect_names, read_text
+
+_TEXT = (".csv", ".tsv", ".tab", ".txt")
+# What a user may have, and what to do about it.
+_REMEDIES = {
+    ".xls": "save it as .xlsx.",
+    ".ods": "save it as .xlsx or .csv.",
+    ".sav": "export it as .csv.",
+    ".dta": "export it as .csv.",
+    ".sas7bdat": "export it as .csv.",
+    ".json": "write it as .csv or .parquet.",
+    ".jsonl": "write it as .csv or .parquet.",
+    ".pkl": "a pickle runs code when it is opened; write it as .parquet.",
+    ".zst": "unpack it first.",
+    ".7z": "unpack it first.",
+}
+
+
+def read_table_file(path: str | os.PathLike[str], *, where: str = "") -> pd.DataFrame:
+    """The rows of a file as they stand.
+
+    Text (.csv, .tsv, .tab, .txt; compressed as .gz, .bz2, .xz or .zip too) is read as text, to
+    the letter: what its columns mean a `Reader` finds. Parquet and Feather files and workbooks
+    (.xlsx, the first sheet; needs openpyxl) bring types of their own.
+
+    Args:
+        path: The file.
+        where: The public call this is for.
+
+    Raises:
+        ValueError: If it cannot be read, or has another suffix.
+        FileNotFoundError: If there is no such file.
+        MemoryError: If it would not fit into memory.
+        ImportError: If the package for its format is not installed.
+    """
+    path = Path(path)
+    where = where or f"read_table_file({str(path)!r})"
+    reader = FRAMES.get(path.suffix.lower())
+    expect(
+        reader is not None,
+        where,
+        f"a file ending in {', '.join(FRAMES)}",
+        repr(path.suffix or "no suffix"),
+        hint=_REMEDIES.get(path.suffix.lower(), ""),
+    )
+    expect_readable(path, where)
+    assert reader is not None
+    return reader(path, where)
+
+
+def remedy(suffix: str) -> str:
+    """What to do about a file of a kind that is not read; empty if nothing is known."""
+    return _REMEDIES.get(suffix.lower(), "")
+
+
+def read_text_file(path: Path, where: str) -> pd.DataFrame:
+    """A table in text."""
+    actual = _by_first_bytes(path)
+    if actual is not None:
+        return actual(path, where)
+    room(path.stat().st_size, where)
+    problem, content = "", b""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        problem = error.strerror or str(error)
+    expect(not problem, where, "a file that can be read", f"{path}: {problem}")
+    return read_text(content, where)
+
+
+def _by_first_bytes(path: Path) -> Callable[[Path, str], pd.DataFrame] | None:
+    """What reads a file that is called text and is something else."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(6)
+    except OSError:
+        return None
+    if first.startswith(b"\x1f\x8b"):
+        return lambda path, where: read_text(unpack(path, where, ".gz"), where)
+    if first.startswith(b"PK\3\4"):
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            book = "[Content_Types].xml" in archive.namelist()
+            return read_workbook if book else read_zip
+        return read_zip
+    kinds = {b"PAR1": read_parquet, b"ARROW1": read_feather}
+    return next((read for mark, read in kinds.items() if first.startswith(mark)), None)
+
+
+def read_packed(path: Path, where: str) -> pd.DataFrame:
+    """A table in text, compressed."""
+    inner = Path(path.stem).suffix.lower()
+    expect(
+        inner in _TEXT or inner not in FRAMES,
+        where,
+        f"a text table ({', '.join(_TEXT)}) compressed as {path.suffix}",
+        f"a {inner} file so compressed",
+        hint="unpack it first; such files are compressed within.",
+    )
+    return read_text(unpack(path, where), where)
+
+
+def read_zip(path: Path, where: str) -> pd.DataFrame:
+    """The one table in a zip archive."""
+    kinds = (*_TEXT, ".parquet", ".pq", ".feather", ".arrow")
+    name, content = only_member(path, where, kinds)
+    suffix = Path(name).suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        return _parquet(io.BytesIO(content), where)
+    if suffix in (".feather", ".arrow"):
+        return _feather(io.BytesIO(content), len(content), where)
+    return read_text(content, where)
+
+
+def read_parquet(path: Path, where: str) -> pd.DataFrame:
+    """A Parquet file."""
+    return _parquet(path, where)
+
+
+def _parquet(source: Any, where: str) -> pd.DataFrame:
+    problem, needed = "", 0
+    try:
+        with pyarrow.parquet.ParquetFile(source) as file:
+            found = file.metadata
+            groups = [found.row_group(i).total_byte_size for i in range(found.num_row_groups)]
+            needed = max(sum(groups), 8 * found.num_rows * found.num_columns)
+    except Exception as error:  # of damaged bytes the reader raises anything
+        problem = str(error) or type(error).__name__
+    room(needed, where)
+
+    def read() -> pd.DataFrame:
+        if hasattr(source, "seek"):
+            source.seek(0)
+        return pd.read_parquet(source, engine="pyarrow")
+
+    return _whole(read, problem, "a Parquet file", where)
+
+
+def read_feather(path: Path, where: str) -> pd.DataFrame:
+    """A Feather file."""
+    return _feather(path, path.stat().st_size, where)
+
+
+def _feather(source: Any, size: int, where: str) -> pd.DataFrame:
+    problem, needed = "", size
+    try:
+        if isinstance(source, Path):
+            data: Any = pyarrow.dataset.dataset(str(source), format="feather")
+            needed = max(COPIES * size, 8 * data.count_rows() * len(data.schema))
+    except Exception as error:  # of damaged bytes the reader raises anything
+        problem = str(error) or type(error).__name__
+    room(needed, where)
+    return _whole(lambda: pd.read_feather(source), problem, "a Feather file", where)
+
+
+def read_workbook(path: Path, where: str) -> pd.DataFrame:
+    """The first sheet of a workbook, its first row with anything in it the names."""
+    expect_plain_archive(path, where)
+    try:
+        import openpyxl as _  # noqa: F401  # pyright: ignore
+    except ImportError:
+        raise MissingPackage(
+            f"`{where}` expected openpyxl to read a workbook, got an environment without it.\n"
+            "Hint: pip install 'overparam[excel]', or save the sheet as .csv."
+        ) from None
+
+    def read() -> pd.DataFrame:
+        return pd.read_excel(path, engine="openpyxl", header=None, dtype=object, na_filter=False)
+
+    frame = _whole(read, "", "a workbook (.xlsx)", where)
+    frame = frame.replace("", None) if len(frame) else frame
+    filled = frame.notna().any(axis=1).to_numpy()
+    frame = frame.iloc[int(filled.argmax()) if filled.any() else 0 :]
+    frame = frame.loc[:, frame.notna().any(axis=0).to_numpy()]
+    expect(len(frame) > 0, where, "a sheet with names in its first row", "an empty one")
+    names = ["" if pd.isna(name) else str(name).strip() for name in frame.iloc[0]]
+    expect_names(names, where)
+    names = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
+    rows = frame.iloc[1:].set_axis(names, axis=1)
+    return rows.loc[rows.notna().any(axis=1).to_numpy()].reset_index(drop=True)
+
+
+def _whole(read: Callable[[], pd.DataFrame], problem: str, what: str, where: str) -> pd.DataFrame:
+    """What a reader of another's reads, or one clear error."""
+    frame = pd.DataFrame()
+    try:
+        frame = frame if problem else read()
+    except MemoryError:
+        raise NotEnoughMemory(f"`{where}` expected a table that fits into memory.") from None
+    except Exception as error:  # of damaged bytes readers raise anything
+        problem = str(error) or type(error).__name__
+    expect(
+        not problem, where, what,
+        f"one that cannot be read ({problem.strip().partition(chr(10))[0]})",
+    )  # fmt: skip
+    return frame
+
+
+# Each format of tables and what reads it; all else that asks for a suffix asks here.
+FRAMES: dict[str, Callable[[Path, str], pd.DataFrame]] = {
+    **dict.fromkeys(_TEXT, read_text_file),
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+    ".feather": read_feather,
+    ".arrow": read_feather,
+    ".xlsx": read_workbook,
+    ".xlsm": read_workbook,
+    **dict.fromkeys((".gz", ".bz2", ".xz"), read_packed),
+    ".zip": read_zip,
+}
