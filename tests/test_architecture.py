@@ -43,6 +43,7 @@ ORDER = (
         "_random_numbers",
         "_signals",
         "_threads",
+        "_told",
         "_workers",
     ),
     ("_copies", "tables"),
@@ -77,7 +78,7 @@ APART = {
     ("optim", "tangents"): "optimizers take settings; what measures a model makes one for it",
 }
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
-REPORT_KNOWS = ("_curves", "_errors", "_files", "_lazy", "errors", "report")
+REPORT_KNOWS = ("_curves", "_errors", "_files", "_lazy", "_told", "errors", "report")
 
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 

@@ -60,6 +60,25 @@ def middle_and_high(values: Sequence[float]) -> tuple[float, float]:
     return median(order), order[min(int(0.9 * len(order)), len(order) - 1)]
 
 
+def course(values: Sequence[float]) -> tuple[float, float] | None:
+    """Medians of the first and the last third, where a median of all would hide that it moved.
+
+    That is where they differ by a factor of two, and the third between them lies between.
+
+    Example:
+        >>> course([0.01, 0.01, 0.05, 0.1, 0.4, 0.5]), course([1.0, 4.0, 2.0, 1.0, 5.0, 1.5])
+        ((0.01, 0.45), None)
+    """
+    third = len(values) // 3
+    if third < 2:
+        return None
+    first, between, last = (
+        median(values[:third]), median(values[third : len(values) - third]), median(values[-third:])
+    )  # fmt: skip
+    low, high = sorted((first, last))
+    return (first, last) if low <= between <= high and high > 2 * low else None
+
+
 def fewest(shares: Sequence[float], part: float = MOST) -> int:
     """How many of the largest shares hold a part of their sum.
 

@@ -25,6 +25,7 @@ class Statement:
         threshold: What the number was compared with; `nan` if nothing applies.
         action: What to do about it; empty if nothing.
         level: How much it matters; ``"unknown"`` says that the run cannot tell.
+        bar: The threshold in words, with its unit, where the text does not tell it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Statement:
     threshold: float
     action: str
     level: Level
+    bar: str = ""
 
 
 def most_urgent_first(statements: Iterable[Statement]) -> list[Statement]:

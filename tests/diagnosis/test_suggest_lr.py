@@ -41,7 +41,7 @@ def test_it_says_what_it_did(found) -> None:
 def test_its_page_is_drawn(found, tmp_path: Path) -> None:
     page = found.report(tmp_path / "rate.html").read_text(encoding="utf-8")
     assert f"Learning rate {found.rate:.3g}" in page
-    assert "trainings were compared" in page
+    assert "The trainings that went furthest" in page
     nothing = {"kind": "rate", "rate": None, "curve": None, "trials": None}
     assert "A learning rate" in render([nothing])
 
@@ -91,7 +91,7 @@ def test_a_loader_an_optimizer_and_epochs() -> None:
     assert found.planned_steps == 10 * (96 // 24)  # nothing is set aside
     # Its own rate was far too small, and that is told with numbers.
     assert found.statements[0].action.startswith("Raise it to")
-    assert "at the rate in use, 1e-05" in found.statements[0].text
+    assert "at the rate in use, 1e-5" in found.statements[0].text
     assert [group["lr"] for group in optimizer.param_groups] == [1e-6, 1e-5]
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert not optimizer.state

@@ -140,7 +140,7 @@ def test_an_unknown_level_is_a_note_and_no_class_of_its_own(diagnosis):
 
 def test_advice_is_rounded_for_the_eye_and_whole_for_the_clipboard(diagnosis):
     html = render([diagnosis])
-    assert "<code>0.09871</code>" in html
+    assert "<code>0.0987</code>" in html
     assert 'data-copy="0.09871234567"' in html
 
 
@@ -301,3 +301,38 @@ def test_what_to_set_is_what_the_statement_says_and_no_limit(diagnosis):
     assert "0.123" in table
     assert "limit" not in table
     assert "Critical" not in table
+
+
+def test_the_bar_is_told_in_words_and_records_without_one_keep_their_numbers(diagnosis):
+    said = {"name": "progress", "level": "info", "text": "It fell.", "value": 0.123456}
+    bar = {**said, "threshold": 0.01, "bar": "Stuck below 1 %."}
+    page = Page(render([{**diagnosis, "statements": [bar]}])).text
+    assert "Stuck below 1 %." in page
+    assert "0.1235" not in page
+    before = Page(render([{**diagnosis, "statements": [{**said, "threshold": 0.01}]}])).text
+    assert "0.1235" in before
+
+
+def test_a_run_says_what_ended_it(diagnosis):
+    for stopped, words in (
+        ("budget", "the budget ended it"), ("diverged", "it diverged"),
+        ("interpolated", "nothing was left to learn"),
+    ):  # fmt: skip
+        diagnosis["data"] |= {"steps_run": 100, "steps_planned": 1440, "stopped": stopped}
+        assert f"100 steps of 1,440 planned ({words})" in Page(render([diagnosis])).text
+
+
+def test_a_run_that_diverged_without_a_spike_is_not_said_to_have_had_none(diagnosis):
+    said = {"name": "spikes", "level": "critical", "text": "Training diverged at once."}
+    page = Page(render([{**diagnosis, "statements": [said], "events": []}])).text
+    assert page.count("Training diverged at once.") == 2
+
+
+def test_numbers_of_what_did_not_settle_are_not_summed_up(diagnosis):
+    diagnosis["series"] = {
+        "stability_ratio": {"step": [1, 2, 3], "value": [0.5, 777777.0, 0.7]},
+        "sharpness_residual": {"step": [1, 2, 3], "value": [0.1, 0.9, 0.1]},
+    }
+    numbers = render([diagnosis]).partition("What was measured along the run")[2]
+    assert "(1 that did not settle left out)" in numbers
+    assert "777,777" not in numbers.partition("</table>")[0]

@@ -260,3 +260,17 @@ def test_a_process_that_cannot_be_is_gone(path, pid):
     run = RunFile(path)
     run.read()
     assert run.state() == "stopped"
+
+
+def test_a_measurement_that_did_not_settle_is_drawn_apart_and_in_no_number(path):
+    steps = [
+        {"step": step, "sharpness": 20 * ratio, "stability_ratio": ratio, "lr": 0.1,
+         "sharpness_residual": residual}
+        for step, ratio, residual in ((0, 0.5, 0.1), (1, 9000.0, 0.9), (2, 0.6, 0.1))
+    ]  # fmt: skip
+    path.write_text(lines(BEGIN, *steps))
+    run = RunFile(path)
+    run.read()
+    figure = update(run)["figures"]["stability"]
+    assert "0.6 at most (2 measurements)" in json.dumps(figure)
+    assert "did not settle" in json.dumps(figure)

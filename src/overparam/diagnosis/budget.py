@@ -13,6 +13,9 @@ UNKNOWN_EPOCH = sys.maxsize
 LONGEST_OF_STREAM = 2048
 """Steps of the longest trainings that are compared where nothing says how long one is."""
 
+RACE = 0.5
+"""Part of a diagnosis's budget that the race for the learning rate has."""
+
 LEAST_SECONDS, _MOST_SECONDS = 5.0, 366 * 86400.0
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from overparam._statement import Statement
+from overparam._told import real as show
 from overparam.diagnosis.race.variant import Reached
 
 # Two trainings in other orders of batches differ by less than this part of their loss, mostly:
@@ -38,7 +39,7 @@ def _optimizers(rows: list[Reached]) -> Statement:
     if not better(best, own):
         text += f" None is clearly better than {own.name}."
         return Statement("optimizer", text, own.loss, best.loss, "", "good")
-    action = f"Change to {best.name}, at {best.rate:.3g}."
+    action = f"Change to {best.name}, at {show(best.rate)}."
     return Statement("optimizer", text, own.loss, best.loss, action, "info")
 
 
@@ -59,11 +60,11 @@ def _batch_sizes(rows: list[Reached]) -> Statement:
         text += f" Batches of {chosen.name} lose nothing and need fewer steps."
     elif better(best, own):
         chosen = best
-        text += f" Batches of {chosen.name} take {chosen.steps} steps for it."
+        text += f" Batches of {chosen.name} take {chosen.steps:,} steps for it."
     if chosen is own:
         text += f" None is clearly better than {own.name}."
         return Statement("batch_size", text, float(own.name), float(own.name), "", "good")
-    action = f"Change to batches of {chosen.name}, at {chosen.rate:.3g}."
+    action = f"Change to batches of {chosen.name}, at {show(chosen.rate)}."
     return Statement("batch_size", text, float(own.name), float(chosen.name), action, "info")
 
 
@@ -78,14 +79,14 @@ def _compared(rows: Sequence[Reached]) -> bool:
 def _list(rows: Sequence[Reached], before: str = "") -> str:
     """Each row with what it reached; those that ran out of time last."""
     told = [
-        f"{before}{row.name} at {row.rate:.3g}: {row.loss:.3g}"
+        f"{before}{row.name} at {show(row.rate)}: {show(row.loss)}"
         if math.isfinite(row.loss)
-        else f"{before}{row.name}: {'lost at every rate' if row.steps else 'no time'}"
+        else f"{before}{row.name}: {'diverged at every rate' if row.steps else 'no time'}"
         for row in sorted(rows, key=lambda row: (not math.isfinite(row.loss), row.steps == 0))
     ]
     steps = rows[0].steps
     return (
-        f"Training loss at the end of {steps} steps, each at its own best rate and with nothing "
+        f"Training loss at the end of {steps:,} steps, each at its own best rate and with nothing "
         f"else changed: {', '.join(told)}"
     )
 

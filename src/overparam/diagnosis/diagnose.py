@@ -19,7 +19,7 @@ from overparam._random_numbers import seeded
 from overparam._switches import quietly, thread_count
 from overparam._types import Forward, Inputs, Loss
 from overparam.datasets.dataset import expect_seed
-from overparam.diagnosis.budget import LONGEST_OF_STREAM, UNKNOWN_EPOCH, planned_steps
+from overparam.diagnosis.budget import LONGEST_OF_STREAM, RACE, UNKNOWN_EPOCH, planned_steps
 from overparam.diagnosis.budget import parse_budget as parse_budget
 from overparam.diagnosis.document import Measured, as_diagnosis
 from overparam.diagnosis.measure import after_run, before_run
@@ -44,7 +44,7 @@ from overparam.dynamics.probes.defaults import default_probes
 from overparam.dynamics.probes.probe import Probe
 
 # Shares of the budget: the race, and what follows the run.
-_RACE, _AFTER = 0.5, 0.1
+_AFTER = 0.1
 _FEWEST_STEPS = 60
 _LOADING = "loading the data"
 # Part of training time that the monitor takes, at least and at most.
@@ -189,7 +189,7 @@ def diagnose(
 
 def _expect_enough(asked: _Asked) -> None:
     """Raise unless what was asked for allows the fewest steps that say anything."""
-    fewest, part = asked.step_seconds * _FEWEST_STEPS, 1 - _RACE - _AFTER
+    fewest, part = asked.step_seconds * _FEWEST_STEPS, 1 - RACE - _AFTER
     expect(
         fewest <= part * asked.seconds,
         "diagnose(budget=...)",
@@ -215,7 +215,7 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     asked.tell(stage, 0.0)
     given = max(float(group["lr"]) for group in task.optimizer.param_groups)
     clock = Clock()
-    clock.deadline = asked.began + _RACE * asked.seconds
+    clock.deadline = asked.began + RACE * asked.seconds
     longest = asked.max_steps
     if asked.planned is None and asked.recipe.epoch == UNKNOWN_EPOCH:
         longest = LONGEST_OF_STREAM

@@ -20,8 +20,9 @@ from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.record import sweep_of, trials_of
+from overparam.diagnosis.rate_of_run import rate_to_set
 from overparam.diagnosis.result import Diagnosis
-from overparam.diagnosis.statements import conclude, rate_to_set
+from overparam.diagnosis.statements import conclude
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
@@ -79,7 +80,7 @@ def as_diagnosis(measured: Measured) -> Diagnosis:
         statements=conclude(found),
         events=[_event(event.to_dict()) for event in measured.run.monitor.events],
         suspects=_suspects(measured, scores, evidence),
-        series=_series(measured, scores),
+        series=_series(measured, scores, found),
     )
 
 
@@ -149,7 +150,7 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
         "verdict": outcome.verdict,
         "horizon": {"steps": outcome.horizon, "of": outcome.planned or outcome.horizon},
         "trial_steps": outcome.spent,
-        "stable_limit": _limits(measured)[0],
+        "stable_limit": median(found.limits) if found.limits else math.nan,
         "limit_at_initialisation": measured.before.found.initial_limit,
         "optimizer": optimizer_name(task.optimizer),
         "batch_size": task.batch_size,
@@ -165,8 +166,8 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _limits(measured: Measured) -> tuple[float, list[float], int]:
-    """The median limit of the run, rate over limit where it settled, and how often it did not."""
+def _limits(measured: Measured) -> tuple[list[float], list[float], int]:
+    """Limits along the run and rates over them where they settled, and how often they did not."""
     columns = measured.run.monitor.record.series()
     measurements = zip(
         *(
@@ -186,7 +187,7 @@ def _limits(measured: Measured) -> tuple[float, list[float], int]:
             continue
         settled.append(ratio)
         limits.append(used.get(step, measured.rate) / ratio)
-    return (median(limits) if limits else math.nan), settled, unsettled
+    return limits, settled, unsettled
 
 
 def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
@@ -195,13 +196,15 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
     errors = [error for _, _, error in run.evaluated]
     by_error = any(math.isfinite(error) for error in errors)
     examples = task.examples
-    limit, ratios, unsettled = _limits(measured)
+    limits, ratios, unsettled = _limits(measured)
     signals, noises = _gradient_noise(columns)
-    after = measured.after.found
+    after, seen = measured.after.found, None
     if not math.isfinite(after.kernel_change):
-        watched = columns.get("kernel_change", {"value": []})["value"]
-        known = [change for change in watched if math.isfinite(change)]
-        after = replace(after, kernel_change=known[-1] if known else math.nan)
+        watched = columns.get("kernel_change", {"step": [], "value": []})
+        known = [pair for pair in zip(*watched.values(), strict=True) if math.isfinite(pair[1])]
+        if known:
+            seen, change = known[-1]
+            after = replace(after, kernel_change=change)
     return Findings(
         **vars(measured.before.found),
         **{**vars(after), "input_share": _by_position(after.input_share, examples.image_shape)},
@@ -209,7 +212,7 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         outcome=measured.outcome,
         rate=measured.rate,
         rate_given=task.rate_given,
-        limit=limit,
+        limits=limits,
         batch_size=task.batch_size,
         no_limit=limit_unknown(task.optimizer),
         n_train=task.n_train,
@@ -228,7 +231,11 @@ def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         image=examples.image_shape is not None,
         overhead=run.monitor.overhead,
         diverged=run.stopped == "diverged",
-        cut=run.planned if run.stopped == "budget" and run.steps < (run.planned or 0) else None,
+        cut=run.planned if run.steps < (run.planned or 0) else None,
+        stopped=run.stopped,
+        kernel_step=None if seen is None else int(seen),
+        held_out=n_examples(examples.x_test) > 0,
+        numeric=not isinstance(examples.x, Tensor) or examples.x.is_floating_point(),
         steps=run.steps,
         labels_need=_labels_need(task),
         noise=noise_scale(signals, noises) if signals else None,
@@ -295,7 +302,7 @@ def _picture(examples: Any, index: int) -> list[list[float]] | None:
     return [[round(value, 3) for value in row] for row in image.tolist()]
 
 
-def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
+def _series(measured: Measured, scores: LabelScores | None, found: Findings) -> dict[str, Any]:
     run, start = measured.run, measured.before.kernel
     series: dict[str, Any] = {
         name: _thinned(column)
@@ -313,6 +320,9 @@ def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
         values = [entry[position] for entry in run.evaluated]
         if any(math.isfinite(value) for value in values):
             series[name] = {"step": steps, "value": values}
+    if math.isfinite(measured.after.found.kernel_change):
+        ended = measured.after.found.kernel_change
+        series["kernel_change_after"] = {"step": [run.steps], "value": [ended]}
     if start is not None:
         series["spectrum"] = {
             "eigenvalues": start.eigenvalues,
@@ -332,9 +342,11 @@ def _series(measured: Measured, scores: LabelScores | None) -> dict[str, Any]:
         series["scores"] = {
             "score": scores.score.round(5).tolist(),
             "posterior": scores.posterior.round(4).tolist(),
+            "suspect": scores.suspect.astype(int).tolist(),
         }
     series["race"] = trials_of(measured.outcome)
-    series["rate_sweep"] = sweep_of(measured.outcome)
+    # The rate that the statement ends with and the page tells to set.
+    series["rate_sweep"] = {**sweep_of(measured.outcome), "advised": rate_to_set(found)[0]}
     return series
 
 

@@ -50,11 +50,11 @@ class Findings(AtStart, AtEnd):
         outcome: Of the race for the learning rate.
         rate: Learning rate of the monitored run.
         rate_given: Whether the user chose it.
-        limit: Stable limit of the rate, the median over the run.
+        limits: Stable limits of the rate along the run, each one that settled;
         batch_size: Of the run.
         n_train: Training examples.
         n_test: Test examples.
-        ratios: Learning rate over stable limit, at every measurement of the run that settled.
+        ratios: the learning rate over them.
         unsettled: Measurements of the limit that did not.
         events: The run's loss spikes, as in the JSON.
         losses: Training loss, smoothed, at equal distances from start to end.
@@ -69,7 +69,12 @@ class Findings(AtStart, AtEnd):
         overhead: Part of the run's time that the monitor took.
         diverged: Whether the loss was not finite at the end.
         steps: Steps of the run.
-        cut: Steps planned of a run that the budget ended before; else `None`.
+        cut: Steps planned of a run that ended before; else `None`.
+        stopped: What ended the run: ``"budget"``, ``"interpolated"`` or ``"diverged"``.
+        kernel_step: Step at which the kernel's change was last seen, where it could not be
+            measured after the run.
+        held_out: Whether there are test examples to judge labels by.
+        numeric: Whether inputs are numbers, which have derivatives.
         labels_need: What labels need to be judged, unless they could be.
         noise: Gradient noise scale of the run; `None` if it was not measured.
         noise_times: Measurements it rests on.
@@ -84,7 +89,7 @@ class Findings(AtStart, AtEnd):
     batch_size: int
     n_train: int
     n_test: int = 0
-    limit: float = math.nan
+    limits: Sequence[float] = ()
     ratios: Sequence[float] = ()
     unsettled: int = 0
     events: Sequence[Mapping[str, Any]] = ()
@@ -102,6 +107,10 @@ class Findings(AtStart, AtEnd):
     no_limit: str = ""
     steps: int = 0
     cut: int | None = None
+    stopped: str = "budget"
+    kernel_step: int | None = None
+    held_out: bool = True
+    numeric: bool = True
     labels_need: str = CLASS_LABELS
     noise: NoiseScale | None = None
     noise_times: int = 0

@@ -3,6 +3,7 @@
 import math
 
 from overparam._statement import Statement
+from overparam._told import real as show
 from overparam.diagnosis.label_evidence import (
     LEAST,
     MEMORISED,
@@ -11,13 +12,17 @@ from overparam.diagnosis.label_evidence import (
     judge,
     largest_error,
 )
-from overparam.diagnosis.rate_statement import show
 
+_BAR = f"An alarm from {show(100 * LEAST)} % drawn at random on."
 CLASS_LABELS = "class labels, one for each example"
 
 
 def label_statement(
-    evidence: LabelEvidence | None, *, labels: bool, needed: str = CLASS_LABELS
+    evidence: LabelEvidence | None,
+    *,
+    labels: bool,
+    needed: str = CLASS_LABELS,
+    held_out: bool = True,
 ) -> Statement:
     """What labels look wrong, and when to stop.
 
@@ -25,6 +30,7 @@ def label_statement(
         evidence: What was counted; `None` if nothing was.
         labels: Whether every example has one class.
         needed: What labels need to be judged, where they could not be.
+        held_out: Whether there are test examples.
     """
     if not labels:
         return Statement(
@@ -32,9 +38,14 @@ def label_statement(
             math.nan, LEAST, "", "unknown",
         )  # fmt: skip
     if evidence is None:
+        why, action = (
+            ("the run did not complete an epoch", "Give it a larger budget.")
+            if held_out
+            else ("there are no test examples", "Give test examples.")
+        )
         return Statement(
-            "labels", "Cannot tell whether labels are wrong: no epoch was completed, or there "
-            "were no test examples.", math.nan, LEAST, "", "unknown",
+            "labels", f"Cannot tell whether labels are wrong: {why}.", math.nan, LEAST, action,
+            "unknown",
         )  # fmt: skip
     verdict = judge(evidence)
     if verdict.kind == "random":
@@ -44,7 +55,7 @@ def label_statement(
             "labels",
             f"No sign of labels drawn at random: at most {show(100 * verdict.high)} % of them "
             "can be. (Systematic confusion of two classes gives no such sign.)",
-            verdict.rate, LEAST, "", "good",
+            verdict.rate, LEAST, "", "good", _BAR,
         )  # fmt: skip
     if verdict.kind == "few":
         text = (
@@ -70,7 +81,7 @@ def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict) -> Statement:
     actions = []
     if evidence.suspects:
         share = evidence.suspects / evidence.n_train
-        text += f"; {evidence.suspects} ({show(100 * share)} %) look wrong."
+        text += f"; {evidence.suspects:,} ({show(100 * share)} %) look wrong, hard ones among them."
         actions.append("Review the suspects.")
     else:
         text += ", but none stands out."
@@ -81,4 +92,4 @@ def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict) -> Statement:
         )
     elif evidence.suspects:
         actions.append("The wrong labels are not being learned yet.")
-    return Statement("labels", text, verdict.rate, LEAST, " ".join(actions), "warning")
+    return Statement("labels", text, verdict.rate, LEAST, " ".join(actions), "warning", _BAR)

@@ -9,7 +9,7 @@ _ABOUT = "how much of a step's gradient is noise"
 
 
 def noise_statement(
-    found: NoiseScale | None, *, batch_size: int, times: int, lost: bool = False
+    found: NoiseScale | None, *, batch_size: int, times: int, lost: str = ""
 ) -> Statement:
     """How noisy gradients of the run were, at its batch size: a measurement, not advice.
 
@@ -17,10 +17,10 @@ def noise_statement(
         found: Of the run; `None` where it was not measured.
         batch_size: Examples per step.
         times: Measurements it rests on.
-        lost: Whether the network diverged or died, so that its gradients say nothing.
+        lost: Why its gradients say nothing, where the run diverged or the network died.
     """
     if lost:
-        return _unknown(f"Cannot tell {_ABOUT}: the network was lost.", batch_size)
+        return _unknown(f"Cannot tell {_ABOUT}: {lost}.", batch_size)
     if found is None or not times:
         return _unknown(f"Cannot tell {_ABOUT}: it was not measured.", batch_size)
     if not found.known:

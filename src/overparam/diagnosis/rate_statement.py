@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
+from overparam._told import real as show
 from overparam.diagnosis.race.outcome import NEAR, Outcome, within
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
+_INTERRUPTED = " The comparison was interrupted; this is the best so far."
 # A loss within this part of the best is as good.
 _AS_GOOD = 0.05
 
@@ -21,31 +23,30 @@ class RateFindings:
         optimizer: Its name.
         batch_size: Examples per batch.
         given: The user's rate; `None` if it is for us to find one.
+        share: Part of the budget that the race had.
     """
 
     outcome: Outcome
     optimizer: str
     batch_size: int
     given: float | None = None
-
-
-def show(number: float) -> str:
-    """A number as it is read aloud: three significant digits."""
-    return f"{number:.3g}"
+    share: float = 1.0
 
 
 def rate_statement(found: RateFindings) -> Statement:
     """The rate to train at, what was tried to find it, and how sure that is."""
     outcome = found.outcome
     if outcome.verdict == "none":
-        return _not_compared(outcome)
+        return _not_compared(found)
     if outcome.verdict == "nothing":
-        return _nothing_learned(outcome)
+        return _nothing_learned(found)
     low, high = outcome.interval
     text = f"{_opening(found)} {_sureness(outcome).strip()} {_beyond(outcome)}".strip()
+    if outcome.stopped == "interrupted":
+        text += _INTERRUPTED
     if found.given is None:
-        level: Level = "unknown" if outcome.verdict in ("rough", "between") else "info"
-        action = f"Train at {show(outcome.rate)}."
+        level: Level = "unknown" if _unsure(outcome) else "info"
+        action = f"Train at {show(outcome.rate)}.{_would_tell(found)}"
         return Statement("learning_rate", text, outcome.rate, high, action, level)
     return _judged(found, text, low, high)
 
@@ -55,16 +56,33 @@ def _opening(found: RateFindings) -> str:
     tried = len({trial.rate for trial in outcome.trials})
     epochs = outcome.horizon / outcome.epoch
     long = f" ({show(epochs)} epochs)" if epochs >= 1 else ""
+    best = show(outcome.rate)
+    if found.given is not None and _best_of_all(outcome, found.given):
+        best = f"the one in use, {show(found.given)}," if found.given != outcome.rate else best
     return (
         f"Of {tried} rates tried with {found.optimizer} at batch size {found.batch_size}, "
-        f"{show(outcome.rate)} did best in trainings of {outcome.horizon} steps{long}."
+        f"{best} did best in trainings of {outcome.horizon:,} steps{long}."
     )
+
+
+def _best_of_all(outcome: Outcome, given: float) -> bool:
+    """Whether no rate that was tried came further than the one in use."""
+    return outcome.own.get(given, math.inf) <= min(outcome.losses.values())
+
+
+def _unsure(outcome: Outcome) -> bool:
+    return outcome.verdict in ("rough", "between")
+
+
+def _would_tell(found: RateFindings) -> str:
+    """What would make a rough answer a sure one."""
+    return f" {_more_time(found)}" if _unsure(found.outcome) else ""
 
 
 def _sureness(outcome: Outcome) -> str:
     low, high = map(show, outcome.interval)
     part = outcome.share
-    short = f" That is {_fraction(part)} of the {outcome.planned} planned." if part < 1 else ""
+    short = f" That is {_fraction(part)} of the {outcome.planned:,} planned." if part < 1 else ""
     if outcome.verdict == "rough":
         return f"{short} So short a training tells an order of magnitude: {low} to {high}."
     if outcome.verdict == "between":
@@ -73,7 +91,7 @@ def _sureness(outcome: Outcome) -> str:
             f"{high}."
         )
     if outcome.verdict == "flat":
-        as_well = f"Any rate from {_near(outcome)} does as well"
+        as_well = f"Any rate from {_near(outcome)} did as well"
         return f"{short} {as_well}; expect the best in {low} to {high}."
     return f"{short} Expect the best in {low} to {high}."
 
@@ -94,11 +112,11 @@ def _beyond(outcome: Outcome) -> str:
     above = [rate for rate in outcome.losses if rate > outcome.rate]
     if not above:
         lost = outcome.ceiling
-        return f"At {show(lost)} the training was lost." if math.isfinite(lost) else ""
+        return f"At {show(lost)} the training diverged." if math.isfinite(lost) else ""
     next_one = min(above)
     loss, least = outcome.losses[next_one], min(outcome.losses.values())
     if not math.isfinite(loss):
-        return f"At {show(next_one)} the training was lost."
+        return f"At {show(next_one)} the training diverged."
     if least > 0 and loss > _DEAR * least:
         times = "over a thousand" if loss > 1e3 * least else show(loss / least)
         return f"At {show(next_one)} the loss was {times} times as large."
@@ -111,18 +129,23 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     assert given is not None
     mine = outcome.own.get(given, math.nan)
     least = min(outcome.losses.values())
-    unsure = outcome.verdict in ("rough", "between")
     if does_as_well(outcome, given):
-        level: Level = "unknown" if unsure else "good"
-        where = "lies there" if low <= given <= high else f"did as well (loss {show(mine)})"
-        text = f"{text} The rate in use, {show(given)}, {where}."
-        return Statement("learning_rate", text, given, high, "", level)
+        level: Level = "unknown" if _unsure(outcome) else "good"
+        there = f"ended at a loss of {show(mine)}, against {show(least)}"
+        where = "lies there" if low <= given <= high else f"did as well: it {there}"
+        if given == outcome.rate:
+            text = f"{text} It is the rate in use."
+        elif not _best_of_all(outcome, given):
+            text = f"{text} The rate in use, {show(given)}, {where}."
+        action = _would_tell(found).strip()
+        return Statement("learning_rate", text, given, high, action, level)
     if math.isnan(mine):
         told = f"The rate in use, {show(given)}, lies outside; there was no time to compare it."
-        return Statement("learning_rate", f"{text} {told}", given, high, "", "unknown")
+        action = f"Try {show(outcome.rate)}. {_more_time(found)}"
+        return Statement("learning_rate", f"{text} {told}", given, high, action, "unknown")
     end = (
-        "was lost" if math.isinf(mine)
-        else f"ended at a loss of {show(mine)}, against {show(least)}"
+        "diverged" if math.isinf(mine)
+        else f"ended at a loss of {show(mine)}, against {show(least)} ({_judged_by(outcome)})"
     )  # fmt: skip
     told = f"After as many steps at the rate in use, {show(given)}, the training {end}."
     verb = "Lower" if given > high else "Raise"
@@ -133,17 +156,29 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     )  # fmt: skip
 
 
+def _judged_by(outcome: Outcome) -> str:
+    """What the losses of trainings are, which is not what the run's own loss is."""
+    if outcome.averaged:
+        return "means over the last quarter of the steps"
+    return "on the same examples, at the end"
+
+
 def does_as_well(outcome: Outcome, given: float) -> bool:
     """Whether a rate lies where the best is expected, or came as far as the best."""
     if outcome.verdict in ("none", "nothing"):
         return False
     low, high = outcome.interval
+    return low <= given <= high or as_good(outcome, given)
+
+
+def as_good(outcome: Outcome, given: float) -> bool:
+    """Whether a rate that was compared came as far as the best."""
     least = min(outcome.losses.values())
-    mine = outcome.own.get(given, math.nan)
-    return low <= given <= high or mine <= least + _AS_GOOD * abs(least)
+    return outcome.own.get(given, math.nan) <= least + _AS_GOOD * abs(least)
 
 
-def _not_compared(outcome: Outcome) -> Statement:
+def _not_compared(found: RateFindings) -> Statement:
+    outcome = found.outcome
     if outcome.stopped == "interrupted":
         return Statement(
             "learning_rate", "Cannot tell which rate is best: interrupted before a comparison.",
@@ -157,30 +192,33 @@ def _not_compared(outcome: Outcome) -> Statement:
         )  # fmt: skip
     return Statement(
         "learning_rate", "Cannot tell which rate is best: there was no time for a comparison.",
-        math.nan, math.nan, _more_time(outcome), "unknown",
+        math.nan, math.nan, _more_time(found), "unknown",
     )  # fmt: skip
 
 
-def _nothing_learned(outcome: Outcome) -> Statement:
-    rates = sorted(outcome.losses)
+def _nothing_learned(found: RateFindings) -> Statement:
+    outcome, rates = found.outcome, sorted(found.outcome.losses)
     text = (
-        f"Nothing was learned in {outcome.horizon} steps at any of {len(rates)} rates from "
+        f"Nothing was learned in {outcome.horizon:,} steps at any of {len(rates)} rates from "
         f"{show(rates[0])} to {show(rates[-1])}: none lowers the loss by 2 % below that of the "
         "smallest."
     )
+    if outcome.stopped == "interrupted":
+        text += " The comparison was interrupted."
     whole = outcome.share == 1
     action = (
         "Look at the initialisation, the scale of the inputs and the targets."
         if whole
-        else f"A longer training may begin to learn. {_more_time(outcome)}"
+        else f"A longer training may begin to learn. {_more_time(found)}"
     )
     level: Level = "warning" if whole else "unknown"
     return Statement("learning_rate", text, math.nan, math.nan, action, level)
 
 
-def _more_time(outcome: Outcome) -> str:
+def _more_time(found: RateFindings) -> str:
     """The budget in which whole trainings are compared."""
+    outcome = found.outcome
     if outcome.planned is None or not math.isfinite(outcome.step_seconds):
         return "Give it a larger budget."
-    seconds = 5 * outcome.planned * outcome.step_seconds
-    return f"A budget of {max(seconds, 1):.0f} s compares whole trainings."
+    seconds = 5 * outcome.planned * outcome.step_seconds / found.share
+    return f"A budget of about {show(max(seconds, 1), 2)} s compares whole trainings."

@@ -49,8 +49,9 @@ class SuggestedRate(Concluded):
             best rate: kind, name, rate, loss, steps and trial_steps; of each kind the training
             planned comes first.
         curve: The last comparison: ``"lr"`` and ``"loss"``, lists; a loss that is infinite is that
-            of a training that was lost.
-        trials: Every training: rate, order of batches, steps, loss, whether it was lost, and
+            of a training that diverged. If ``"averaged"``, losses are means over the last quarter
+            of the steps, else on the same examples at the end.
+        trials: Every training: rate, order of batches, steps, loss, whether it diverged, and
             its losses.
         optimizer: Its name.
         batch_size: Examples per batch.
@@ -100,14 +101,15 @@ class SuggestedRate(Concluded):
         ax.plot(*zip(*kept, strict=True) if kept else ([], []), "o-")
         if lost and kept:
             top = max(loss for _, loss in kept)
-            ax.plot(lost, [top] * len(lost), "x", color="tab:red", label="lost")
+            ax.plot(lost, [top] * len(lost), "x", color="tab:red", label="diverged")
         if self.rate == self.rate:
             ax.axvline(self.rate, color="tab:green", linestyle="--", label=f"{self.rate:.3g}")
             ax.axvspan(*self.interval, color="tab:green", alpha=0.12)
             ax.legend()
         ax.set_xscale("log", base=2)
         ax.set_xlabel("learning rate")
-        ax.set_ylabel(f"training loss after {self.steps} steps")
+        mean = ", mean over the last quarter" if self.curve.get("averaged") else ""
+        ax.set_ylabel(f"training loss after {self.steps} steps{mean}")
         return ax
 
 

@@ -10,6 +10,7 @@ from overparam.report.figures.figure import Table, leading
 from overparam.report.images import grey_image
 from overparam.report.numbers import duration, number, percent
 from overparam.report.series import read_series
+from overparam.report.settled import TELLING, parted
 from overparam.report.statements import outcome, statement_of, statement_rows
 
 LONGEST_LIST = 50
@@ -28,6 +29,7 @@ def diagnosis_view(document: Mapping) -> dict[str, Any]:
         "settings": settings(document["advice"]),
         "figures": diagnosis_figures(document),
         "events": event_table(document["events"]),
+        "no_spikes": _no_spikes(document),
         "suspects": _suspects(document["suspects"]),
         "unjudged": _unjudged(document),
         "numbers": _numbers(document),
@@ -53,7 +55,7 @@ def _facts(document: Mapping) -> list[str]:
         f"{number(data[part])} {word}" for part, word in _PARTS if data.get(part) is not None
     ]
     if samples:
-        facts.append(f"{' + '.join(samples)} samples")
+        facts.append(f"{' + '.join(samples)} examples")
     if data.get("classes"):
         facts.append(f"{number(data['classes'])} classes")
     facts += [
@@ -69,14 +71,26 @@ def _facts(document: Mapping) -> list[str]:
 
 
 def _cut(data: Mapping) -> str:
-    """How many steps were planned, where the budget ended the run before."""
+    """How many steps were planned and what ended the run, where it ended before."""
     planned, steps = data.get("steps_planned"), data["steps_run"]
-    if data.get("stopped") != "budget" or planned is None or planned <= steps:
+    why = _ENDED.get(str(data.get("stopped")))
+    if why is None or planned is None or planned <= steps:
         return ""
-    return f" of {number(planned)} planned (the budget ended it)"
+    return f" of {number(planned)} planned ({why})"
 
 
+_ENDED = {
+    "budget": "the budget ended it",
+    "interpolated": "nothing was left to learn",
+    "diverged": "it diverged",
+}
 _PARTS = (("train", "training"), ("test", "test"))
+
+
+def _no_spikes(document: Mapping) -> str:
+    """What stands where there is no spike in the table: what is said of spikes, if that is bad."""
+    said = statement_of(document, "spikes")
+    return str(said.get("text") or "") if said.get("level") == "critical" else ""
 
 
 def _unjudged(document: Mapping) -> str:
@@ -113,16 +127,20 @@ def _numbers(document: Mapping) -> dict[str, Table]:
 
 def measured_numbers(document: Mapping) -> dict[str, Table]:
     """Each series summed up."""
-    rows = []
+    rows, unsettled = [], 0
     for name in document["series"]:
         series = read_series(document, name)
-        if series is not None:
+        if series is not None and name not in TELLING:
+            series, left = parted(document, name, series)
+            unsettled += len(left.measured) if left else 0
+        if series is not None and name not in TELLING:
             values = [series.first, series.last, series.lowest, series.highest]
             rows.append([name.replace("_", " "), len(series.measured), *values])
     tables = {}
     if rows:
         columns = ["series", "values", "first", "last", "lowest", "highest"]
-        tables["What was measured along the run"] = Table(columns, rows)
+        left = f" ({unsettled:,} that did not settle left out)" if unsettled else ""
+        tables[f"What was measured along the run{left}"] = Table(columns, rows)
     return tables
 
 

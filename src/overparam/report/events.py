@@ -78,5 +78,5 @@ _EVENT: dict[str, Callable[[Mapping], Any]] = {
     "share in leading directions": _share,
     "sharpness": _around,
     "reason": lambda event: event.get("reason"),
-    "samples": _samples,
+    "examples": _samples,
 }

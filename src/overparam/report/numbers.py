@@ -1,8 +1,9 @@
 """Numbers and other values as a person reads them."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from overparam._told import real
 
 MISSING = "not measured"
 
@@ -23,28 +24,12 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return _real(value, digits)
+        return real(value, digits)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {number(item, digits)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(number(item, digits) for item in value) or "none"
     return str(value)
-
-
-def _real(value: float, digits: int) -> str:
-    """A real number; powers of ten only where zeros would have to be counted."""
-    if not math.isfinite(value):
-        return str(value)
-    if value and not 1e-3 <= abs(value) < 1e6:
-        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{_trimmed(mantissa)}e{int(exponent)}"
-    text = f"{value:.{digits}g}"
-    return f"{float(text):,.0f}" if "e" in text else _trimmed(f"{float(text):,}")
-
-
-def _trimmed(text: str) -> str:
-    """A decimal without the zeros at its end."""
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def percent(share: float | None) -> str:

@@ -137,7 +137,7 @@ def _expect(condition: bool, place: Place, expected: str, found: Any) -> None:
 
 
 _STATEMENTS = rows(
-    name=word, text=word, value=shown, threshold=shown, action=word, level=word
+    name=word, text=word, value=shown, threshold=shown, action=word, level=word, bar=word
 )  # fmt: skip
 _ENVIRONMENT = record(seconds=number, budget_seconds=number, command=word, seed=word)
 _DATA = record(
@@ -182,7 +182,7 @@ DIAGNOSIS = record(
         "agop": record(diagonal=numbers, start=numbers, image_shape=counts, names=every(word)),
         "rate_sweep": _SWEEP,
         "race": _RACE,
-        "scores": record(score=numbers, posterior=numbers),
+        "scores": record(score=numbers, posterior=numbers, suspect=numbers),
         "edge": several(step=numbers, rate=numbers, limit=numbers),
     }),
 )  # fmt: skip

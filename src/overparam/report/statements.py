@@ -30,7 +30,7 @@ def statement_rows(statements: Sequence[Mapping]) -> list[dict]:
         name = str(statement.get("name") or "").replace("_", " ").capitalize()
         shown = {"name": name, "level": level, "word": LEVELS[level][0]}
         rows.append(
-            {**dict.fromkeys(("text", "value", "threshold", "action")), **statement, **shown}
+            {**dict.fromkeys(("text", "value", "threshold", "action", "bar")), **statement, **shown}
         )
     return sorted(rows, key=lambda row: order.index(row["level"]))
 

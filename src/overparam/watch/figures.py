@@ -103,15 +103,19 @@ def _samples(document: Mapping) -> Mapping:
 _NORMS = ("grad_norm", "update_norm", "weight_norm", "distance")
 ORDER: dict[str, tuple[Callable[[Mapping], Figure | None], tuple[str, ...]]] = {
     "loss": (course_figure, ("loss", "test_loss", "test_error", EVENTS)),
-    "stability": (stability_figure, ("lr", "sharpness", "sharpness_limit", "stability_ratio")),
+    "stability": (stability_figure, (
+        "lr", "sharpness", "sharpness_limit", "stability_ratio", "sharpness_residual",
+    )),
     "norms": (norms_figure, _NORMS),  # the learning rate is drawn further up
     "split": (split_figure, ("loss_top", "loss_rest")),
     "eigenvalues": (eigenvalues_figure, tuple(f"eigenvalue_{index}" for index in range(1, 6))),
     "labels": (labels_figure, ("noise_rate", "suspect_loss", "rho", "armed")),
-    "batch_rates": (rates_figure, ("batch_critical_lr", "lr")),
     "noise": (noise_figure, ("noise_scale", "noise_scale_low", "noise_scale_high")),
+    "batch_rates": (
+        rates_figure, ("batch_critical_lr", "batch_critical_lr_converged", "lr"),
+    ),
     "overhead": (overhead_figure, ("overhead",)),
-}
+}  # fmt: skip
 
 
 def run_figures(document: Mapping, names: Iterable[str] = ORDER) -> dict[str, Figure]:

@@ -7,6 +7,7 @@ from importlib.resources import files
 import pytest
 
 from overparam.diagnosis.document import _by_position
+from overparam.diagnosis.statements import _CAUSES
 from overparam.report.documents import read_documents
 from overparam.report.figures import diagnosis_figures, study_figures
 from overparam.report.figures.figure import capped
@@ -120,10 +121,10 @@ def test_spikes_lie_on_the_loss_with_a_mark_for_each_cause():
 
 def test_the_sharpness_finding_has_the_numbers_of_what_settled():
     above = line(0.3, 1.2, 76.0, 0.4)
-    told = "The learning rate was 0.4 of its stable limit in the median of 3 measurements, 1.2 in"
     series = {"stability_ratio": above, "sharpness_residual": line(0.1, 0.2, 0.9, 0.1)}
     figure = by_name({"kind": "diagnosis", "series": series})["sharpness"]
-    assert figure.title == f"{told} the highest tenth"
+    told = "The run used 0.4 of its stable limit in the median, 1.2 at most (3 measurements)"
+    assert figure.title == told
     assert "cannot last" not in figure.caption
     settled, hollow = figure.data[:2]
     assert settled["y"] == [0.3, 1.2, 0.4]
@@ -131,7 +132,7 @@ def test_the_sharpness_finding_has_the_numbers_of_what_settled():
     none = {**series, "sharpness_residual": line(0.9, 0.9, 0.9, 0.9)}
     assert "of 4 measurements none settled" in title("sharpness", series=none)
     both = {"sharpness": line(10.0, 5.0), "sharpness_limit": line(20.0, 20.0)}
-    assert "was 0.375 of its stable limit" in title("sharpness", series=both)
+    assert "used 0.375 of its stable limit" in title("sharpness", series=both)
     assert "limit was not measured" in title("sharpness", series={"sharpness": line(3.0, 4.0)})
     drawn = by_name({"kind": "diagnosis", "series": both})["sharpness"].data
     assert "limit of the sharpness" in [trace["name"] for trace in drawn]
@@ -142,8 +143,12 @@ def test_the_kernel_has_one_number_that_of_the_statement_if_there_is_one():
     assert "4.79 times" in title("kernel", series=change)
     measured = {**change, "spectrum": {"eigenvalues": [1.0], "final": [2.0]}}
     assert title("kernel", series=measured) == (
-        "How far the kernel moved from where it started, at 2 measurements along the run"
+        "How far the kernel moved from where it started, measured 2 times along the run"
     )
+    told = {**measured, "kernel_change_after": {"step": [5], "value": [2.26]}}
+    assert "The kernel ended 2.26 times its initial norm" in title("kernel", series=told)
+    unknown = [{"name": "regime", "level": "unknown"}]
+    assert "2.26" not in title("kernel", series=told, statements=unknown)
 
 
 def test_the_loss_finding_has_the_numbers_of_the_statement():
@@ -167,13 +172,14 @@ def test_batch_rates_are_compared_with_the_rate_of_their_own_step():
 def test_the_noise_scale_is_told_as_far_as_it_was_known():
     known = {"noise_scale_low": line(5.0, 9.0), "noise_scale": line(8.0, 12.0),
              "noise_scale_high": line(20.0, 19.0)}  # fmt: skip
-    assert title("noise", series=known) == "The noise scale was last 12 examples"
+    assert title("noise", series=known) == "The noise scale was 12 examples at step 1"
     later = {"noise_scale_low": line(5.0, 9.0, 40.0), "noise_scale": line(8.0)}
     assert title("noise", series=later) == (
-        "The noise scale was 8 examples when it could last be told, and at least 40 at the end"
+        "The noise scale was 8 examples at step 0, when it could last be told, and at least 40 at "
+        "step 2"
     )
     alone = {"noise_scale_low": line(5.0, 9.0)}
-    assert title("noise", series=alone) == "The noise scale was at least 9 examples at the end"
+    assert title("noise", series=alone) == "The noise scale was at least 9 examples at step 1"
 
 
 def test_the_label_finding_says_when_it_abstains():
@@ -193,7 +199,7 @@ def test_suspect_loss_is_divided_by_the_loss_of_guessing():
 def test_scores_are_split_at_a_posterior_of_one_half():
     scores = {"score": [0.1, 0.2, 0.9, None], "posterior": [0.0, 0.49, 0.5, 1.0]}
     figure = by_name({"kind": "diagnosis", "series": {"scores": scores}})["scores"]
-    assert figure.title.startswith("1 of 3 samples")
+    assert figure.title.startswith("1 of 3 examples")
     assert [sum(trace["y"]) for trace in figure.data] == [2, 1]
 
 
@@ -214,7 +220,7 @@ def test_inputs_are_an_image_only_where_they_have_the_shape_of_one():
 def test_the_rate_sweep_marks_what_diverged():
     sweep = {"lr": [0.1, 0.2, 0.4], "loss": [0.3, 0.1, None], "advised": 0.15}
     figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep}})["rate_sweep"]
-    assert "learning rate of 0.2; the advised rate is 0.15" in figure.title
+    assert "Of 3 rates tried, 0.2 reached the lowest loss; the rate to set is 0.15" in figure.title
     assert next(trace for trace in figure.data if trace["name"] == "diverged")["x"] == [0.4]
 
 
@@ -248,3 +254,46 @@ def test_pixels_are_positions_whatever_their_channels():
     assert title("inputs", series={"agop": agop}).startswith("2 of 2 pixels")
     assert _by_position(agop["diagonal"], (2, 1, 2)) == [8.0, 2.0]
     assert _by_position([1.0, 2.0], None) == [1.0, 2.0]
+
+
+def test_batches_whose_measurement_did_not_settle_are_left_out():
+    series = {
+        "batch_critical_lr": line(0.2, 5e9, 0.05), "lr": line(0.1, 0.1, 0.1),
+        "batch_critical_lr_converged": line(1.0, 0.0, 1.0),
+    }  # fmt: skip
+    figure = by_name({"kind": "diagnosis", "series": series})["batch_rates"]
+    assert figure.title.startswith("1 of 2 batches measured")
+    assert "Left out: 1 batch of which the measurement did not settle." in figure.caption
+    assert "5e9" not in str(figure.tables)
+
+
+def test_a_size_of_updates_that_falls_is_told_by_its_ends():
+    falling = {"update_norm": line(0.1, 0.1, 0.05, 0.02, 0.01, 0.01), "weight_norm": line(*[1] * 6)}
+    told = title("norms", series=falling)
+    assert "by 10\xa0% of their norm in the first third of the run, by 1\xa0%" in told
+    level = {**falling, "update_norm": line(*[0.02] * 6)}
+    assert title("norms", series=level).startswith("A typical update")
+
+
+def test_labels_that_look_wrong_are_counted_as_the_statement_counts_them():
+    scores = {"score": [0.1, 0.2, 0.9], "posterior": [0.0, 0.6, 0.9], "suspect": [0, 0, 1]}
+    document = {"kind": "diagnosis", "series": {"scores": scores}}
+    assert title("scores", series=document["series"]) == "1 of 3 labels look wrong"
+
+
+def test_a_limit_that_is_not_told_is_not_told_by_its_figure_either():
+    series = {"stability_ratio": line(0.3, 0.4), "sharpness": line(1.0, 2.0)}
+    said = [{"name": "stability", "level": "unknown", "text": "Not told."}]
+    assert title("sharpness", series=series, statements=said) == (
+        "Sharpness and its limit, measured 2 times along the run"
+    )
+
+
+def test_every_kind_of_spike_has_a_mark_of_its_own():
+    kinds = list(_CAUSES)
+    events = [{"step": 1, "kind": kind} for kind in kinds]
+    series = {"loss": line(1.0, 3.0, 1.0)}
+    data = by_name({"kind": "diagnosis", "series": series, "events": events})["loss"].data
+    looks = [(entry.mark, entry.outlined, entry.colour) for entry in legend(data)]
+    assert len(looks) == len(kinds) + 1
+    assert len(set(looks)) == len(looks)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from overparam._copies import copied
 from overparam._model import undisturbed
 from overparam._random_numbers import OwnStream, own_random_numbers
+from overparam.diagnosis.race.outcome import averages
 from overparam.diagnosis.race.recipe import Recipe
 
 # A loss this many times the first one, or 1, does not come back in time.
@@ -71,13 +72,12 @@ class Entrant:
     def loss(self, horizon: int) -> float:
         """The loss that the training of `horizon` steps is judged by; infinite if it was lost.
 
-        With two epochs or more the mean over the last quarter; a shorter training has seen each
-        example once or not at all, so that its losses are those of different examples for
-        different steps: then the loss on the probe, with layers in the mode of training.
+        The mean over the last quarter, as far as `averages` says so, else the loss on the probe,
+        with layers in the mode of training.
         """
         if self.lost or self.steps < horizon:
             return math.inf
-        if horizon >= 2 * self._recipe.epoch:
+        if averages(horizon, self._recipe.epoch):
             return fmean(self.losses[horizon - horizon // 4 : horizon])
         found = loss_on(self._recipe, self.model, self._recipe.probe, seed=self.order)
         return found if math.isfinite(found) else math.inf

@@ -13,7 +13,7 @@ NEAR = 0.05
 # another order of batches changes; of trainings shorter than half of the one planned, twice that.
 _WIDER, _WIDEST = 2.0, 4.0
 # The loss must fall by this part of itself below that of the smallest rate.
-_LEARNED = 0.02
+LEARNED = 0.02
 _FEW_STEPS = 100
 
 
@@ -55,7 +55,7 @@ class Outcome:
         own: The loss at the user's rate, if it was compared.
         pair: Losses of a shorter comparison in two orders of batches, if there were two.
         spent: Steps of all trainings together.
-        step_seconds: Of one of them, as first measured.
+        step_seconds: Of one of them, all that a race takes counted in.
         trials: All trainings, by order of batches and rate.
         stopped: ``"finished"``, ``"budget"`` or ``"interrupted"``.
     """
@@ -105,6 +105,11 @@ class Outcome:
         return 1.0 if self.planned is None else self.horizon / self.planned
 
     @property
+    def averaged(self) -> bool:
+        """Whether losses are means over the last quarter of the steps."""
+        return averages(self.horizon, self.epoch)
+
+    @property
     def verdict(self) -> Verdict:
         """How much the answer is worth.
 
@@ -123,6 +128,15 @@ class Outcome:
             return "between"
         near = within(self.losses, NEAR)
         return "flat" if near[-1] >= 4 * near[0] else "found"
+
+
+def averages(horizon: int, epoch: int) -> bool:
+    """Whether a training of so many steps is judged by the mean over their last quarter.
+
+    With two epochs or more; a shorter training has seen each example once or not at all, so that
+    its losses are those of different examples for different steps.
+    """
+    return horizon >= 2 * epoch
 
 
 def best(losses: Mapping[float, float]) -> float:
@@ -145,4 +159,4 @@ def flat(losses: Mapping[float, float]) -> bool:
     """Whether no rate beats the smallest by more than chance."""
     smallest = losses[min(losses)]
     least = min(losses.values())
-    return not least < smallest - _LEARNED * abs(smallest)
+    return not least < smallest - LEARNED * abs(smallest)

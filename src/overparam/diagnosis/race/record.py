@@ -21,6 +21,7 @@ def sweep_of(outcome: Outcome) -> dict[str, Any]:
         "low": low,
         "high": high,
         "steps": outcome.horizon,
+        "averaged": outcome.averaged,
     }
 
 

@@ -99,7 +99,8 @@ def run_race(
         learned=race.learned and bool(race.losses), ceiling=race.ceiling, own=own,
         pair=() if other is None else (race.history[other.horizon], other.losses),
         spent=race.spent + (0 if other is None else other.spent),
-        step_seconds=found.step_seconds, trials=(*race.trials(), *others), stopped=stopped,
+        step_seconds=_step_seconds(race, found, clock), trials=(*race.trials(), *others),
+        stopped=stopped,
     )  # fmt: skip
 
 
@@ -138,10 +139,13 @@ def _double(
 
 def _fits(race: Race, steps: int, found: Bracket, clock: Clock) -> bool:
     """Whether there is time for so many steps."""
-    # What was done is the best measure of what a step takes on a machine that others use.
+    return clock.now() + steps * _step_seconds(race, found, clock) < clock.deadline
+
+
+def _step_seconds(race: Race, found: Bracket, clock: Clock) -> float:
+    """What was done is the best measure of what a step takes on a machine that others use."""
     now = race.spent - race.brought
-    each = (clock.now() - clock.began) / now if now else found.step_seconds
-    return clock.now() + steps * each < clock.deadline
+    return (clock.now() - clock.began) / now if now else found.step_seconds
 
 
 def _second_order(

@@ -1,10 +1,10 @@
 """How near the run came to the edge of stability, and how far its kernel moved."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
 
-from overparam._curves import SETTLED, middle_and_high
+from overparam._told import part, part_of_limit
 from overparam.report.figures.figure import Figure, capped, series_tables
 from overparam.report.figures.panels import (
     Panel,
@@ -19,6 +19,8 @@ from overparam.report.figures.panels import (
 from overparam.report.figures.training import moves
 from overparam.report.numbers import count, number, percent
 from overparam.report.series import Series, histogram, ratio, read_series
+from overparam.report.settled import parted, steady
+from overparam.report.statements import statement_of
 
 
 def sharpness_figure(document: Mapping) -> Figure | None:
@@ -28,10 +30,9 @@ def sharpness_figure(document: Mapping) -> Figure | None:
     relative = read_series(document, "stability_ratio")
     if relative is None and sharpness and limit:
         relative = ratio(sharpness, limit)
-    steady = _steady(document)
     panels = []
     if sharpness is not None:
-        traces = _settled(sharpness, steady, "sharpness", "var(--blue)")
+        traces = _settled(document, "sharpness", sharpness, "sharpness", "var(--blue)")
         if limit is not None:
             held = {"shape": "hv", "dash": "dash", "width": 1.5}
             traces.append(
@@ -40,7 +41,9 @@ def sharpness_figure(document: Mapping) -> Figure | None:
         panels.append(Panel("Sharpness", traces, log=True, weight=1.0))
     if relative is not None:
         edge = horizontal(relative, 1.0, "edge of stability", "var(--red)")
-        drawn = _settled(relative, steady, "ratio to the limit", "var(--violet)")
+        drawn = _settled(
+            document, "stability_ratio", relative, "ratio to the limit", "var(--violet)"
+        )
         traces = [{**trace, "showlegend": False} for trace in drawn] if panels else drawn
         traces.append({**edge, "showlegend": not panels})
         panels.append(Panel("Learning rate / stable limit", traces, log=True, weight=0.7))
@@ -49,54 +52,60 @@ def sharpness_figure(document: Mapping) -> Figure | None:
     data, layout = stack(panels, step_axis())
     return Figure(
         "sharpness",
-        _sharpness_finding(sharpness, relative, steady),
+        _sharpness_finding(document, sharpness, relative),
         "Sharpness is the largest eigenvalue of the Gauss–Newton matrix, preconditioned as the "
         "optimizer does. Its limit is that of this optimizer at its learning rate of the moment: "
         "2/η for plain gradient descent. Above a ratio of 1 small errors grow. Hollow marks are "
         "measurements that did not settle; no number rests on them.",
         data,
         layout,
-        series_tables({"sharpness": sharpness, "limit": limit, "ratio": relative}),
+        series_tables(
+            {"sharpness": sharpness, "limit": limit, "ratio": relative}
+            | {"settled": _marked(document, "sharpness", relative or sharpness)}
+        ),
     )
 
 
-def _steady(document: Mapping) -> Callable[[float], bool]:
-    """Whether the measurement at a step settled, as far as the document tells."""
-    residual = read_series(document, "sharpness_residual")
-    if residual is None:
-        return lambda step: True
-    kept = {step for step, value in residual.measured if value < SETTLED}
-    return lambda step: step in kept
+def _marked(document: Mapping, name: str, series: Series | None) -> Series | None:
+    """Which measurements settled, as a column; nothing where the document does not tell."""
+    settled = steady(document, name)
+    if series is None or settled is None:
+        return None
+    told = [
+        v if v is None else settled(s) for s, v in zip(series.steps, series.values, strict=True)
+    ]
+    return Series(series.steps, told)
 
 
-def _settled(series: Series, steady: Callable[[float], bool], name: str, colour: str) -> list[dict]:
+def _settled(document: Mapping, name: str, series: Series, label: str, colour: str) -> list[dict]:
     """A curve through what settled, and hollow marks where a measurement did not."""
-    good = [pair for pair in series.measured if steady(pair[0])]
-    open_ = [pair for pair in series.measured if not steady(pair[0])]
-    traces = [line(Series(*zip(*good, strict=True)), name, colour)] if good else []
-    if open_:
+    good, left = parted(document, name, series)
+    traces = [line(good, label, colour)] if good else []
+    if left:
         hollow = {"symbol": "circle-open", "color": "var(--muted)", "size": 6}
-        marks = line(Series(*zip(*open_, strict=True)), "did not settle", "var(--muted)")
+        marks = line(left, "did not settle", "var(--muted)")
         traces.append({**marks, "mode": "markers", "marker": hollow})
     return traces
 
 
-def _sharpness_finding(
-    sharpness: Series | None, relative: Series | None, steady: Callable[[float], bool]
-) -> str:
+def _sharpness_finding(document: Mapping, sharpness: Series | None, relative: Series | None) -> str:
     """How near the limit the run was, in the numbers of the statement on stability."""
     if relative is None:
         moved = moves(sharpness.first, sharpness.last) if sharpness else ""
         return f"Sharpness {moved}; its limit was not measured"
-    ratios = [value for step, value in relative.measured if steady(step) and value > 0]
+    if statement_of(document, "stability").get("level") == "unknown":
+        return f"Sharpness and its limit, {_times(relative)} along the run"
+    good, _ = parted(document, "stability_ratio", relative)
+    ratios = [value for _, value in good.measured if value > 0] if good else []
     if not ratios:
         left = count(len(relative.measured), "measurement")
         return f"How near its limit the sharpness was is not known: of {left} none settled"
-    middle, high = (number(value, 3) for value in middle_and_high(ratios))
-    return (
-        f"The learning rate was {middle} of its stable limit in the median of "
-        f"{count(len(ratios), 'measurement')}, {high} in the highest tenth"
-    )
+    settled = count(len(ratios), "measurement")
+    return f"The run used {part_of_limit(ratios, 'its stable limit')} ({settled})"
+
+
+def _times(series: Series) -> str:
+    return f"measured {count(len(series.measured), 'time')}"
 
 
 def kernel_figure(document: Mapping) -> Figure | None:
@@ -104,26 +113,45 @@ def kernel_figure(document: Mapping) -> Figure | None:
     change = read_series(document, "kernel_change")
     if change is None:
         return None
-    panel = Panel("‖K − K₀‖ / ‖K₀‖", [line(change, "kernel change", "var(--blue)")])
-    data, layout = stack([panel], step_axis())
+    after = read_series(document, "kernel_change_after")
+    traces = [line(change, "along the run", "var(--blue)")]
+    if after is not None:
+        star = {"symbol": "star", "color": "var(--orange)", "size": 13}
+        traces.append(line(after, "after the run", "var(--orange)", mode="markers", marker=star))
+    data, layout = stack([Panel("‖K − K₀‖ / ‖K₀‖", traces)], step_axis())
     caption = (
-        "Frobenius norms of the empirical tangent kernel on the probe samples. 0 is the lazy "
+        "Frobenius norms of the empirical tangent kernel on the probe examples. 0 is the lazy "
         "regime, in which the network is its own linearization."
     )
-    far = f"{percent(change.last)} of" if change.last < 2 else f"{number(change.last, 3)} times"
-    title = f"The kernel was last {far} its initial norm away from where it started"
-    if (document["series"].get("spectrum") or {}).get("final"):
-        amount = count(len(change.measured), "measurement")
-        title = f"How far the kernel moved from where it started, at {amount} along the run"
-        caption += " The statement on the regime rests on one after the run, on other samples."
-    return Figure("kernel", title, caption, data, layout, series_tables({"kernel change": change}))
+    if after is not None:
+        caption += " The star is the one of the statement, on other examples."
+    # Records of earlier versions told a number after the run in words alone.
+    elsewhere = after is None and (document["series"].get("spectrum") or {}).get("final")
+    if elsewhere or statement_of(document, "regime").get("level") == "unknown":
+        title = f"How far the kernel moved from where it started, {_times(change)} along the run"
+    elif after is not None:
+        title = f"The kernel ended {part(after.last)} its initial norm away from where it started"
+    else:
+        step, far = change.measured[-1]
+        title = (
+            f"By step {number(step)} the kernel was {part(far)} its initial norm away from where "
+            "it started"
+        )
+    tables = series_tables({"kernel change": change, "kernel change after": after})
+    return Figure("kernel", title, caption, data, layout, tables)
 
 
 def batch_rates_figure(document: Mapping) -> Figure | None:
     """How the critical learning rate varies from batch to batch."""
-    critical = read_series(document, "batch_critical_lr")
+    measured, note = read_series(document, "batch_critical_lr"), ""
+    critical, left = (
+        (None, None) if measured is None else parted(document, "batch_critical_lr", measured)
+    )
     if critical is None or critical.lowest <= 0:
         return None
+    if left is not None:
+        some = count(len(left.measured), "batch", "batches")
+        note = f" Left out: {some} of which the measurement did not settle."
     used = read_series(document, "lr")
     edges, counts = histogram([math.log10(value) for _, value in critical.measured], bins=24)
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
@@ -144,7 +172,7 @@ def batch_rates_figure(document: Mapping) -> Figure | None:
         _batch_finding(critical, used),
         "The critical rate of a batch is the largest that would be stable if every step used that "
         "batch alone. A step on a batch below the rate in use overshoots in its leading direction; "
-        "the limit of a batch is no limit of the training.",
+        "the limit of a batch is no limit of the training." + note,
         data,
         layout,
         [capped(["from", "to", "batches"], rows)],
@@ -188,8 +216,8 @@ def spectrum_figure(document: Mapping) -> Figure | None:
     return Figure(
         "spectrum",
         _spectrum_finding(eigenvalues, alignment),
-        "Tangent kernel on the probe samples, averaged over the outputs and divided by the number "
-        "of samples. The share of the labels along an eigenvector of the start is the squared "
+        "Tangent kernel on the probe examples, averaged over the outputs and divided by the number "
+        "of examples. The share of the labels along an eigenvector of the start is the squared "
         "projection of the centred labels on it, over their squared norm.",
         data,
         layout,

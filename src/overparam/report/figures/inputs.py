@@ -12,7 +12,7 @@ from overparam.report.numbers import percent
 SHOWN = 20
 CAPTION = (
     "Sensitivity to an input is the squared derivative of the outputs with respect to it, "
-    "averaged over the samples (the diagonal of the AGOP); drawn is its share of the sum. "
+    "averaged over the examples (the diagonal of the AGOP); drawn is its share of the sum. "
 )
 
 

@@ -45,7 +45,7 @@ def labels_figure(document: Mapping) -> Figure | None:
         "labels",
         _labels_finding(noise, armed, start),
         "Suspects are the high-loss component of a two-component mixture; C is the number of "
-        "classes, so 1 is the loss of guessing. ρ is the gradient norm of the other samples over "
+        "classes, so 1 is the loss of guessing. ρ is the gradient norm of the other examples over "
         "that of the suspects: below 1, wrong labels lead. A signal that has not armed abstains; "
         "it does not see labels confused class by class.",
         data,
@@ -86,39 +86,52 @@ def _labels_finding(noise: Series | None, armed: Series | None, start: float | N
 
 
 def scores_figure(document: Mapping) -> Figure | None:
-    """Histogram of the scores, split at a posterior of one half."""
+    """Histogram of the scores, those of labels that look wrong apart."""
     if statement_of(document, "labels").get("level", "warning") != "warning":
         return None  # two components, whatever the labels are: without a verdict they mislead
     scores = document["series"].get("scores") or {}
-    values, posterior = scores.get("score") or [], scores.get("posterior") or []
-    posterior = [*posterior, *[None] * (len(values) - len(posterior))]
-    pairs = [(s, p or 0.0) for s, p in zip(values, posterior, strict=False) if s is not None]
+    values, told = scores.get("score") or [], scores.get("suspect") is not None
+    # Documents of earlier versions tell the mixture's posterior alone.
+    marks = scores.get("suspect") if told else scores.get("posterior")
+    marks = [*(marks or []), *[None] * (len(values) - len(marks or []))]
+    pairs = [(s, (m or 0.0) >= 0.5) for s, m in zip(values, marks, strict=False) if s is not None]
     if not pairs:
         return None
     edges, _ = histogram([score for score, _ in pairs], bins=36)
-    likely = _counts(edges, [score for score, p in pairs if p < 0.5])
-    suspect = _counts(edges, [score for score, p in pairs if p >= 0.5])
+    likely = _counts(edges, [score for score, wrong in pairs if not wrong])
+    suspect = _counts(edges, [score for score, wrong in pairs if wrong])
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     common = {"type": "bar", "x": middles, "width": edges[1] - edges[0]}
     striped = {"color": "var(--red)", "pattern": HATCH}
+    names = ("others", "look wrong") if told else ("posterior below ½", "posterior ½ or more")
     traces = [
-        {**common, "y": likely, "name": "posterior below ½", "marker": {"color": "var(--blue)"}},
-        {**common, "y": suspect, "name": "posterior ½ or more", "marker": striped},
+        {**common, "y": likely, "name": names[0], "marker": {"color": "var(--blue)"}},
+        {**common, "y": suspect, "name": names[1], "marker": striped},
     ]
     axis = {"title": {"text": "score (higher is more suspect)"}}
-    data, layout = stack([Panel("Samples", traces, weight=1.2)], axis)
-    columns = ["from", "to", "posterior below ½", "posterior ½ or more"]
+    data, layout = stack([Panel("Examples", traces, weight=1.2)], axis)
     rows = list(zip(edges[:-1], edges[1:], likely, suspect, strict=True))
+    said = "labels look wrong" if told else "examples belong to the high-score component"
     return Figure(
         "scores",
-        f"{sum(suspect):,} of {len(pairs):,} samples belong to the high-score component",
-        "The posterior is that of the high-score component of a two-component Gaussian mixture "
-        "fitted to the scores. The mixture has two components whether or not labels are wrong: "
-        "read it together with what is said of the labels.",
+        f"{sum(suspect):,} of {len(pairs):,} {said}",
+        _LOOK_WRONG if told else _COMPONENTS,
         data,
         {**layout, "barmode": "stack"},
-        [capped(columns, rows)],
+        [capped(["from", "to", *names], rows)],
     )
+
+
+_LOOK_WRONG = (
+    "A label looks wrong if the network believes another and this one costs it nearly as much as a "
+    "guess or more; hard examples are among them. The score is the mean loss of the label over "
+    "the epochs that were looked at."
+)
+_COMPONENTS = (
+    "The posterior is that of the high-score component of a two-component Gaussian mixture "
+    "fitted to the scores. The mixture has two components whether or not labels are wrong: "
+    "read it together with what is said of the labels."
+)
 
 
 def _counts(edges: list[float], values: list[float]) -> list[int]:

@@ -8,16 +8,17 @@ _DASHES = {"solid": "", "dash": "6 3", "dot": "2 2", "dashdot": "6 2 2 2"}
 _BAR = "M-6-5h12v10h-12z"
 _SYMBOLS = {
     "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
-    "circle-open": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
     "square": "M-4-4h8v8h-8z",
     "diamond": "M0-5L5 0L0 5L-5 0z",
     "triangle-up": "M0-5L5.4 4H-5.4z",
+    "triangle-down": "M0 5L5.4-4H-5.4z",
     "x": "M-4-4L4 4M4-4L-4 4",
     "cross": "M-5 0H5M0-5V5",
     "star": "M0-5.6L1.4-1.8L5.4-1.7L2.2.8L3.3 4.6L0 2.3L-3.3 4.6L-2.2.8L-5.4-1.7L-1.4-1.8z",
     "line-ns": "M0-5V5",
 }
-_OUTLINES = ("circle-open", "x", "cross", "line-ns")
+_SYMBOLS |= {f"{name}-open": _SYMBOLS[name] for name in list(_SYMBOLS) if "open" not in name}
+_OUTLINES = ("x", "cross", "line-ns")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _entry(trace: Mapping) -> Entry:
         colour=outline["color"] if tick else marker.get("color") or stroke["color"],
         dash=_DASHES.get(stroke.get("dash", "solid"), "6 3") if "lines" in mode else None,
         mark=mark,
-        outlined=symbol in _OUTLINES and not bar,
+        outlined=(symbol in _OUTLINES or symbol.endswith("-open")) and not bar,
         hatched=bool((marker.get("pattern") or {}).get("shape")),
         opacity=trace.get("opacity", 1),
     )

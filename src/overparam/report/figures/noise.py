@@ -40,12 +40,14 @@ def noise_figure(document: Mapping) -> Figure | None:
 
 
 def _finding(low: Series, scale: Series | None) -> str:
+    end, least = low.measured[-1]
+    at_least = f"at least {number(least, 2)}"
     if scale is None:
-        return f"The noise scale was at least {number(low.last, 2)} examples at the end"
+        return f"The noise scale was {at_least} examples at step {number(end)}"
     step, value = scale.measured[-1]
-    if step == low.measured[-1][0]:
-        return f"The noise scale was last {number(value, 2)} examples"
+    if step == end:
+        return f"The noise scale was {number(value, 2)} examples at step {number(step)}"
     return (
-        f"The noise scale was {number(value, 2)} examples when it could last be told, and at least "
-        f"{number(low.last, 2)} at the end"
+        f"The noise scale was {number(value, 2)} examples at step {number(step)}, when it could "
+        f"last be told, and {at_least} at step {number(end)}"
     )

@@ -73,7 +73,7 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
     advised, low, high = (sweep.get(key) for key in ("advised", "low", "high"))
     drawn = [*(loss for _, loss in pairs), *(trial["loss"] for trial in shorter)]
     bottom, top = min(drawn), max(drawn)
-    traces = [line(series, "final loss", "var(--blue)", mode="lines+markers")]
+    traces = [line(series, "compared", "var(--blue)", mode="lines+markers")]
     if low and high:
         traces.insert(0, _band(low, high, bottom, top))
     if shorter:
@@ -83,15 +83,17 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
         places = {"x": lost, "y": [top] * len(lost), "mode": "markers", "marker": cross}
         traces.append({"type": "scatter", "name": "diverged", **places})
     best = min(pairs, key=lambda pair: pair[1])[0]
-    finding = f"The lowest loss is reached at a learning rate of {number(best, 3)}"
+    rates = len({*known, *lost, *(trial["rate"] for trial in _trials(document))})
+    finding = f"Of {count(rates, 'rate')} tried, {number(best, 3)} reached the lowest loss"
     if advised:
-        mark = vertical(advised, bottom, top, "advised", "var(--green)")
+        mark = vertical(advised, bottom, top, "to set", "var(--green)")
         traces.append(mark)
-        finding += f"; the advised rate is {number(advised, 3)}"
+        if advised != best:
+            finding += f"; the rate to set is {number(advised, 3)}"
     ends = [end for end in (low, high) if end]
     shown = [*series.steps, *lost, *ends, *(trial["rate"] for trial in shorter)]
     axis = {"title": {"text": "learning rate"}, **scale(shown)}
-    data, layout = stack([Panel(f"Training loss{_length(sweep)}", traces, log=True)], axis)
+    data, layout = stack([Panel(f"Training loss, {_length(sweep)}", traces, log=True)], axis)
     length = sweep.get("steps")
     rows = [(rate, loss, length) for rate, loss in pairs]
     rows += [(trial["rate"], trial["loss"], trial["steps"]) for trial in shorter]
@@ -100,12 +102,12 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
         "rate_sweep",
         finding,
         "Each point is a training of its own from the same weights, with the same batches; the "
-        "hollow ones were left behind after fewer steps. The advised rate is that of the least "
-        "loss; the best is expected in the band. Crosses are trainings that diverged; their "
-        "height means nothing.",
+        "hollow ones were left behind after fewer steps. The rate to set is that of the least "
+        "loss, or the one in use if that does as well; the best is expected in the band. Crosses "
+        "are trainings that diverged; their height means nothing.",
         data,
         layout,
-        [capped(["learning rate", "final loss", "steps"], sorted(rows, key=lambda row: row[0]))],
+        [capped(["learning rate", "loss", "steps"], sorted(rows, key=lambda row: row[0]))],
     )
 
 
@@ -134,8 +136,8 @@ def race_figure(document: Mapping) -> Figure | None:
     data, layout = stack([Panel("Training loss", traces, log=True)], step_axis())
     return Figure(
         "race",
-        f"{count(len(trials), 'training')} were compared; these went furthest",
-        "The loss of each step, as the mean of a stretch of steps; one curve per learning rate.",
+        f"The trainings that went furthest, {count(longest, 'step')} at most, by learning rate",
+        "The loss of each step, as the mean of a stretch of steps, with the same batches.",
         data,
         layout,
         series_tables(runs),
@@ -158,7 +160,14 @@ def _shorter(document: Mapping, compared: set[float]) -> list[Mapping]:
 
 
 def _length(sweep: Mapping) -> str:
-    return f" of {number(sweep['steps'])} steps" if sweep.get("steps") else ""
+    """What the loss of a training is that is compared."""
+    steps, averaged = sweep.get("steps"), sweep.get("averaged")
+    if not steps:
+        return "compared"
+    if averaged is None:
+        return f"after {number(steps)} steps"
+    what = "mean over the last quarter" if averaged else "on the same examples, at the end"
+    return f"{what} of {number(steps)} steps"
 
 
 def _faint(trials: list[Mapping]) -> dict:

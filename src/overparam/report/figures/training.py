@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from statistics import median
 
+from overparam._curves import course
 from overparam.report.figures.figure import Figure, plain, series_tables
 from overparam.report.figures.panels import Panel, horizontal, line, stack, step_axis
 from overparam.report.numbers import count, number, percent
@@ -14,6 +15,16 @@ SPIKES = {
     "bad batch": ("square", "var(--orange)"),
     "divergence": ("x", "var(--red)"),
     "non-finite": ("star", "var(--red)"),
+    "hard batch": ("square-open", "var(--orange)"),
+    "data switched": ("diamond", "var(--green)"),
+    "weights changed": ("diamond-open", "var(--red)"),
+    "state lost": ("triangle-down", "var(--red)"),
+    "stale moments": ("triangle-down-open", "var(--violet)"),
+    "rate raised": ("triangle-up-open", "var(--violet)"),
+    "gradient scale": ("cross", "var(--red)"),
+    "above the limit": ("triangle-up-open", "var(--orange)"),
+    "numerical": ("star-open", "var(--red)"),
+    "under way": ("circle", "var(--muted)"),
     "unexplained": ("circle-open", "var(--muted)"),
 }
 
@@ -48,10 +59,12 @@ def loss_figure(document: Mapping) -> Figure | None:
     caption = "Training loss is that of each batch, before the step that follows. "
     if smooth:
         caption += f"The strong line is its median over {window} values around each. "
+    if read_series(document, "loss_stretches") is not None:
+        caption += "The title tells the means of the first and the last of 24 stretches. "
     return Figure(
         "loss",
         _loss_finding(document, loss, smooth, test, error),
-        caption + "Markers are spikes, by cause. Test values are means over the test samples.",
+        caption + "Markers are spikes, by cause. Test values are means over the test examples.",
         data,
         layout,
         series_tables({"training loss": loss, "test loss": test, "test error": error}),
@@ -163,7 +176,15 @@ def _norms_finding(
 ) -> str:
     """The most telling of the norms that were measured."""
     if relative is not None:
-        middle = percent(median(value for _, value in relative.measured))
+        values = [value for _, value in relative.measured]
+        trend = course(values)
+        if trend is not None:
+            first, last = map(percent, trend)
+            return (
+                f"Updates change the weights by {first} of their norm in the first third of the "
+                f"run, by {last} in the last third"
+            )
+        middle = percent(median(values))
         which = "A typical update" if len(relative.measured) > 1 else "The one update measured"
         return f"{which} changes the weights by {middle} of their norm"
     if gradient is not None:
@@ -188,13 +209,14 @@ def split_figure(document: Mapping) -> Figure | None:
     if shares:
         (first, early), (last, late) = shares[0], shares[-1]
         finding = (
-            f"The leading directions hold {percent(early)} of the loss at step {number(first)}, "
-            f"{percent(late)} at step {number(last)}"
+            f"The leading directions hold {percent(early)} of the loss at step {number(first)}"
         )
+        if last != first:
+            finding += f", {percent(late)} at step {number(last)}"
     return Figure(
         "split",
         finding,
-        "Loss on the probe samples, split by projecting the residual on the leading eigenvectors "
+        "Loss on the probe examples, split by projecting the residual on the leading eigenvectors "
         "of the tangent kernel of the moment, and on their complement.",
         data,
         layout,

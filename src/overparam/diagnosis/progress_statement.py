@@ -1,0 +1,102 @@
+"""Whether training is done, under way or stuck, in words."""
+
+import math
+from statistics import fmean
+
+from overparam._statement import Statement
+from overparam._told import real as show
+from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.rate_of_run import direction
+from overparam.diagnosis.run_facts import SAME, STALLED, dead, ending, memorising, worsened
+
+# A loss below this part of where it began is that of a network that interpolates.
+INTERPOLATED = 1e-2
+
+
+def progress(found: Findings) -> Statement:
+    """Whether training is done, under way or stuck."""
+    losses = [loss for loss in found.losses if math.isfinite(loss)]
+    cut = ending(found)
+    if len(losses) < 8:
+        return Statement(
+            "progress", f"Cannot tell whether training is stuck: the run was too short.{cut}",
+            math.nan, STALLED, "Give it a larger budget.", "unknown",
+        )  # fmt: skip
+    left, quarter = _part(losses[-1], losses[0]), max(len(losses) // 4, 2)
+    lost = _lost(fmean(losses[-quarter:]), fmean(losses[-2 * quarter : -quarter]))
+    told = f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}"
+    if found.diverged:
+        return Statement(
+            "progress", f"{told}, then it diverged.{cut}", lost, STALLED,
+            "Change the rate first, as advised.", "critical",
+        )  # fmt: skip
+    if dead(found):
+        return Statement(
+            "progress",
+            f"{told}: the network is dead, it gives all examples the same outputs.{cut}",
+            found.output_spread, SAME,
+            "Start again, at a lower rate." if direction(found) < 0 else
+            "Start again from other weights; look at the initialisation and the inputs' scale.",
+            "critical",
+        )  # fmt: skip
+    if not memorising(found) and (left < INTERPOLATED or found.train_error == 0):
+        why = "" if left < INTERPOLATED else " (it errs on none of its examples)"
+        return Statement(
+            "progress", f"{told}: the network interpolates its training set{why}.{cut}",
+            left, INTERPOLATED, "", "good",
+            f"Interpolating below {show(100 * INTERPOLATED)} % of the first loss.",
+        )  # fmt: skip
+    if memorising(found):
+        return Statement(
+            "progress", f"{told}, in part by learning labels that look wrong.{cut}", lost, STALLED,
+            "", "info",
+        )  # fmt: skip
+    bar = f"Stuck if the last quarter is less than {show(100 * STALLED)} % below the one before."
+    if lost < STALLED:
+        action = (
+            "Change the rate first, as advised."
+            if direction(found)
+            else "Do first what is said of the learning rate."
+            if not found.outcome.learned
+            else "Let the rate fall over the run; what is left after that is noise, or beyond "
+            "this network: widen it."
+        )
+        return Statement(
+            "progress", f"{told} and is stuck: {_late(lost)}.{cut}", lost, STALLED, action,
+            "warning", bar,
+        )  # fmt: skip
+    if direction(found):
+        action = "Change the rate first, as advised."
+    elif worsened(found):
+        action = ""
+    elif not found.outcome.learned and found.outcome.losses:
+        action = "Do first what is said of the learning rate."
+    elif found.cut and found.stopped == "budget":
+        action = "Give it a larger budget, to see it to its end."
+    else:
+        action = "Train longer."
+    return Statement(
+        "progress", f"{told} and was still falling: {_late(lost)}.{cut}", lost, STALLED, action,
+        "info", bar,
+    )  # fmt: skip
+
+
+def _part(last: float, first: float) -> float:
+    """What is left of a loss that may have been zero."""
+    return last / first if first else (math.inf if last else 0.0)
+
+
+def _lost(last: float, first: float) -> float:
+    """The part of a loss that went; below zero if it rose."""
+    if first:
+        return (first - last) / abs(first)
+    return -math.inf if last > 0 else 0.0
+
+
+def _late(lost: float) -> str:
+    """What a loss did in the last quarter of the run, against the quarter before it."""
+    if not math.isfinite(lost) or lost == 0:
+        return "over the last quarter it did not fall"
+    way = "below" if lost > 0 else "above"
+    size = show(100 * abs(lost))
+    return f"its mean over the last quarter was {size} % {way} that of the quarter before"

@@ -1,0 +1,62 @@
+"""What a run was, from its numbers: the facts that several statements agree on."""
+
+import math
+
+from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.label_evidence import MEMORISED, judge
+from overparam.diagnosis.race.outcome import LEARNED
+
+# A loss that lost less than this part of itself over the last quarter of a run has stalled.
+STALLED = 0.01
+# Outputs that differ by less than this part of what targets do, or of one logit, are the same.
+SAME = 1e-3
+
+
+def dead(found: Findings) -> bool:
+    """Whether the trained network gives all examples the same outputs."""
+    return found.output_spread < SAME
+
+
+def fell(found: Findings) -> bool:
+    """Whether the training loss fell, by as much as a race calls learning."""
+    losses = [loss for loss in found.losses if math.isfinite(loss)]
+    return len(losses) > 1 and losses[-1] < losses[0] - LEARNED * abs(losses[0])
+
+
+def worsened(found: Findings) -> bool:
+    """Whether the test measure ended worse than it had been."""
+    known = [value for value in found.test_errors if math.isfinite(value)]
+    return bool(known) and known[-1] > min(known) + slack(found, min(known), known[-1])
+
+
+def slack(found: Findings, best: float, last: float) -> float:
+    """By how much the test measure may be worse at the end before it says anything."""
+    if found.test_measure != "error":
+        return 0.1 * best
+    # Twice the standard error of the difference between two shares of as many examples.
+    chance = 2 * math.sqrt(2 * last * max(1 - last, 0) / found.n_test) if found.n_test else 0.0
+    return max(0.01, chance)
+
+
+def memorising(found: Findings) -> bool:
+    """Whether the network was learning labels that look wrong: then a lower loss is no aim."""
+    evidence = found.label_evidence
+    return (
+        evidence is not None and evidence.learned >= MEMORISED and judge(evidence).kind == "random"
+    )
+
+
+def ending(found: Findings) -> str:
+    """Why a run ended before its planned steps; empty if it did not."""
+    if not found.cut:
+        return ""
+    after = f"after {found.steps:,} of {found.cut:,} steps"
+    return {
+        "interpolated": f" With nothing left to learn, the run ended {after}.",
+        "diverged": f" It ended {after}.",
+    }.get(found.stopped, f" The budget ended the run {after}.")
+
+
+def cut_short(found: Findings) -> bool:
+    """Whether the budget left less than half of the planned steps."""
+    return found.cut is not None and found.stopped == "budget" and 2 * found.steps < found.cut
