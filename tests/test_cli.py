@@ -462,8 +462,11 @@ def test_a_disk_that_fills_up_while_predictions_are_written(
     class Constant:
         target, class_names = "y", ()
 
-        def predict(self, frame):
-            return np.zeros(len(frame))
+        def coordinates(self, frame):
+            return frame
+
+        def outputs(self, rows):
+            return np.zeros((len(rows), 1))
 
     monkeypatch.setattr(saved_model, "load_model", lambda folder: Constant())
     table, output = tmp_path / "table.csv", small_disk / "predicted.csv"

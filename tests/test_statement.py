@@ -44,7 +44,7 @@ def test_results_are_told_and_stored_alike(result, tmp_path):
     stored = json.loads(text, parse_constant=refuse)
     assert stored["statements"][1]["value"] is None
     assert set(stored["statements"][0]) == {
-        "name", "text", "value", "threshold", "action", "level"
+        "name", "text", "value", "threshold", "action", "level", "bar"
     }  # fmt: skip
 
 

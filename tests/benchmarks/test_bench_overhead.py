@@ -45,6 +45,6 @@ def test_the_memory_of_a_process_is_its_own_and_not_its_parent_s():
     )
     done = subprocess.run(
         [sys.executable, "-c", parent], check=True, capture_output=True, text=True,
-        cwd=measuring.parent,
+        cwd=measuring.parent, timeout=100,
     )  # fmt: skip
     assert int(done.stdout) < 2**27

@@ -594,7 +594,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 }
 # Packages of files, tables, documents and runs, which use the functions above.
 WITHOUT_TENSORS = {
-    "claims", "cluster", "datasets", "fitting", "integrations", "report", "studies", "watch"
+    "claims", "cluster", "datasets", "fitting", "integrations", "report", "studies", "tables",
+    "watch",
 }  # fmt: skip
 
 
