@@ -58,7 +58,8 @@ def test_classes_are_stratified_and_other_scores_are_taken(table):
 def test_it_goes_on_where_it_was(table, tmp_path):
     where = {"storage": f"sqlite:///{tmp_path / 't.db'}", "study_name": "ridge"}
     assert len(tune(Ridge(), *table, RIDGE, n_trials=3, **where).trials) == 3
-    assert len(tune(Ridge(), *table, RIDGE, n_trials=5, **where).trials) == 5
+    trials = tune(Ridge(), *table, RIDGE, n_trials=5, **where).trials
+    assert len({trial.params["alpha"] for trial in trials}) == 5  # none of them again
     assert len(tune(Ridge(), *table, RIDGE, n_trials=4, **where).trials) == 5
 
 
@@ -86,8 +87,6 @@ def test_fits_that_break_down_are_failed_trials(table):
     states = {trial.state.name for trial in study.trials}
     assert states == {"COMPLETE", "FAIL"}
     assert study.best_params["alpha"] >= 1
-    with pytest.raises(NumericalError, match=r"`tune\(...\)` .* none out of 2"):
-        tune(Fragile(), *table, {"alpha": Float(1e-6, 1e-3)}, n_trials=2)
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,24 @@
 """The search by itself: it is asked for a point, and told what came of it."""
 
-from typing import Annotated, TypeAlias
-
 import numpy as np
 
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._numbers import described, is_number
-from overparam._types import Count, Natural, Range
+from overparam._types import Count, Natural
 from overparam.search.actor_critic import ActorCritic
 from overparam.search.history import history_of
-from overparam.search.settings import SACSettings
+from overparam.search.settings import SACSettings, Width
 
-Dimension: TypeAlias = Annotated[int, Range("an integer from 1 to 4096", lambda v: 1 <= v <= 4096)]
-
-# Trials that are made up for at once, by who comes late to a history: another process, a resumed
-# study. The networks of one that was there from the start have not seen much more of it.
+# Trials made up for at once by who comes late to a history: another process, a resumed study.
 CATCH_UP = 20
 
 
 class SACSearch:
     """Search in the cube [-1, 1]^D by soft actor-critic; larger scores are better.
 
-    One action is one configuration, the reward the rank of its score among all. The first
-    points are uniform. Nothing but the order of the scores counts.
+    One action is one configuration, the reward the rank of its score among all: nothing but the
+    order of the scores counts. The first points are uniform.
 
     Args:
         dimension: D.
@@ -33,7 +28,7 @@ class SACSearch:
         settings: Of the agent.
 
     Cost:
-        `settings.updates` steps of small networks a point: about 20 ms at the defaults.
+        `settings.updates` steps of small networks a point: about 50 ms (`bench_search.py`).
 
     Example:
         >>> search = SACSearch(2, seed=0)
@@ -51,7 +46,7 @@ class SACSearch:
     @checked
     def __init__(
         self,
-        dimension: Dimension,
+        dimension: Width,
         *,
         n_startup: Natural = 10,
         budget: Count = 100,
@@ -83,12 +78,7 @@ class SACSearch:
         self.scores.append(float(score))
 
     def follow(self, points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """The next point after a whole history, of which it may have seen a part before.
-
-        Args:
-            points: (n, D).
-            scores: (n,).
-        """
+        """The next point after a history, (n, D) and (n,), of which it may have seen a part."""
         if self._agent is None:
             self._agent = ActorCritic(self.dimension, self.settings, self.draw)
         history = history_of(points, scores, self.budget, self.settings.episode_length)

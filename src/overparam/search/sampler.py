@@ -36,6 +36,7 @@ class SACSampler(BaseSampler):
     the later pruned the better; failed ones are ignored. What it knows it reads from the study's
     storage before each trial: studies can be resumed, and shared by threads and by processes, of
     which each learns from the trials of all. With a seed and one process, trials repeat exactly.
+    What it costs and where it comes from: see `SACSearch`.
 
     Args:
         n_startup_trials: Finished trials before the agent proposes any.
@@ -48,19 +49,12 @@ class SACSampler(BaseSampler):
         MissingPackage: If Optuna is not installed.
         ValueError: From a study with several objectives.
 
-    Cost:
-        About 30 ms a trial at the defaults (`bench_search.py`); see `SACSearch`.
-
     Example:
         ::
 
             sampler = SACSampler(settings=SACSettings(regularisation="hierarchical"), seed=0)
             study = optuna.create_study(sampler=sampler)
             study.optimize(objective, n_trials=100)
-
-    References:
-        Liu, Zhang (2021), "Automatic hyper-parameter optimization based on mapping discovery
-        [...]", arXiv:2112.04084; reconstructed from its abstract.
     """
 
     @checked
@@ -76,7 +70,7 @@ class SACSampler(BaseSampler):
         self.n_startup_trials, self.n_trials = int(n_startup_trials), int(n_trials)
         self.seed, self.settings = seed, settings
         self._random = random(None if seed is None else int(seed) % _RANDOM_SEEDS)
-        self._draw = np.random.default_rng(seed)
+        self.draw = np.random.default_rng(seed)
         self._lock = threading.Lock()
         self._warned: set[str] = set()
         # What belongs to one study and its space so far.
@@ -95,9 +89,8 @@ class SACSampler(BaseSampler):
         """Draw otherwise from now on; Optuna asks for it where trials run side by side."""
         self._random.reseed_rng()
         with self._lock:
-            for each in (self._draw, self._search.draw if self._search else None):
-                if each is not None:
-                    each.bit_generator.state = np.random.default_rng().bit_generator.state
+            for each in (self, self._search) if self._search else (self,):
+                each.draw.bit_generator.state = np.random.default_rng().bit_generator.state
 
     def infer_relative_search_space(
         self, study: "Study", trial: "FrozenTrial"
@@ -139,7 +132,7 @@ class SACSampler(BaseSampler):
         space, search = self._space, self._search
         if space and search and (self._study, space.distributions) == (study, distributions):
             return space, search
-        space, seed = Space(distributions), int(self._draw.integers(_RANDOM_SEEDS))
+        space, seed = Space(distributions), int(self.draw.integers(_RANDOM_SEEDS))
         search = SACSearch(space.dimension, budget=self.n_trials, seed=seed, settings=self.settings)
         self._study, self._space, self._search, self._points = study, space, search, {}
         return space, search

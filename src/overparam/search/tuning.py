@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 
-@checked(result="anything")
+@checked
 def tune(
     estimator: Any,
     X: Any,
@@ -37,7 +37,7 @@ def tune(
 
     A trial is one setting, its value the mean score over the folds, which are the same in all
     trials. After each fold the mean so far is reported, so that a pruner can stop the trial. A fit
-    that breaks down numerically is a failed trial.
+    that breaks down numerically is a failed trial, as is a score that is no number.
 
     Args:
         estimator: Of scikit-learn's kind. It is copied, and stays as it is.
@@ -59,7 +59,6 @@ def tune(
     Raises:
         MissingPackage: If Optuna is not installed.
         ValueError: If there is no space for such an estimator, or no name for what is stored.
-        NumericalError: If every trial failed.
 
     Cost:
         n_trials × folds fits, and what the sampler takes.
@@ -77,11 +76,8 @@ def tune(
     if space is None:
         Float = optuna.distributions.FloatDistribution
         space = {"bandwidth": Float(1.0, 100.0, log=True), "alpha": Float(1e-5, 10.0, log=True)}
-    strange = [
-        each
-        for each in space.values()
-        if not isinstance(each, optuna.distributions.BaseDistribution)
-    ]
+    kind = optuna.distributions.BaseDistribution
+    strange = [each for each in space.values() if not isinstance(each, kind)]
     expect(not strange, "tune(space=...)", "Optuna's distributions by parameter", strange)
     expect(
         (storage is None) == (study_name is None),
@@ -90,8 +86,8 @@ def tune(
         study_name,
     )
     if isinstance(cv, int):
-        kind = StratifiedKFold if is_classifier(estimator) else KFold
-        cv = kind(cv, shuffle=True, random_state=seed)
+        splitter = StratifiedKFold if is_classifier(estimator) else KFold
+        cv = splitter(cv, shuffle=True, random_state=seed)
     folds = list(cv.split(X, y))
     study = optuna.create_study(
         storage=storage,
@@ -103,6 +99,8 @@ def tune(
     )
     states = optuna.trial.TrialState
     done = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    if done:  # or a seed would draw again what it drew first
+        study.sampler.reseed_rng()
     for _ in range(n_trials - done):
         trial, means = study.ask(dict(space)), []
         model = clone(estimator).set_params(**trial.params)
@@ -121,13 +119,4 @@ def tune(
                 study.tell(trial, float(np.mean(means)))
         except ArithmeticError:
             study.tell(trial, state=states.FAIL)
-    complete = study.get_trials(deepcopy=False, states=(states.COMPLETE,))
-    expect(
-        complete,
-        "tune(...)",
-        "at least one trial that ends with a number",
-        f"none out of {n_trials}",
-        "try a space with a larger ridge.",
-        NumericalError,
-    )
     return study

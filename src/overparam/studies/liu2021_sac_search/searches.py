@@ -1,6 +1,7 @@
 """The searches that are compared: each is given a score, and returns what it found in order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,19 +23,23 @@ TOLD = {"SAC, cube root": "cube root", "SAC, told noise": "noise"}
 STARTUP = 10  # uniform points of the evolution strategy, as many as Optuna's samplers draw
 
 
-def search(name: str, score: Score, dimension: int, trials: int, seed: int) -> list[float]:
+def search(
+    name: str, score: Score, dimension: int, trials: int, updates: int, seed: int
+) -> list[float]:
     """Scores of the points that a search tries, in order."""
     if name == "(1+1)-ES":
         return evolution(score, dimension, trials, seed)
-    return with_optuna(sampler(name, trials, seed), score, dimension, trials, seed, TOLD.get(name))
+    return with_optuna(
+        sampler(name, trials, updates, seed), score, dimension, trials, seed, TOLD.get(name)
+    )
 
 
-def sampler(name: str, trials: int, seed: int) -> Any:
+def sampler(name: str, trials: int, updates: int, seed: int) -> Any:
     """One of Optuna's samplers, or ours."""
     import optuna
 
     if name in AGENTS or name in TOLD:
-        settings = AGENTS.get(name, AGENTS["SAC, mixture"])
+        settings = replace(AGENTS.get(name, AGENTS["SAC, mixture"]), updates=updates)
         return SACSampler(n_trials=trials, seed=seed, settings=settings)
     with quietly(category=optuna.exceptions.ExperimentalWarning):
         return {
