@@ -436,10 +436,24 @@ def study_check(
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
-    documents = run_studies(names or study_names(), size, json, jobs, cluster, seed, store)
+    if everything:
+        names = with_what_they_need(study_names())
+    assert names
+    documents = run_studies(names, size, json, jobs, cluster, seed, store)
     claims = [claim for document in documents for claim in document["claims"]]
     if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
         raise typer.Exit(1)
+
+
+def with_what_they_need(names: "Sequence[str]") -> list[str]:
+    """The studies that can be computed here; why another one is skipped is said on stderr."""
+    from overparam.claims.catalogue import load_study
+
+    missing = {name: load_study(name).missing for name in names}
+    for name, extra in missing.items():
+        if extra:
+            print(f"skipped: {name} needs pip install 'overparam[{extra}]'", file=sys.stderr)
+    return [name for name in names if not missing[name]]
 
 
 def run_studies(

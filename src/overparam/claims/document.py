@@ -34,7 +34,11 @@ def study_document(
             "seed": seed,
             # One thread per cell, always: so the number of jobs changes no bit of a result.
             "environment": environment(
-                seconds=seconds, seed=seed, threads=1, cell_seconds=cell_seconds
+                seconds=seconds,
+                seed=seed,
+                threads=1,
+                cell_seconds=cell_seconds,
+                **study.versions,
             ),
             "seconds": seconds,
             "claims": [claim.judge(table, size) for claim in study.claims],

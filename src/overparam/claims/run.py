@@ -59,6 +59,7 @@ def run_study(
 
     Raises:
         ValueError: If the study or size is unknown, or the store is not a store.
+        MissingPackage: If the study needs an extra that is not installed.
         CellsFailed: If a cell failed, or workers were lost, twice; its parameters are in the
             message, and all finished cells in the store.
         ConnectionError: If a cluster was gone before the first cell.
@@ -70,6 +71,14 @@ def run_study(
     """
     expect_progress(progress, "run_study(progress=...)")
     study = load_study(study) if isinstance(study, str) else study
+    expect(
+        not study.missing,
+        f"study run {study.name}",
+        f"the packages {', '.join(study.needs)}",
+        "not all of them",
+        hint=f"pip install 'overparam[{study.missing}]'.",
+        error=ImportError,
+    )
     started = time.monotonic()
     plan = study.plan(size, seed)
     keys = _keys(study, plan)
@@ -84,6 +93,7 @@ def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:
         "study": study.name,
         "code": fingerprint(study.cell),
         "torch": metadata.version("torch"),
+        **study.versions,
     }
     keys = [{**shared, "parameters": cell.parameters, "seed": cell.seed} for cell in plan]
     distinct = {json.dumps(key, sort_keys=True) for key in keys}
