@@ -27,6 +27,14 @@ def document(*verdicts):
     }
 
 
+class Named(str):
+    """A study that is nothing but its name, and lacks nothing unless its name says so."""
+
+    @property
+    def missing(self):
+        return "some_extra" if "lacking" in self else ""
+
+
 @pytest.fixture
 def run_gives(monkeypatch):
     """Let `run_study` return documents, or raise errors, instead of computing."""
@@ -41,7 +49,7 @@ def run_gives(monkeypatch):
                 raise outcome
             return outcome
 
-        monkeypatch.setattr(catalogue, "load_study", lambda name: name)
+        monkeypatch.setattr(catalogue, "load_study", Named)
         monkeypatch.setattr(catalogue, "study_names", lambda: sorted(outcomes))
         monkeypatch.setattr("overparam.claims.run.run_study", run)
         return asked
@@ -55,7 +63,7 @@ def test_help_and_list_answer_without_torch():
         "for words in sys.argv[1:]:\n"
         "    print('answered', main(words.split()), 'torch' in sys.modules)"
     )
-    asked = ["--help", "study --help", "study run --help", "study list"]
+    asked = ["--help", "study --help", "study run --help", "study list", "battery design --help"]
     run = subprocess.run(
         [sys.executable, "-c", script, *asked],
         capture_output=True,
@@ -151,6 +159,13 @@ def test_options_reach_the_study(run_gives, tmp_path):
     assert main(["study", "check", "--all", *words]) == 0
     options = {"seed": 7, "n_jobs": 3, "store": tmp_path / "s"}
     assert asked == [("a", "full", options), ("b", "full", options)]
+
+
+def test_of_all_studies_those_that_lack_an_extra_are_skipped_with_the_reason(run_gives, capsys):
+    asked = run_gives(a=document("reproduced"), lacking=document("weaker"))
+    assert main(["study", "check", "--all"]) == 0
+    assert [name for name, _, _ in asked] == ["a"]
+    assert "skipped: lacking needs pip install 'overparam[some_extra]'" in capsys.readouterr().err
 
 
 def test_json_goes_to_a_file_or_for_several_to_a_folder(run_gives, tmp_path):

@@ -32,6 +32,10 @@ study_app = typer.Typer(
     help="Published claims, checked by computing them.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(study_app, name="study")
+battery_app = typer.Typer(
+    help="Electrodes of batteries, by design.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(battery_app, name="battery")
 
 Names = Annotated[list[str], typer.Argument(help="Studies, as in `study list`.", metavar="NAME…")]
 SomeNames = Annotated[
@@ -374,6 +378,54 @@ def watch(
     )  # fmt: skip
 
 
+@battery_app.command("design")
+def battery_design(
+    process: Annotated[
+        Path | None,
+        typer.Option(help="FILE.toml of coefficients and windows, or FILE.py with process()."),
+    ] = None,
+    objectives: Annotated[
+        str, typer.Option(help="Two of energy, power, fast_energy, slow_energy.")
+    ] = "energy,power",
+    budget: Annotated[int, typer.Option(help="Designs to simulate.")] = 96,
+    want: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=NUMBER, an objective to have; parameters for it are told. Again for both.",
+            metavar="NAME=NUMBER",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Designs at a time; by default one per core.", min=-MOST_JOBS, max=MOST_JOBS
+        ),
+    ] = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="File of finished simulations; by default in the cache.")
+    ] = None,
+    json: ResultFile = None,
+    html: PageFile = None,
+) -> None:
+    """Find how to make an electrode for energy, for power, or for what lies between.
+
+    Finished simulations are kept: the same command continues where it was interrupted.
+    """
+    expect_files(json=json, html=html)
+    from overparam.battery.command import inverse_lines, run_design
+
+    found = run_design(
+        process, objectives, budget, jobs=jobs, cluster=cluster, store=store, seed=seed,
+        command=shlex.join(["overparam", *_words]),
+    )  # fmt: skip
+    lines = inverse_lines(found, want or [])
+    print_found(found, json, html)
+    for line in lines:
+        print(line)
+
+
 @study_app.command("list")
 def study_list() -> None:
     """All studies, and the claim each checks."""
@@ -436,10 +488,24 @@ def study_check(
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
-    documents = run_studies(names or study_names(), size, json, jobs, cluster, seed, store)
+    if everything:
+        names = with_what_they_need(study_names())
+    assert names
+    documents = run_studies(names, size, json, jobs, cluster, seed, store)
     claims = [claim for document in documents for claim in document["claims"]]
     if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
         raise typer.Exit(1)
+
+
+def with_what_they_need(names: "Sequence[str]") -> list[str]:
+    """The studies that can be computed here; why another one is skipped is said on stderr."""
+    from overparam.claims.catalogue import load_study
+
+    missing = {name: load_study(name).missing for name in names}
+    for name, extra in missing.items():
+        if extra:
+            print(f"skipped: {name} needs pip install 'overparam[{extra}]'", file=sys.stderr)
+    return [name for name in names if not missing[name]]
 
 
 def run_studies(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import torch
 
 from overparam._environment import environment
 from overparam.claims import CellsFailed, run_study, to_json
+from overparam.errors import MissingPackage
 
 
 def comparable(document):
@@ -166,3 +168,11 @@ def test_wrong_arguments_are_named_before_anything_runs(toy, tmp_path):
 def test_two_cells_that_are_the_same_are_a_mistake(toy, tmp_path):
     with pytest.raises(ValueError, match=r"`study 'toy'` .*2 cells of which 1 differ"):
         run_study(toy.study(widths=(1, 1)), store=tmp_path / "s")
+
+
+def test_a_study_whose_extra_is_missing_says_which(toy, tmp_path):
+    study = dataclasses.replace(toy.STUDY, needs={"json": "here", "no_such_package": "gone"})
+    assert study.missing == "gone"
+    with pytest.raises(MissingPackage, match=r"pip install 'overparam\[gone\]'"):
+        run_study(study, "smoke", store=tmp_path / "s")
+    assert dataclasses.replace(toy.STUDY, needs={"json": "here"}).missing == ""

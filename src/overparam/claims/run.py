@@ -16,7 +16,7 @@ from overparam._progress import Progress, expect_progress
 from overparam.claims.catalogue import load_study
 from overparam.claims.document import study_document
 from overparam.claims.fingerprint import fingerprint
-from overparam.claims.parallel import outcomes
+from overparam.claims.parallel import Work, outcomes
 from overparam.claims.store import CellStore, Stored
 from overparam.claims.study import Cell, Study
 from overparam.cluster.backend import ClusterLost
@@ -59,6 +59,7 @@ def run_study(
 
     Raises:
         ValueError: If the study or size is unknown, or the store is not a store.
+        MissingPackage: If the study needs an extra that is not installed.
         CellsFailed: If a cell failed, or workers were lost, twice; its parameters are in the
             message, and all finished cells in the store.
         ConnectionError: If a cluster was gone before the first cell.
@@ -70,10 +71,18 @@ def run_study(
     """
     expect_progress(progress, "run_study(progress=...)")
     study = load_study(study) if isinstance(study, str) else study
+    expect(
+        not study.missing,
+        f"study run {study.name}",
+        f"the packages {', '.join(study.needs)}",
+        "not all of them",
+        hint=f"pip install 'overparam[{study.missing}]'.",
+        error=ImportError,
+    )
     started = time.monotonic()
     plan = study.plan(size, seed)
     keys = _keys(study, plan)
-    results = _compute(study, plan, keys, CellStore(store), n_jobs, progress)
+    results = compute_cells(study, plan, keys, CellStore(store), n_jobs, progress)
     table, cell_seconds = _table(plan, results), sum(cell.seconds for cell in results)
     return study_document(study, size, seed, table, time.monotonic() - started, cell_seconds)
 
@@ -96,15 +105,27 @@ def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:
     return keys
 
 
-def _compute(
-    study: Study,
+def compute_cells(
+    study: Work,
     plan: list[Cell],
     keys: list[dict[str, Any]],
     cells: CellStore,
     n_jobs: int | None,
     progress: Progress,
 ) -> list[Stored]:
-    """Results of all cells of the plan; those the store lacks are computed, and stored at once."""
+    """Results of all cells of the plan; those the store lacks are computed, and stored at once.
+
+    Args:
+        study: A study, or anything else that names a function of cells.
+        plan: Its cells.
+        keys: What identifies each in the store; see `CellStore.put`.
+        cells: The store.
+        n_jobs: As for `run_study`.
+        progress: Likewise.
+
+    Raises:
+        CellsFailed, KeyboardInterrupt: As `run_study`.
+    """
     done = {i: found for i, key in enumerate(keys) if (found := cells.get(key)) is not None}
     if len(done) < len(plan):
         cells.expect_writable()
@@ -148,7 +169,7 @@ def _compute(
 
 
 def _complaint(
-    study: Study, plan: list[Cell], failed: dict[int, str], lost: list[Cell], trouble: str
+    study: Work, plan: list[Cell], failed: dict[int, str], lost: list[Cell], trouble: str
 ) -> str:
     """Which cells have no result and why, the first traceback in full."""
     done = len(plan) - len(failed) - len(lost)

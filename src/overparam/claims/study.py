@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect, unknown
@@ -36,6 +37,8 @@ class Study:
         sizes: A configuration for each of "smoke", "quick" and "full".
         claims: What is compared, in the order of the page.
         figures: Maps the table of finished cells to figures (see `figure`).
+        needs: Packages its cells cannot do without, and the extra of this library that brings
+            each, such as ``{"pybamm": "battery"}``.
 
     Raises:
         ValueError: If a size is missing or unknown, or two claims share a name.
@@ -46,6 +49,7 @@ class Study:
     sizes: Mapping[str, Any]
     claims: Sequence[Claim]
     figures: "Callable[[pd.DataFrame], dict[str, Any]]"
+    needs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expect(set(self.sizes) == set(SIZES), "Study(sizes=...)", ", ".join(SIZES), [*self.sizes])
@@ -61,6 +65,12 @@ class Study:
     def header(self) -> Header:
         """Title and sections of that file's docstring."""
         return parse_header(self.name, sys.modules[self._module].__doc__ or "")
+
+    @property
+    def missing(self) -> str:
+        """The extra that has to be installed before a cell can be computed; empty if none."""
+        lacks = (extra for package, extra in self.needs.items() if find_spec(package) is None)
+        return next(lacks, "")
 
     @property
     def _module(self) -> str:
