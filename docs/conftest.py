@@ -10,7 +10,7 @@ import pytest
 import torch
 
 # Scripts that import their neighbour are no modules.
-collect_ignore_glob = ["gallery/*", "images/figure.py", "images/page.py"]
+collect_ignore_glob = ["gallery/*", "images/figure.py", "images/page.py", "images/electrode.py"]
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 

@@ -436,7 +436,7 @@ def make_electrode() -> dict:
             "objectives": {"energy": gives, "power": 11000.0},
             "curves": [
                 {
-                    "name": f"energy at {words}",
+                    "name": words,
                     "rate": rate,
                     "capacity": [0.0, 1.0, full],
                     "voltage": [4.2, 3.8, 3.5],
@@ -446,7 +446,7 @@ def make_electrode() -> dict:
         }
         for label, solids, gives in (
             ("most energy", 0.7, 2100.0),
-            ("knee", 0.64, 1900.0),
+            ("best compromise", 0.64, 1900.0),
             ("most power", 0.55, 1700.0),
         )
     ]

@@ -22,11 +22,11 @@ def plotted(value):
 def test_findings_are_computed_from_the_numbers(electrode):
     found = figures(electrode)
     assert found["front"].title.startswith("The simulated front dominates 1.5 times")
-    assert "energy at 1C to solids (70" in found["importance"].title
+    assert found["importance"].title.startswith("Energy at 1C responds most to solids (70")
     assert "pulse power to calendering (60" in found["importance"].title
     assert found["discharge"].title.endswith("most power 75\N{NO-BREAK SPACE}%")
     electrode["series"]["effects"]["importance"]["energy"]["share"] = [0.8, 0.1, 0.1]
-    assert "energy at 1C to active material (80" in figures(electrode)["importance"].title
+    assert "most to active material (80" in figures(electrode)["importance"].title
 
 
 def test_a_failed_design_is_no_mark_and_each_stage_has_its_own(electrode):

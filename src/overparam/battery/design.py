@@ -249,12 +249,16 @@ def _errors(checked: Any, surrogate: Surrogate) -> dict[str, float | None]:
 def _drawn(row: Any, label: str, parameters: list[str], names: list[str]) -> dict[str, Any]:
     """A design of the front with its discharges."""
     return {
-        "label": label,
+        "label": "best compromise" if label == "knee" else label.replace("_", " "),
         "parameters": {name: row[name] for name in parameters},
         "structure": {name: row[name] for name in ("thickness", "porosity", "conductivity")},
         "objectives": {name: row[name] for name in names},
         "curves": [
-            {"name": OBJECTIVES[name].words, "rate": OBJECTIVES[name].rate, **curve}
+            {
+                "name": OBJECTIVES[name].words.rpartition(" at ")[2],
+                "rate": OBJECTIVES[name].rate,
+                **curve,
+            }
             for name, curve in row["curves"].items()
         ],
     }

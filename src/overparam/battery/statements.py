@@ -1,5 +1,6 @@
 """What a search for electrodes concludes, each with the number it rests on."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,7 +50,7 @@ def _surrogate(surrogate: Surrogate) -> Iterator[Statement]:
     worst = min(surrogate.quality, key=lambda name: surrogate.quality[name].r2)
     r2 = surrogate.quality[worst].r2
     each = ", ".join(
-        f"{_words(name)} R² {real(quality.r2)}, median error {real(100 * quality.error, 2)} %"
+        f"{_words(name)} R² {_floored(quality.r2)}, median error {real(100 * quality.error, 2)} %"
         for name, quality in surrogate.quality.items()
     )
     text = f"On designs it was not fitted to, the surrogate explains: {each}."
@@ -142,6 +143,11 @@ def _failures(table: Any) -> Iterator[Statement]:
             f"first: {failed.iloc[0]}.",
             float(len(failed)), 0.0, "", "warning",
         )  # fmt: skip
+
+
+def _floored(r2: float) -> str:
+    """Four digits, never rounded up to a whole that it is not."""
+    return real(math.floor(1e4 * r2) / 1e4, 4) if math.isfinite(r2) else str(r2)
 
 
 def _words(objective: str) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from overparam.report.figures.figure import Figure, Table, capped, plain
+from overparam.report.figures.figure import Figure, Table, capped, plain, sentence
 from overparam.report.figures.panels import MARGIN, Panel, stack
 from overparam.report.numbers import number, percent
 
 COLOURS = ("var(--blue)", "var(--orange)", "var(--green)", "var(--violet)")
 DASHES = {0: "solid", 1: "dash", 2: "dot"}
+WRITTEN_OUT = {"exponentformat": "none", "separatethousands": True}
+COMPROMISE = "best compromise"  # the label of that design
 # By stage: what it is called, its symbol and colour.
 STAGES = {
     "sampled": ("sampled", "circle", "var(--muted)"),
@@ -70,9 +72,9 @@ def front_figure(document: Mapping) -> Figure | None:
         })  # fmt: skip
     for row in document["series"].get("chosen") or []:
         x, y = ((row.get("objectives") or {}).get(name) for name, _, _ in objectives)
-        if row.get("label") == "knee" and _real(x) and _real(y):
+        if row.get("label") == COMPROMISE and _real(x) and _real(y):
             star = {"symbol": "star", "color": "var(--red)", "size": 15}
-            data.append({**_dots("best compromise", [(x, y)], "star", "var(--red)"),
+            data.append({**_dots(COMPROMISE, [(x, y)], "star", "var(--red)"),
                          "marker": star})  # fmt: skip
     ratio = document["hypervolume"].get("ratio")
     title = "What the designs give"
@@ -90,8 +92,8 @@ def front_figure(document: Mapping) -> Figure | None:
             "height": 420,
             "margin": {**MARGIN, "l": 64},
             "hovermode": "closest",
-            "xaxis": {"title": {"text": plain(names[0])}},
-            "yaxis": {"title": {"text": plain(names[1])}},
+            "xaxis": {"title": {"text": plain(names[0])}, **WRITTEN_OUT},
+            "yaxis": {"title": {"text": plain(names[1])}, **WRITTEN_OUT},
         },
         [capped([*names, "stage"], points)],
         wide=True,
@@ -130,12 +132,13 @@ def importance_figure(document: Mapping) -> Figure | None:
         })  # fmt: skip
         rows += [[words, parameter, share] for parameter, share in pairs]
         best = max(pairs, key=lambda pair: pair[1])
-        strongest.append(f"{words} to {best[0]} ({percent(best[1])})")
+        verb = "to" if strongest else "responds most to"
+        strongest.append(f"{words} {verb} {best[0]} ({percent(best[1])})")
     if not data:
         return None
     return Figure(
         "importance",
-        f"Most responds {', '.join(strongest)}",
+        sentence(", ".join(strongest)),
         "Diagonal of the average gradient outer product (AGOP) of the surrogate, over its sum: the "
         "mean squared slope at the sampled designs, per width of a parameter's window. It says "
         "how strongly, not which way.",
@@ -182,7 +185,7 @@ def dependence_figure(document: Mapping) -> Figure | None:
             height = best[1] - min(y for _, y in known)
             swings.append((height, f"{words} at {label} {number(best[0], 3)}"))
         if traces:
-            panels.append(Panel(plain(f"{words}, {unit}"), traces))
+            panels.append(Panel(plain(f"{words}, {unit}"), traces, axis=WRITTEN_OUT))
             found.append(max(swings)[1])
     if not panels:
         return None
