@@ -59,15 +59,17 @@ ORDER = (
     ("diagnosis", "fitting"),
     ("integrations",),
     ("claims",),
+    ("battery",),  # it runs simulations as studies run cells
     ("report", "studies"),
     ("watch",),
     ("cli",),
     ("", "__main__"),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
-# These stand beside each other on linalg; only studies and the command line know them.
+# These stand beside each other, on linalg where nothing else is said; only studies and the command
+# line know them.
 SIDE = ("battery", "clustering", "federated", "kernels", "search", "transport")
-RANK |= dict.fromkeys(SIDE, RANK["tangents"])
+RANK = dict.fromkeys(SIDE, RANK["tangents"]) | RANK
 KNOW_SIDE = ("fitting", "studies", "cli", "", "__main__")
 # Allowed all the same, each for a reason.
 EXCEPTIONS = {

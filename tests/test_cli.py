@@ -63,7 +63,7 @@ def test_help_and_list_answer_without_torch():
         "for words in sys.argv[1:]:\n"
         "    print('answered', main(words.split()), 'torch' in sys.modules)"
     )
-    asked = ["--help", "study --help", "study run --help", "study list"]
+    asked = ["--help", "study --help", "study run --help", "study list", "battery design --help"]
     run = subprocess.run(
         [sys.executable, "-c", script, *asked],
         capture_output=True,

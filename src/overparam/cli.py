@@ -32,6 +32,10 @@ study_app = typer.Typer(
     help="Published claims, checked by computing them.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(study_app, name="study")
+battery_app = typer.Typer(
+    help="Electrodes of batteries, by design.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(battery_app, name="battery")
 
 Names = Annotated[list[str], typer.Argument(help="Studies, as in `study list`.", metavar="NAME…")]
 SomeNames = Annotated[
@@ -372,6 +376,54 @@ def watch(
         run, host=host, port=port, allow_remote=allow_remote,
         announce=lambda url: print(f"{run}: {url} (Ctrl+C ends)", file=sys.stderr, flush=True),
     )  # fmt: skip
+
+
+@battery_app.command("design")
+def battery_design(
+    process: Annotated[
+        Path | None,
+        typer.Option(help="FILE.toml of coefficients and windows, or FILE.py with process()."),
+    ] = None,
+    objectives: Annotated[
+        str, typer.Option(help="Two of energy, power, fast_energy, slow_energy.")
+    ] = "energy,power",
+    budget: Annotated[int, typer.Option(help="Designs to simulate.")] = 96,
+    want: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=NUMBER, an objective to have; parameters for it are told. Again for both.",
+            metavar="NAME=NUMBER",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Designs at a time; by default one per core.", min=-MOST_JOBS, max=MOST_JOBS
+        ),
+    ] = None,
+    cluster: Cluster = None,
+    seed: Seed = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="File of finished simulations; by default in the cache.")
+    ] = None,
+    json: ResultFile = None,
+    html: PageFile = None,
+) -> None:
+    """Find how to make an electrode for energy, for power, or for what lies between.
+
+    Finished simulations are kept: the same command continues where it was interrupted.
+    """
+    expect_files(json=json, html=html)
+    from overparam.battery.command import inverse_lines, run_design
+
+    found = run_design(
+        process, objectives, budget, jobs=jobs, cluster=cluster, store=store, seed=seed,
+        command=shlex.join(["overparam", *_words]),
+    )  # fmt: skip
+    lines = inverse_lines(found, want or [])
+    print_found(found, json, html)
+    for line in lines:
+        print(line)
 
 
 @study_app.command("list")

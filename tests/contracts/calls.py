@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss
 
 import overparam
 from overparam import (
+    battery,
     curvature,
     diagnosis,
     dynamics,
@@ -25,6 +26,7 @@ from overparam.kernels import modular
 
 PACKAGES = (
     overparam,
+    battery,
     curvature,
     diagnosis,
     dynamics,
@@ -183,6 +185,10 @@ ALL = [
     call(dynamics.loss_mixture, losses=array(40)),
     call(dynamics.segment_gradients, **LOSS, segments=torch.tensor([0, 0, 1, 1, 1])),
     call(dynamics.spectral_loss_split, **FIT, s=2),
+    # Electrodes.
+    call(battery.CoatingProcess, wet_gap=1e-4, packing=0.5),
+    call(battery.hypervolume, points=array(6, 2), reference=array(2)),
+    call(battery.nondominated, points=array(6, 2)),
     # Curvature.
     call(curvature.GGNOperator, **LOSS),
     call(curvature.HessianOperator, **LOSS),
@@ -411,10 +417,17 @@ WITHOUT_CALL = {
          "GeneralizationBound",
          "GradientSketch", "NetworkAlignment", "PLCertificate", "PLEstimate", "PLTrace",
          "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding",
-         "EdgeTrace", "Statement", "SuggestedRate"],
+         "EdgeTrace", "Statement", "SuggestedRate",
+         "ElectrodeDesign", "InverseDesign", "Objective", "Quality", "Structure"],
         RECORD,
     ),
-    **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),
+    **dict.fromkeys(["Kernel", "PairKernel", "Probe", "ProcessModel"], "abstract"),
+    **dict.fromkeys(
+        ["Surrogate", "design_electrode", "inverse_design", "load_process", "simulate",
+         "simulate_all"],
+        "of electrodes, not of tensors: tested in battery",
+    ),
+    "OBJECTIVES": "a table",
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
     **dict.fromkeys(
         ["Examples", "TrainingTask", "follow_edge"], "of a whole run: tested in diagnosis"

@@ -77,9 +77,15 @@ def fit() -> dict:
 
 
 @pytest.fixture
+def electrode() -> dict:
+    """An electrode by design, every series present."""
+    return make_electrode()
+
+
+@pytest.fixture
 def one_of_each() -> list[dict]:
-    """A short diagnosis, a fit and a study."""
-    return [make_diagnosis(steps=60), make_fit(), make_study()]
+    """A short diagnosis, a fit, a study and an electrode."""
+    return [make_diagnosis(steps=60), make_fit(), make_study(), make_electrode()]
 
 
 @pytest.fixture
@@ -411,5 +417,89 @@ def make_fit() -> dict:
                 "values": [[1, -0.9, 0], [-0.9, 1, 0.1], [0, 0.1, 1]],
             },
             "dependence": [{"name": "0.9 b", "share": 0.8, "x": [0, 1], "y": [1.0, 2.0]}],
+        },
+    }
+
+
+def make_electrode() -> dict:
+    parameters = ("active_material", "solids", "calendering")
+    stages = ["sampled"] * 6 + ["proposed"] * 2 + ["checked"] * 2
+    energy = [1500.0 + 60 * i for i in range(10)]
+    power = [9000.0 + 300 * (i % 4) for i in range(10)]
+    front = {"energy": [1700.0, 1900.0, 2100.0], "power": [11500.0, 11000.0, 9800.0]}
+    places = [0.0, 0.25, 0.5, 0.75, 1.0]
+    chosen = [
+        {
+            "label": label,
+            "parameters": dict(zip(parameters, (0.98, solids, 0.38), strict=True)),
+            "structure": {"thickness": 5.2e-5, "porosity": 0.2, "conductivity": 1.3},
+            "objectives": {"energy": gives, "power": 11000.0},
+            "curves": [
+                {
+                    "name": words,
+                    "rate": rate,
+                    "capacity": [0.0, 1.0, full],
+                    "voltage": [4.2, 3.8, 3.5],
+                }
+                for words, rate, full in (("C/5", 0.2, 2.0), ("1C", 1.0, 1.9), ("3C", 3.0, 1.5))
+            ],
+        }
+        for label, solids, gives in (
+            ("most energy", 0.7, 2100.0),
+            ("best compromise", 0.64, 1900.0),
+            ("most power", 0.55, 1700.0),
+        )
+    ]
+    return {
+        "kind": "electrode",
+        "environment": {"command": "overparam battery design", "seconds": 30.0, "seed": 0},
+        "process": {
+            "name": "CoatingProcess",
+            "bounds": {
+                "active_material": [0.9, 0.98],
+                "solids": [0.55, 0.7],
+                "calendering": [0.0, 0.45],
+            },
+            "smallest_porosity": 0.15,
+        },
+        "objectives": [
+            {"name": "energy", "words": "energy at 1C", "unit": "Wh/L"},
+            {"name": "power", "words": "pulse power", "unit": "W/L"},
+        ],
+        "surrogate": {
+            "name": "Gaussian process",
+            "designs": 8,
+            "quality": {"energy": {"r2": 0.99, "error": 1e-3, "worst": 1e-2}},
+            "checked": {"energy": 2e-3, "power": 3e-3},
+        },
+        "hypervolume": {"sampled": 2.0, "checked": 3.0, "ratio": 1.5},
+        "statements": [
+            {"name": "compromise", "level": "good", "text": "It trades well.", "value": 1900.0}
+        ],
+        "series": {
+            "designs": {
+                **{name: [0.5] * 10 for name in parameters},
+                "energy": [*energy[:-1], None],
+                "power": power,
+                "failure": [""] * 9 + ["the solver gave up"],
+                "stage": stages,
+                "front": [False] * 8 + [True, False],
+            },
+            "front": front,
+            "chosen": chosen,
+            "effects": {
+                "importance": {
+                    "energy": {"names": list(parameters), "share": [0.2, 0.7, 0.1]},
+                    "power": {"names": list(parameters), "share": [0.1, 0.3, 0.6]},
+                },
+                "dependence": [
+                    {
+                        "parameter": name,
+                        "x": places,
+                        "y": {"energy": [1500.0, 1600, 1700, 1800, None], "power": [9e3] * 5},
+                    }
+                    for name in parameters
+                ],
+            },
         },
     }

@@ -41,7 +41,10 @@ BROKEN = {
     "nested without end": (b"[" * 200_000, "not JSON"),
     "empty list": (b"[]", "an empty list"),
     "a number": (b"3", "a JSON object"),
-    "another kind": (b'{"kind": "recipe"}', "diagnosis, fit, rate, run, study, got 'recipe'"),
+    "another kind": (
+        b'{"kind": "recipe"}',
+        "diagnosis, electrode, fit, rate, run, study, got 'recipe'",
+    ),
     "no kind": (b"{}", "got 'missing'"),
     "statements no list": (b'{"kind": "diagnosis", "statements": {}}', "under 'statements'"),
     "statement no object": (b'{"kind": "diagnosis", "statements": ["x"]}', "under 'statements'"),

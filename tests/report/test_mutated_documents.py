@@ -96,7 +96,7 @@ def test_a_mutated_document_is_a_page_or_one_clear_error(part, one_of_each, tmp_
     rng = random.Random(part)
     pages = 0
     for count in range(EXAMPLES // PARTS):
-        document = mutated(one_of_each[count % 3], rng)
+        document = mutated(one_of_each[count % len(one_of_each)], rng)
         source = tmp_path / "document.json"
         text = json.dumps(document)
         source.write_bytes(torn(text, rng) if count % 5 == 4 else text.encode())

@@ -5,13 +5,28 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from overparam._errors import expect
 
 if TYPE_CHECKING:
     from overparam._progress import Progress
-    from overparam.claims.study import Cell, Study
+    from overparam.claims.study import Cell
+
+
+class Work(Protocol):
+    """What has cells to compute; a study, for one.
+
+    Attributes:
+        name: What progress and complaints call it.
+        cell: Computes one, as that of a `Study`.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def cell(self) -> Callable[..., Mapping[str, Any]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,7 @@ class Outcome:
 
 
 def outcomes(
-    study: "Study",
+    study: Work,
     waiting: Mapping[int, "Cell"],
     n_jobs: int | None,
     progress: "Progress",

@@ -16,7 +16,7 @@ from overparam._progress import Progress, expect_progress
 from overparam.claims.catalogue import load_study
 from overparam.claims.document import study_document
 from overparam.claims.fingerprint import fingerprint
-from overparam.claims.parallel import outcomes
+from overparam.claims.parallel import Work, outcomes
 from overparam.claims.store import CellStore, Stored
 from overparam.claims.study import Cell, Study
 from overparam.cluster.backend import ClusterLost
@@ -82,7 +82,7 @@ def run_study(
     started = time.monotonic()
     plan = study.plan(size, seed)
     keys = _keys(study, plan)
-    results = _compute(study, plan, keys, CellStore(store), n_jobs, progress)
+    results = compute_cells(study, plan, keys, CellStore(store), n_jobs, progress)
     table, cell_seconds = _table(plan, results), sum(cell.seconds for cell in results)
     return study_document(study, size, seed, table, time.monotonic() - started, cell_seconds)
 
@@ -106,15 +106,27 @@ def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:
     return keys
 
 
-def _compute(
-    study: Study,
+def compute_cells(
+    study: Work,
     plan: list[Cell],
     keys: list[dict[str, Any]],
     cells: CellStore,
     n_jobs: int | None,
     progress: Progress,
 ) -> list[Stored]:
-    """Results of all cells of the plan; those the store lacks are computed, and stored at once."""
+    """Results of all cells of the plan; those the store lacks are computed, and stored at once.
+
+    Args:
+        study: A study, or anything else that names a function of cells.
+        plan: Its cells.
+        keys: What identifies each in the store; see `CellStore.put`.
+        cells: The store.
+        n_jobs: As for `run_study`.
+        progress: Likewise.
+
+    Raises:
+        CellsFailed, KeyboardInterrupt: As `run_study`.
+    """
     done = {i: found for i, key in enumerate(keys) if (found := cells.get(key)) is not None}
     if len(done) < len(plan):
         cells.expect_writable()
@@ -158,7 +170,7 @@ def _compute(
 
 
 def _complaint(
-    study: Study, plan: list[Cell], failed: dict[int, str], lost: list[Cell], trouble: str
+    study: Work, plan: list[Cell], failed: dict[int, str], lost: list[Cell], trouble: str
 ) -> str:
     """Which cells have no result and why, the first traceback in full."""
     done = len(plan) - len(failed) - len(lost)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
@@ -77,11 +76,14 @@ class Study:
     @property
     def versions(self) -> dict[str, str]:
         """Of the packages it needs: with another one, cells are computed again."""
-        found = {}
-        for package in self.needs:
-            with suppress(metadata.PackageNotFoundError):  # or it is distributed by another name
-                found[package] = metadata.version(package)
-        return found
+        if not self.needs:
+            return {}
+        known = metadata.packages_distributions()  # imported as `ot`, installed as POT
+        return {
+            package: metadata.version(known[package][0])
+            for package in self.needs
+            if package in known
+        }
 
     @property
     def _module(self) -> str:

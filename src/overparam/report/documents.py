@@ -8,9 +8,18 @@ from typing import Any
 from overparam._errors import expect, unknown
 from overparam._files import expect_readable
 from overparam.errors import InvalidValue
-from overparam.report.schema import DIAGNOSIS, FIT, RATE, RUN, STUDY, Misshapen, Place
+from overparam.report.schema import (
+    DIAGNOSIS,
+    ELECTRODE,
+    FIT,
+    RATE,
+    RUN,
+    STUDY,
+    Misshapen,
+    Place,
+)
 
-KINDS = ("diagnosis", "rate", "run", "fit", "study")
+KINDS = ("diagnosis", "rate", "run", "fit", "study", "electrode")
 # Sections that a page takes for granted, empty where a document has none.
 _OBJECTS = {
     "diagnosis": ("environment", "model", "data", "advice", "series"),
@@ -18,6 +27,7 @@ _OBJECTS = {
     "run": ("environment", "model", "series"),
     "fit": ("environment", "model", "data", "series"),
     "study": ("environment", "series"),
+    "electrode": ("environment", "process", "surrogate", "hypervolume", "series"),
 }
 _LISTS = {
     "diagnosis": ("statements", "events", "suspects"),
@@ -25,8 +35,16 @@ _LISTS = {
     "run": ("probes", "events"),
     "fit": ("scores", "statements"),
     "study": ("claims",),
+    "electrode": ("objectives", "statements"),
 }
-_SHAPES = {"diagnosis": DIAGNOSIS, "rate": RATE, "run": RUN, "fit": FIT, "study": STUDY}
+_SHAPES = {
+    "diagnosis": DIAGNOSIS,
+    "rate": RATE,
+    "run": RUN,
+    "fit": FIT,
+    "study": STUDY,
+    "electrode": ELECTRODE,
+}
 _LARGEST_FILE = 256 * 2**20
 # What is larger counts as infinite: sums and ratios of such numbers are.
 _LARGEST_NUMBER = 1e300
@@ -41,13 +59,15 @@ def read_documents(source: Path | str | Mapping) -> list[dict]:
 
     Raises:
         ValueError: If a file cannot be read, is larger than 256 MiB, is not JSON, or holds
-            something that is no diagnosis, rate, run, fit or study. The message names the file, and
-            the place in it.
+            something that is no document of these kinds. The message names the file, and the place
+            in it.
     """
     if isinstance(source, Mapping):
         return [_document(source, "render(documents=...)")]
     where = f"write_report({str(source)!r}, ...)"
-    expected = "a JSON file written by `overparam diagnose`, `lr`, `fit` or `study run`"
+    expected = (
+        "a JSON file written by `overparam diagnose`, `lr`, `fit`, `study run` or `battery design`"
+    )
     try:
         expect_readable(source, where, _LARGEST_FILE)
         text = Path(source).read_bytes()
@@ -91,6 +111,7 @@ def _evident_kind(content: Mapping) -> str:
         "curve": "rate",
         "probes": "run",
         "scores": "fit",
+        "surrogate": "electrode",
     }
     return next((kind for key, kind in only.items() if key in content), "missing")
 

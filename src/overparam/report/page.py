@@ -11,6 +11,7 @@ from overparam._files import expect_writable, write_whole
 from overparam.report.assets import admission, asset, environment, plotly
 from overparam.report.diagnosis import diagnosis_view
 from overparam.report.documents import read_documents
+from overparam.report.electrode import electrode_view
 from overparam.report.fit import fit_view
 from overparam.report.rate import rate_view
 from overparam.report.run import run_view
@@ -22,6 +23,7 @@ VIEWS = {
     "run": run_view,
     "fit": fit_view,
     "study": study_view,
+    "electrode": electrode_view,
 }
 
 
@@ -32,8 +34,9 @@ def render(documents: Sequence[Mapping]) -> str:
     content security policy admits no others. Text of the documents is shown, never interpreted.
 
     Args:
-        documents: Diagnoses, rates, runs, fits and studies, read from their JSON; ``"kind"`` tells
-            which. `None` stands for what was not measured; sections without numbers are left out.
+        documents: Diagnoses, rates, runs, fits, studies and electrodes, read from their JSON;
+            ``"kind"`` tells which. `None` stands for what was not measured; sections without
+            numbers are left out.
 
     Returns:
         The page, about 1.6 MB, of which Plotly is nearly all.

@@ -225,6 +225,30 @@ FIT = record(
     ),
 )
 
+ELECTRODE = record(
+    environment=_ENVIRONMENT,
+    process=record(name=word, bounds=each(numbers), smallest_porosity=number),
+    objectives=rows(name=word, words=word, unit=word),
+    surrogate=record(
+        name=word, designs=number, quality=each(record(r2=number, error=number, worst=number)),
+        checked=each(number),
+    ),
+    hypervolume=each(number),
+    statements=_STATEMENTS,
+    series=record(
+        designs=each(every(word)),
+        front=each(numbers),
+        chosen=rows(
+            label=word, parameters=each(number), structure=each(number), objectives=each(number),
+            curves=rows(name=word, rate=number, capacity=numbers, voltage=numbers),
+        ),
+        effects=record(
+            importance=each(record(names=every(word), share=numbers)),
+            dependence=rows(parameter=word, x=numbers, y=each(numbers)),
+        ),
+    ),
+)  # fmt: skip
+
 _AXIS = record(label=word, scale=word)
 STUDY = record(
     environment=_ENVIRONMENT,

@@ -54,6 +54,11 @@ def plain(text: Any, longest: int = 60) -> str:
     return escape(text if len(text) <= longest else text[: longest - 1] + "…", quote=False)
 
 
+def sentence(text: str) -> str:
+    """Text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def capped(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """A table of at most `LONGEST_TABLE` rows, spread evenly, the last one included."""
     if len(rows) <= LONGEST_TABLE:

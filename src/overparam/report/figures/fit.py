@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from overparam.report.figures.figure import Figure, Table, leading, plain
+from overparam.report.figures.figure import Figure, Table, leading, plain, sentence
 from overparam.report.figures.panels import MARGIN
 from overparam.report.numbers import count, number, percent
 
@@ -81,24 +81,19 @@ def _scores_finding(rows: Sequence[Mapping], metric: str) -> str:
     ours = next((row for row in rows if row.get("ours")), None)
     best = rows[0]
     if ours is None or len(rows) == 1:
-        return _sentence(f"{best.get('name')}: {metric} {number(best['mean'], 3)}")
+        return sentence(f"{best.get('name')}: {metric} {number(best['mean'], 3)}")
     rival = rows[1] if ours is best else best
     mine, other = number(ours["mean"], 3), number(rival["mean"], 3)
     if mine == other:
-        return _sentence(f"{ours.get('name')} and {rival.get('name')} are level: {metric} {mine}")
+        return sentence(f"{ours.get('name')} and {rival.get('name')} are level: {metric} {mine}")
     if ours is best:
-        return _sentence(
+        return sentence(
             f"{ours.get('name')} is the best of {len(rows)}: {metric} {mine} "
             f"against {other} of {rival.get('name')}"
         )
-    return _sentence(
+    return sentence(
         f"{rival.get('name')} is ahead: {metric} {other} against {mine} of {ours.get('name')}"
     )
-
-
-def _sentence(text: str) -> str:
-    """Text that begins with a capital."""
-    return text[:1].upper() + text[1:]
 
 
 def importances_figure(document: Mapping) -> Figure | None:
