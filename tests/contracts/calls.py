@@ -411,7 +411,7 @@ WITHOUT_CALL = {
          "GeneralizationBound",
          "GradientSketch", "NetworkAlignment", "PLCertificate", "PLEstimate", "PLTrace",
          "PowerLaw", "Schedule", "Diagnosis", "LinearizedModel", "QuadratizedModel", "Encoding",
-         "EdgeTrace", "Statement", "SuggestedRate"],
+         "EdgeTrace", "Statement", "SuggestedRate", "Agreement", "ProcrustesResult"],
         RECORD,
     ),
     **dict.fromkeys(["Kernel", "PairKernel", "Probe"], "abstract"),
