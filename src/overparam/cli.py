@@ -436,10 +436,21 @@ def study_check(
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
-    documents = run_studies(names or study_names(), size, json, jobs, cluster, seed, store)
+    names = names or [name for name in study_names() if not said_to_lack(name)]
+    documents = run_studies(names, size, json, jobs, cluster, seed, store)
     claims = [claim for document in documents for claim in document["claims"]]
     if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
         raise typer.Exit(1)
+
+
+def said_to_lack(name: str) -> bool:
+    """Whether a study needs what is not installed; a line says so."""
+    from overparam.claims.catalogue import load_study
+
+    lacks = load_study(name).lacks
+    if lacks:
+        print(f"{name} skipped: it {lacks}", file=sys.stderr)
+    return bool(lacks)
 
 
 def run_studies(
@@ -460,6 +471,9 @@ def run_studies(
 
     files = json_files(json, names)
     studies = [load_study(name) for name in names]
+    for study in studies:
+        if study.lacks:
+            raise UsageError(f"`study` cannot run {study.name}: it {study.lacks}")
     documents = []
     with on_cluster(cluster, n_jobs=jobs):
         n_jobs = -1 if jobs is None else jobs

@@ -216,7 +216,10 @@ PROMISES = [value for name, value in sorted(globals().items()) if name.startswit
 
 @pytest.fixture(scope="module", params=study_names())
 def runs(request, tmp_path_factory):
-    return run(load_study(request.param), tmp_path_factory.mktemp(request.param))
+    study = load_study(request.param)
+    if study.lacks:
+        pytest.skip(study.lacks)
+    return run(study, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

@@ -5,7 +5,7 @@ import sys
 import time
 from concurrent.futures import BrokenExecutor
 from contextlib import closing
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ def run_study(
 
     Raises:
         ValueError: If the study or size is unknown, or the store is not a store.
+        ImportError: If it needs an extra that is not installed.
         CellsFailed: If a cell failed, or workers were lost, twice; its parameters are in the
             message, and all finished cells in the store.
         ConnectionError: If a cluster was gone before the first cell.
@@ -70,6 +71,10 @@ def run_study(
     """
     expect_progress(progress, "run_study(progress=...)")
     study = load_study(study) if isinstance(study, str) else study
+    expect(
+        not study.lacks, f"study run {study.name}", "an extra to be installed", "none",
+        f"it {study.lacks}", error=ImportError,
+    )  # fmt: skip
     started = time.monotonic()
     plan = study.plan(size, seed)
     keys = _keys(study, plan)
@@ -85,6 +90,9 @@ def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:
         "code": fingerprint(study.cell),
         "torch": metadata.version("torch"),
     }
+    if study.extra is not None:
+        imported = study.extra[1]
+        shared[imported] = str(getattr(import_module(imported), "__version__", ""))
     keys = [{**shared, "parameters": cell.parameters, "seed": cell.seed} for cell in plan]
     distinct = {json.dumps(key, sort_keys=True) for key in keys}
     expect(

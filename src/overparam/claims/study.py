@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from overparam._errors import expect, unknown
@@ -36,6 +37,8 @@ class Study:
         sizes: A configuration for each of "smoke", "quick" and "full".
         claims: What is compared, in the order of the page.
         figures: Maps the table of finished cells to figures (see `figure`).
+        extra: What has to be installed beside the library, as ``overparam[extra]``, and the name
+            by which it is imported, for studies that need more.
 
     Raises:
         ValueError: If a size is missing or unknown, or two claims share a name.
@@ -46,6 +49,7 @@ class Study:
     sizes: Mapping[str, Any]
     claims: Sequence[Claim]
     figures: "Callable[[pd.DataFrame], dict[str, Any]]"
+    extra: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         expect(set(self.sizes) == set(SIZES), "Study(sizes=...)", ", ".join(SIZES), [*self.sizes])
@@ -56,6 +60,13 @@ class Study:
     def name(self) -> str:
         """Name of the file or folder the study stands in."""
         return self._module.rpartition(".")[2]
+
+    @property
+    def lacks(self) -> str:
+        """Why it cannot be run here, as a command that would change it; empty if it can."""
+        if self.extra is None or find_spec(self.extra[1]) is not None:
+            return ""
+        return f"needs pip install 'overparam[{self.extra[0]}]'"
 
     @property
     def header(self) -> Header:

@@ -5,13 +5,17 @@ them too, or a discriminant learned on some of them finds the rest. Which of the
 classes apart is known from the source, where labels are given.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import column_or_1d
 
+from overparam._errors import expect
+from overparam._numbers import described, n_bad
 from overparam.transport.gaussian import GaussianClasses
+from overparam.transport.settings import read_rows
 
 NEIGHBOURS, FOLDS = 5, 5
 # How much more a discriminant has to find in the source than neighbours do, to be the judge.
@@ -38,9 +42,7 @@ class Agreement(NamedTuple):
         return self.adapted - self.unadapted
 
 
-def label_agreement(
-    source: np.ndarray, labels: np.ndarray, target: np.ndarray, adapted: np.ndarray
-) -> Agreement:
+def label_agreement(source: Any, labels: Any, target: Any, adapted: Any) -> Agreement:
     """Compare adapted labels of the target with those that need no adaptation.
 
     Args:
@@ -50,8 +52,19 @@ def label_agreement(
         adapted: Classes of its rows that were carried over by a coupling. Labels that were
             smoothed afterwards agree too well.
 
+    Raises:
+        ValueError: Tables that are not finite, or of other numbers of columns or of labels.
+
     Cost: neighbours of n + m rows, O((n + m)² p), and ten discriminants.
     """
+    where = "label_agreement"
+    source = read_rows(source, f"{where}(source=...)")
+    target = read_rows(target, f"{where}(target=...)", source.shape[1])
+    labels, adapted = (column_or_1d(values) for values in (labels, adapted))
+    for name, values, rows in (("labels", labels, source), ("adapted", adapted, target)):
+        words = f"{len(rows)} labels of classes"
+        good = len(values) == len(rows) and not n_bad(values) and values.dtype.kind in "biufOSU"
+        expect(good, f"{where}({name}=...)", words, described(values))
     found = {judge: agreement(source, labels) for judge, agreement in _JUDGES.items()}
     clear = found["discriminant"] - found["neighbours"] >= CLEARLY
     judge = "discriminant" if clear else "neighbours"

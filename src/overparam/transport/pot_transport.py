@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from overparam._as_before import or_as_before
-from overparam._errors import expect
+from overparam._errors import complaint, expect
 from overparam.transport.couplings import import_pot
 from overparam.transport.discriminant import discriminant_transport
 from overparam.transport.scatter import squared_distances
@@ -120,8 +120,12 @@ class DiscriminantTransport(_Base):
         where = "DiscriminantTransport.fit"
         for name, given in (("Xs", Xs), ("ys", ys), ("Xt", Xt)):
             expect(given is not None, f"{where}({name}=...)", "an array", None)
-        nx = self._get_backend(*(np.asarray(v) if isinstance(v, list) else v
-                                 for v in (Xs, ys, Xt, yt)))  # fmt: skip
+        arrays = [np.asarray(v) if isinstance(v, list) else v for v in (Xs, ys, Xt, yt)]
+        try:
+            nx = self._get_backend(*arrays)
+        except (TypeError, ValueError) as problem:
+            kinds = ", ".join(type(v).__name__ for v in arrays if v is not None)
+            raise complaint(f"{where}(...)", "arrays of one kind", kinds) from problem
         source = read_rows(as_numpy(nx, Xs), f"{where}(Xs=...)")
         target = read_rows(as_numpy(nx, Xt), f"{where}(Xt=...)", source.shape[1])
         classes, positions = read_labels(as_numpy(nx, ys), f"{where}(ys=...)")

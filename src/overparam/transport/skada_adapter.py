@@ -87,7 +87,11 @@ class DiscriminantTransportAdapter(BaseEstimator):
         self.target_priors = target_priors
         self.max_iter = max_iter
 
-    @or_as_before
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
     def fit(self, X: Any, y: Any, *, sample_domain: Any = None) -> "DiscriminantTransportAdapter":
         """Learn the directions.
 
@@ -97,6 +101,16 @@ class DiscriminantTransportAdapter(BaseEstimator):
             sample_domain: Of each row, below 0 for one of the target; None where labels of the
                 target are −1.
         """
+        self._learn(X, y, sample_domain)
+        return self
+
+    def fit_transform(self, X: Any, y: Any, *, sample_domain: Any = None) -> np.ndarray:
+        """Learn the directions and project the rows of both domains, ``(n + m, d)``."""
+        return self._projected(*self._learn(X, y, sample_domain))
+
+    @or_as_before
+    def _learn(self, X: Any, y: Any, sample_domain: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The rows as numbers, and which of them are of the target."""
         where = f"{type(self).__name__}.fit"
         checked: Any = validate_data  # its annotations do not know what it returns
         X, y = checked(self, X, y, dtype=np.float64)
@@ -111,13 +125,11 @@ class DiscriminantTransportAdapter(BaseEstimator):
         self.source_mean_, self.target_mean_ = result.source_mean, result.target_mean
         self.transduction_ = classes[result.labels_path[-1]]
         self.n_iter_ = len(result.labels_path)
-        return self
+        return X, of_target
 
-    def fit_transform(self, X: Any, y: Any, *, sample_domain: Any = None) -> np.ndarray:
-        """Learn the directions and project the rows of both domains, ``(n + m, d)``."""
-        of_target = split_domains(sample_domain, y, len(X), f"{type(self).__name__}.fit_transform")
-        self.fit(X, y, sample_domain=sample_domain)
-        return self.transform(X, sample_domain=1 - 2 * of_target)
+    def _projected(self, X: np.ndarray, of_target: np.ndarray) -> np.ndarray:
+        means = np.where(of_target[:, None], self.target_mean_, self.source_mean_)
+        return (X - means) @ self.components_
 
     def transform(
         self, X: Any, y: Any = None, *, sample_domain: Any = None, allow_source: bool = False
@@ -143,5 +155,4 @@ class DiscriminantTransportAdapter(BaseEstimator):
                 f"a domain for each of {len(X)} rows", f"shape {domains.shape}",
             )  # fmt: skip
             of_target = domains < 0
-        means = np.where(of_target[:, None], self.target_mean_, self.source_mean_)
-        return (X - means) @ self.components_
+        return self._projected(X, of_target)
