@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path += [
     str(Path(__file__).parent / folder)
-    for folder in ("contracts", "devices", "integrations", "typed")
+    for folder in ("contracts", "devices", "integrations", "transport", "typed")
 ]
 # Before anything of the library is imported; test workers learn of it by the environment.
 if "--typed" in sys.argv or "OVERPARAM_TYPED" in os.environ:

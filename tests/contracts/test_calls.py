@@ -20,16 +20,17 @@ import numpy as np
 import objects
 import pytest
 import torch
+import transported
 from calls import PACKAGES, WITHOUT_CALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import overparam
-from overparam import diagnosis, dynamics, kernels, linalg, optim, tangents
+from overparam import diagnosis, dynamics, kernels, linalg, optim, tangents, transport
 from overparam._errors import expect
 
-ALL = [*calls.ALL, *objects.ALL]
+ALL = [*calls.ALL, *objects.ALL, *transported.ALL]
 EXAMPLES = int(os.environ.get("OVERPARAM_FUZZ", "100"))
 # Infinite, or NaN, where the docstring says so.
 INFINITE = {
@@ -257,7 +258,11 @@ def test_good_arguments_have_an_answer(case):
     assert answers(case.function, arguments, case.name) == "finite"
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+@pytest.mark.parametrize(
+    "package",
+    [*PACKAGES, *([transport] if transported.HAS_POT else [])],
+    ids=lambda package: package.__name__,
+)
 def test_every_public_name_has_a_call_or_a_reason(package):
     called = {case.name.split(".")[0] for case in ALL}
     missing = [n for n in package.__all__ if n not in called and n not in WITHOUT_CALL]
