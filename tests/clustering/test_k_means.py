@@ -262,7 +262,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_gets_one_clear_error_in_fit(case):
     options, x, words = BAD[case]
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         BregmanKMeans(5, **options).fit(x)
 
 

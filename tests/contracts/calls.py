@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss
 
 import overparam
 from overparam import (
+    clustering,
     curvature,
     diagnosis,
     dynamics,
@@ -25,6 +26,7 @@ from overparam.kernels import modular
 
 PACKAGES = (
     overparam,
+    clustering,
     curvature,
     diagnosis,
     dynamics,
@@ -150,6 +152,14 @@ def product(v: Tensor) -> Tensor:
     return torch.arange(1.0, 5.0, dtype=v.dtype) * v
 
 
+def even(x: np.ndarray) -> np.ndarray:
+    return np.ones(len(x))
+
+
+def twice(x: np.ndarray) -> np.ndarray:
+    return 2 * x
+
+
 SYMMETRIC = Made(linalg.FunctionOperator, matvec=product, size=4, dtype=torch.float64)
 
 
@@ -183,6 +193,33 @@ ALL = [
     call(dynamics.loss_mixture, losses=array(40)),
     call(dynamics.segment_gradients, **LOSS, segments=torch.tensor([0, 0, 1, 1, 1])),
     call(dynamics.spectral_loss_split, **FIT, s=2),
+    # Clustering.
+    call(
+        clustering.BregmanDivergence,
+        phi=np.square,
+        grad=twice,
+        grad_inv=None,
+        hess=None,
+        domain=(-2.0, 2.0),
+        closed="both",
+        name="own",
+    ),
+    call(
+        clustering.asymptotic_center_density,
+        density=even,
+        divergence="kl",
+        bounds=[(1.0, 2.0)],
+        r=2.0,
+    ),
+    call(clustering.named_divergence, name="kl"),
+    call(
+        clustering.quantization_constant,
+        density=even,
+        divergence="kl",
+        bounds=[(1.0, 2.0)],
+        r=2.0,
+        cell_constant=None,
+    ),
     # Curvature.
     call(curvature.GGNOperator, **LOSS),
     call(curvature.HessianOperator, **LOSS),
@@ -402,7 +439,8 @@ ALL = [
 RECORD = "a record of results, which its function makes"
 WITHOUT_CALL = {
     **dict.fromkeys(
-        ["CatapultOrbit", "CleanDominance", "EarlyWarning", "Event", "Expansion", "FunctionStep",
+        ["CatapultOrbit", "CenterDensity",
+         "CleanDominance", "EarlyWarning", "Event", "Expansion", "FunctionStep",
          "Iterate",
          "LineDescent", "LossMixture", "ModularTask", "SegmentGradients", "SpectralSplit", "Spike",
          "Split", "StopSignal", "Eigenpairs", "ExtremeEigenvalues", "TraceEstimate",

@@ -12,7 +12,7 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from overparam._errors import expect
+from overparam._errors import complaint, expect
 from overparam.clustering._gemm import Products
 from overparam.clustering._geometry import BregmanGeometry, Geometry, expect_finite
 from overparam.clustering._rows import Rows, expect_inside, read_rows
@@ -148,9 +148,7 @@ class BregmanClusterer(Clusterer):
                 return at_random(rows, geometry, self.n_clusters, draw)
             return plus_plus(rows, base, geometry, self.n_clusters, draw)
         where = f"{type(self).__name__}(init=...)"
-        init = (
-            self.init(X, self.n_clusters, random_state=draw) if callable(self.init) else self.init
-        )
+        init = called(self.init, X, self.n_clusters, draw, where)
         return self._given(init, self.n_clusters, rows.n_columns, where)
 
     def _given(self, init: Any, k: int, n_columns: int, where: str) -> np.ndarray:
@@ -169,6 +167,17 @@ class BregmanClusterer(Clusterer):
         tags.input_tags.positive_only = low >= 0
         tags.input_tags.sparse = self.side == "right"
         return tags
+
+
+def called(init: Any, X: Any, k: int, draw: np.random.RandomState, where: str) -> Any:
+    """What a function of somebody's gives for centres; anything else is handed through."""
+    if not callable(init):
+        return init
+    try:
+        return init(X, k, random_state=draw)
+    except Exception as problem:
+        words = "a function of (X, n_clusters, random_state=...) that gives centres"
+        raise complaint(where, words, f"one that raised {problem!r}") from problem
 
 
 def given_centres(init: Any, k: int, n_columns: int, where: str) -> np.ndarray:

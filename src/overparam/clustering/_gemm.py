@@ -77,7 +77,8 @@ class Products:
         found = np.empty((len(self.rows), len(planes.slopes)))
         for part, _, scores in self._scores(planes):
             found[part] = np.maximum(base[part, None] - scores, 0.0)
-        found[found >= _FAR / 2] = np.inf
+        if planes.walls is not None:
+            found[found >= _FAR / 2] = np.inf
         return found
 
     def _scores(self, planes: Planes) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:

@@ -76,6 +76,7 @@ class BregmanGeometry:
         at = divergence.tangents(reference[None])
         self._slope, self._offset = at.slopes[0], float(at.offsets[0])
 
+    @np.errstate(all="ignore")  # `expect_finite` looks at it
     def base(self, rows: Rows) -> np.ndarray:
         """D(x, m)."""
         phi = _values(self.divergence, rows)
@@ -87,6 +88,7 @@ class BregmanGeometry:
                 along[part] = rows.dense(part) @ self._slope
         return np.maximum(phi - along + self._offset, 0.0)
 
+    @np.errstate(all="ignore")
     def planes(self, centres: np.ndarray) -> Planes:
         """Tangents at the centres without that at m."""
         found = self.divergence.tangents(centres)

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from overparam._errors import expect
+from overparam._errors import complaint, expect
+from overparam._numbers import described
 from overparam.clustering.divergence import BregmanDivergence
 
 # Numbers held at once while rows are gone through: 2 MiB, about what a core's cache holds.
@@ -76,14 +77,19 @@ def read_rows(
         estimator, X, reset=reset, accept_sparse="csr" if sparse_too else False,
         dtype=[np.float64, np.float32], order="C", accept_large_sparse=False,
     )  # fmt: skip
-    if sparse.issparse(x):
+    if sparse.issparse(x) and not x.has_canonical_format:
+        x = x.copy()  # it may be the user's own
         x.sum_duplicates()
     if sample_weight is None:
         return Rows(x, np.ones(x.shape[0]))
-    weights = _check_sample_weight(sample_weight, x, dtype=np.float64)
+    where = f"{type(estimator).__name__}.{method}(sample_weight=...)"
+    try:
+        weights = _check_sample_weight(sample_weight, x, dtype=np.float64)
+    except TypeError as problem:
+        raise complaint(where, "a real number for every row", described(sample_weight)) from problem
     expect(
         (weights >= 0).all() and weights.sum() > 0,
-        f"{type(estimator).__name__}.{method}(sample_weight=...)",
+        where,
         "weights ≥ 0, one of them positive",
         f"a smallest of {weights.min():g} and a sum of {weights.sum():g}",
     )

@@ -86,7 +86,7 @@ class BregmanDivergence:
             )  # fmt: skip
         try:
             low, high = (float(end) for end in domain)
-        except (TypeError, ValueError) as problem:
+        except (TypeError, ValueError, RuntimeError) as problem:
             words = "a pair of numbers, the lower first"
             raise complaint(where.format("domain"), words, described(domain)) from problem
         expect(low < high, where.format("domain"), "a lower end below the upper", (low, high))
@@ -137,10 +137,10 @@ class BregmanDivergence:
             terms = self.phi(x)
         return terms.sum(1) if terms.ndim == 2 else terms
 
+    @np.errstate(all="ignore")
     def tangents(self, c: np.ndarray) -> Tangents:
         """The tangents at points, the infinitely steep directions of them taken out."""
-        with np.errstate(all="ignore"):
-            slopes = np.asarray(self.grad(c), dtype=np.float64)
+        slopes = np.asarray(self.grad(c), dtype=np.float64)
         steep = np.isinf(slopes)
         if not steep.any():
             return Tangents(slopes, (c * slopes).sum(1) - self.value(c), None, None)

@@ -3,41 +3,25 @@
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from threadpoolctl import threadpool_limits
 
 from overparam._as_before import or_as_before
 from overparam._devices import expect_device
 from overparam._errors import expect
 from overparam.clustering._clusterer import BregmanClusterer, drawing_from, expect_enough
+from overparam.clustering._constraints import BREGMAN, K_MEANS
 from overparam.clustering._gemm import Products
 from overparam.clustering._geometry import BregmanGeometry, Geometry, expect_finite
 from overparam.clustering._lifted import Lifted, kernel
 from overparam.clustering._lloyd import Clustering, Engine, lloyd
 from overparam.clustering._rows import Rows
-from overparam.clustering.divergence import BregmanDivergence
 from overparam.clustering.named import SIMPLE, Divergence
-
-# What every k-means here may be given; scikit-learn looks at it, in its own words.
-CONSTRAINTS: dict[str, list[Any]] = {
-    "n_clusters": [Interval(Integral, 1, None, closed="left")],
-    "init": [StrOptions({"k-means++", "random"}), callable, "array-like"],
-    "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "random_state": ["random_state"],
-}
-BREGMAN: dict[str, list[Any]] = {
-    "divergence": [StrOptions(set(SIMPLE)), tuple, BregmanDivergence],
-    "side": [StrOptions({"right", "left"})],
-    "smoothing": [Interval(Real, 0, None, closed="left")],
-}
 
 
 class BregmanKMeans(BregmanClusterer):
@@ -105,7 +89,7 @@ class BregmanKMeans(BregmanClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CONSTRAINTS,
+        **K_MEANS,
         **BREGMAN,
         "algorithm": [StrOptions({"auto", "lifted", "gemm"})],
         "device": [str, None],

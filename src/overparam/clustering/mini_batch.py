@@ -1,19 +1,18 @@
 """K-means with a Bregman divergence, from a few rows at a time."""
 
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval
 
 from overparam._as_before import or_as_before
 from overparam._errors import expect
 from overparam.clustering._clusterer import BregmanClusterer, drawing_from, expect_enough
+from overparam.clustering._constraints import BREGMAN, COUNT, K_MEANS, SHARE, Whole
 from overparam.clustering._gemm import Products
 from overparam.clustering._geometry import BregmanGeometry, expect_finite
 from overparam.clustering._rows import Rows
-from overparam.clustering.k_means import BREGMAN, CONSTRAINTS, starts, warn_if_fewer
+from overparam.clustering.k_means import starts, warn_if_fewer
 from overparam.clustering.named import Divergence
 
 
@@ -66,12 +65,12 @@ class MiniBatchBregmanKMeans(BregmanClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CONSTRAINTS,
+        **K_MEANS,
         **BREGMAN,
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_no_improvement": [Interval(Integral, 0, None, closed="left"), None],
-        "init_size": [Interval(Integral, 1, None, closed="left"), None],
-        "reassignment_ratio": [Interval(Real, 0, 1, closed="both")],
+        "batch_size": [COUNT],
+        "max_no_improvement": [Whole(0), None],
+        "init_size": [COUNT, None],
+        "reassignment_ratio": [SHARE],
     }
 
     def __init__(

@@ -1,26 +1,26 @@
 """Soft clustering: mixtures of the noise that a Bregman divergence stands for."""
 
 import warnings
-from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from overparam._as_before import or_as_before
 from overparam._errors import expect
 from overparam.clustering._clusterer import drawing_from, expect_enough
+from overparam.clustering._constraints import COUNT, DIVERGENCE, NOT_NEGATIVE, POSITIVE
 from overparam.clustering._gemm import Products
 from overparam.clustering._geometry import BregmanGeometry, expect_finite
 from overparam.clustering._lloyd import lloyd
 from overparam.clustering._rows import Rows, expect_inside, read_rows
 from overparam.clustering._seeding import at_random, plus_plus
 from overparam.clustering.divergence import BregmanDivergence
-from overparam.clustering.named import SIMPLE, Divergence, named_divergence
+from overparam.clustering.named import Divergence, named_divergence
 
 _HARD = 30  # iterations of k-means that the responsibilities start from
 
@@ -86,14 +86,14 @@ class BregmanMixture(DensityMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "divergence": [StrOptions(set(SIMPLE)), tuple, BregmanDivergence],
-        "dispersion": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "n_components": [COUNT],
+        "divergence": DIVERGENCE,
+        "dispersion": [StrOptions({"auto"}), POSITIVE],
+        "smoothing": [NOT_NEGATIVE],
         "init_params": [StrOptions({"kmeans", "k-means++", "random_from_data"})],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_init": [COUNT],
+        "max_iter": [COUNT],
+        "tol": [NOT_NEGATIVE],
         "random_state": ["random_state"],
     }
 

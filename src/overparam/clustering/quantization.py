@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import cubature, quad
 
+from overparam._checked import checked
 from overparam._errors import complaint, expect
 from overparam._numbers import described, is_number
 from overparam.clustering.divergence import BregmanDivergence
@@ -38,6 +39,7 @@ class CenterDensity:
         return self._relative(np.asarray(x, dtype=np.float64)) / self.normalizer
 
 
+@checked
 def quantization_constant(
     density: Density,
     divergence: Divergence = "euclidean",
@@ -100,6 +102,7 @@ def quantization_constant(
     return value
 
 
+@checked
 def asymptotic_center_density(
     density: Density,
     divergence: Divergence = "euclidean",
@@ -175,7 +178,8 @@ class _Law:
             )  # fmt: skip
             return float(np.mean(self.relative(density, points, p) / f))
         low, high = np.array(bounds, dtype=np.float64).T
-        middle = np.where(np.isfinite(low) & np.isfinite(high), (low + high) / 2, 0.0)
+        finite = np.isfinite(low) & np.isfinite(high)
+        middle = np.where(finite, np.where(finite, low, 0) / 2 + np.where(finite, high, 0) / 2, 0.0)
         _looked_at(density, np.clip(middle, low, high)[None], where)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)

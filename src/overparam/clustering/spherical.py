@@ -10,16 +10,18 @@ from overparam._as_before import or_as_before
 from overparam._errors import expect
 from overparam.clustering._clusterer import (
     Clusterer,
+    called,
     drawing_from,
     expect_enough,
     given_centres,
 )
+from overparam.clustering._constraints import K_MEANS
 from overparam.clustering._gemm import Products
 from overparam.clustering._geometry import Geometry, SphericalGeometry
 from overparam.clustering._lloyd import lloyd
 from overparam.clustering._rows import Rows, parts, read_rows
 from overparam.clustering._seeding import at_random, plus_plus
-from overparam.clustering.k_means import CONSTRAINTS, best_of, starts, warn_if_fewer
+from overparam.clustering.k_means import best_of, starts, warn_if_fewer
 
 
 class SphericalKMeans(Clusterer):
@@ -65,7 +67,7 @@ class SphericalKMeans(Clusterer):
     """
 
     n_features_in_: int
-    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, Any]] = K_MEANS
 
     def __init__(
         self,
@@ -112,8 +114,7 @@ class SphericalKMeans(Clusterer):
                     return at_random(rows, geometry, self.n_clusters, draw)
                 return plus_plus(rows, base, geometry, self.n_clusters, draw)
             where = f"{name}(init=...)"
-            init = self.init
-            init = init(X, self.n_clusters, random_state=draw) if callable(init) else init
+            init = called(self.init, X, self.n_clusters, draw, where)
             given = given_centres(init, self.n_clusters, rows.n_columns, where)
             directions, known = _directions(given)
             expect(known.all(), where, "centres with a direction", "one of length 0")
