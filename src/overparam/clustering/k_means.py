@@ -74,10 +74,10 @@ class BregmanKMeans(BregmanClusterer):
         An iteration is one of scikit-learn's k-means, 2 n k d flops; memory is linear in n.
 
     Example:
-        Three groups of counts, of which the one in the middle is more spread than the first:
+        Three groups of counts, each more spread than the one before:
 
         >>> import numpy as np
-        >>> x = np.random.default_rng(0).poisson([[5.0], [30.0], [80.0]], size=(3, 50))
+        >>> x = np.random.default_rng(0).poisson([[5.0], [30.0], [80.0]], size=(3, 500))
         >>> model = BregmanKMeans(3, divergence="kl").fit(x.reshape(-1, 1))
         >>> np.sort(model.cluster_centers_.ravel()).round().tolist()
         [5.0, 30.0, 80.0]
