@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import StrOptions
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from overparam._as_before import or_as_before
 from overparam._devices import expect_device
@@ -176,9 +177,15 @@ class BregmanKMeans(BregmanClusterer):
         if self.algorithm == "gemm" or rows.is_sparse or kernel() is None:
             return Products(rows, geometry.reference)
         # The kernel's threads would each start those of a product.
-        stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+        stack.enter_context(_libraries().limit(limits=1, user_api="blas"))
         isotropic = self.divergence_.name == "euclidean" and self.divergence_ in SIMPLE.values()
         return Lifted(rows, geometry.reference, total, isotropic=isotropic and self.side == "right")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries that have threads; to look for them takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 def starts(n_init: int | str, init: Any) -> int:

@@ -10,7 +10,7 @@ from overparam.clustering.quantization import asymptotic_center_density, quantiz
 
 LOW, HIGH = 0.05, 1.0
 RELAXED, PLAIN_EVERY = 1.9, 7  # over-relaxation of most steps; a plain one every so often
-STEPS, SETTLED = 200_000, 1e-12
+STEPS, SETTLED = 200_000, 1e-8
 NODES = np.polynomial.legendre.leggauss(20)
 
 

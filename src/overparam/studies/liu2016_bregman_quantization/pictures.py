@@ -19,14 +19,18 @@ from overparam.studies.liu2016_bregman_quantization.noise import MATCHED
 
 def figures(table: pd.DataFrame) -> dict[str, Any]:
     """Three pictures."""
-    line = select(table, {"measure": "line"})
-    k = int(line["k"].max())
-    last = select(line, {"k": k, "density": "uniform"})
+    line: Any = select(table, {"measure": "line"})
+    k = max(line["k"].tolist())
+    last: Any = select(line, {"k": k, "density": "uniform"})
     return {
         "density of centres": figure(
             "line",
             f"{k} centres of a uniform density lie where the law says",
-            [each for _, row in last.iterrows() for each in _laws(row)],
+            [
+                each
+                for phi, centres in zip(last["phi"], last["centres"], strict=True)
+                for each in _laws(phi, centres)
+            ],
             x="x",
             y="density",
             caption="Of the best centres: 1/(k times their distance), at the middles. "
@@ -52,13 +56,7 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
                     "name": divergence,
                     "x": [f"{noise}, d = {d}" for noise in MATCHED for d in (1, 2)],
                     "y": [
-                        float(
-                            select(table, {"measure": "noise", "noise": noise, "d": d})[
-                                divergence
-                            ].mean()
-                        )
-                        for noise in MATCHED
-                        for d in (1, 2)
+                        mean_score(table, noise, d, divergence) for noise in MATCHED for d in (1, 2)
                     ],
                 }
                 for divergence in MATCHED.values()
@@ -70,20 +68,23 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _laws(row: pd.Series) -> list[dict[str, Any]]:
-    """Spacing of the centres of one cell as a density, and the law."""
-    a, b = slopes_of(row["density"])
-    centres = np.asarray(row["centres"])
+def mean_score(table: pd.DataFrame, noise: str, d: int, divergence: str) -> float:
+    """Over the data sets."""
+    rows = select(table, {"measure": "noise", "noise": noise, "d": d})
+    return float(np.mean(rows[divergence].to_numpy(float)))
+
+
+def _laws(phi: str, found: Any) -> list[dict[str, Any]]:
+    """Spacing of the centres of a uniform density as a density, and the law."""
+    a, _ = slopes_of("uniform")
+    centres = np.asarray(found)
     middles = (centres[1:] + centres[:-1]) / 2
     law = asymptotic_center_density(
-        lambda x: np.maximum(a + b * x[:, 0], 0.0), divergence_of(row["phi"]), bounds=[(LOW, HIGH)]
+        lambda x: np.full(len(x), a), divergence_of(phi), bounds=[(LOW, HIGH)]
     )
-    found = 1 / (len(centres) * np.diff(centres))
+    spacing = 1 / (len(centres) * np.diff(centres))
+    x = middles.tolist()
     return [
-        {"name": str(row["phi"]), "x": middles.tolist(), "y": found.tolist()},
-        {
-            "name": f"{row['phi']}, law",
-            "x": middles.tolist(),
-            "y": law(middles[:, None]).tolist(),
-        },
+        {"name": phi, "x": x, "y": spacing.tolist()},
+        {"name": f"{phi}, law", "x": x, "y": law(middles[:, None]).tolist()},
     ]
