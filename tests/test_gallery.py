@@ -28,6 +28,15 @@ def kinds(seen: Names) -> list[str]:
 
 # What each example's text says, of the names it leaves behind.
 SAYS: dict[str, Callable[[Names], bool]] = {
+    "clustering/centre_density": lambda s: (
+        max(s["errors"].values()) < 0.1
+        and all(abs(ratio - 1) < 0.01 for ratio in s["inertias"].values())
+    ),
+    # Only the divergence of the noise gives the groups back.
+    "clustering/voronoi_cells": lambda s: (
+        max(s["agreement"], key=s["agreement"].get) == "itakura_saito"
+        and s["agreement"]["itakura_saito"] > 0.9
+    ),
     # Pixels around the digit are noise; one of them is all that the other question needs.
     "features/agop_digits": lambda s: (
         s["inside"]["which digit?"] > 0.5 and min(s["inside"].values()) < 0.1

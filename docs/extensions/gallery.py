@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-PARTS = ("training", "tangent_kernel", "features")  # in the order of the page
+PARTS = ("training", "tangent_kernel", "features", "clustering")  # in the order of the page
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

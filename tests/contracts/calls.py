@@ -12,6 +12,7 @@ from torch.nn.functional import mse_loss
 import overparam
 from overparam import (
     battery,
+    clustering,
     curvature,
     diagnosis,
     dynamics,
@@ -27,6 +28,7 @@ from overparam.kernels import modular
 PACKAGES = (
     overparam,
     battery,
+    clustering,
     curvature,
     diagnosis,
     dynamics,
@@ -152,6 +154,14 @@ def product(v: Tensor) -> Tensor:
     return torch.arange(1.0, 5.0, dtype=v.dtype) * v
 
 
+def even(x: np.ndarray) -> np.ndarray:
+    return np.ones(len(x))
+
+
+def twice(x: np.ndarray) -> np.ndarray:
+    return 2 * x
+
+
 SYMMETRIC = Made(linalg.FunctionOperator, matvec=product, size=4, dtype=torch.float64)
 
 
@@ -189,6 +199,33 @@ ALL = [
     call(battery.CoatingProcess, wet_gap=1e-4, packing=0.5),
     call(battery.hypervolume, points=array(6, 2), reference=array(2)),
     call(battery.nondominated, points=array(6, 2)),
+    # Clustering.
+    call(
+        clustering.BregmanDivergence,
+        phi=np.square,
+        grad=twice,
+        grad_inv=None,
+        hess=None,
+        domain=(-2.0, 2.0),
+        closed="both",
+        name="own",
+    ),
+    call(
+        clustering.asymptotic_center_density,
+        density=even,
+        divergence="kl",
+        bounds=[(1.0, 2.0)],
+        r=2.0,
+    ),
+    call(clustering.named_divergence, name="kl"),
+    call(
+        clustering.quantization_constant,
+        density=even,
+        divergence="kl",
+        bounds=[(1.0, 2.0)],
+        r=2.0,
+        cell_constant=None,
+    ),
     # Curvature.
     call(curvature.GGNOperator, **LOSS),
     call(curvature.HessianOperator, **LOSS),
@@ -408,7 +445,8 @@ ALL = [
 RECORD = "a record of results, which its function makes"
 WITHOUT_CALL = {
     **dict.fromkeys(
-        ["CatapultOrbit", "CleanDominance", "EarlyWarning", "Event", "Expansion", "FunctionStep",
+        ["CatapultOrbit", "CenterDensity",
+         "CleanDominance", "EarlyWarning", "Event", "Expansion", "FunctionStep",
          "Iterate",
          "LineDescent", "LossMixture", "ModularTask", "SegmentGradients", "SpectralSplit", "Spike",
          "Split", "StopSignal", "Eigenpairs", "ExtremeEigenvalues", "TraceEstimate",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from overparam import (
+    clustering,
     diagnose,
     diagnosis,
     dynamics,
@@ -257,6 +258,54 @@ SOLVERS = [
 ]
 
 
+# Clusterings.
+
+K_MEANS: dict[str, Any] = {
+    "n_clusters": 3, "init": "k-means++", "n_init": 1, "max_iter": 20, "tol": 1e-4,
+    "random_state": 0,
+}  # fmt: skip
+BREGMAN = {"divergence": "kl", "side": "right", "smoothing": 0.5}
+CLUSTERERS = {
+    "BregmanKMeans": {**K_MEANS, **BREGMAN, "algorithm": "auto", "device": None},
+    "MiniBatchBregmanKMeans": {
+        **K_MEANS, **BREGMAN, "batch_size": 6, "max_no_improvement": 5, "init_size": 12,
+        "reassignment_ratio": 0.1,
+    },
+    "SphericalKMeans": K_MEANS,
+    "BregmanMixture": {
+        "n_components": 2, "divergence": "kl", "dispersion": "auto", "smoothing": 0.5,
+        "init_params": "kmeans", "n_init": 1, "max_iter": 20, "tol": 1e-3, "random_state": 0,
+    },
+}  # fmt: skip
+
+
+def clusterer(kind: str, options: dict[str, Any]) -> list[Call]:
+    """A whole use of it, and every method on one that is fitted and on one that is not."""
+    make = getattr(clustering, kind)
+
+    def used(X: Any, sample_weight: Any, **options: Any) -> Any:
+        return make(**options).fit(X, sample_weight=sample_weight).predict(X)
+
+    fitted = Made(lambda X: make(**options).fit(X), X=TABLE)
+    methods = [
+        method(fitted, "fit", X=TABLE, sample_weight=WEIGHTS),
+        method(Made(lambda: make(**options)), "fit", X=TABLE, sample_weight=WEIGHTS),
+        method(fitted, "fit_predict", X=TABLE, sample_weight=WEIGHTS),
+        *(
+            method(fitted, name, X=TABLE)
+            for name in ("predict", "transform", "score", "predict_proba", "score_samples")
+            if hasattr(make, name)
+        ),
+    ]
+    if hasattr(make, "partial_fit"):
+        methods.append(method(fitted, "partial_fit", X=TABLE, sample_weight=WEIGHTS))
+    whole = call(used, X=TABLE, sample_weight=WEIGHTS, **options)._replace(name=kind)
+    return [each._replace(validated=True) for each in (whole, *methods)]
+
+
+CLUSTERINGS = [each for kind, options in CLUSTERERS.items() for each in clusterer(kind, options)]
+
+
 # Models that are objects of their own.
 
 LINE = Made(expansions.LineNetwork, u=matrix(4), v=matrix(4))
@@ -331,4 +380,4 @@ JOBS = [
     ),
 ]  # fmt: skip
 
-ALL = [*OPTIMIZERS, *WATCHING, *SOLVERS, *MODELS, *JOBS]
+ALL = [*OPTIMIZERS, *WATCHING, *SOLVERS, *CLUSTERINGS, *MODELS, *JOBS]

@@ -1,0 +1,141 @@
+"""A Bregman step on scikit-learn's compiled step of k-means, with one more coordinate.
+
+With u_j = σ S slope_j and t_j² = M − ‖u_j‖² + 2σ offset_j,
+
+    ‖(S⁻¹(x − m), 0) − (u_j, t_j)‖² = ‖S⁻¹(x − m)‖² + M − 2σ (⟨x − m, slope_j⟩ − offset_j),
+
+so that the nearest of the lifted centres is that of the least divergence, and the mean of the
+lifted members is that of the members. S holds the spreads of the columns, as powers of 2; σ keeps
+‖u‖² as small as the offsets, or their differences would be lost among its digits.
+"""
+
+import os
+from functools import cache
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+
+from overparam.clustering._gemm import Products, Step
+from overparam.clustering._geometry import Planes
+from overparam.clustering._rows import Rows, parts
+
+# Of the mean divergence, which rounding may be before the exact way is taken.
+_NOISE = 1e-3
+
+
+@cache
+def kernel() -> Any:
+    """scikit-learn's step, or None where it is another function than the one known here.
+
+    It is no public name, so it is tried: on four points and two centres.
+    """
+    try:
+        from sklearn.cluster._k_means_lloyd import lloyd_iter_chunked_dense as step
+
+        x = np.array([[0.0, 0], [2, 0], [8, 0], [8, 2]])
+        centres, new = np.array([[0.0, 1], [8, 0]]), np.zeros((2, 2))
+        weights, shift, labels = np.zeros(2), np.zeros(2), np.full(4, -1, np.int32)
+        step(x, np.ones(4), centres, new, weights, labels, shift, 1)
+    except Exception:  # whatever another version does with these arguments
+        return None
+    known = labels.tolist() == [0, 0, 1, 1] and new.tolist() == [[1, 0], [8, 1]]
+    return step if known and weights.tolist() == [2, 2] else None
+
+
+@cache
+def _openmp_threads(environment: str | None) -> int:
+    """As many threads as scikit-learn would take; asked once for each OMP_NUM_THREADS."""
+    try:
+        from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+        return int(_openmp_effective_n_threads())
+    except Exception:
+        return 1
+
+
+class Lifted:
+    """Steps of dense rows on the compiled kernel.
+
+    Args:
+        rows: Dense.
+        reference: m of the planes.
+        total: Σ w base, which the mean divergence is told by.
+        isotropic: Whether slope_j is 2 (c_j − m), as for squared distances: then no coordinate
+            is needed.
+
+    Cost:
+        One copy of the rows, and a step of scikit-learn's k-means in d + 1 dimensions.
+    """
+
+    def __init__(
+        self, rows: Rows, reference: np.ndarray, total: float, *, isotropic: bool = False
+    ) -> None:
+        n, d = len(rows), rows.n_columns
+        self.exact = Products(rows, reference)
+        self.is_precise, self._isotropic, self._total = True, isotropic, total
+        self._single = rows.x.dtype == np.float32
+        self._x = np.zeros((n, d if isotropic else d + 1), dtype=rows.x.dtype)
+        self._scale = np.ones(d)
+        for part in parts(n, d):
+            self._x[part, :d] = rows.dense(part) - reference
+        if not isotropic:
+            self._scale = _spreads(self._x[:, :d], rows.weights)
+            for part in parts(n, d):
+                self._x[part, :d] /= self._scale.astype(rows.x.dtype)
+        self._weights = rows.weights.astype(rows.x.dtype)
+        self._largest_weight = float(rows.weights.max())
+        self._labels = cycle([np.empty(n, dtype=np.int32) for _ in range(2)])
+        self._threads = _openmp_threads(os.environ.get("OMP_NUM_THREADS"))
+
+    def step(self, planes: Planes) -> Step:
+        """Labels and sums for some planes; exact ones where the kernel's would not be."""
+        if not self.is_precise or planes.walls is not None:
+            return self.exact.step(planes)
+        centres, noise = self._lift(planes)
+        k, d = planes.slopes.shape
+        new, weights, shift = np.zeros_like(centres), *np.zeros((2, k), centres.dtype)
+        labels = next(self._labels)
+        kernel()(
+            self._x, self._weights, centres, new, weights, labels, shift, self._threads,
+            not self._single,
+        )  # fmt: skip
+        # The kernel moves an empty centre itself, by distances that mean nothing here.
+        moved = weights.min() <= self._largest_weight and len(np.unique(labels)) < k
+        if self._single or moved:  # sums of many rows need more digits than single ones have
+            step = self.exact.sums(labels, k)
+        else:
+            step = Step(labels, new[:, :d] * self._scale * weights[:, None], weights)
+        gain = (step.sums * planes.slopes).sum() - (step.weights * planes.offsets).sum()
+        if noise * step.weights.sum() > _NOISE * (self._total - gain):
+            self.is_precise = False
+            return self.exact.step(planes)
+        return step
+
+    def _lift(self, planes: Planes) -> tuple[np.ndarray, float]:
+        """Lifted centres, and the rounding of a divergence that they lead to."""
+        slopes = planes.slopes * self._scale
+        squares = np.square(slopes).sum(1)
+        steepest, highest = squares.max(), np.abs(planes.offsets).max()
+        if self._isotropic:
+            sigma = 0.5
+        else:
+            sigma = highest / steepest if highest > 0 and steepest > 0 else 1.0
+        noise = float(np.finfo(self._x.dtype).eps * (sigma * steepest + highest))
+        centres = sigma * slopes
+        if not self._isotropic:
+            below = 2 * sigma * planes.offsets - np.square(centres).sum(1)
+            heights = np.sqrt(np.maximum(below - below.min(), 0.0))
+            centres = np.concatenate([centres, heights[:, None]], axis=1)
+        return np.ascontiguousarray(centres, dtype=self._x.dtype), noise
+
+
+def _spreads(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Root mean squares of columns, rounded to powers of 2, by which division is exact."""
+    squares = np.zeros(x.shape[1])
+    for part in parts(len(x), x.shape[1]):
+        squares += weights[part] @ np.square(x[part], dtype=np.float64)
+    spreads = np.sqrt(squares / weights.sum())
+    spreads = np.where((spreads > 1e-100) & (spreads < 1e100), spreads, 1.0)
+    # Within what single precision holds as well.
+    return np.exp2(np.clip(np.round(np.log2(spreads)), -100, 100))
