@@ -17,6 +17,7 @@ import torch
 from killed_children import Report, child, measured
 from torch import nn
 
+from overparam import federated
 from overparam.claims.run import run_study  # noqa: F401  likewise
 from overparam.claims.store import CellStore, _digest
 from overparam.cli import main as command_line
@@ -24,6 +25,9 @@ from overparam.diagnosis.diagnose import diagnose  # noqa: F401  imported before
 from overparam.diagnosis.result import Diagnosis, Statement
 from overparam.dynamics import Monitor
 from overparam.dynamics import record_file as record_module
+from overparam.federated import kept_run
+from overparam.federated.algorithms import FAdamGC
+from overparam.federated.local_training import digest_of
 from overparam.fitting.fit import TableFit
 from overparam.fitting.saved_model import load_model
 from overparam.report.page import write_report  # noqa: F401  likewise
@@ -170,6 +174,39 @@ class GramFile(Resumed):
                 i, j = json.loads(line.replace("(", "[").replace(")", "]"))
                 assert f'"tile": [{i}, {j}]' in noted, "a finished tile is not in the journal"
         super().check(lines, ended)
+
+
+class FederatedFile(Resumed):
+    """A federated simulation in a file; a part is a round."""
+
+    share = 30
+
+    def work(self, report: Report) -> None:
+        """As `Resumed.work`."""
+        draw = torch.Generator().manual_seed(0)
+        x = torch.randn(160, 4, generator=draw)
+        y = x[:, :3].argmax(1)
+        data = federated.ClientData(x, y, federated.dirichlet_partition(y, 8, 0.3, least=3))
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+        save = kept_run.KeptRun.save
+
+        def reporting(file: kept_run.KeptRun, content: dict) -> None:
+            save(file, content)
+            report(str(len(content["rows"])))
+
+        kept_run.KeptRun.save = reporting
+        federated.simulate(
+            model, data, FAdamGC(lr=0.01), rounds=30, local_steps=3, progress=False,
+            participation=federated.Participation(share=0.5, dropouts=0.2, stragglers=0.3),
+            checkpoint=self.folder / "run",
+        )  # fmt: skip
+
+    def result(self) -> object:
+        """As `Resumed.result`."""
+        found = torch.load(self.folder / "run", weights_only=True)
+        states = [*found["server"].values(), *found["clients"].values()]
+        return digest_of(*states, found["rows"])
 
 
 class StudyRun(Resumed):
@@ -480,7 +517,7 @@ class MonitorRecord(Work):
 WORKS = {
     work.__name__: work
     for work in (
-        GramFile, StudyRun, StudyProcess, FitFiles, FitCommand, FitProcess, DiagnosisFiles,
-        DiagnoseCommand, MonitorRecord,
+        GramFile, FederatedFile, StudyRun, StudyProcess, FitFiles, FitCommand, FitProcess,
+        DiagnosisFiles, DiagnoseCommand, MonitorRecord,
     )
 }  # fmt: skip

@@ -5,6 +5,7 @@ from . import datasets as datasets
 from . import diagnosis as diagnosis
 from . import dynamics as dynamics
 from . import expansions as expansions
+from . import federated as federated
 from . import fitting as fitting
 from . import integrations as integrations
 from . import kernels as kernels

@@ -1,0 +1,31 @@
+from .accountant import (
+    NoisePlan,
+    PrivacySpec,
+    gaussian_delta,
+    gaussian_epsilon,
+    gaussian_mu,
+    plan_noise,
+    spent_epsilon,
+)
+from .channel import Channel, Message
+from .dpzv import DPZV
+from .training import VerticalData, VerticalRun, train_vertical
+from .zeroth_order import direction, two_point
+
+__all__ = [
+    "DPZV",
+    "Channel",
+    "Message",
+    "NoisePlan",
+    "PrivacySpec",
+    "VerticalData",
+    "VerticalRun",
+    "direction",
+    "gaussian_delta",
+    "gaussian_epsilon",
+    "gaussian_mu",
+    "plan_noise",
+    "spent_epsilon",
+    "train_vertical",
+    "two_point",
+]
