@@ -103,11 +103,11 @@ def install(*packages: str) -> int:
 
 
 def add_integrations() -> None:
-    """The tools that a monitor reports to and the clusters that cells run on, once."""
+    """What a monitor reports to, clusters for cells, and what rooms of their own need, once."""
     if ADDED.exists():
         return
-    print("x.py: adding the tools to test with (about 350 MB).", file=sys.stderr, flush=True)
-    if install("-e", f"{HERE}[dev,integrations,cluster]"):
+    print("x.py: adding the tools to test with (about 500 MB).", file=sys.stderr, flush=True)
+    if install("-e", f"{HERE}[dev,integrations,cluster,transport,battery,search]", "skada"):
         print("x.py: without them their tests are skipped.", file=sys.stderr, flush=True)
     else:
         ADDED.touch()
