@@ -36,7 +36,7 @@ from overparam.studies.liu2016_bregman_quantization.plane import best_in_the_pla
 __all__ = ["STUDY"]
 
 SIZES = {
-    "smoke": {"line": (8, 16), "plane": (16,), "points": 4000, "planes": 1, "tables": 1},
+    "smoke": {"line": (8, 16), "plane": (16,), "points": 1000, "planes": 1, "tables": 1},
     "quick": {
         "line": (8, 16, 32, 64, 128),
         "plane": (16, 32, 64, 128),
