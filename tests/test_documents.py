@@ -93,8 +93,10 @@ def test_every_page_is_in_a_table_of_contents():
 def test_a_page_that_imports_an_extra_says_so_and_is_skipped_without_it(page):
     text = page.read_text("utf-8")
     imported = re.findall(r"^>>> (?:import|from) (\w+)", "".join(blocks(text)), re.MULTILINE)
+    imported += re.findall(r"^>>> from overparam\.(transport)", text, re.MULTILINE)
     said = re.findall(r"Needs\s`pip install 'overparam\[(\w+)\]'`", text)
-    assert {"lightning", "mlflow", "transformers", "wandb"} & set(imported) == set(said)
+    extras = {"lightning", "mlflow", "transformers", "transport", "wandb"}
+    assert extras & set(imported) == set(said)
 
 
 def test_every_page_that_moved_is_found_at_its_old_address():
