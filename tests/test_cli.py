@@ -27,6 +27,16 @@ def document(*verdicts):
     }
 
 
+class Loaded(str):
+    """A study that is its name, and what it lacks."""
+
+    lacks = ""
+
+    @property
+    def name(self):
+        return str(self)
+
+
 @pytest.fixture
 def run_gives(monkeypatch):
     """Let `run_study` return documents, or raise errors, instead of computing."""
@@ -41,7 +51,7 @@ def run_gives(monkeypatch):
                 raise outcome
             return outcome
 
-        monkeypatch.setattr(catalogue, "load_study", lambda name: name)
+        monkeypatch.setattr(catalogue, "load_study", Loaded)
         monkeypatch.setattr(catalogue, "study_names", lambda: sorted(outcomes))
         monkeypatch.setattr("overparam.claims.run.run_study", run)
         return asked
@@ -151,6 +161,20 @@ def test_options_reach_the_study(run_gives, tmp_path):
     assert main(["study", "check", "--all", *words]) == 0
     options = {"seed": 7, "n_jobs": 3, "store": tmp_path / "s"}
     assert asked == [("a", "full", options), ("b", "full", options)]
+
+
+def test_a_study_that_lacks_an_extra_is_skipped_by_all_and_refused_by_name(
+    run_gives, monkeypatch, capsys
+):
+    asked = run_gives(a=document("reproduced"), b=document("reproduced"))
+    why = "needs pip install 'overparam[transport]'"
+    monkeypatch.setattr(Loaded, "lacks", property(lambda self: why if self == "a" else ""))
+    assert main(["study", "check", "--all"]) == 0
+    assert [name for name, *_ in asked] == ["b"]
+    assert f"a skipped: it {why}" in capsys.readouterr().err
+    assert main(["study", "check", "a"]) == 2
+    assert why in capsys.readouterr().err
+    assert [name for name, *_ in asked] == ["b"]
 
 
 def test_json_goes_to_a_file_or_for_several_to_a_folder(run_gives, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -166,3 +167,13 @@ def test_wrong_arguments_are_named_before_anything_runs(toy, tmp_path):
 def test_two_cells_that_are_the_same_are_a_mistake(toy, tmp_path):
     with pytest.raises(ValueError, match=r"`study 'toy'` .*2 cells of which 1 differ"):
         run_study(toy.study(widths=(1, 1)), store=tmp_path / "s")
+
+
+def test_a_study_whose_extra_is_not_installed_says_so(toy, tmp_path):
+    there = dataclasses.replace(toy.study(widths=(1,)), extra=("toys", "json"))
+    assert not there.lacks
+    assert run_study(there, store=tmp_path / "s")["claims"]
+    absent = dataclasses.replace(there, extra=("toys", "no_such_package"))
+    assert absent.lacks == "needs pip install 'overparam[toys]'"
+    with pytest.raises(ImportError, match=r"pip install 'overparam\[toys\]'"):
+        run_study(absent, store=tmp_path / "s")
