@@ -1,6 +1,5 @@
 """How the pages are tested: on one thread, without the copies of examples that a build makes."""
 
-import importlib.util
 import os
 import re
 import sys
@@ -12,10 +11,10 @@ import torch
 # Scripts that import their neighbour are no modules.
 collect_ignore_glob = ["gallery/*", "images/figure.py", "images/page.py", "images/electrode.py"]
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+from extras import is_missing  # noqa: E402
+
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
-# Where an extra is not called after what it brings.
-_BRINGS = {"battery": "pybamm"}
 _NEEDS = re.compile(r"Needs\s`pip install 'overparam\[(\w+)\]'`")
 
 
@@ -26,6 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         for extra in _NEEDS.findall(item.path.read_text("utf-8")):
             item.add_marker(pytest.mark.filterwarnings("ignore:::lightning|transformers|torch"))
-            if importlib.util.find_spec(_BRINGS.get(extra, extra)) is None:
+            if is_missing(extra):
                 words = f"needs pip install 'overparam[{extra}]'"
                 item.add_marker(pytest.mark.skip(reason=words))

@@ -48,6 +48,11 @@ SAYS: dict[str, Callable[[Names], bool]] = {
         abs(s["scores"]["feature machine"].mean() - s["scores"]["ridge"].mean())
         < s["scores"]["ridge"].std()
     ),
+    "features/transport": lambda s: (
+        s["accuracy"]["after adapting"] > s["accuracy"]["directions of the source"] + 0.2
+        and s["within"] > 0.7
+    ),
+    "features/two_views": lambda s: s["found"] > 0.9,
     # Sixty-four times the width is an eighth of the distance.
     "tangent_kernel/infinite_width": lambda s: (
         s["distances"][3].mean() < s["distances"][0].mean() / 4

@@ -1,9 +1,9 @@
 """Which examples are run for the gallery, and how their pictures look."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+from extras import is_missing
 from sphinx.application import Sphinx
 
 PARTS = ("training", "tangent_kernel", "features", "clustering")  # in the order of the page
@@ -18,7 +18,7 @@ def examples() -> list[Path]:
 def missing(example: Path) -> list[str]:
     """The extras that an example says it needs and that are not installed."""
     named = re.findall(r"overparam\[(\w+)\]", example.read_text("utf-8"))
-    return [extra for extra in dict.fromkeys(named) if importlib.util.find_spec(extra) is None]
+    return [extra for extra in dict.fromkeys(named) if is_missing(extra)]
 
 
 def style(gallery_conf: dict, example: str | Path) -> None:
