@@ -226,6 +226,7 @@ REFUSED = {
     "momentum 1": lambda: FedAvgM(momentum=1.0),
     "more clients than registered": lambda: one_round(n_clients=1),
     "no steps": lambda: one_round(steps=torch.tensor([0, 1])),
+    "half steps": lambda: one_round(steps=torch.tensor([1.5, 1.0])),
     "weights of another length": lambda: one_round(weights=torch.ones(3)),
     "a weight of 0": lambda: one_round(weights=torch.tensor([0.0, 1.0])),
     "the state of another algorithm": lambda: one_round(clients={}),

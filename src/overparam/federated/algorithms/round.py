@@ -123,6 +123,9 @@ def run_round(
         >>> round(float(server["x"]), 4)
         1.0
     """
+    whole = steps.ndim == 1 and not steps.is_floating_point() and steps.dtype != torch.bool
+    expect(whole, "run_round(steps=...)", "a row of whole numbers",
+           f"the shape {tuple(steps.shape)} and {steps.dtype}")  # fmt: skip
     s = len(steps)
     expect(
         s >= 1 and bool((steps >= 1).all()), "run_round(steps=...)",

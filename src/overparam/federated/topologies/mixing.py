@@ -10,6 +10,9 @@ from torch import Tensor
 from overparam._checked import checked
 from overparam._errors import expect
 
+# Random numbers that are held at once where rows are drawn.
+_NUMBERS = 2**20
+
 
 @dataclass(frozen=True)
 class MixingStage:
@@ -124,7 +127,12 @@ def drawn_rows(draw: np.random.Generator, n: int, among: int, count: int) -> np.
     """For each of n, `count` different ones of `among`, uniformly: (n, count)."""
     if count == among:
         return np.tile(np.arange(among), (n, 1))
-    return np.argpartition(draw.random((n, among)), count, axis=1)[:, :count]
+    block = max(1, _NUMBERS // among)  # never n × among at once
+    parts = [
+        np.argpartition(draw.random((min(block, n - at), among)), count, axis=1)[:, :count]
+        for at in range(0, n, block)
+    ]
+    return np.concatenate(parts)
 
 
 def others(drawn: np.ndarray) -> np.ndarray:

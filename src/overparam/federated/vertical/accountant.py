@@ -11,7 +11,8 @@ conventions, which differ by 2:
 "add_remove"   the presence of one example         C/B, for a fixed divisor B
 ============= ================================== ==================
 
-The multiplier z is σ over the sensitivity of the convention. Without amplification an example
+An example that is not there leaves a gap in its batch: nobody else's batch changes. The
+multiplier z is σ over the sensitivity of the convention. Without amplification an example
 takes part in k releases, which together are Gaussian with μ = √k/z, exactly (Dong, Roth, Su 2022):
 δ(ε) = Φ(−ε/μ + μ/2) − e^ε Φ(−ε/μ − μ/2). The guarantee is that of ideal Gaussian noise.
 """
@@ -234,6 +235,8 @@ def plan_noise(
 def _log_delta(mu: float, epsilon: float) -> float:
     """The logarithm of δ(ε), −∞ where it underflows."""
     first, second = (float(log_ndtr(-epsilon / mu + sign * mu / 2)) for sign in (1, -1))
+    if first == -math.inf:
+        return first
     ratio = epsilon + second - first
     if ratio >= 0:  # equal but for rounding, for an ε that is far too large
         return -math.inf

@@ -1,13 +1,14 @@
 """The two roles of a vertical split: parties with columns, a server with labels and a head."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from overparam._errors import expect
 from overparam.federated.engine.flat_parameters import FlatParameters
+from overparam.federated.engine.stacked_layers import stacked_layers
 from overparam.federated.streams import generator_seed
 from overparam.federated.vertical.dpzv import DPZV
 from overparam.federated.vertical.zeroth_order import direction, two_point
@@ -16,35 +17,53 @@ EachLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Walker:
-    """Parameters that move along random directions by the numbers they are told."""
+    """Parameters that move along random directions by the numbers they are told.
+
+    Attributes:
+        w: Where they are, a vector; what is tried beside it is never written into it.
+    """
 
     def __init__(self, name: int, module: nn.Module, method: DPZV, lr: float, seed: int) -> None:
         where = f"train_vertical(parties[{name}])"
         self.flat = FlatParameters(module, where)
         self.w = self.flat.start()
         self._name, self._method, self._lr, self._seed = name, method, lr, seed
-        self._base: Tensor | None = None
-        self._asked = 0
+        self._layers = stacked_layers(module, self.flat)
+        self._step, self._directions = -1, self.w[None]
 
-    def directions(self, step: int) -> list[Tensor]:
-        """Drawn again whenever they are needed, not kept."""
-        count = self._method.directions
-        seeds = (
-            generator_seed(self._seed, "directions", self._name, step, r) for r in range(count)
-        )
-        kind = self._method.kind
-        return [direction(len(self.w), s, kind=kind).to(self.w) for s in seeds]
+    def directions(self, step: int) -> Tensor:
+        """Of a step, (R, P); kept until the next one."""
+        if step != self._step:
+            place = (self._seed, "directions", self._name, step)
+            seeds = (generator_seed(*place, r) for r in range(self._method.directions))
+            kind = self._method.kind
+            drawn = torch.stack([direction(len(self.w), s, kind=kind) for s in seeds])
+            self._step, self._directions = step, drawn.to(self.w)
+        return self._directions
+
+    def beside(self, step: int) -> Tensor:
+        """The points w + λu and w − λu of each direction, (2R, P)."""
+        offsets = self._method.smoothing * self.directions(step)
+        return (self.w + torch.stack([offsets, -offsets], dim=1)).flatten(0, 1)
 
     @torch.no_grad()
-    def at(self, offset: Tensor | None, x: Tensor) -> Tensor:
-        """The module's output on x at w, or beside it; w itself is never written to for that."""
-        w = self.w if offset is None else self.w + offset
-        return self.flat.function(self.flat.views(w.to(self.flat.dtype)), x)
+    def at(self, points: Tensor, x: Tensor) -> Tensor:
+        """The module's outputs (k, B, …) on one batch at each of the points (k, P)."""
+        points = points.to(self.flat.dtype)
+        if self._layers is None:
+            return torch.stack([self.flat.function(self.flat.views(row), x) for row in points])
+        x = x.expand(len(points), *x.shape)
+        for layer in self._layers:
+            x, _ = layer.forward(points, x)
+        return x
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """At w."""
+        return self.at(self.w[None], x)[0]
 
     def move(self, step: int, slopes: Tensor) -> None:
         """Take the step w ← w − η mean_r Δ_r u_r."""
-        for u, slope in zip(self.directions(step), slopes, strict=True):
-            self.w = self.w - self._lr / len(slopes) * slope.to(self.w) * u
+        self.w = self.w - self._lr / len(slopes) * (slopes.to(self.w) @ self.directions(step))
 
 
 class Party(Walker):
@@ -54,16 +73,9 @@ class Party(Walker):
         super().__init__(name, module, method, method.lr, seed)
         self.x = x.to(self.flat.device)
 
-    def embeddings(self, rows: Tensor | None = None) -> Tensor:
-        """At w, of all rows or of some."""
-        return self.at(None, self.x if rows is None else self.x[rows])
-
     def pairs(self, rows: Tensor, step: int) -> Tensor:
-        """At w ± λu for each direction: (2R, B, e)."""
-        x, smoothing = self.x[rows], self._method.smoothing
-        return torch.stack([
-            self.at(sign * smoothing * u, x) for u in self.directions(step) for sign in (1, -1)
-        ])  # fmt: skip
+        """Embeddings at w + λu and w − λu for each direction: (2R, B, e)."""
+        return self.at(self.beside(step), self.x[rows])
 
 
 class Server(Walker):
@@ -80,46 +92,55 @@ class Server(Walker):
         self._noise: random.Random = (
             random.SystemRandom() if secure else random.Random(generator_seed(seed, "noise"))
         )
-        self.table: list[Tensor] = []
+        self._table = self.y.new_empty(0)
+        self._columns: list[slice] = []
 
-    def losses(self, outputs: Tensor, rows: Tensor) -> Tensor:
+    def receive(self, embeddings: Sequence[Tensor]) -> None:
+        """The first embeddings of all parties, of all examples."""
+        self._table = torch.cat([part.to(self.flat.device) for part in embeddings], dim=1)
+        ends = torch.tensor([part.shape[1] for part in embeddings]).cumsum(0).tolist()
+        self._columns = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+
+    def embedded(self, rows: Tensor) -> Tensor:
+        """The latest embeddings of some examples, beside each other."""
+        return self._table[rows]
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Of each example, in single precision at least."""
-        each = self._loss(outputs, self.y[rows])
+        each = self._loss(outputs, y)
         expect(
-            each.shape == (len(rows),), "train_vertical(loss=...)",
-            f"a loss of each of the {len(rows)} examples", f"the shape {tuple(each.shape)}",
+            each.shape == (len(y),), "train_vertical(loss=...)",
+            f"a loss of each of the {len(y)} examples", f"the shape {tuple(each.shape)}",
             "cross_entropy(outputs, targets, reduction='none') is one.",
         )  # fmt: skip
         return each.to(self.w.dtype)
 
     def answer(self, party: int, rows: Tensor, pairs: Tensor) -> Tensor:
         """What a party is told for its pairs: one noised slope a direction, (R,)."""
-        plus_minus = []
-        for embedding in pairs:
-            parts = [part[rows] for part in self.table]
-            parts[party] = embedding
-            plus_minus.append(self.losses(self.at(None, torch.cat(parts, 1)), rows))
-        self.table[party][rows] = pairs.mean(0)
-        return self._released(plus_minus)
+        columns, count = self._columns[party], len(pairs)
+        around = self._table[rows].repeat(count, 1, 1)
+        around[:, :, columns] = pairs
+        self._table[rows, columns] = pairs.mean(0)
+        return self._released(self.outputs(around.flatten(0, 1)), rows)
 
     def step(self, rows: Tensor, step: int) -> None:
         """The head's own move, noised as the parties' are."""
-        embedded = torch.cat([part[rows] for part in self.table], 1)
-        smoothing = self._method.smoothing
-        found = [
-            self.losses(self.at(sign * smoothing * u, embedded), rows)
-            for u in self.directions(step)
-            for sign in (1, -1)
-        ]
-        self.move(step, self._released(found))
+        outputs = self.at(self.beside(step), self.embedded(rows))
+        self.move(step, self._released(outputs.flatten(0, 1), rows))
 
-    def _released(self, plus_minus: list[Tensor]) -> Tensor:
-        """Clipped example by example, added up, divided by B whatever the batch holds, noised."""
-        method, released = self._method, []
-        for plus, minus in zip(plus_minus[::2], plus_minus[1::2], strict=True):
-            slopes = two_point(plus, minus, method.smoothing)
-            # What is not finite says nothing, and must not say that it was so.
-            slopes = torch.nan_to_num(slopes, nan=0.0).clamp(-method.clip, method.clip)
-            noise = self._noise.gauss(0.0, self._sigma) if self._sigma else 0.0
-            released.append(slopes.sum() / self._batch_size + noise)
-        return torch.stack(released)
+    def _released(self, outputs: Tensor, rows: Tensor) -> Tensor:
+        """From outputs (2R·B, …) at the points beside: a number for each direction.
+
+        Clipped example by example, added up, divided by B whatever the batch holds, noised.
+        """
+        count, clip = len(outputs) // len(rows), self._method.clip
+        each = self.losses(outputs, self.y[rows].repeat(count, *[1] * (self.y.ndim - 1)))
+        plus, minus = each.view(count // 2, 2, len(rows)).unbind(1)
+        slopes = two_point(plus, minus, self._method.smoothing)
+        # What is not finite says nothing, and must not say that it was so.
+        slopes = torch.nan_to_num(slopes, nan=0.0).clamp(-clip, clip)
+        sums = slopes.sum(1) / self._batch_size
+        if self._sigma:
+            noise = [self._noise.gauss(0.0, self._sigma) for _ in range(len(sums))]
+            sums = sums + torch.tensor(noise, dtype=torch.float64).to(sums)
+        return sums

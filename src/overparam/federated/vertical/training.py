@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._model import expect_own_outputs, undisturbed
+from overparam._model import expect_own_outputs
 from overparam._numbers import n_bad
 from overparam._progress import Progress, counted, expect_progress
 from overparam._types import Count, Natural, Params
@@ -132,7 +132,7 @@ def train_vertical(
         ImportError: Where the promise needs dp-accounting and it is not there.
 
     Cost: for each batch and party 2R passes forward of its module and of the head, and memory of
-    two copies of its parameters: no pass back.
+    2R copies of its parameters: no pass back.
 
     Example:
         >>> import torch
@@ -183,16 +183,15 @@ class _Run:
         self._server = Server(
             len(modules), head, data.y, method, batch_size, sigma, loss, seed, secure=secure
         )
+        received = []
         for i, party in enumerate(self._parties):
-            first = party.embeddings()
+            first = party.outputs(party.x)
             expect(first.ndim == 2, f"train_vertical(parties[{i}])", "embeddings of shape (B, e)",
                    f"the shape {tuple(first.shape)}")  # fmt: skip
-            self._server.table.append(channel.send(str(i), "server", "embeddings", first))
-        with undisturbed(head):
-            expect_own_outputs(
-                head, torch.cat([part[:2] for part in self._server.table], 1),
-                "train_vertical(head=...)",
-            )  # fmt: skip
+            received.append(channel.send(str(i), "server", "embeddings", first))
+        self._server.receive(received)
+        probe = self._server.embedded(torch.arange(min(2, self._n)))
+        expect_own_outputs(head, probe, "train_vertical(head=...)")
         self._step = 0
 
     def through(self, epochs: int, test: VerticalData | None, progress: Progress) -> VerticalRun:
@@ -247,8 +246,8 @@ class _Run:
 
     def _tested(self, test: VerticalData) -> dict[str, float]:
         parts = zip(self._parties, test.parts, strict=True)
-        embedded = [party.at(None, x.to(party.x.device)) for party, x in parts]
-        outputs = self._server.at(None, torch.cat(embedded, 1))
+        embedded = [party.outputs(x.to(party.x.device)) for party, x in parts]
+        outputs = self._server.outputs(torch.cat(embedded, 1))
         y = test.y.to(outputs.device)
         found = {"test_loss": float(self._server._loss(outputs, y).mean())}
         if outputs.ndim == 2 and y.ndim == 1 and not y.is_floating_point():
