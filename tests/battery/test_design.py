@@ -138,6 +138,9 @@ def test_a_missing_extra_is_one_clear_line(monkeypatch, capsys):
         (["--objectives", "energy,weight"], "objective out of"),
         (["--process", "gone.toml"], "gone.toml"),
         (["--budget", "3"], "at least 24"),
+        (["--want", "energy"], "NAME=NUMBER"),
+        (["--want", "energy=-3"], "a positive number of one of energy, power"),
+        (["--want", "fast_energy=3"], "a positive number of one of energy, power"),
     ],
 )
 def test_misuse_of_the_command_is_one_line(words, said, capsys):

@@ -59,7 +59,6 @@ SIZES = {
     },
 }
 HELD_OUT = 4  # every fourth design
-NO_R2 = -np.inf  # a shuffled surrogate predicts nothing, and is searched all the same
 
 
 def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -129,11 +128,11 @@ def by_surrogate(
     """Half of the evaluations spread evenly, half where a surrogate points."""
     return explore(
         process,
-        kind(process.bounds, PAIR, seed=seed),
+        # Not judged, so that one that predicts nothing is searched all the same.
+        kind(process.bounds, PAIR, seed=seed, folds=0),
         lambda chosen: evaluated(process, chosen, PAIR),
         budget=designs,
         rounds=1,
-        trusted=NO_R2,
     ).table
 
 
@@ -161,11 +160,11 @@ def pipeline(process: CoatingProcess, designs: int, checks: int, seed: int) -> d
     whole = np.isfinite(y).all(1)
     x, y = x[whole], y[whole]
     held_out = np.arange(len(x)) % HELD_OUT == HELD_OUT - 1
-    trained = Surrogate(process.bounds, ALL, seed=seed).fit(x[~held_out], y[~held_out])
+    trained = Surrogate(process.bounds, ALL, seed=seed, folds=0).fit(x[~held_out], y[~held_out])
     off = ((trained.predict(x[held_out]) - y[held_out]) ** 2).mean(0)
     r2 = 1 - off / y[held_out].var(0)
     pair = [ALL.index(name) for name in PAIR]
-    surrogate = Surrogate(process.bounds, PAIR, seed=seed).fit(x, y[:, pair])
+    surrogate = Surrogate(process.bounds, PAIR, seed=seed, folds=0).fit(x, y[:, pair])
     front = search_front(surrogate.predict, process, seed=seed)
     predicted = surrogate.predict(front)
     some = spread(predicted, checks)
