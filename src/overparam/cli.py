@@ -414,16 +414,21 @@ def battery_design(
     Finished simulations are kept: the same command continues where it was interrupted.
     """
     expect_files(json=json, html=html)
-    from overparam.battery.command import inverse_lines, run_design
+    from overparam.battery.command import inverse_line, run_design, wanted_numbers
+    from overparam.claims.run import CellsFailed
 
-    found = run_design(
-        process, objectives, budget, jobs=jobs, cluster=cluster, store=store, seed=seed,
-        command=shlex.join(["overparam", *_words]),
-    )  # fmt: skip
-    lines = inverse_lines(found, want or [])
+    wanted = wanted_numbers(want or [], objectives)
+    try:
+        found = run_design(
+            process, objectives, budget, jobs=jobs, cluster=cluster, store=store, seed=seed,
+            command=shlex.join(["overparam", *_words]),
+        )  # fmt: skip
+    except CellsFailed as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
     print_found(found, json, html)
-    for line in lines:
-        print(line)
+    if wanted:
+        print(inverse_line(found, wanted))
 
 
 @study_app.command("list")

@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from overparam.battery import CoatingProcess, Surrogate, design_electrode
+from overparam.battery import OBJECTIVES, CoatingProcess, Surrogate, design_electrode
 from overparam.battery.exploration import explore
 from overparam.battery.front import named, nondominated
 from overparam.cli import main
@@ -71,6 +72,34 @@ def test_failures_are_left_out_unless_nothing_else_is_left():
     nothing = lambda designs: failing(designs).assign(power=np.nan)  # noqa: E731
     with pytest.raises(ValueError, match=r"got 0 of 20 \(gave up\)"):
         explore(PROCESS, Surrogate(PROCESS.bounds, NAMES), nothing, budget=40)
+
+
+def test_what_cannot_be_trusted_is_a_page_that_says_so(monkeypatch):
+    """Objectives that have nothing to do with the designs, in place of simulations."""
+    draw = np.random.default_rng(0)
+
+    def noise(process, designs, **run):
+        rows = []
+        for design in designs:
+            given = named(process, design)
+            numbers = {name: 1 + draw.random() for name in OBJECTIVES}
+            made = asdict(process.structure(given))
+            rows.append({**given, **made, **numbers, "failure": "", "curves": {}})
+        rows[0] |= {"power": np.nan, "failure": "pulse power: the solver gave up"}
+        return pd.DataFrame(rows)
+
+    monkeypatch.setattr("overparam.battery.design.simulated", noise)
+    monkeypatch.setattr("overparam.battery.design.expect_packages", lambda *names: None)
+    found = design_electrode(budget=40)
+    assert len(found.designs) == 20
+    levels = {s["name"]: s["level"] for s in found.document["statements"]}
+    assert levels["surrogate"] == "critical"
+    assert levels["failures"] == "warning"
+    assert "check" not in levels
+    assert found.knee["power"] in set(found.designs["power"])
+    page = render([found.to_dict()])
+    assert "too little to search it" in page
+    assert "Simulations of 1 of 20 designs failed" in page
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +167,9 @@ def test_a_missing_extra_is_one_clear_line(monkeypatch, capsys):
         (["--objectives", "energy,weight"], "objective out of"),
         (["--process", "gone.toml"], "gone.toml"),
         (["--budget", "3"], "at least 24"),
+        (["--want", "energy"], "NAME=NUMBER"),
+        (["--want", "energy=-3"], "a positive number of one of energy, power"),
+        (["--want", "fast_energy=3"], "a positive number of one of energy, power"),
     ],
 )
 def test_misuse_of_the_command_is_one_line(words, said, capsys):

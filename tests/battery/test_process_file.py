@@ -12,7 +12,7 @@ def test_coefficients_and_windows_replace_those_they_name(tmp_path):
     process = load_process(file)
     assert isinstance(process, CoatingProcess)
     assert process.wet_gap == 200e-6
-    assert process.bounds["solids"] == [0.60, 0.68]
+    assert process.bounds["solids"] == (0.60, 0.68)
     assert process.bounds["calendering"] == CoatingProcess().bounds["calendering"]
 
 

@@ -1,6 +1,7 @@
 """What `overparam battery design` does."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from overparam._errors import UsageError
@@ -35,24 +36,31 @@ def run_design(
         )  # fmt: skip
 
 
-def inverse_lines(found: ElectrodeDesign, wanted: Sequence[str]) -> list[str]:
-    """What answers ``NAME=NUMBER`` of wanted objectives, a line for what is found.
+def wanted_numbers(wanted: Sequence[str], objectives: str) -> dict[str, float]:
+    """What ``NAME=NUMBER`` of objectives says.
 
     Raises:
-        UsageError: If one is not of that form.
+        UsageError: If one is not of that form, or of another objective.
     """
+    known = [word.strip() for word in objectives.split(",")]
     numbers = {}
     for words in wanted:
-        name, _, number = words.partition("=")
+        name, _, number = (part.strip() for part in words.partition("="))
         try:
-            numbers[name.strip()] = float(number)
+            numbers[name] = float(number)
         except ValueError:
+            problem = f"--want is NAME=NUMBER, such as energy=1900, not {words!r}."
+            raise UsageError(problem) from None
+        if name not in known or not 0 < numbers[name] < math.inf:
             raise UsageError(
-                f"--want is NAME=NUMBER, such as energy=1900, not {words!r}."
-            ) from None
-    if not numbers:
-        return []
-    answer = found.inverse(**numbers)
+                f"--want is a positive number of one of {', '.join(known)}, not {words!r}."
+            )
+    return numbers
+
+
+def inverse_line(found: ElectrodeDesign, wanted: Mapping[str, float]) -> str:
+    """How to make what is wanted, or what comes nearest, in a line."""
+    answer = found.inverse(**wanted)
     made = ", ".join(f"{name} {value:.4g}" for name, value in answer.parameters.items())
     gives = ", ".join(
         f"{name} {value:.5g} ± {answer.uncertainty[name]:.2g}"
@@ -61,4 +69,4 @@ def inverse_lines(found: ElectrodeDesign, wanted: Sequence[str]) -> list[str]:
     begin = (
         "wanted" if answer.reached else f"out of reach by {100 * answer.distance:.2g} %; nearest"
     )
-    return [f"{begin}: {made} (predicted {gives}; porosity {answer.structure.porosity:.3f})"]
+    return f"{begin}: {made} (predicted {gives}; porosity {answer.structure.porosity:.3f})"

@@ -57,7 +57,7 @@ def explore(
         budget: Designs to evaluate.
         rounds: In how many parts the second half is proposed; the surrogate is fitted anew
             before each.
-        trusted: The R² below which it is not searched.
+        trusted: The R² below which it is not searched; one that was not judged is.
         tell: Is told of stages.
 
     Raises:
@@ -102,7 +102,7 @@ def fit_to(surrogate: Surrogate, table: pd.DataFrame) -> None:
 def _searched(process: ProcessModel, surrogate: Surrogate, trusted: float) -> pd.DataFrame:
     """The surrogate's front, parameters and predictions; empty if it predicts too badly."""
     found = np.empty((0, len(process.bounds)))
-    if min(quality.r2 for quality in surrogate.quality.values()) >= trusted:
+    if min((quality.r2 for quality in surrogate.quality.values()), default=np.inf) >= trusted:
         found = search_front(surrogate.predict, process, seed=surrogate.seed)
     predicted = surrogate.predict(found) if len(found) else np.empty((0, 2))
     columns = [*process.bounds, *surrogate.objectives]

@@ -16,6 +16,8 @@ from overparam.battery.process import ProcessModel
 def nondominated(points: Float[np.ndarray, "n k"]) -> Bool[np.ndarray, "n"]:
     """Which points no other one beats: none is as large throughout and larger somewhere.
 
+    Cost: n² comparisons of every objective.
+
     Example:
         >>> nondominated(np.array([[1.0, 3.0], [2.0, 2.0], [1.0, 2.0]])).tolist()
         [True, True, False]
@@ -30,6 +32,8 @@ def hypervolume(points: Float[np.ndarray, "n 2"], reference: Float[np.ndarray, "
     """Area that points dominate above a reference, both objectives to be large.
 
     Points that are not above it in both add nothing.
+
+    Cost: that of sorting the points.
 
     Example:
         >>> hypervolume(np.array([[1.0, 3.0], [2.0, 2.0]]), np.zeros(2))

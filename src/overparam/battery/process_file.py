@@ -55,7 +55,11 @@ def _of_coefficients(path: Path, where: str) -> CoatingProcess:
     for name in bounds:
         if name not in default.bounds:
             unknown(where, "a parameter", name, default.bounds)
-    return dataclasses.replace(default, **given, bounds={**default.bounds, **bounds})
+    windows = {
+        name: tuple(window) if isinstance(window, list) else window
+        for name, window in bounds.items()
+    }
+    return dataclasses.replace(default, **given, bounds={**default.bounds, **windows})
 
 
 def _of_program(path: Path, where: str) -> ProcessModel:

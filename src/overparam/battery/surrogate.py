@@ -46,15 +46,18 @@ class Surrogate:
         objectives: What is predicted, in the order of the columns of `y`.
         estimator: A scikit-learn regressor to use instead; cloned for every objective.
         seed: Of restarts and folds.
+        folds: Of the cross-validation; 0 leaves it out, for where other designs judge.
 
     Attributes:
-        quality: By objective, from a cross-validation in which everything is fitted anew.
+        quality: By objective, from a cross-validation in which everything is fitted anew;
+            empty without folds.
     """
 
     bounds: Mapping[str, tuple[float, float]]
     objectives: Sequence[str]
     estimator: Any = None
     seed: int = 0
+    folds: int = FOLDS
     quality: dict[str, Quality] = field(init=False, default_factory=dict)
 
     def fit(self, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n k"]) -> "Surrogate":
@@ -76,7 +79,6 @@ class Surrogate:
         finite = bool(np.isfinite(x).all() and np.isfinite(y).all())
         expect(finite, "Surrogate.fit(x, y)", "finite numbers", "others")
         scaled = self._scaled(x)
-        folds = KFold(FOLDS, shuffle=True, random_state=self.seed)
         self._models, self.quality = [], {}
         with warnings.catch_warnings():
             # A width at the end of its range says that a parameter does not matter.
@@ -85,12 +87,18 @@ class Surrogate:
                 model: Any = clone(self._regressor())
                 model.fit(scaled, values)
                 self._models.append(model)
-                held_out = cross_val_predict(_again(model), scaled, values, cv=folds)
-                off = np.abs(held_out - values) / np.abs(values)
-                self.quality[name] = Quality(
-                    float(r2_score(values, held_out)), float(np.median(off)), float(off.max())
-                )
+                if self.folds:
+                    self.quality[name] = self._judged(model, scaled, values)
         return self
+
+    def _judged(
+        self, model: Any, scaled: Float[np.ndarray, "n d"], values: Float[np.ndarray, "n"]
+    ) -> Quality:
+        """How the model predicts each fold when it is fitted to the others."""
+        folds = KFold(self.folds, shuffle=True, random_state=self.seed)
+        held_out = cross_val_predict(_again(model), scaled, values, cv=folds)
+        off = np.abs(held_out - values) / np.abs(values)
+        return Quality(float(r2_score(values, held_out)), float(np.median(off)), float(off.max()))
 
     def predict(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Objectives of designs, a column each."""
