@@ -14,6 +14,8 @@ collect_ignore_glob = ["gallery/*", "images/figure.py", "images/page.py"]
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
+# By an extra the package to look for, where that has another name.
+_PACKAGES = {"search": "optuna"}
 _NEEDS = re.compile(r"Needs\s`pip install 'overparam\[(\w+)\]'`")
 
 
@@ -24,6 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         for extra in _NEEDS.findall(item.path.read_text("utf-8")):
             item.add_marker(pytest.mark.filterwarnings("ignore:::lightning|transformers|torch"))
-            if importlib.util.find_spec(extra) is None:
+            if importlib.util.find_spec(_PACKAGES.get(extra, extra)) is None:
                 words = f"needs pip install 'overparam[{extra}]'"
                 item.add_marker(pytest.mark.skip(reason=words))
