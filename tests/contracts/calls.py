@@ -22,6 +22,7 @@ from overparam import (
     linalg,
     nets,
     optim,
+    search,
     tangents,
 )
 from overparam.federated import algorithms, topologies, vertical
@@ -44,6 +45,7 @@ PACKAGES = (
     linalg,
     nets,
     optim,
+    search,
     tangents,
 )
 
@@ -493,6 +495,8 @@ ALL = [
         optimizer=torch.optim.SGD(TRAINED.parameters(), lr=0.1),
     ),
     call(optim.accelerated_solve, A=positive(3), b=matrix(3)),
+    # Search.
+    call(search.SACSettings, regularisation="none", gamma=0.5, target_entropy=None, updates=2),
     # Tangent kernels.
     call(tangents.conditioning_profile, x=X, depths=[1, 2]),
     call(
@@ -571,6 +575,9 @@ WITHOUT_CALL = {
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
     **dict.fromkeys(
         ["Examples", "TrainingTask", "follow_edge"], "of a whole run: tested in diagnosis"
+    ),
+    **dict.fromkeys(
+        ["SACSampler", "tune"], "needs Optuna: called in objects.py where it is, tested in search"
     ),
     "NumericalError": "an error",
     "OverparamError": "an error",

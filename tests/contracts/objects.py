@@ -1,5 +1,6 @@
 """Calls of what keeps a state: optimizers, schedulers, monitors, estimators, solvers."""
 
+import importlib.util
 import tempfile
 from collections.abc import Callable
 from itertools import count
@@ -20,6 +21,7 @@ from overparam import (
     expansions,
     kernels,
     optim,
+    search,
     suggest_lr,
     tangents,
 )
@@ -380,4 +382,30 @@ JOBS = [
     ),
 ]  # fmt: skip
 
-ALL = [*OPTIMIZERS, *WATCHING, *SOLVERS, *CLUSTERINGS, *MODELS, *JOBS]
+# Searches.
+
+
+def asked() -> search.SACSearch:
+    """A search that an agent proposes points of."""
+    made = search.SACSearch(2, n_startup=1, seed=0, settings=SMALL)
+    made.tell(np.zeros(2), 1.0)
+    return made
+
+
+SMALL = search.SACSettings(updates=1, hidden=4, batch_size=4)
+SEARCH = Made(asked)
+SEARCHES = [
+    call(search.SACSearch, dimension=2, n_startup=1, budget=5, seed=0, settings=SMALL),
+    method(SEARCH, "ask"),
+    method(SEARCH, "tell", point=array(2), score=0.5),
+]
+if importlib.util.find_spec("optuna"):
+    TABLE = {"X": array(12, 3), "y": array(12), "n_trials": 1, "cv": 2, "scoring": None, "seed": 0}
+    SEARCHES += [
+        call(search.SACSampler, n_startup_trials=1, n_trials=5, seed=0, settings=SMALL),
+        call(search.tune, estimator=kernels.RFMRegressor(n_iter=1), space=None, **TABLE)._replace(
+            validated=True
+        ),
+    ]
+
+ALL = [*OPTIMIZERS, *WATCHING, *SOLVERS, *CLUSTERINGS, *MODELS, *JOBS, *SEARCHES]

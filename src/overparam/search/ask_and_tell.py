@@ -67,12 +67,13 @@ class SACSearch:
         points = np.array(self.points).reshape(-1, self.dimension)
         return self.follow(points, np.array(self.scores, dtype=float))
 
+    @checked(result="anything")
     def tell(self, point: np.ndarray, score: float) -> None:
         """What came of a point; NaN is worse than any number."""
-        where = "SACSearch.tell"
-        point = np.asarray(point, dtype=float)
+        where, point = "SACSearch.tell", np.asarray(point, dtype=float)
         fits = point.shape == (self.dimension,) and bool((np.abs(point) <= 1).all())
-        expect(fits, f"{where}(point=...)", f"{self.dimension} numbers in [-1, 1]", point)
+        words = f"{self.dimension} numbers in [-1, 1]"
+        expect(fits, f"{where}(point=...)", words, described(point))
         expect(is_number(score), f"{where}(score=...)", "a number", described(score), "", TypeError)
         self.points.append(point.copy())
         self.scores.append(float(score))
@@ -82,8 +83,8 @@ class SACSearch:
         if self._agent is None:
             self._agent = ActorCritic(self.dimension, self.settings, self.draw)
         history = history_of(points, scores, self.budget, self.settings.episode_length)
-        new = min(len(history) - self._learned, CATCH_UP)
+        new = min(len(history.rewards) - self._learned, CATCH_UP)
         if new > 0:
             self._agent.learn(history, new * self.settings.updates)
-            self._learned = len(history)
+            self._learned = len(history.rewards)
         return self._agent.act(history.states[-1])

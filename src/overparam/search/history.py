@@ -23,9 +23,6 @@ class History:
     states: np.ndarray
     ends: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.actions)
-
 
 def history_of(
     actions: np.ndarray, scores: np.ndarray, budget: int, episode_length: int

@@ -1,4 +1,5 @@
 """The search as a sampler of Optuna."""
+# pyright: reportMissingImports=false
 
 import threading
 import warnings
@@ -46,8 +47,7 @@ class SACSampler(BaseSampler):
         settings: Of the agent, the regularisation among them.
 
     Raises:
-        MissingPackage: If Optuna is not installed.
-        ValueError: From a study with several objectives.
+        MissingPackage: If Optuna is not installed. ValueError: from a study of several objectives.
 
     Example:
         ::
@@ -67,8 +67,7 @@ class SACSampler(BaseSampler):
         settings: SACSettings = SACSettings(),  # noqa: B008  # it is frozen
     ) -> None:
         random = optuna_for("SACSampler(...)").samplers.RandomSampler
-        self.n_startup_trials, self.n_trials = int(n_startup_trials), int(n_trials)
-        self.seed, self.settings = seed, settings
+        self.n_startup_trials, self.n_trials, self.settings = n_startup_trials, n_trials, settings
         self._random = random(None if seed is None else int(seed) % _RANDOM_SEEDS)
         self.draw = np.random.default_rng(seed)
         self._lock = threading.Lock()
@@ -83,7 +82,7 @@ class SACSampler(BaseSampler):
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        self.__dict__.update(state, _lock=threading.Lock())
 
     def reseed_rng(self) -> None:
         """Draw otherwise from now on; Optuna asks for it where trials run side by side."""

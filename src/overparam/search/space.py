@@ -1,4 +1,5 @@
 """Configurations of Optuna as points of a cube, those that lack a parameter included."""
+# pyright: reportMissingImports=false
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,5 @@
 """Settings of an estimator, searched by any sampler of Optuna under cross-validation."""
+# pyright: reportMissingImports=false
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -103,12 +104,12 @@ def tune(
         study.sampler.reseed_rng()
     for _ in range(n_trials - done):
         trial, means = study.ask(dict(space)), []
-        model = clone(estimator).set_params(**trial.params)
+        model: Any = clone(estimator)
+        model.set_params(**trial.params)
         try:
             for i, fold in enumerate(folds):
-                found = cross_val_score(
-                    model, X, y, cv=[fold], scoring=scoring, error_score="raise"
-                )
+                options: Any = {"scoring": scoring, "error_score": "raise"}
+                found = cross_val_score(model, X, y, cv=[fold], **options)
                 means.append(float(found[0]))
                 expect(np.isfinite(means[-1]), "tune", "finite scores", means, "", NumericalError)
                 trial.report(float(np.mean(means)), i)

@@ -35,6 +35,8 @@ from overparam.claims.study import Study
 from overparam.studies.liu2021_sac_search.problems import DIMENSIONS, PROBLEMS
 from overparam.studies.liu2021_sac_search.searches import search as run_search
 
+__all__ = ["STUDY"]
+
 OURS, RANDOM = "SAC, mixture", "random"
 COMPARED = (RANDOM, "TPE", "CMA-ES", "GP", "(1+1)-ES", OURS)
 # On the first problem alone, the other two regularisations but for the full size.

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,11 +53,11 @@ def kernel_ridge(u: np.ndarray) -> float:
 
 
 @functools.cache
-def _patients() -> list[np.ndarray]:
+def _patients() -> Any:
     from sklearn.datasets import load_diabetes
     from sklearn.model_selection import train_test_split
 
-    x, y = load_diabetes(return_X_y=True)
+    x, y = map(np.asarray, load_diabetes(return_X_y=True))
     return train_test_split(20 * x, y / 77, train_size=250, random_state=0)
 
 

@@ -1,4 +1,5 @@
 """The searches that are compared: each is given a score, and returns what it found in order."""
+# pyright: reportMissingImports=false
 
 from collections.abc import Callable
 from dataclasses import replace
