@@ -95,7 +95,7 @@ def test_a_page_that_imports_an_extra_says_so_and_is_skipped_without_it(page):
     found = re.compile(r"^>>> (?:import|from) (?:overparam\.)?(\w+)", re.MULTILINE)
     imported = found.findall("".join(blocks(text)))
     said = re.findall(r"Needs\s`pip install 'overparam\[(\w+)\]'`", text)
-    known = {"battery", "lightning", "mlflow", "transformers", "transport", "wandb"}
+    known = {"battery", "lightning", "mlflow", "search", "transformers", "transport", "wandb"}
     assert known & set(imported) == set(said)
 
 
