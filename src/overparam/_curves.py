@@ -49,6 +49,20 @@ def stretch_means(values: Sequence[float], parts: int) -> list[float]:
     return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
 
 
+def level_at_end(values: Sequence[float]) -> tuple[float, int]:
+    """Where a curve that was measured now and then ended: the median of its last few values.
+
+    Returns:
+        The median, and of how many values: a quarter of all, five at most.
+
+    Example:
+        >>> level_at_end([9.0, 5.0, 1.0]), level_at_end([9.0] * 9 + [1.0, 4.0, 2.0])
+        ((1.0, 1), (2.0, 3))
+    """
+    count = min(max(len(values) // 4, 1), 5)
+    return median(values[-count:]), count
+
+
 def middle_and_high(values: Sequence[float]) -> tuple[float, float]:
     """The median, and where the highest tenth begins.
 

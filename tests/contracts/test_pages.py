@@ -107,14 +107,29 @@ def settled(specimen: dict) -> None:
     del specimen["series"]["sharpness_residual"]
 
 
+def too_wide(specimen: dict) -> None:
+    """An interval that holds a rate of which a training diverged."""
+    lost = {"rate": 0.8, "order": 0, "steps": 10, "loss": None, "lost": True, "losses": [2.0, 9.0]}
+    specimen["series"]["race"].append(lost)
+    specimen["advice"]["interval"] = [0.1, 1.6]
+
+
+def monitored(specimen: dict) -> None:
+    """A reason that names what only a monitor takes."""
+    specimen["events"] = [{"step": 1, "kind": "bad batch", "reason": "pass batch= at every step"}]
+
+
 BROKEN = {
     "another loss": replaced(r"went from \S+", "went from 3.21", "progress"),
     "another share of the limit": replaced(r"used \S+", "used 0.123", "stability"),
     "another change of the kernel": replaced(r"changed by \S+", "changed by 77", "regime"),
     "another best rate": replaced(r"\S+ did best", "0.777 did best", "learning_rate"),
-    "an end that is not said": replaced(r" The budget ended.*", "", "progress"),
+    "an end that is not said": replaced(r" The run.s part of.*", "", "progress"),
     "a limit beside cannot tell": unknown("stability"),
     "extremes that did not settle": settled,
+    "another count of what did not settle": replaced(r"\(1 more", "(7 more", "stability"),
+    "an interval with a rate that failed": too_wide,
+    "an argument that nobody can pass": monitored,
 }
 
 

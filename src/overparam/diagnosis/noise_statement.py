@@ -9,7 +9,12 @@ _ABOUT = "how much of a step's gradient is noise"
 
 
 def noise_statement(
-    found: NoiseScale | None, *, batch_size: int, times: int, lost: str = ""
+    found: NoiseScale | None,
+    *,
+    batch_size: int,
+    times: int,
+    lost: str = "",
+    unmeasured: tuple[str, str] = ("", ""),
 ) -> Statement:
     """How noisy gradients of the run were, at its batch size: a measurement, not advice.
 
@@ -17,12 +22,16 @@ def noise_statement(
         found: Of the run; `None` where it was not measured.
         batch_size: Examples per step.
         times: Measurements it rests on.
+        unmeasured: Why it could not be measured, if that is known, and what would do.
         lost: Why its gradients say nothing, where the run diverged or the network died.
     """
     if lost:
         return _unknown(f"Cannot tell {_ABOUT}: {lost}.", batch_size)
     if found is None or not times:
-        return _unknown(f"Cannot tell {_ABOUT}: it was not measured.", batch_size)
+        why, action = unmeasured
+        return _unknown(
+            f"Cannot tell {_ABOUT}: {why or 'it was not measured'}.", batch_size, action
+        )
     if not found.known:
         least = (
             f" The noise scale is at least {_show(found.low)} examples."
@@ -44,8 +53,8 @@ def noise_statement(
     )  # fmt: skip
 
 
-def _unknown(text: str, batch_size: int) -> Statement:
-    return Statement("noise", text, math.nan, batch_size, "", "unknown")
+def _unknown(text: str, batch_size: int, action: str = "") -> Statement:
+    return Statement("noise", text, math.nan, batch_size, action, "unknown")
 
 
 def _show(number: float) -> str:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from statistics import median
 
-from overparam._curves import course
+from overparam._curves import course, level_at_end
 from overparam.report.figures.figure import Figure, plain, series_tables
-from overparam.report.figures.panels import Panel, horizontal, line, stack, step_axis
+from overparam.report.figures.panels import Panel, line, stack, step_axis
 from overparam.report.numbers import count, number, percent
 from overparam.report.series import Series, ratio, read_series, smoothed
 
@@ -61,6 +61,8 @@ def loss_figure(document: Mapping) -> Figure | None:
         caption += f"The strong line is its median over {window} values around each. "
     if read_series(document, "loss_stretches") is not None:
         caption += "The title tells the means of the first and the last of 24 stretches. "
+    if error is not None and (several := level_at_end(_known(error))[1]) > 1:
+        caption += f"Of the test error it tells the median of the last {several} values. "
     return Figure(
         "loss",
         _loss_finding(document, loss, smooth, test, error),
@@ -96,8 +98,13 @@ def _loss_finding(
     elif test is not None:
         parts.append(f"Test loss {moves(test.first, test.last)}")
     if error is not None:
-        parts.append(f"{'test' if parts else 'Test'} error ends at {percent(error.last)}")
+        level, _ = level_at_end(_known(error))
+        parts.append(f"{'test' if parts else 'Test'} error ends at {percent(level)}")
     return "; ".join(parts)
+
+
+def _known(series: Series) -> list[float]:
+    return [value for _, value in series.measured]
 
 
 def moves(first: float, last: float) -> str:
@@ -152,9 +159,6 @@ def norms_figure(document: Mapping) -> Figure | None:
     for label, (series, colour) in labelled.items():
         if series is not None:
             traces = [line(series, label.lower(), colour, showlegend=False)]
-            if series is relative:
-                traces.append(horizontal(series, 1e-3, "0.001", "var(--muted)"))
-                traces[-1]["showlegend"] = False
             log = series is gradient or series is relative
             panels.append(Panel(label, traces, log, weight=0.45, axis={"rangemode": "tozero"}))
     if not panels:
@@ -163,8 +167,8 @@ def norms_figure(document: Mapping) -> Figure | None:
     return Figure(
         "norms",
         _norms_finding(lr, gradient, relative, distance),
-        "Euclidean norms over all trained parameters. The dashed line at 0.001 is a common target "
-        "for the size of an update relative to the weights it changes.",
+        # No line at a size of updates to aim for: which one is right, the rate's race tells.
+        "Euclidean norms over all trained parameters.",
         data,
         layout,
         series_tables({label.lower(): series for label, (series, _) in labelled.items()}),
