@@ -78,6 +78,8 @@ def _loss(said: Mapping, titles: Mapping) -> Iterator[str]:
     drawn = re.search(rf"test error ends at ({NUMBER}) %", titles.get("loss", ""))
     if ended and drawn and ended[1] != drawn[1]:
         yield f"two test errors: {ended[0]}; {drawn[0]}"
+    if drawn and _unknown(said, "test"):
+        yield f"the title tells a test error, the statement none: {drawn[0]}"
 
 
 def _stability(said: Mapping, titles: Mapping) -> Iterator[str]:

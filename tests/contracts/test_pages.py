@@ -14,7 +14,7 @@ from pages import disagreements
 from overparam._json import strict
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.race.record import sweep_of, trials_of
-from overparam.diagnosis.rate_of_run import rate_to_set
+from overparam.diagnosis.rate_of_run import interval_to_set, rate_to_set
 from overparam.diagnosis.statements import conclude
 from overparam.report import page
 
@@ -32,9 +32,10 @@ def _small_pages():
 def document(found: Findings) -> dict:
     """A diagnosis with these findings, its series those that they would come from."""
     rate, meaning = rate_to_set(found)
+    low, high = interval_to_set(found)
     planned = found.cut or found.steps
     series: dict = {
-        "rate_sweep": {**sweep_of(found.outcome), "advised": rate},
+        "rate_sweep": {**sweep_of(found.outcome), "advised": rate, "low": low, "high": high},
         "race": trials_of(found.outcome),
     }
     losses = [value for value in found.losses if math.isfinite(value)]
@@ -66,7 +67,7 @@ def document(found: Findings) -> dict:
             "stopped": "diverged" if found.diverged else found.stopped,
         },
         "advice": {
-            "learning_rate": found.outcome.rate, "interval": list(found.outcome.interval),
+            "learning_rate": found.outcome.rate, "interval": [low, high],
             "set": {"learning_rate": rate, "meaning": meaning},
         },
         "statements": [asdict(statement) for statement in conclude(found)],

@@ -9,6 +9,7 @@ from overparam.diagnosis import statements
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial, with_run
+from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.statements import conclude
 from overparam.optim import NoiseScale
 
@@ -530,6 +531,33 @@ def test_what_the_model_alone_knows_is_said_to_be_why() -> None:
 def test_what_more_time_would_tell_comes_with_an_amount() -> None:
     none = replace(FOUND, ratios=[], unsettled=3, budget=60.0)
     said = statements.stability_of_run(none)
-    assert said.action == "A budget of about 120 s measures it more often."
+    assert said.action == "A budget of about 120 s leaves time to measure it more often."
     unknown = statements.spikes(replace(none, events=[{"kind": "unexplained"}]))
     assert "about 120 s leaves more time" in unknown.action
+
+
+def test_a_run_that_diverged_at_once_is_not_told_to_be_longer() -> None:
+    lost = replace(
+        FOUND, diverged=True, rate=40.0, losses=[0.1, 2.7e28], label_evidence=None, steps=5,
+        cut=480, stopped="diverged", kernel_change=math.nan,
+    )  # fmt: skip
+    said = {statement.name: statement for statement in conclude(lost)}
+    assert "went from 0.1 to 2.7e28, then it diverged" in said["progress"].text
+    assert said["progress"].level == "critical"
+    for name in ("labels", "regime", "stability"):
+        assert "the run diverged" in said[name].text
+        assert said[name].action == ""
+    # Far above all where the best is expected: the race's rate is the one to train at.
+    assert said["learning_rate"].action == "Train at 0.2."
+    assert "did best" in statements.rate_to_set(lost)[1]
+    near = replace(lost, rate=0.3)
+    assert statements.learning_rate(near).action == "Train at 0.2 or below."
+    assert interval_to_set(near) == (0.1, pytest.approx(0.27))
+
+
+def test_the_budget_that_would_do_is_not_told_by_a_run_that_ended_early() -> None:
+    early = replace(FOUND, limits=[], ratios=[], steps=10, cut=900, budget=60.0)
+    assert "about 5,400 s" in statements.stability_of_run(early).action
+    done = replace(early, stopped="interpolated")
+    assert "about 120 s" in statements.stability_of_run(done).action
+    assert "no time to measure it" in statements.stability_of_run(done).text

@@ -7,6 +7,7 @@ from hypothesis import given
 
 from overparam._statement import Statement
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.run_facts import dead, fell
 from overparam.diagnosis.statements import conclude
 
@@ -50,6 +51,10 @@ def test_good_needs_a_network_that_learns(found: Findings) -> None:
         assert said["learning_rate"].level == "critical"
         assert said["spikes"].level == "critical"
         assert said["test"].level != "good"
+        assert said["progress"].level == "critical"
+        low, high = interval_to_set(found)
+        assert not low <= found.rate <= high
+        assert not any("Plan" in s.action or "Train for" in s.action for s in said.values())
     if dead(found) or not fell(found):
         assert said["stability"].level != "good"
         assert said["spikes"].level != "good"

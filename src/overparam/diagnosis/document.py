@@ -1,6 +1,7 @@
 """From what was measured to the plain data a diagnosis is."""
 
 import math
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -16,7 +17,7 @@ from overparam.diagnosis.gathered import STRETCHES, Measured, by_position, findi
 from overparam.diagnosis.label_evidence import LabelEvidence, judge
 from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.race.record import sweep_of, trials_of
-from overparam.diagnosis.rate_of_run import rate_to_set
+from overparam.diagnosis.rate_of_run import interval_to_set, rate_to_set
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.statements import conclude
 from overparam.diagnosis.task import TrainingTask, optimizer_name
@@ -44,7 +45,7 @@ def as_diagnosis(measured: Measured) -> Diagnosis:
         data=_data(measured),
         advice=_advice(measured, found),
         statements=conclude(found),
-        events=[_event(event.to_dict()) for event in measured.run.monitor.events],
+        events=[_event(event) for event in found.events],
         suspects=_suspects(measured, scores, evidence),
         series=_series(measured, scores, found),
     )
@@ -122,7 +123,7 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
         "learning_rate": outcome.rate,
         # What the page tells to set, which may be the rate in use.
         "set": {"learning_rate": rate, "meaning": meaning},
-        "interval": list(outcome.interval),
+        "interval": list(interval_to_set(found)),
         "verdict": outcome.verdict,
         "horizon": {"steps": outcome.horizon, "of": outcome.planned or outcome.horizon},
         "trial_steps": outcome.spent,
@@ -142,7 +143,7 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _event(event: dict[str, Any]) -> dict[str, Any]:
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     kept = (
         "step", "kind", "reason", "peak_ratio", "steps_to_recover", "ratio_before", "top_share",
         "sharpness_before", "sharpness_after", "ids", "cause", "outcome", "layers", "groups",
@@ -230,7 +231,9 @@ def _series(measured: Measured, scores: LabelScores | None, found: Findings) -> 
         }
     series["race"] = trials_of(measured.outcome)
     # The rate that the statement ends with and the page tells to set.
-    series["rate_sweep"] = {**sweep_of(measured.outcome), "advised": rate_to_set(found)[0]}
+    low, high = interval_to_set(found)
+    sweep = sweep_of(measured.outcome)
+    series["rate_sweep"] = {**sweep, "advised": rate_to_set(found)[0], "low": low, "high": high}
     return series
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from overparam._batch import n_examples, tensors
 from overparam._curves import SETTLED, stretch_means
+from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.label_statement import CLASS_LABELS
@@ -14,6 +15,7 @@ from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
+from overparam.dynamics.spikes.causes import FAR
 from overparam.optim.limits import limit_unknown
 from overparam.optim.noise_scale import noise_scale
 
@@ -104,7 +106,7 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         n_test=n_examples(examples.x_test),
         ratios=ratios,
         unsettled=unsettled,
-        events=[event.to_dict() for event in run.monitor.events],
+        events=[_plausible(event.to_dict(), ratios) for event in run.monitor.events],
         losses=stretch_means(columns.get("loss", {"value": []})["value"], STRETCHES),
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
@@ -131,6 +133,19 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         noise_times=len(signals),
         examples_per_step=task.batch_size * task.accumulate,
     )
+
+
+def _plausible(event: dict[str, Any], ratios: Sequence[float]) -> dict[str, Any]:
+    """A spike without signs of a rate above its limit, where all of the run was far below.
+
+    They are seen before the limit is measured, and a few unusual batches make them, too.
+    """
+    far = bool(ratios) and max(ratios) < FAR
+    if not far or event["cause"] != "above the limit" or event["outcome"] != "catapult":
+        return event
+    seen = f"{event['reason']}, and the rate was at most {show(max(ratios))} of its limit"
+    told = {"kind": "unexplained", "cause": "unexplained", "outcome": "recovered"}
+    return {**event, **told, "reason": f"cannot tell: {seen}"}
 
 
 def _gradient_noise(columns: dict[str, Any]) -> tuple[list[float], list[float]]:

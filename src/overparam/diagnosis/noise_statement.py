@@ -32,6 +32,7 @@ def noise_statement(
         return _unknown(
             f"Cannot tell {_ABOUT}: {why or 'it was not measured'}.", batch_size, action
         )
+    counted = f"{times} measurement{'s' * (times > 1)}"
     if not found.known:
         least = (
             f" The noise scale is at least {_show(found.low)} examples."
@@ -39,7 +40,7 @@ def noise_statement(
             else ""
         )
         return _unknown(
-            f"Cannot tell {_ABOUT}: in {times} measurements the gradient that all batches share "
+            f"Cannot tell {_ABOUT}: in {counted} the gradient that all batches share "
             f"cannot be told from zero.{least}",
             batch_size,
         )
@@ -48,7 +49,7 @@ def noise_statement(
         "noise",
         f"{_show(100 * part)} % of a step's gradient was noise, at {batch_size} examples; it is "
         f"half at the noise scale, {_show(found.scale)} examples ({_show(found.low)} to "
-        f"{_show(found.high)}, from {times} measurements of the run).",
+        f"{_show(found.high)}, from {counted} of the run).",
         found.scale, batch_size, "", "info",
     )  # fmt: skip
 

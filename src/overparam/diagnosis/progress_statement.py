@@ -30,6 +30,16 @@ def progress(found: Findings) -> Statement:
     """Whether training is done, under way or stuck."""
     losses = [loss for loss in found.losses if math.isfinite(loss)]
     cut = ending(found)
+    if found.diverged:
+        told = (
+            f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}, then it"
+            if losses
+            else "The run"
+        )
+        return Statement(
+            "progress", f"{told} diverged.{cut}", math.nan, STALLED,
+            "Change the rate first, as advised.", "critical",
+        )  # fmt: skip
     if len(losses) < _FEWEST:
         return Statement(
             "progress", f"Cannot tell whether training is stuck: the run was too short.{cut}",
@@ -38,11 +48,6 @@ def progress(found: Findings) -> Statement:
     left, quarter = _part(losses[-1], losses[0]), max(len(losses) // 4, 2)
     lost = _lost(fmean(losses[-quarter:]), fmean(losses[-2 * quarter : -quarter]))
     told = f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}"
-    if found.diverged:
-        return Statement(
-            "progress", f"{told}, then it diverged.{cut}", lost, STALLED,
-            "Change the rate first, as advised.", "critical",
-        )  # fmt: skip
     if dead(found):
         return Statement(
             "progress",

@@ -7,6 +7,7 @@ from overparam._statement import Statement
 from overparam._told import real as show
 from overparam.diagnosis.budget import RACE
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.race.outcome import SHORT_OF
 from overparam.diagnosis.rate_statement import (
     RateFindings,
     as_good,
@@ -28,6 +29,7 @@ def learning_rate(found: Findings) -> Statement:
             else ""
         )
         lower, _ = rate_to_set(found)
+        below = "" if _known_below(found) else " or below"
         where = (
             f"On the way to the rate {show(rate)}, at {show(found.highest)},"
             if short_of_its_rate(found)
@@ -35,7 +37,7 @@ def learning_rate(found: Findings) -> Statement:
         )
         return Statement(
             "learning_rate", f"{where} the run diverged{raced}.", rate, rate,
-            f"Train at {show(lower)} or below.", "critical",
+            f"Train at {show(lower)}{below}.", "critical",
         )  # fmt: skip
     said = rate_statement(
         RateFindings(
@@ -59,6 +61,8 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
     outcome, rate = found.outcome, found.rate
     peak = ", the peak of its schedule" if found.scheduled else ""
     if found.diverged:
+        if _known_below(found):
+            return outcome.rate, f"did best{peak}; the run diverged at a far higher one"
         lower = outcome.rate if outcome.rate < rate else rate / 4
         return lower, f"this or below{peak}; the run diverged at a higher one"
     if found.rate_given and does_as_well(outcome, rate):
@@ -69,6 +73,20 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
     if found.rate_given and rate not in outcome.own:
         return outcome.rate, f"did best{peak}; there was no time to compare the one in use with it"
     return outcome.rate, f"advised for this optimizer at this batch size{peak}"
+
+
+def interval_to_set(found: Findings) -> tuple[float, float]:
+    """Where the best rate is expected, short of one at which the run diverged."""
+    low, high = found.outcome.interval
+    if not found.diverged or high < found.rate:
+        return low, high
+    high = found.rate * SHORT_OF
+    return (low, high) if low < high else (math.nan, math.nan)
+
+
+def _known_below(found: Findings) -> bool:
+    """Whether a run diverged at a rate far above all where the best is expected."""
+    return found.outcome.learned and found.outcome.interval[1] < found.rate
 
 
 def _why_kept(found: Findings) -> str:

@@ -51,9 +51,11 @@ def slack(found: Findings, best: float, last: float) -> float:
     """By how much the test measure may be worse at the end before it says anything."""
     if found.test_measure != "error":
         return 0.1 * best
-    # Twice the standard error of the difference between two shares of as many examples.
-    chance = 2 * math.sqrt(2 * last * max(1 - last, 0) / found.n_test) if found.n_test else 0.0
-    return max(0.01, chance)
+    # Twice the standard error of the difference between two shares of as many examples; one error
+    # more among them, and one answer more that is right, as none in a few is not never.
+    n = found.n_test
+    share = (n * min(last, 1.0) + 1) / (n + 2)
+    return max(0.01, 2 * math.sqrt(2 * share * (1 - share) / n) if n else 0.0)
 
 
 def memorising(found: Findings) -> bool:
@@ -81,7 +83,8 @@ def larger(found: Findings, what: str) -> str:
     """The budget that would do something, as far as it can be told."""
     if not math.isfinite(found.budget):
         return f"A larger budget {what}."
-    times = found.cut / found.steps if found.cut and found.steps else 1.0
+    short = found.cut and found.steps and found.stopped == "budget"
+    times = (found.cut or 1) / found.steps if short else 1.0
     return f"A budget of about {show(max(times, 2.0) * found.budget, 2)} s {what}."
 
 

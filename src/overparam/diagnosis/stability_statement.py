@@ -31,19 +31,22 @@ def stability_of_run(found: Findings) -> Statement:
             "stability", f"Cannot tell how close the run was to its stable limit: {why}.",
             math.nan, 1.0, action, "unknown",
         )  # fmt: skip
-    if not (known and where):
-        more = {0: "", 1: ": its one measurement did not settle"}.get(
-            found.unsettled, f": none of {found.unsettled:,} measurements settled"
-        )
-        return Statement(
-            "stability", f"Cannot tell how close the run was to its stable limit{more}.",
-            math.nan, 1.0, larger(found, "measures it more often"), "unknown",
-        )  # fmt: skip
     if lost := learned_nothing(found):
         return Statement(
             "stability",
             f"The stable limit is not told: {lost}, and the limit of a network that learned "
             "nothing says nothing of one that does.", math.nan, 1.0, "", "unknown",
+        )  # fmt: skip
+    if not (known and where):
+        more = {
+            0: ": there was no time to measure it",
+            1: ": its one measurement did not settle",
+        }.get(found.unsettled, f": none of {found.unsettled:,} measurements settled")
+        return Statement(
+            "stability", f"Cannot tell how close the run was to its stable limit{more}.",
+            math.nan, 1.0,
+            larger(found, f"leaves time to measure it{' more often' * bool(found.unsettled)}"),
+            "unknown",
         )  # fmt: skip
     trend = course(known)
     last = median(known) if trend is None else trend[1]

@@ -46,8 +46,8 @@ def conclude(found: Findings) -> list[Statement]:
 
 # Each cause in the word that table and figure have for it, and what it means.
 _CAUSES = {
-    "catapult": "the rate exceeded its limit, and training recovered",
-    "above the limit": "the rate exceeded its limit",
+    "catapult": "signs of a rate above its limit, and training recovered",
+    "above the limit": "signs of a rate above its limit",
     "rate raised": "at once",
     "bad batch": "the batch was unusual: its loss is high at earlier weights, too",
     "hard batch": "small, and over at once",
@@ -117,17 +117,17 @@ def spikes(found: Findings) -> Statement:
 def regime(found: Findings) -> Statement:
     """Kernel regime, feature learning, or between."""
     change, error = found.kernel_change, found.linearization_error
+    why, action = unmeasured(found)
+    if (lost := learned_nothing(found)) and (math.isfinite(change) or not why):
+        return Statement(
+            "regime", f"Cannot tell whether features were learned: {lost}.", change,
+            FEATURE_REGIME, "", "unknown",
+        )  # fmt: skip
     if not math.isfinite(change):
-        why, action = unmeasured(found)
         return Statement(
             "regime",
             f"Cannot tell whether features were learned: {why or 'the kernel was not measured'}.",
             change, FEATURE_REGIME, action, "unknown",
-        )  # fmt: skip
-    if lost := learned_nothing(found):
-        return Statement(
-            "regime", f"Cannot tell whether features were learned: {lost}.", change,
-            FEATURE_REGIME, "", "unknown",
         )  # fmt: skip
     also = (
         f" A linearization at the start misses {show(100 * error)} % of what was learned."
@@ -183,7 +183,9 @@ def labels(found: Findings) -> Statement:
         more_time=larger(found, "has time for one")
         if found.cut and found.stopped == "budget"
         else "Plan at least one.",
-        unmeasured=unmeasured(found),
+        unmeasured=("the run diverged", "")
+        if found.diverged and found.label_evidence is None
+        else unmeasured(found),
     )
 
 

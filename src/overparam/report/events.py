@@ -9,6 +9,8 @@ from overparam.report.numbers import number, percent
 from overparam.report.series import read_series
 from overparam.report.settled import parted
 
+# It is told by how gradients and rate move; the limit itself may not have been measured.
+_SIGNS = "as above the limit"
 # Examples of a batch that are named.
 _SHOWN = 4
 
@@ -44,7 +46,8 @@ def _without(event: Mapping, unsettled: set[float]) -> Mapping:
 
 def _cause(event: Mapping) -> Any:
     """What made the loss rise; records of earlier versions have one word for all of it."""
-    return event.get("cause") or event.get("kind")
+    cause = event.get("cause") or event.get("kind")
+    return _SIGNS if cause == "above the limit" else cause
 
 
 def _outcome(event: Mapping) -> Any:

@@ -14,7 +14,7 @@ NEAR = 0.05
 # another order of batches changes; of trainings shorter than half of the one planned, twice that.
 _WIDER, _WIDEST = 2.0, 4.0
 # It ends short of a rate that was seen to fail, by this factor.
-_SHORT_OF = 0.9
+SHORT_OF = 0.9
 # The loss must fall by this part of itself below that of the smallest rate.
 LEARNED = 0.02
 _FEW_STEPS = 100
@@ -94,7 +94,7 @@ class Outcome:
         wider = (_WIDER if self.share >= 0.5 else _WIDEST) * self.disagreement
         near, failed = within(self.losses, NEAR), self.failed
         highest = max(rate for rate in near if rate < failed)
-        return near[0] / wider, min(highest * wider, max(highest, failed * _SHORT_OF))
+        return near[0] / wider, min(highest * wider, max(highest, failed * SHORT_OF))
 
     @property
     def began(self) -> float:

@@ -9,6 +9,7 @@ from overparam.report.figures.figure import Figure, plain, series_tables
 from overparam.report.figures.panels import Panel, line, stack, step_axis
 from overparam.report.numbers import count, number, percent
 from overparam.report.series import Series, ratio, read_series, smoothed
+from overparam.report.statements import statement_of
 
 SPIKES = {
     "catapult": ("triangle-up", "var(--violet)"),
@@ -97,7 +98,7 @@ def _loss_finding(
             parts.append(f"{spikes} ({causes})" if kinds else "no spikes")
     elif test is not None:
         parts.append(f"Test loss {moves(test.first, test.last)}")
-    if error is not None:
+    if error is not None and statement_of(document, "test").get("level") != "unknown":
         level, _ = level_at_end(_known(error))
         parts.append(f"{'test' if parts else 'Test'} error ends at {percent(level)}")
     return "; ".join(parts)
