@@ -447,8 +447,8 @@ def test_a_rate_that_was_seen_to_fail_is_not_where_the_best_is_expected() -> Non
     good = [trial(0.01, 1.9), trial(0.1, 0.5), trial(0.2, 0.3)]
     wide = replace(OUTCOME, horizon=100, trials=(*good, trial(0.4, 0.7)))
     assert wide.interval == (pytest.approx(0.05), pytest.approx(0.8))
-    # Lost, or no lower than it began: the rate and all above it are out.
-    for failed in (trial(0.4, math.inf, lost=True), trial(0.4, 2.0), trial(0.4, 9.0)):
+    # Lost, or not 2 % lower than it began: the rate and all above it are out.
+    for failed in (trial(0.4, math.inf, lost=True), trial(0.4, 1.97), trial(0.4, 9.0)):
         losses = {**OUTCOME.losses, 0.4: failed.loss}
         cut = replace(wide, losses=losses, trials=(*good, failed))
         assert cut.interval == (pytest.approx(0.05), pytest.approx(0.36))

@@ -16,7 +16,7 @@ def test_a_spike_says_what_was_measured_around_it():
     event = {"step": 3, "kind": "bad batch", "steps_to_recover": 0, "top_share": 0.5}
     event |= {"sharpness_before": 2.0, "sharpness_after": None, "ids": list(range(8))}
     (row,) = event_table([event]).rows
-    assert row == [3, "bad batch", 0, "50\xa0%", "2 → ?", "0, 1, 2, 3 and 4 more"]
+    assert row == [3, "bad batch", 0, "50\xa0%", "2 → ?", "0, 1, 2 and 5 more"]
 
 
 def test_of_many_spikes_the_first_are_shown():

@@ -24,7 +24,8 @@ from overparam.dynamics.monitor import Monitor
 _DONE, _DONE_EPOCHS = 1e-3, 3
 _EVALUATED = 2000
 # Every so many steps the time for measuring is reckoned anew; it is never less than this part.
-_PACED, _LEAST = 16, 0.2
+# The last steps are not to wait for a measurement that took longer than its like: so much is kept.
+_PACED, _LEAST, _KEPT = 16, 0.2, 0.05
 
 
 @dataclass
@@ -106,7 +107,7 @@ def train_monitored(
     most = monitor.budget.max_overhead
     while clock() - started < seconds and run.steps != max_steps:
         if max_steps and run.steps % _PACED == 0 < run.steps:
-            left = seconds - (clock() - started)
+            left = (1 - _KEPT) * seconds - (clock() - started)
             monitor.budget.max_overhead = affordable(
                 monitor.budget, run.steps, max_steps, left, most
             )

@@ -12,7 +12,7 @@ from overparam.report.settled import parted
 # It is told by how gradients and rate move; the limit itself may not have been measured.
 _SIGNS = "as above the limit"
 # Examples of a batch that are named.
-_SHOWN = 4
+_SHOWN = 3
 
 
 def event_table(events: list[Mapping] | None) -> Table | None:

@@ -240,6 +240,9 @@ def test_the_rate_to_set_is_told_by_the_rule_that_picked_it():
     drawn = by_name({**kept, "series": {"rate_sweep": {**sweep, "advised": 0.1}}})["rate_sweep"]
     assert f"The rate to set: {why}." in drawn.caption
     assert "least loss" not in drawn.caption
+    # Nothing is explained that is not drawn.
+    for words in ("hollow", "band", "Crosses"):
+        assert words not in drawn.caption
 
 
 def test_the_limit_of_a_single_measurement_is_drawn():

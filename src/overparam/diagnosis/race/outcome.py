@@ -111,7 +111,7 @@ class Outcome:
 
     @property
     def failed(self) -> float:
-        """The lowest rate above the pick whose training was lost, or ended where it began.
+        """The lowest rate above the pick whose training was lost, or learned nothing.
 
         Infinite if none did.
         """
@@ -120,7 +120,8 @@ class Outcome:
         pick, began = self.rate, self.began
         ends = [(self.ceiling, math.inf), *self.losses.items(), *self.own.items()]
         ends += [(t.rate, math.inf if t.lost else t.loss) for t in self.trials]
-        failed = (rate for rate, loss in ends if rate > pick and not loss < began)
+        learned = began - LEARNED * abs(began)
+        failed = (rate for rate, loss in ends if rate > pick and not loss < learned)
         unknown = (rate for rate, loss in ends if rate > pick and math.isinf(loss))
         return min(unknown if math.isnan(began) else failed, default=math.inf)
 

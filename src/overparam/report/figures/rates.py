@@ -102,11 +102,10 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
     return Figure(
         "rate_sweep",
         finding,
-        "Each point is a training of its own from the same weights, with the same batches; the "
-        f"hollow ones were left behind after fewer steps{_judged(sweep, shorter)}. "
-        f"{_why_set(document, advised, best)}The "
-        "best is expected in the band. Crosses are trainings that diverged; their height means "
-        "nothing.",
+        "Each point is a training of its own from the same weights, with the same batches"
+        f"{_left_behind(sweep, shorter)}.{_why_set(document, advised, best)}"
+        + (" The best is expected in the band." if low and high else "")
+        + (" Crosses are trainings that diverged; their height means nothing." if lost else ""),
         data,
         layout,
         [capped(["learning rate", "loss", "steps"], sorted(rows, key=lambda row: row[0]))],
@@ -162,9 +161,9 @@ def _why_set(document: Mapping, advised: float | None, best: float) -> str:
     if not advised:
         return ""
     if advised == best:
-        return "The rate to set is that of the least loss. "
+        return " The rate to set is that of the least loss."
     meaning = ((document.get("advice") or {}).get("set") or {}).get("meaning")
-    return f"The rate to set: {meaning}. " if meaning else ""
+    return f" The rate to set: {meaning}." if meaning else ""
 
 
 def _trials(document: Mapping) -> list[Mapping]:
@@ -193,11 +192,13 @@ def _length(sweep: Mapping) -> str:
     return f"{what} of {number(steps)} steps"
 
 
-def _judged(sweep: Mapping, shorter: Sequence[Mapping]) -> str:
-    """How the trainings that were left behind are judged, where that is another way."""
-    if not (shorter and sweep.get("averaged")):
+def _left_behind(sweep: Mapping, shorter: Sequence[Mapping]) -> str:
+    """What the hollow points are, and how they are judged, where that is another way."""
+    if not shorter:
         return ""
-    return ", those of less than two epochs with their loss on the same examples"
+    apart = ", those of less than two epochs with their loss on the same examples"
+    told = "; the hollow ones were left behind after fewer steps"
+    return told + (apart if sweep.get("averaged") else "")
 
 
 def _faint(trials: list[Mapping]) -> dict:

@@ -64,10 +64,14 @@ def loss_figure(document: Mapping) -> Figure | None:
         caption += "The title tells the means of the first and the last of 24 stretches. "
     if error is not None and (several := level_at_end(_known(error))[1]) > 1:
         caption += f"Of the test error it tells the median of the last {several} values. "
+    if document["events"]:
+        caption += "Markers are spikes, by cause. "
+    if test is not None or error is not None:
+        caption += "Test values are means over the test examples."
     return Figure(
         "loss",
         _loss_finding(document, loss, smooth, test, error),
-        caption + "Markers are spikes, by cause. Test values are means over the test examples.",
+        caption.strip(),
         data,
         layout,
         series_tables({"training loss": loss, "test loss": test, "test error": error}),
