@@ -49,6 +49,24 @@ def stretch_means(values: Sequence[float], parts: int) -> list[float]:
     return [sum(values[a:b]) / (b - a) for a, b in pairwise(edges) if b > a]
 
 
+def level_at_end(values: Sequence[float]) -> tuple[float, int]:
+    """Where a curve that is to fall and was measured now and then ended.
+
+    That is its last value; if it is above the median of the last few, which one alone may be by
+    chance, that median.
+
+    Returns:
+        The value, and the median of how many it is: of a quarter of all, five at most.
+
+    Example:
+        >>> level_at_end([9.0, 5.0, 1.0]), level_at_end([9.0] * 9 + [1.0, 2.0, 4.0])
+        ((1.0, 1), (2.0, 3))
+    """
+    count = min(max(len(values) // 4, 1), 5)
+    middle = median(values[-count:])
+    return (values[-1], 1) if values[-1] <= middle else (middle, count)
+
+
 def middle_and_high(values: Sequence[float]) -> tuple[float, float]:
     """The median, and where the highest tenth begins.
 

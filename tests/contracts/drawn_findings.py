@@ -36,13 +36,14 @@ def outcomes(draw, given: bool = True) -> Outcome:
     own = {draw(RATES): draw(LOSS)} if given and draw(st.booleans()) else {}
     # A race that compared the user's rate among its own does not train it once more.
     own |= {rate: losses[rate] for rate in own if rate in losses}
+    began = draw(st.floats(1e-3, 12))
     return Outcome(
         losses=losses, horizon=horizon, planned=planned, epoch=draw(st.integers(1, 200)),
         learned=kept and draw(st.booleans()), ceiling=draw(st.one_of(RATES, st.just(math.inf))),
         own=own, pair=(losses, second) if kept and draw(st.booleans()) else (), spent=3 * horizon,
         step_seconds=draw(st.sampled_from([math.nan, 1e-3, 2.0])),
         trials=tuple(
-            Trial(rate, 0, horizon, loss, math.isinf(loss), ())
+            Trial(rate, 0, horizon, loss, math.isinf(loss), (began,) * 4)
             for rate, loss in (losses | own).items()
         ),
         stopped=draw(st.sampled_from(["finished", "budget", "interrupted"])),
@@ -69,7 +70,7 @@ def findings(draw) -> Findings:
     """Any combination of numbers that a run may leave behind."""
     given = draw(st.booleans())
     outcome, diverged = draw(outcomes(given)), draw(st.booleans())
-    steps = draw(st.integers(1, 5000))
+    steps, scheduled = draw(st.integers(1, 5000)), draw(st.booleans())
     own = list(outcome.own) or [draw(RATES)]
     events = draw(st.lists(st.sampled_from(["catapult", "bad batch", "divergence", "non-finite"])))
     return Findings(
@@ -87,5 +88,9 @@ def findings(draw) -> Findings:
         diverged=diverged, output_spread=draw(MAYBE), kernel_change=draw(MAYBE),
         linearization_error=draw(MAYBE), input_share=draw(st.lists(MAYBE, max_size=4)),
         noise=draw(st.one_of(st.none(), st.builds(NoiseScale, MAYBE, MAYBE, MAYBE, MAYBE, MAYBE))),
-        noise_times=draw(st.integers(0, 40)),
+        noise_times=draw(st.integers(0, 40)), budget=draw(st.sampled_from([30.0, 3600.0])),
+        n_test=draw(st.sampled_from([0, 40, 5000])), scheduled=scheduled,
+        highest=own[0] * draw(st.sampled_from([1e-3, 0.5, 1.0])) if scheduled else math.nan,
+        overhead=draw(MAYBE), test_measure=draw(st.sampled_from(["error", "loss"])),
+        unmeasured=draw(st.sampled_from(["", "", "", "the loss is in the model. Pass loss=."])),
     )  # fmt: skip

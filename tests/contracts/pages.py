@@ -1,5 +1,6 @@
 """What a page may not say: two numbers of one thing, and findings beside "cannot tell"."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
@@ -7,6 +8,7 @@ from html.parser import HTMLParser
 from overparam._curves import SETTLED
 from overparam._told import real
 from overparam.report import page
+from overparam.report.diagnosis import measured_numbers
 from overparam.report.documents import read_documents
 from overparam.report.figures import diagnosis_figures
 from overparam.report.series import read_series
@@ -50,7 +52,8 @@ def disagreements(document: Mapping) -> list[str]:
     found = [
         *_loss(said, titles), *_stability(said, titles), *_kernel(said, titles),
         *_rate(checked, said, titles), *_ending(checked, said, words), *_none(said, words),
-        *_words(checked, words, titles),
+        *_words(checked, words, titles), *_interval(checked), *_unsettled(checked, said),
+        *_targets(checked, titles), *_nobody_can(words),
     ]  # fmt: skip
     return [f"{line}\n{titles}\n{[s.get('text') for s in said.values()]}" for line in found]
 
@@ -75,6 +78,8 @@ def _loss(said: Mapping, titles: Mapping) -> Iterator[str]:
     drawn = re.search(rf"test error ends at ({NUMBER}) %", titles.get("loss", ""))
     if ended and drawn and ended[1] != drawn[1]:
         yield f"two test errors: {ended[0]}; {drawn[0]}"
+    if drawn and _unknown(said, "test"):
+        yield f"the title tells a test error, the statement none: {drawn[0]}"
 
 
 def _stability(said: Mapping, titles: Mapping) -> Iterator[str]:
@@ -125,9 +130,50 @@ def _ending(document: Mapping, said: Mapping, words: _Text) -> Iterator[str]:
 
 def _none(said: Mapping, words: _Text) -> Iterator[str]:
     for name, heading in (("labels", "Suspect labels"), ("spikes", "Loss spikes")):
-        none = "None found" in words.sections.get(heading, "")
+        none = re.search("None (found|listed)", words.sections.get(heading, ""))
         if none and (said.get(name) or {}).get("level") in ("unknown", "critical"):
             yield f"none found under {heading}, beside: {_text(said, name)}"
+
+
+def _interval(document: Mapping) -> Iterator[str]:
+    """No rate where the best is expected was seen to fail."""
+    low, high = document["advice"].get("interval") or (None, None)
+    trials = document["series"].get("race") or []
+    best = document["advice"].get("learning_rate")
+    if not (low and high and best and trials):
+        return
+    first = min(trials, key=lambda t: (t["order"], t["rate"]))
+    steps = first["losses"][:10]
+    began = max(sum(steps) / len(steps), first["loss"] or 0) if steps else math.inf
+    for trial in trials:
+        lost = trial["lost"] or trial["loss"] is None
+        if best < trial["rate"] <= high and (lost or trial["loss"] > began):
+            yield f"{trial['rate']} failed and lies in {low} to {high}"
+
+
+def _unsettled(document: Mapping, said: Mapping) -> Iterator[str]:
+    """As many measurements did not settle in a statement as in the table of numbers."""
+    told = re.search(
+        r"\((\d+) more did not|none of (\d+) measure|(one) measure", _text(said, "stability")
+    )
+    for table in measured_numbers(document).values():
+        for row in table.rows:
+            if told and row[0] == "stability ratio" and table.columns[-1] == "did not settle":
+                count = int(told[1] or told[2] or 1)
+                if row[-1] != count:
+                    yield f"two counts of what did not settle: {count}, {row[-1]}"
+
+
+def _targets(document: Mapping, titles: Mapping) -> Iterator[str]:
+    if document["data"].get("task") == "regression":
+        yield from (f"labels of a regression: {t}" for t in titles.values() if "labels" in t)
+
+
+def _nobody_can(words: _Text) -> Iterator[str]:
+    """A diagnosis has no monitor whose arguments its reader could pass."""
+    for word in ("batch= at every", "max_overhead"):
+        if word in " ".join(words.sections.values()):
+            yield f"the page tells to pass {word}"
 
 
 def _words(document: Mapping, words: _Text, titles: Mapping) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pages import disagreements
 from overparam._json import strict
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.race.record import sweep_of, trials_of
-from overparam.diagnosis.rate_of_run import rate_to_set
+from overparam.diagnosis.rate_of_run import interval_to_set, rate_to_set
 from overparam.diagnosis.statements import conclude
 from overparam.report import page
 
@@ -32,9 +32,10 @@ def _small_pages():
 def document(found: Findings) -> dict:
     """A diagnosis with these findings, its series those that they would come from."""
     rate, meaning = rate_to_set(found)
+    low, high = interval_to_set(found)
     planned = found.cut or found.steps
     series: dict = {
-        "rate_sweep": {**sweep_of(found.outcome), "advised": rate},
+        "rate_sweep": {**sweep_of(found.outcome), "advised": rate, "low": low, "high": high},
         "race": trials_of(found.outcome),
     }
     losses = [value for value in found.losses if math.isfinite(value)]
@@ -66,7 +67,7 @@ def document(found: Findings) -> dict:
             "stopped": "diverged" if found.diverged else found.stopped,
         },
         "advice": {
-            "learning_rate": found.outcome.rate, "interval": list(found.outcome.interval),
+            "learning_rate": found.outcome.rate, "interval": [low, high],
             "set": {"learning_rate": rate, "meaning": meaning},
         },
         "statements": [asdict(statement) for statement in conclude(found)],
@@ -107,14 +108,29 @@ def settled(specimen: dict) -> None:
     del specimen["series"]["sharpness_residual"]
 
 
+def too_wide(specimen: dict) -> None:
+    """An interval that holds a rate of which a training diverged."""
+    lost = {"rate": 0.8, "order": 0, "steps": 10, "loss": None, "lost": True, "losses": [2.0, 9.0]}
+    specimen["series"]["race"].append(lost)
+    specimen["advice"]["interval"] = [0.1, 1.6]
+
+
+def monitored(specimen: dict) -> None:
+    """A reason that names what only a monitor takes."""
+    specimen["events"] = [{"step": 1, "kind": "bad batch", "reason": "pass batch= at every step"}]
+
+
 BROKEN = {
     "another loss": replaced(r"went from \S+", "went from 3.21", "progress"),
     "another share of the limit": replaced(r"used \S+", "used 0.123", "stability"),
     "another change of the kernel": replaced(r"changed by \S+", "changed by 77", "regime"),
     "another best rate": replaced(r"\S+ did best", "0.777 did best", "learning_rate"),
-    "an end that is not said": replaced(r" The budget ended.*", "", "progress"),
+    "an end that is not said": replaced(r" The run.s part of.*", "", "progress"),
     "a limit beside cannot tell": unknown("stability"),
     "extremes that did not settle": settled,
+    "another count of what did not settle": replaced(r"\(1 more", "(7 more", "stability"),
+    "an interval with a rate that failed": too_wide,
+    "an argument that nobody can pass": monitored,
 }
 
 

@@ -8,7 +8,8 @@ import pytest
 from overparam.diagnosis import statements
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
-from overparam.diagnosis.race.outcome import Outcome
+from overparam.diagnosis.race.outcome import Outcome, Trial, with_run
+from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.statements import conclude
 from overparam.optim import NoiseScale
 
@@ -167,8 +168,9 @@ def test_longer_training_is_not_advised_where_the_test_measure_got_worse() -> No
     assert statements.progress(falling).action == "Train longer."
     worse = replace(falling, test_errors=[0.3, 0.1, 0.2])
     assert statements.progress(worse).action == ""
-    cut = replace(falling, steps=100, cut=144)
-    assert "larger budget" in statements.progress(cut).action
+    cut = replace(falling, steps=100, cut=300, budget=60.0)
+    assert statements.progress(cut).action == "A budget of about 180 s sees it to its end."
+    assert "larger budget" in statements.progress(replace(cut, budget=math.nan)).action
 
 
 @pytest.mark.parametrize(
@@ -185,12 +187,17 @@ def test_labels() -> None:
     assert statements.labels(replace(FOUND, label_evidence=None)).level == "unknown"
     sound = statements.labels(FOUND)
     assert (sound.level, sound.action) == ("good", "")
-    noisy = statements.labels(replace(FOUND, label_evidence=NOISY))
+    turned = replace(FOUND, test_errors=[0.5, 0.1, 0.3])
+    noisy = statements.labels(replace(turned, label_evidence=NOISY))
     assert (noisy.level, noisy.value) == ("warning", pytest.approx(0.2))
     assert "210 (21 %) look wrong" in noisy.text
     assert "Review the suspects. Stop after epoch 7" in noisy.action
     going = statements.labels(replace(FOUND, label_evidence=replace(NOISY, learned=0.01)))
     assert "Stop" not in going.action
+    # Nor is there a reason to stop while the test examples are answered as well as ever.
+    as_well = statements.labels(replace(FOUND, label_evidence=NOISY)).action
+    assert "Stop" not in as_well
+    assert "50 % of the suspects were learned by the end, which the test examples" in as_well
     misfit = replace(NOISY, error=0.7, error_by_class=0.7)
     few = replace(NOISY, held_out=40, sure=10, sure_wrong=0, implausible=0, error=0.05)
     for evidence, word in ((misfit, "hard ones"), (few, "with 40 test examples")):
@@ -213,7 +220,7 @@ def test_nobody_is_told_to_train_longer_and_to_stop(losses: list[float]) -> None
     found = replace(FOUND, losses=losses)
     alone = statements.progress(found)
     assert alone.action or alone.level == "good"
-    noisy = replace(found, label_evidence=NOISY)
+    noisy = replace(found, label_evidence=NOISY, test_errors=[0.5, 0.1, 0.3])
     assert "Stop after epoch" in statements.labels(noisy).action
     assert (statements.progress(noisy).level, statements.progress(noisy).action) == ("info", "")
     # While the wrong labels are not being learned, training may go on.
@@ -270,7 +277,10 @@ def test_a_loss_that_rose_is_not_said_to_have_lost_something() -> None:
 
 def test_a_run_that_the_budget_ended_says_so() -> None:
     falling = replace(FOUND, losses=[2.0 - 0.1 * i for i in range(10)], steps=100, cut=144)
-    assert "The budget ended the run after 100 of 144 steps." in statements.progress(falling).text
+    ended = "The run's part of the budget was used up after 100 of 144 steps"
+    assert f"{ended}." in statements.progress(falling).text
+    dear = replace(falling, overhead=3.0)
+    assert f"{ended}; 75 % of it went into measuring." in statements.progress(dear).text
     short = statements.progress(replace(falling, losses=[2.0, 1.9]))
     assert "after 100 of 144 steps" in short.text
     assert "budget" not in statements.progress(replace(falling, cut=None)).text
@@ -411,3 +421,143 @@ def test_noise_that_is_not_known_is_not_told(changes: dict, words: str) -> None:
     assert said.level == "unknown"
     assert said.text.startswith("Cannot tell how much of a step's gradient is noise")
     assert words in said.text
+
+
+def test_a_run_at_a_rate_that_was_not_compared_is_its_comparison() -> None:
+    losses = [2.0] * 300 + [1.4] * 100 + [0.1] * 50
+    outcome = with_run(OUTCOME, 1e-3, losses, 0)
+    assert outcome.own == {1e-3: pytest.approx(1.4)}
+    falling = replace(FOUND, losses=[2.0 - 0.1 * i for i in range(10)], rate=1e-3, outcome=outcome)
+    said = statements.learning_rate(falling)
+    assert (said.level, said.action) == ("warning", "Raise it to 0.2.")
+    assert "no time" not in said.text
+    assert "no time" not in statements.rate_to_set(falling)[1]
+    assert statements.progress(falling).action == "Change the rate first, as advised."
+    # A shorter run, one that is not judged by its losses, one that is compared already.
+    assert with_run(OUTCOME, 1e-3, losses[:399], 0) is OUTCOME
+    apart = replace(OUTCOME, epoch=300)
+    assert with_run(apart, 1e-3, losses, 0) is apart
+    assert with_run(UP, 1e-3, losses, 0) is UP
+
+
+def test_a_rate_that_was_seen_to_fail_is_not_where_the_best_is_expected() -> None:
+    def trial(rate: float, loss: float, *, lost: bool = False, began: float = 2.0) -> Trial:
+        return Trial(rate, 0, 400, loss, lost, (began, began))
+
+    good = [trial(0.01, 1.9), trial(0.1, 0.5), trial(0.2, 0.3)]
+    wide = replace(OUTCOME, horizon=100, trials=(*good, trial(0.4, 0.7)))
+    assert wide.interval == (pytest.approx(0.05), pytest.approx(0.8))
+    # Lost, or not 2 % lower than it began: the rate and all above it are out.
+    for failed in (trial(0.4, math.inf, lost=True), trial(0.4, 1.97), trial(0.4, 9.0)):
+        losses = {**OUTCOME.losses, 0.4: failed.loss}
+        cut = replace(wide, losses=losses, trials=(*good, failed))
+        assert cut.interval == (pytest.approx(0.05), pytest.approx(0.36))
+    # One below the best was too small, and says nothing of those above.
+    small = replace(wide, trials=(trial(0.01, 2.5), *good[1:], trial(0.4, 0.7)))
+    assert small.interval == wide.interval
+    # What the smallest rate left it at is where it began, if a few batches were easy ones.
+    easy = [trial(0.01, 1.9, began=0.2), *good[1:], trial(0.4, 0.7, began=0.2)]
+    assert replace(wide, trials=tuple(easy)).interval == wide.interval
+
+
+def test_a_rate_that_was_compared_and_did_far_worse_is_not_kept_for_lying_near() -> None:
+    trials = (Trial(0.01, 0, 400, 1.9, False, (2.0,)),)
+    far = replace(OUTCOME, own={0.4: 0.7}, trials=trials)
+    said = statements.learning_rate(replace(FOUND, rate=0.4, outcome=far))
+    assert (said.level, said.action) == ("warning", "Lower it to 0.2.")
+    assert statements.rate_to_set(replace(FOUND, rate=0.4, outcome=far))[0] == 0.2
+    near = replace(far, own={0.4: 0.5})
+    assert statements.learning_rate(replace(FOUND, rate=0.4, outcome=near)).level == "good"
+    # Of what is left of a loss that is all but gone, twice as much is as good.
+    gone = replace(far, losses={0.1: 5e-3, 0.2: 3e-3, 0.4: 9e-3}, own={0.4: 9e-3})
+    assert statements.learning_rate(replace(FOUND, rate=0.4, outcome=gone)).level == "good"
+
+
+def test_a_peak_that_the_run_did_not_reach_is_not_the_rate_it_ran_at() -> None:
+    short = replace(FOUND, scheduled=True, highest=0.02)
+    said = statements.learning_rate(short)
+    assert said.text.endswith("The run did not reach 0.1: its schedule had come to 0.02.")
+    lost = statements.learning_rate(replace(short, diverged=True))
+    assert lost.text.startswith("On the way to the rate 0.1, at 0.02, the run diverged")
+    assert "the peak of its schedule" in statements.rate_to_set(short)[1]
+    for reached in (replace(short, highest=0.099), FOUND):
+        assert "reach" not in statements.learning_rate(reached).text
+
+
+def test_one_value_says_nothing_of_how_a_test_measure_ended() -> None:
+    wavering = [0.5] + [0.1, 0.12] * 5 + [0.1, 0.1, 0.3]
+    said = statements.generalisation(replace(FOUND, test_errors=wavering, n_test=5000))
+    assert (said.level, said.value) == ("good", 0.1)
+    assert "ended at 10 % (the median of its last 3 values), its best." in said.text
+    risen = replace(FOUND, test_errors=[*wavering, 0.3, 0.3], n_test=5000)
+    assert "Stop earlier" in statements.generalisation(risen).action
+
+
+def test_words_and_bar_tell_a_note_from_what_is_good() -> None:
+    little = statements.generalisation(replace(FOUND, test_errors=[0.5, 0.4]))
+    assert (little.level, little.bar[:39]) == ("info", "Good up to half of its first value, 25 ")
+    still = statements.spikes(replace(FOUND, losses=[2.0] * 10, steps=70))
+    assert still.text == "The loss had no spikes in 70 steps, nor did it fall."
+    short = statements.spikes(replace(FOUND, steps=70, cut=400))
+    assert short.text == "The loss had no spikes in 70 steps of 400 planned."
+
+
+def test_a_loss_that_chance_moves_neither_falls_nor_is_stuck() -> None:
+    rough = [6.87, 8.59, 7.17, 8.22, 6.04, 8.54, 7.01, 7.76, 7.52, 6.61, 8.32, 7.19]
+    for losses in (rough, rough[::-1]):
+        said = statements.progress(replace(FOUND, losses=losses))
+        assert said.level == "info"
+        assert "within chance" in said.text
+    back = statements.progress(replace(FOUND, losses=[1.0, 2.0, 1.9, 1.8, 1.7, 1.6, 1.4, 1.3, 1.2]))
+    assert "though it was falling by then" in back.text
+
+
+def test_what_the_model_alone_knows_is_said_to_be_why() -> None:
+    why = "the loss is computed inside the model. Pass loss=, a function of outputs and targets."
+    found = replace(
+        FOUND, unmeasured=why, limits=[], ratios=[], kernel_change=math.nan, test_errors=[],
+        noise=None, noise_times=0, input_share=(), labels=False, budget=60.0,
+    )  # fmt: skip
+    told = (
+        statements.stability_of_run, statements.regime, statements.noise, statements.labels,
+        statements.generalisation, statements.inputs,
+    )  # fmt: skip
+    for statement in (tell(found) for tell in told):
+        assert statement.level == "unknown"
+        assert statement.text.endswith(": the loss is computed inside the model.")
+        assert statement.action == "Pass loss=, a function of outputs and targets."
+
+
+def test_what_more_time_would_tell_comes_with_an_amount() -> None:
+    none = replace(FOUND, ratios=[], unsettled=3, budget=60.0)
+    said = statements.stability_of_run(none)
+    assert said.action == "A budget of about 120 s leaves time to measure it more often."
+    unknown = statements.spikes(replace(none, events=[{"kind": "unexplained"}]))
+    assert "about 120 s leaves more time" in unknown.action
+
+
+def test_a_run_that_diverged_at_once_is_not_told_to_be_longer() -> None:
+    lost = replace(
+        FOUND, diverged=True, rate=40.0, losses=[0.1, 2.7e28], label_evidence=None, steps=5,
+        cut=480, stopped="diverged", kernel_change=math.nan,
+    )  # fmt: skip
+    said = {statement.name: statement for statement in conclude(lost)}
+    assert "went from 0.1 to 2.7e28, then it diverged" in said["progress"].text
+    assert said["progress"].level == "critical"
+    for name in ("labels", "regime", "stability"):
+        assert "the run diverged" in said[name].text
+        assert said[name].action == ""
+    # Far above all where the best is expected: the race's rate is the one to train at.
+    assert said["learning_rate"].action == "Train at 0.2."
+    assert "did best" in statements.rate_to_set(lost)[1]
+    near = replace(lost, rate=0.3)
+    assert statements.learning_rate(near).action == "Train at 0.2 or below."
+    assert interval_to_set(near) == (0.1, pytest.approx(0.27))
+
+
+def test_the_budget_that_would_do_is_not_told_by_a_run_that_ended_early() -> None:
+    early = replace(FOUND, limits=[], ratios=[], steps=10, cut=900, budget=60.0)
+    assert "about 5,400 s" in statements.stability_of_run(early).action
+    done = replace(early, stopped="interpolated")
+    assert "about 120 s" in statements.stability_of_run(done).action
+    assert "no time to measure it" in statements.stability_of_run(done).text

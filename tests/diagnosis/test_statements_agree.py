@@ -7,6 +7,7 @@ from hypothesis import given
 
 from overparam._statement import Statement
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.run_facts import dead, fell
 from overparam.diagnosis.statements import conclude
 
@@ -27,6 +28,10 @@ def test_no_two_advise_opposite_things(found: Findings) -> None:
     assert not (longer and shorter), (longer, shorter)
     decay = advised(said, r"let the rate fall")
     assert not (decay and up), (decay, up)
+    # Nor are two things to be tried at once.
+    assert not (longer and advised(said, r"^try|change the rate")), said
+    told = {s.name: s for s in said}
+    assert not (advised(said, r"stop after") and told["test"].level == "good"), said
     nothing = any("Nothing was learned" in s.text for s in said)
     assert not (nothing and (decay or advised(said, r"widen|train longer\."))), said
     # Rates that two statements name are the same rate, or below it.
@@ -46,6 +51,10 @@ def test_good_needs_a_network_that_learns(found: Findings) -> None:
         assert said["learning_rate"].level == "critical"
         assert said["spikes"].level == "critical"
         assert said["test"].level != "good"
+        assert said["progress"].level == "critical"
+        low, high = interval_to_set(found)
+        assert not low <= found.rate <= high
+        assert not any("Plan" in s.action or "Train for" in s.action for s in said.values())
     if dead(found) or not fell(found):
         assert said["stability"].level != "good"
         assert said["spikes"].level != "good"
@@ -84,3 +93,52 @@ def test_what_the_budget_left_unfinished_is_not_judged_as_if_it_were_done(found:
     if found.cut and found.stopped == "budget" and 2 * found.steps < found.cut:
         regime = next(s for s in conclude(found) if s.name == "regime")
         assert "kernel method" not in regime.action
+
+
+@given(findings())
+def test_a_level_follows_from_the_words(found: Findings) -> None:
+    # Of numbers, bars are the words; a level that the words do not explain has no reason.
+    for statement in conclude(found):
+        words = (
+            statement.name,
+            re.sub(r"\d[\d.,e-]*", "#", statement.text),
+            statement.action != "",
+        )
+        if statement.bar and statement.name == "test":
+            words = (*words, statement.level)
+        assert LEVELS.setdefault(words, statement.level) == statement.level, words
+
+
+LEVELS: dict[tuple, str] = {}
+
+
+@given(findings())
+def test_a_larger_budget_is_told_in_seconds(found: Findings) -> None:
+    for statement in conclude(found):
+        if statement.name != "learning_rate":
+            assert "larger budget" not in statement.action, statement
+
+
+@given(findings())
+def test_a_bar_parts_the_levels_of_the_test_measure(found: Findings) -> None:
+    said = next(s for s in conclude(found) if s.name == "test")
+    if said.level == "unknown":
+        return
+    half, worse = (
+        float(number.replace(",", "")) / (100 if found.test_measure == "error" else 1)
+        for number in re.findall(r"(?:value,|from) ([\d.,e-]*\d)", said.bar)
+    )
+    close = 0.01 * max(half, worse, said.value)
+    if "after a best of" in said.text:
+        assert said.value > worse - close
+    else:
+        assert said.value <= worse + close
+        assert said.value <= half + close if said.level == "good" else said.value > half - close
+
+
+@given(findings())
+def test_a_rate_that_the_run_did_not_reach_is_not_one_that_it_ran_at(found: Findings) -> None:
+    said = next(s.text for s in conclude(found) if s.name == "learning_rate")
+    if found.highest < 0.9 * found.rate:
+        assert "did not reach" in said or "On the way to" in said
+        assert "At the rate" not in said

@@ -54,6 +54,9 @@ DATA = {"share": 0.95, "probe": 1.05}
         ({"ratio": 1.2}, "above the limit"),
         ({"probe": 3.0, "gradient": 2.0}, "above the limit"),
         ({"probe": 3.0}, "unexplained"),
+        # Whatever the gradients do, a rate of a thousandth of its limit is not above it.
+        ({"cosine": -0.5, "ratio": 1e-3}, "unexplained"),
+        ({"probe": 3.0, "gradient": 2.0, "ratio": 1e-3}, "unexplained"),
     ],
 )
 def test_the_first_test_that_holds_decides(change, cause):

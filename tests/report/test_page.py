@@ -290,11 +290,14 @@ def test_labels_that_were_not_judged_are_not_called_clean(diagnosis):
 
 def test_a_run_that_the_budget_ended_says_so_in_its_header(diagnosis):
     diagnosis["data"] |= {"steps_run": 100, "steps_planned": 144, "stopped": "budget"}
-    assert "100 steps of 144 planned (the budget ended it)" in Page(render([diagnosis])).text
+    assert (
+        "100 steps of 144 planned (its part of the budget was used up)"
+        in Page(render([diagnosis])).text
+    )
 
 
 def test_what_to_set_is_what_the_statement_says_and_no_limit(diagnosis):
-    kept = {"learning_rate": 0.123, "meaning": "the one in use: keep it"}
+    kept = {"learning_rate": 0.123, "meaning": "the one in use; keep it"}
     diagnosis["advice"] |= {"set": kept}
     table = render([diagnosis]).partition("What to set")[2].partition("</table>")[0]
     assert "keep it" in table
@@ -315,7 +318,7 @@ def test_the_bar_is_told_in_words_and_records_without_one_keep_their_numbers(dia
 
 def test_a_run_says_what_ended_it(diagnosis):
     for stopped, words in (
-        ("budget", "the budget ended it"), ("diverged", "it diverged"),
+        ("budget", "its part of the budget was used up"), ("diverged", "it diverged"),
         ("interpolated", "nothing was left to learn"),
     ):  # fmt: skip
         diagnosis["data"] |= {"steps_run": 100, "steps_planned": 1440, "stopped": stopped}
@@ -334,5 +337,33 @@ def test_numbers_of_what_did_not_settle_are_not_summed_up(diagnosis):
         "sharpness_residual": {"step": [1, 2, 3], "value": [0.1, 0.9, 0.1]},
     }
     numbers = render([diagnosis]).partition("What was measured along the run")[2]
-    assert "(1 that did not settle left out)" in numbers
-    assert "777,777" not in numbers.partition("</table>")[0]
+    table = numbers.partition("</table>")[0]
+    assert "777,777" not in table
+    assert table.count("did not settle") == 1
+    assert re.findall(r">([^<>\n]+)</td>", table)[-1] == "1"
+    # Of each series by itself, also where none settled.
+    diagnosis["series"]["batch_critical_lr"] = {"step": [1, 2], "value": [0.1, 0.2]}
+    diagnosis["series"]["batch_critical_lr_converged"] = {"step": [1, 2], "value": [0.0, 0.0]}
+    row = render([diagnosis]).partition("batch critical lr")[2].partition("</tr>")[0]
+    assert re.findall(r">([^<>\n]+)</td>", row) == ["0", "–", "–", "–", "–", "2"]
+
+
+def test_a_regression_has_targets_and_no_labels(diagnosis):
+    diagnosis["data"]["task"] = "regression"
+    diagnosis |= {"suspects": [], "statements": [{"name": "labels", "level": "unknown"}]}
+    text = Page(render([diagnosis])).text
+    assert "Suspect targets" in text
+    assert "of the targets" in text
+    assert "Suspect labels" not in text
+    assert "of the labels" not in text
+
+
+def test_why_no_label_is_listed_is_said(diagnosis):
+    sound = {"name": "labels", "level": "good", "text": "No sign of it: at most 1.63 % can be."}
+    text = Page(render([{**diagnosis, "suspects": [], "statements": [sound]}])).text
+    assert "None listed. No sign of it: at most 1.63 % can be." in text
+
+
+def test_two_matrices_do_not_share_the_name_of_an_eigenvalue(diagnosis):
+    diagnosis["series"]["eigenvalue_1"] = {"step": [1], "value": [3.0]}
+    assert "eigenvalue 1 of the leading directions" in Page(render([diagnosis])).text

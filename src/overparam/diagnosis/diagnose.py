@@ -21,11 +21,12 @@ from overparam._types import Forward, Inputs, Loss
 from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.budget import LONGEST_OF_STREAM, RACE, UNKNOWN_EPOCH, planned_steps
 from overparam.diagnosis.budget import parse_budget as parse_budget
-from overparam.diagnosis.document import Measured, as_diagnosis
+from overparam.diagnosis.document import as_diagnosis
+from overparam.diagnosis.gathered import Measured
 from overparam.diagnosis.measure import after_run, before_run
 from overparam.diagnosis.prepared import prepared_task
 from overparam.diagnosis.race.entrant import set_rate
-from overparam.diagnosis.race.outcome import Outcome, best
+from overparam.diagnosis.race.outcome import Outcome, best, with_run
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, run_race
 from overparam.diagnosis.result import Diagnosis
@@ -260,6 +261,11 @@ def _observed(
     steps = asked.planned or _run_length(outcome, left, asked)
     outcome = replace(outcome, planned=steps)
     run = _train(task, before.probe, left, min(steps, asked.max_steps or steps), asked)
+    # Under a schedule a run of another length has another rate at the same step.
+    alike = task.schedule is None or run.planned == outcome.horizon
+    losses = run.monitor.record.series().get("loss", {"step": [], "value": []})
+    if task.rate_given and alike and losses["step"] == [*range(len(losses["step"]))]:
+        outcome = with_run(outcome, rate, losses["value"], asked.seed)
 
     asked.tell("concluding", 0.0)
     # Of a network that diverged nothing can be measured any more but its batches.

@@ -1,8 +1,7 @@
 """From what was measured to the plain data a diagnosis is."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -11,59 +10,27 @@ import torch
 from torch import Tensor
 
 from overparam._batch import n_examples
-from overparam._curves import SETTLED, extremes, stretch_means
+from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.gathered import STRETCHES, Measured, by_position, findings_of
 from overparam.diagnosis.label_evidence import LabelEvidence, judge
-from overparam.diagnosis.label_statement import CLASS_LABELS
 from overparam.diagnosis.label_watch import LabelScores
-from overparam.diagnosis.measure import After, Before
-from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.race.record import sweep_of, trials_of
-from overparam.diagnosis.rate_of_run import rate_to_set
+from overparam.diagnosis.rate_of_run import interval_to_set, rate_to_set
 from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.statements import conclude
 from overparam.diagnosis.task import TrainingTask, optimizer_name
-from overparam.diagnosis.training import Run
 from overparam.nets.linear import NTKLinear
-from overparam.optim.limits import limit_unknown
-from overparam.optim.noise_scale import noise_scale
 
 # A curve with more points is thinned, for the sake of the file.
 _POINTS = 4000
-_SUSPECTS, _SMOOTH = 24, 24
+_SUSPECTS = 24
 # What the monitor says of labels while it watches, without held-out examples: the statement,
 # which has them, speaks for both.
 _LIVE = ("armed", "noise_rate", "rho", "suspect_loss")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything a diagnosis measured, before it is put into words.
-
-    Attributes:
-        task: With the trained network.
-        before: What was measured of it before its run.
-        outcome: Of the race for the learning rate.
-        rate: Of the run.
-        run: What it left behind.
-        after: What was measured after it.
-        seconds: The budget.
-        elapsed: Seconds that passed.
-        seed: Of everything random.
-        command: What repeats it.
-    """
-
-    task: TrainingTask
-    before: Before
-    outcome: Outcome
-    rate: float
-    run: Run
-    after: After
-    seconds: float
-    elapsed: float
-    seed: int
-    command: str | None
+# A spike's reason names arguments of a monitor, which a diagnosis has from its budget.
+_OF_MONITOR = {": pass batch= at every step": "", " within max_overhead": " in the time there was"}
 
 
 def as_diagnosis(measured: Measured) -> Diagnosis:
@@ -71,14 +38,14 @@ def as_diagnosis(measured: Measured) -> Diagnosis:
     labels = measured.run.labels
     scores = None if labels is None else labels.scores()
     evidence = None if labels is None else labels.evidence()
-    found = _findings(measured, evidence)
+    found = findings_of(measured, evidence)
     return Diagnosis(
         environment=_environment(measured),
         model=_model(measured.task),
         data=_data(measured),
         advice=_advice(measured, found),
         statements=conclude(found),
-        events=[_event(event.to_dict()) for event in measured.run.monitor.events],
+        events=[_event(event) for event in found.events],
         suspects=_suspects(measured, scores, evidence),
         series=_series(measured, scores, found),
     )
@@ -91,11 +58,21 @@ def _environment(measured: Measured) -> dict[str, Any]:
         device=next(measured.task.model.parameters()).device,
         threads=torch.get_num_threads(),
         data=measured.task.examples.digest,
-        command=measured.command
-        or "overparam.diagnose(model, data, loss, optimizer, "
-        f"budget={measured.seconds:g}, seed={measured.seed})",
+        command=measured.command or _call(measured),
         budget_seconds=measured.seconds,
     )
+
+
+def _call(measured: Measured) -> str:
+    """The call that repeats a diagnosis, with all that its training is made of."""
+    task = measured.task
+    more = [f"steps={measured.outcome.planned}"] if measured.outcome.planned else []
+    more += [] if task.feed else [f"batch_size={task.batch_size}"]
+    more += ["schedule=schedule"] if task.schedule else []
+    more += [f"clip_norm={task.clip_norm:g}"] if task.clip_norm else []
+    more += [f"accumulate={task.accumulate}"] if task.accumulate > 1 else []
+    more += [f"budget={measured.seconds:g}", f"seed={measured.seed}"]
+    return f"overparam.diagnose(model, data, loss, optimizer, {', '.join(more)})"
 
 
 def _model(task: TrainingTask) -> dict[str, Any]:
@@ -146,7 +123,7 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
         "learning_rate": outcome.rate,
         # What the page tells to set, which may be the rate in use.
         "set": {"learning_rate": rate, "meaning": meaning},
-        "interval": list(outcome.interval),
+        "interval": list(interval_to_set(found)),
         "verdict": outcome.verdict,
         "horizon": {"steps": outcome.horizon, "of": outcome.planned or outcome.horizon},
         "trial_steps": outcome.spent,
@@ -166,107 +143,15 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _limits(measured: Measured) -> tuple[list[float], list[float], int]:
-    """Limits along the run and rates over them where they settled, and how often they did not."""
-    columns = measured.run.monitor.record.series()
-    measurements = zip(
-        *(
-            columns.get(name, {"value": []})["value"]
-            for name in ("stability_ratio", "sharpness_residual")
-        ),
-        strict=False,
-    )
-    rates = columns.get("stability_ratio", {"step": []})["step"]
-    used = dict(zip(*columns["lr"].values(), strict=True)) if "lr" in columns else {}
-    settled, limits, unsettled = [], [], 0
-    for step, (ratio, residual) in zip(rates, measurements, strict=False):
-        if not (math.isfinite(ratio) and ratio > 0):
-            continue
-        if not residual < SETTLED:
-            unsettled += 1
-            continue
-        settled.append(ratio)
-        limits.append(used.get(step, measured.rate) / ratio)
-    return limits, settled, unsettled
-
-
-def _findings(measured: Measured, evidence: LabelEvidence | None) -> Findings:
-    task, run = measured.task, measured.run
-    columns = run.monitor.record.series()
-    errors = [error for _, _, error in run.evaluated]
-    by_error = any(math.isfinite(error) for error in errors)
-    examples = task.examples
-    limits, ratios, unsettled = _limits(measured)
-    signals, noises = _gradient_noise(columns)
-    after, seen = measured.after.found, None
-    if not math.isfinite(after.kernel_change):
-        watched = columns.get("kernel_change", {"step": [], "value": []})
-        known = [pair for pair in zip(*watched.values(), strict=True) if math.isfinite(pair[1])]
-        if known:
-            seen, change = known[-1]
-            after = replace(after, kernel_change=change)
-    return Findings(
-        **vars(measured.before.found),
-        **{**vars(after), "input_share": _by_position(after.input_share, examples.image_shape)},
-        optimizer=optimizer_name(task.optimizer),
-        outcome=measured.outcome,
-        rate=measured.rate,
-        rate_given=task.rate_given,
-        limits=limits,
-        batch_size=task.batch_size,
-        no_limit=limit_unknown(task.optimizer),
-        n_train=task.n_train,
-        n_test=n_examples(examples.x_test),
-        ratios=ratios,
-        unsettled=unsettled,
-        events=[event.to_dict() for event in run.monitor.events],
-        losses=stretch_means(columns.get("loss", {"value": []})["value"], _SMOOTH),
-        train_error=run.train_error,
-        test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
-        test_measure="error" if by_error else "loss",
-        labels=task.identified,
-        label_evidence=evidence,
-        epochs=run.steps / task.epoch,
-        input_names=examples.column_names,
-        image=examples.image_shape is not None,
-        overhead=run.monitor.overhead,
-        diverged=run.stopped == "diverged",
-        cut=run.planned if run.steps < (run.planned or 0) else None,
-        stopped=run.stopped,
-        kernel_step=None if seen is None else int(seen),
-        held_out=n_examples(examples.x_test) > 0,
-        numeric=not isinstance(examples.x, Tensor) or examples.x.is_floating_point(),
-        steps=run.steps,
-        labels_need=_labels_need(task),
-        noise=noise_scale(signals, noises) if signals else None,
-        noise_times=len(signals),
-        examples_per_step=task.batch_size * task.accumulate,
-    )
-
-
-def _gradient_noise(columns: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Signal and noise wherever both were measured."""
-    names = ("gradient_signal", "gradient_noise")
-    pairs = zip(*(columns.get(name, {"value": []})["value"] for name in names), strict=True)
-    known = [(g, s) for g, s in pairs if math.isfinite(g) and math.isfinite(s)]
-    return [g for g, _ in known], [s for _, s in known]
-
-
-def _labels_need(task: TrainingTask) -> str:
-    """What labels need to be judged, in the words of a task of which they cannot be."""
-    if task.n_classes is not None:
-        return "arrays, in which each example can be followed from epoch to epoch"
-    if task.examples.y.unique().numel() == 2:
-        return "an output for each of the two classes, and their cross entropy"
-    return CLASS_LABELS
-
-
-def _event(event: dict[str, Any]) -> dict[str, Any]:
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     kept = (
         "step", "kind", "reason", "peak_ratio", "steps_to_recover", "ratio_before", "top_share",
         "sharpness_before", "sharpness_after", "ids", "cause", "outcome", "layers", "groups",
     )  # fmt: skip
-    return {name: event.get(name) for name in kept}
+    told = {name: event.get(name) for name in kept}
+    for words, instead in _OF_MONITOR.items():
+        told["reason"] = str(told["reason"] or "").replace(words, instead)
+    return told
 
 
 def _suspects(
@@ -313,7 +198,7 @@ def _series(measured: Measured, scores: LabelScores | None, found: Findings) -> 
     if losses:
         # What the statement on progress rests on, before the curve is thinned.
         series["loss_stretches"] = {
-            name: stretch_means(losses[name], _SMOOTH) for name in ("step", "value")
+            name: stretch_means(losses[name], STRETCHES) for name in ("step", "value")
         }
     steps = [step for step, _, _ in run.evaluated]
     for name, position in (("test_loss", 1), ("test_error", 2)):
@@ -334,7 +219,7 @@ def _series(measured: Measured, scores: LabelScores | None, found: Findings) -> 
         examples = measured.task.examples
         shape = examples.image_shape
         series["agop"] = {
-            "diagonal": _by_position(weights.tolist(), shape),
+            "diagonal": by_position(weights.tolist(), shape),
             "image_shape": list(shape[1:]) if shape is not None else None,
             "names": list(examples.column_names) or None,
         }
@@ -346,16 +231,10 @@ def _series(measured: Measured, scores: LabelScores | None, found: Findings) -> 
         }
     series["race"] = trials_of(measured.outcome)
     # The rate that the statement ends with and the page tells to set.
-    series["rate_sweep"] = {**sweep_of(measured.outcome), "advised": rate_to_set(found)[0]}
+    low, high = interval_to_set(found)
+    sweep = sweep_of(measured.outcome)
+    series["rate_sweep"] = {**sweep, "advised": rate_to_set(found)[0], "low": low, "high": high}
     return series
-
-
-def _by_position(weights: Sequence[float], shape: Sequence[int] | None) -> list[float]:
-    """Of an image each position's sum over its channels, else the weights as they are."""
-    if shape is None or not weights:
-        return list(weights)
-    size = math.prod(shape[1:])
-    return [math.fsum(weights[place::size]) for place in range(size)]
 
 
 def _thinned(column: dict[str, list]) -> dict[str, list]:

@@ -79,6 +79,11 @@ class Findings(AtStart, AtEnd):
         noise: Gradient noise scale of the run; `None` if it was not measured.
         noise_times: Measurements it rests on.
         examples_per_step: Batch size times the batches that are accumulated; `None` is one.
+        scheduled: Whether a schedule changes the rate along the run.
+        highest: The largest rate that it came to; `nan` without a schedule.
+        budget: Seconds that everything may take.
+        unmeasured: Why what needs outputs or the loss of outputs could not be measured, and what
+            would do; empty if it could.
         no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
 
@@ -104,6 +109,10 @@ class Findings(AtStart, AtEnd):
     image: bool = False
     overhead: float = math.nan
     diverged: bool = False
+    scheduled: bool = False
+    highest: float = math.nan
+    budget: float = math.nan
+    unmeasured: str = ""
     no_limit: str = ""
     steps: int = 0
     cut: int | None = None

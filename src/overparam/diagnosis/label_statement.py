@@ -23,6 +23,9 @@ def label_statement(
     labels: bool,
     needed: str = CLASS_LABELS,
     held_out: bool = True,
+    turned: bool = False,
+    more_time: str = "Give it a larger budget.",
+    unmeasured: tuple[str, str] = ("", ""),
 ) -> Statement:
     """What labels look wrong, and when to stop.
 
@@ -31,7 +34,16 @@ def label_statement(
         labels: Whether every example has one class.
         needed: What labels need to be judged, where they could not be.
         held_out: Whether there are test examples.
+        turned: Whether the test measure got worse again.
+        more_time: What to do about a run without an epoch.
+        unmeasured: Why no outputs were measured, and what would do; empty if they were.
     """
+    why, action = unmeasured
+    if why:
+        return Statement(
+            "labels", f"Cannot tell whether labels are wrong: {why}.", math.nan, LEAST, action,
+            "unknown",
+        )  # fmt: skip
     if not labels:
         return Statement(
             "labels", f"Cannot tell which targets are wrong: that needs {needed}.",
@@ -39,7 +51,7 @@ def label_statement(
         )  # fmt: skip
     if evidence is None:
         why, action = (
-            ("the run did not complete an epoch", "Give it a larger budget.")
+            ("the run did not complete an epoch", more_time)
             if held_out
             else ("there are no test examples", "Give test examples.")
         )
@@ -49,7 +61,7 @@ def label_statement(
         )  # fmt: skip
     verdict = judge(evidence)
     if verdict.kind == "random":
-        return _random_labels(evidence, verdict)
+        return _random_labels(evidence, verdict, turned)
     if verdict.kind == "sound":
         return Statement(
             "labels",
@@ -67,14 +79,15 @@ def label_statement(
     wanted = fitted if evidence.error_by_class > fitted else evidence.error / 2
     return Statement(
         "labels",
-        "Cannot tell wrong labels from hard ones: the network errs on "
-        f"{show(100 * evidence.error)} % of the test examples at epoch {evidence.epoch}, its best.",
+        "Cannot tell wrong labels from hard ones: after epoch "
+        f"{evidence.epoch}, which tells most, the network errs on {show(100 * evidence.error)} % "
+        "of the test examples.",
         verdict.rate, LEAST,
         f"A network that errs on less than {show(100 * wanted)} % of them would tell.", "unknown",
     )  # fmt: skip
 
 
-def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict) -> Statement:
+def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict, turned: bool) -> Statement:
     """How many labels look random, which look wrong, and when to stop."""
     bounds = f"{show(100 * verdict.low)} to {show(100 * verdict.high)} %"
     text = f"About {show(100 * verdict.rate)} % of labels look drawn at random ({bounds})"
@@ -86,9 +99,11 @@ def _random_labels(evidence: LabelEvidence, verdict: LabelVerdict) -> Statement:
     else:
         text += ", but none stands out."
     if evidence.learned >= MEMORISED:
+        learned = f"{show(100 * evidence.learned)} % of the suspects were learned by the end"
         actions.append(
-            f"Stop after epoch {evidence.epoch}: {show(100 * evidence.learned)} % of the suspects "
-            "were learned by the end."
+            f"Stop after epoch {evidence.epoch}: {learned}."
+            if turned
+            else f"{learned[0].upper()}{learned[1:]}, which the test examples do not show yet."
         )
     elif evidence.suspects:
         actions.append("The wrong labels are not being learned yet.")

@@ -9,7 +9,12 @@ _ABOUT = "how much of a step's gradient is noise"
 
 
 def noise_statement(
-    found: NoiseScale | None, *, batch_size: int, times: int, lost: str = ""
+    found: NoiseScale | None,
+    *,
+    batch_size: int,
+    times: int,
+    lost: str = "",
+    unmeasured: tuple[str, str] = ("", ""),
 ) -> Statement:
     """How noisy gradients of the run were, at its batch size: a measurement, not advice.
 
@@ -17,12 +22,17 @@ def noise_statement(
         found: Of the run; `None` where it was not measured.
         batch_size: Examples per step.
         times: Measurements it rests on.
+        unmeasured: Why it could not be measured, if that is known, and what would do.
         lost: Why its gradients say nothing, where the run diverged or the network died.
     """
     if lost:
         return _unknown(f"Cannot tell {_ABOUT}: {lost}.", batch_size)
     if found is None or not times:
-        return _unknown(f"Cannot tell {_ABOUT}: it was not measured.", batch_size)
+        why, action = unmeasured
+        return _unknown(
+            f"Cannot tell {_ABOUT}: {why or 'it was not measured'}.", batch_size, action
+        )
+    counted = f"{times} measurement{'s' * (times > 1)}"
     if not found.known:
         least = (
             f" The noise scale is at least {_show(found.low)} examples."
@@ -30,7 +40,7 @@ def noise_statement(
             else ""
         )
         return _unknown(
-            f"Cannot tell {_ABOUT}: in {times} measurements the gradient that all batches share "
+            f"Cannot tell {_ABOUT}: in {counted} the gradient that all batches share "
             f"cannot be told from zero.{least}",
             batch_size,
         )
@@ -39,13 +49,13 @@ def noise_statement(
         "noise",
         f"{_show(100 * part)} % of a step's gradient was noise, at {batch_size} examples; it is "
         f"half at the noise scale, {_show(found.scale)} examples ({_show(found.low)} to "
-        f"{_show(found.high)}, from {times} measurements of the run).",
+        f"{_show(found.high)}, from {counted} of the run).",
         found.scale, batch_size, "", "info",
     )  # fmt: skip
 
 
-def _unknown(text: str, batch_size: int) -> Statement:
-    return Statement("noise", text, math.nan, batch_size, "", "unknown")
+def _unknown(text: str, batch_size: int, action: str = "") -> Statement:
+    return Statement("noise", text, math.nan, batch_size, action, "unknown")
 
 
 def _show(number: float) -> str:

@@ -1,35 +1,53 @@
 """Whether training is done, under way or stuck, in words."""
 
 import math
-from statistics import fmean
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean, median
 
 from overparam._statement import Statement
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.rate_of_run import direction
-from overparam.diagnosis.run_facts import SAME, STALLED, dead, ending, memorising, worsened
+from overparam.diagnosis.run_facts import (
+    SAME,
+    STALLED,
+    dead,
+    ending,
+    fell,
+    larger,
+    memorising,
+    worsened,
+)
 
 # A loss below this part of where it began is that of a network that interpolates.
 INTERPOLATED = 1e-2
+# Losses that tell a trend; a loss that chance moves by more than this part is not called stuck.
+_FEWEST, _NOISY = 8, 0.05
 
 
 def progress(found: Findings) -> Statement:
     """Whether training is done, under way or stuck."""
     losses = [loss for loss in found.losses if math.isfinite(loss)]
     cut = ending(found)
-    if len(losses) < 8:
+    if found.diverged:
+        told = (
+            f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}, then it"
+            if losses
+            else "The run"
+        )
+        return Statement(
+            "progress", f"{told} diverged.{cut}", math.nan, STALLED,
+            "Change the rate first, as advised.", "critical",
+        )  # fmt: skip
+    if len(losses) < _FEWEST:
         return Statement(
             "progress", f"Cannot tell whether training is stuck: the run was too short.{cut}",
-            math.nan, STALLED, "Give it a larger budget.", "unknown",
+            math.nan, STALLED, _see_more(found), "unknown",
         )  # fmt: skip
     left, quarter = _part(losses[-1], losses[0]), max(len(losses) // 4, 2)
     lost = _lost(fmean(losses[-quarter:]), fmean(losses[-2 * quarter : -quarter]))
     told = f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}"
-    if found.diverged:
-        return Statement(
-            "progress", f"{told}, then it diverged.{cut}", lost, STALLED,
-            "Change the rate first, as advised.", "critical",
-        )  # fmt: skip
     if dead(found):
         return Statement(
             "progress",
@@ -52,7 +70,9 @@ def progress(found: Findings) -> Statement:
             "", "info",
         )  # fmt: skip
     bar = f"Stuck if the last quarter is less than {show(100 * STALLED)} % below the one before."
-    if lost < STALLED:
+    chance = _wavers(losses, quarter)
+    wavers = lost < chance if lost >= STALLED else -lost < chance > _NOISY
+    if lost < STALLED and not wavers:
         action = (
             "Change the rate first, as advised."
             if direction(found)
@@ -72,13 +92,26 @@ def progress(found: Findings) -> Statement:
     elif not found.outcome.learned and found.outcome.losses:
         action = "Do first what is said of the learning rate."
     elif found.cut and found.stopped == "budget":
-        action = "Give it a larger budget, to see it to its end."
+        action = larger(found, "sees it to its end")
     else:
         action = "Train longer."
+    how = (
+        f", wavering: over its last quarter it moved by {show(100 * abs(lost))} %, within chance"
+        if wavers
+        else f" and was still falling: {_late(lost)}"
+        if fell(found)
+        else f", though it was falling by then: {_late(lost)}"
+    )
     return Statement(
-        "progress", f"{told} and was still falling: {_late(lost)}.{cut}", lost, STALLED, action,
-        "info", bar,
+        "progress", f"{told}{how}.{cut}", lost, STALLED, action, "info", bar,
     )  # fmt: skip
+
+
+def _see_more(found: Findings) -> str:
+    """What to do about a run of a few steps."""
+    if found.cut and found.stopped == "budget":
+        return larger(found, "sees it to its end")
+    return f"Train for at least {_FEWEST} steps."
 
 
 def _part(last: float, first: float) -> float:
@@ -91,6 +124,15 @@ def _lost(last: float, first: float) -> float:
     if first:
         return (first - last) / abs(first)
     return -math.inf if last > 0 else 0.0
+
+
+def _wavers(losses: Sequence[float], quarter: int) -> float:
+    """The part of the loss by which two quarters differ by chance, as their stretches tell."""
+    late = losses[-2 * quarter :]
+    # For normal deviations the median difference of neighbours is 0.95 standard deviations.
+    deviation = median(abs(after - before) for before, after in pairwise(late)) / 0.95
+    mean = abs(fmean(late[:quarter]))
+    return math.sqrt(2 / quarter) * deviation / mean if mean else 0.0
 
 
 def _late(lost: float) -> str:

@@ -1,17 +1,22 @@
 """The learning rate of a diagnosis: what the race found, and what the run at it showed."""
 
 import math
+from dataclasses import replace
 
 from overparam._statement import Statement
 from overparam._told import real as show
 from overparam.diagnosis.budget import RACE
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.race.outcome import SHORT_OF
 from overparam.diagnosis.rate_statement import (
     RateFindings,
     as_good,
     does_as_well,
     rate_statement,
 )
+
+# A schedule that comes to this part of its rate has reached it.
+_REACHED = 0.95
 
 
 def learning_rate(found: Findings) -> Statement:
@@ -24,37 +29,74 @@ def learning_rate(found: Findings) -> Statement:
             else ""
         )
         lower, _ = rate_to_set(found)
+        below = "" if _known_below(found) else " or below"
+        where = (
+            f"On the way to the rate {show(rate)}, at {show(found.highest)},"
+            if short_of_its_rate(found)
+            else f"At the rate {show(rate)}"
+        )
         return Statement(
-            "learning_rate", f"At the rate {show(rate)} the run diverged{raced}.", rate, rate,
-            f"Train at {show(lower)} or below.", "critical",
+            "learning_rate", f"{where} the run diverged{raced}.", rate, rate,
+            f"Train at {show(lower)}{below}.", "critical",
         )  # fmt: skip
-    return rate_statement(
+    said = rate_statement(
         RateFindings(
             outcome=outcome, optimizer=found.optimizer, batch_size=found.batch_size,
             given=rate if found.rate_given else None, share=RACE,
         )
     )  # fmt: skip
+    if not short_of_its_rate(found):
+        return said
+    far = f"The run did not reach {show(rate)}: its schedule had come to {show(found.highest)}."
+    return replace(said, text=f"{said.text} {far}")
+
+
+def short_of_its_rate(found: Findings) -> bool:
+    """Whether the run ended before its schedule had reached the rate that it was given."""
+    return found.highest < _REACHED * found.rate
 
 
 def rate_to_set(found: Findings) -> tuple[float, str]:
     """The rate that the statement on it ends with, and what it is."""
     outcome, rate = found.outcome, found.rate
+    peak = ", the peak of its schedule" if found.scheduled else ""
     if found.diverged:
+        if _known_below(found):
+            return outcome.rate, f"did best{peak}; the run diverged at a far higher one"
         lower = outcome.rate if outcome.rate < rate else rate / 4
-        return lower, "this or below: the run diverged at the rate in use"
+        return lower, f"this or below{peak}; the run diverged at a higher one"
     if found.rate_given and does_as_well(outcome, rate):
-        return rate, f"the one in use: {_why_kept(found)}"
-    if found.rate_given and outcome.learned and rate not in outcome.own:
-        return outcome.rate, "did best; there was no time to compare the one in use with it"
-    return outcome.rate, "advised for this optimizer at this batch size"
+        return rate, f"the one in use{peak}; {_why_kept(found)}"
+    if not outcome.learned:
+        why = "none lowered the loss" if outcome.losses else "there was no time to compare any"
+        return math.nan, f"no rate is advised: {why}"
+    if found.rate_given and rate not in outcome.own:
+        return outcome.rate, f"did best{peak}; there was no time to compare the one in use with it"
+    return outcome.rate, f"advised for this optimizer at this batch size{peak}"
+
+
+def interval_to_set(found: Findings) -> tuple[float, float]:
+    """Where the best rate is expected, short of one at which the run diverged."""
+    low, high = found.outcome.interval
+    if not found.diverged or high < found.rate:
+        return low, high
+    high = found.rate * SHORT_OF
+    return (low, high) if low < high else (math.nan, math.nan)
+
+
+def _known_below(found: Findings) -> bool:
+    """Whether a run diverged at a rate far above all where the best is expected."""
+    return found.outcome.learned and found.outcome.interval[1] < found.rate
 
 
 def _why_kept(found: Findings) -> str:
     """Why the rate in use need not be changed."""
     if as_good(found.outcome, found.rate):
         return "keep it, it did as well as the best"
-    if found.outcome.verdict in ("rough", "between"):
-        return "nothing found in this budget speaks against it"
+    if found.outcome.verdict == "rough":
+        return "it lies in the order of magnitude, and so short trainings tell no more"
+    if found.outcome.verdict == "between":
+        return "it lies where the best is expected, and two orders of batches disagree on more"
     return "keep it, it lies where the best is expected"
 
 

@@ -10,8 +10,8 @@ from overparam.diagnosis.race.outcome import NEAR, Outcome, within
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
 _INTERRUPTED = " The comparison was interrupted; this is the best so far."
-# A loss within this part of the best is as good.
-_AS_GOOD = 0.05
+# A loss within this part of the best is as good; below this part of the first one, as good as none.
+_AS_GOOD, _GONE = 0.05, 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +102,9 @@ def _near(outcome: Outcome) -> str:
 
 
 def _fraction(part: float) -> str:
-    """One over a whole number: over a power of two where it is one but for rounding."""
+    """One over a power of two where it is that but for rounding, else in percent."""
     power = 2 ** round(math.log2(1 / part))
-    return f"1/{power if abs(power * part - 1) < 0.02 else max(round(1 / part), 1)}"
+    return f"1/{power}" if abs(power * part - 1) < 0.02 < power - 1 else f"{show(100 * part, 2)} %"
 
 
 def _beyond(outcome: Outcome) -> str:
@@ -148,10 +148,11 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
         else f"ended at a loss of {show(mine)}, against {show(least)} ({_judged_by(outcome)})"
     )  # fmt: skip
     told = f"After as many steps at the rate in use, {show(given)}, the training {end}."
-    verb = "Lower" if given > high else "Raise"
+    above = given > outcome.rate
+    verb = "Lower" if above else "Raise"
     level = "critical" if math.isinf(mine) else "warning"
     return Statement(
-        "learning_rate", f"{text} {told}", given, high if given > high else low,
+        "learning_rate", f"{text} {told}", given, high if above else low,
         f"{verb} it to {show(outcome.rate)}.", level,
     )  # fmt: skip
 
@@ -168,7 +169,16 @@ def does_as_well(outcome: Outcome, given: float) -> bool:
     if outcome.verdict in ("none", "nothing"):
         return False
     low, high = outcome.interval
-    return low <= given <= high or as_good(outcome, given)
+    there = low <= given <= high and not _seen_worse(outcome, given)
+    return there or as_good(outcome, given)
+
+
+def _seen_worse(outcome: Outcome, given: float) -> bool:
+    """Whether a rate was compared and costs more than it can win, by trainings that can tell."""
+    least = min(outcome.losses.values())
+    gone = _GONE * outcome.began if outcome.began > 0 else 0.0
+    dear = outcome.own.get(given, math.nan) > max(_DEAR * least, gone)
+    return dear and least > 0 and not _unsure(outcome)
 
 
 def as_good(outcome: Outcome, given: float) -> bool:
@@ -198,14 +208,15 @@ def _not_compared(found: RateFindings) -> Statement:
 
 def _nothing_learned(found: RateFindings) -> Statement:
     outcome, rates = found.outcome, sorted(found.outcome.losses)
+    whole = outcome.share == 1
+    part = "" if whole else f", {_fraction(outcome.share)} of the {outcome.planned:,} planned,"
     text = (
-        f"Nothing was learned in {outcome.horizon:,} steps at any of {len(rates)} rates from "
+        f"Nothing was learned in {outcome.horizon:,} steps{part} at any of {len(rates)} rates from "
         f"{show(rates[0])} to {show(rates[-1])}: none lowers the loss by 2 % below that of the "
         "smallest."
     )
     if outcome.stopped == "interrupted":
         text += " The comparison was interrupted."
-    whole = outcome.share == 1
     action = (
         "Look at the initialisation, the scale of the inputs and the targets."
         if whole

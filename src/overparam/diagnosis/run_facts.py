@@ -2,6 +2,8 @@
 
 import math
 
+from overparam._curves import level_at_end
+from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import MEMORISED, judge
 from overparam.diagnosis.race.outcome import LEARNED
@@ -10,6 +12,8 @@ from overparam.diagnosis.race.outcome import LEARNED
 STALLED = 0.01
 # Outputs that differ by less than this part of what targets do, or of one logit, are the same.
 SAME = 1e-3
+# A run of which measuring took more than this part has less to show for its time.
+_DEAR = 0.5
 
 
 def dead(found: Findings) -> bool:
@@ -23,19 +27,35 @@ def fell(found: Findings) -> bool:
     return len(losses) > 1 and losses[-1] < losses[0] - LEARNED * abs(losses[0])
 
 
+def learned_nothing(found: Findings) -> str:
+    """Why the network of a run is not one that learned something; empty if it is."""
+    if found.diverged:
+        return "the run diverged"
+    if dead(found):
+        return "the network is dead"
+    if fell(found):
+        return ""
+    return f"the training loss fell by less than {show(100 * LEARNED)} %"
+
+
 def worsened(found: Findings) -> bool:
     """Whether the test measure ended worse than it had been."""
     known = [value for value in found.test_errors if math.isfinite(value)]
-    return bool(known) and known[-1] > min(known) + slack(found, min(known), known[-1])
+    if not known:
+        return False
+    last, _ = level_at_end(known)
+    return last > min(known) + slack(found, min(known), last)
 
 
 def slack(found: Findings, best: float, last: float) -> float:
     """By how much the test measure may be worse at the end before it says anything."""
     if found.test_measure != "error":
         return 0.1 * best
-    # Twice the standard error of the difference between two shares of as many examples.
-    chance = 2 * math.sqrt(2 * last * max(1 - last, 0) / found.n_test) if found.n_test else 0.0
-    return max(0.01, chance)
+    # Twice the standard error of the difference between two shares of as many examples; one error
+    # more among them, and one answer more that is right, as none in a few is not never.
+    n = found.n_test
+    share = (n * min(last, 1.0) + 1) / (n + 2)
+    return max(0.01, 2 * math.sqrt(2 * share * (1 - share) / n) if n else 0.0)
 
 
 def memorising(found: Findings) -> bool:
@@ -51,10 +71,27 @@ def ending(found: Findings) -> str:
     if not found.cut:
         return ""
     after = f"after {found.steps:,} of {found.cut:,} steps"
+    measured = found.overhead / (1 + found.overhead)
+    dear = f"; {show(100 * measured)} % of it went into measuring" if measured > _DEAR else ""
     return {
         "interpolated": f" With nothing left to learn, the run ended {after}.",
         "diverged": f" It ended {after}.",
-    }.get(found.stopped, f" The budget ended the run {after}.")
+    }.get(found.stopped, f" The run's part of the budget was used up {after}{dear}.")
+
+
+def larger(found: Findings, what: str) -> str:
+    """The budget that would do something, as far as it can be told."""
+    if not math.isfinite(found.budget):
+        return f"A larger budget {what}."
+    short = found.cut and found.steps and found.stopped == "budget"
+    times = (found.cut or 1) / found.steps if short else 1.0
+    return f"A budget of about {show(max(times, 2.0) * found.budget, 2)} s {what}."
+
+
+def unmeasured(found: Findings) -> tuple[str, str]:
+    """Why a network was not measured, and what would do; empty if it was."""
+    why, _, action = found.unmeasured.partition(".")
+    return why, action.strip()
 
 
 def cut_short(found: Findings) -> bool:

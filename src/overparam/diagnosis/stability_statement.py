@@ -9,7 +9,7 @@ from overparam._told import limits, part_of_limit
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.rate_of_run import rate_to_set
-from overparam.diagnosis.run_facts import dead, fell
+from overparam.diagnosis.run_facts import larger, learned_nothing, unmeasured
 
 # From this part of the limit on a run counts as at the edge.
 _EDGE = 0.8
@@ -25,19 +25,28 @@ def stability_of_run(found: Findings) -> Statement:
         )  # fmt: skip
     known = [ratio for ratio in found.ratios if math.isfinite(ratio)]
     where = [limit for limit in found.limits if math.isfinite(limit)]
-    if not (known and where):
-        more = {0: "", 1: ": its one measurement did not settle"}.get(
-            found.unsettled, f": none of {found.unsettled:,} measurements settled"
-        )
+    why, action = unmeasured(found)
+    if why and not known:
         return Statement(
-            "stability", f"Cannot tell how close the run was to its stable limit{more}.",
-            math.nan, 1.0, "Give the run a larger budget.", "unknown",
+            "stability", f"Cannot tell how close the run was to its stable limit: {why}.",
+            math.nan, 1.0, action, "unknown",
         )  # fmt: skip
-    if found.diverged or dead(found) or not fell(found):
+    if lost := learned_nothing(found):
         return Statement(
             "stability",
-            "The stable limit is not told: that of a network that learned nothing says nothing of "
-            "one that does.", math.nan, 1.0, "", "unknown",
+            f"The stable limit is not told: {lost}, and the limit of a network that learned "
+            "nothing says nothing of one that does.", math.nan, 1.0, "", "unknown",
+        )  # fmt: skip
+    if not (known and where):
+        more = {
+            0: ": there was no time to measure it",
+            1: ": its one measurement did not settle",
+        }.get(found.unsettled, f": none of {found.unsettled:,} measurements settled")
+        return Statement(
+            "stability", f"Cannot tell how close the run was to its stable limit{more}.",
+            math.nan, 1.0,
+            larger(found, f"leaves time to measure it{' more often' * bool(found.unsettled)}"),
+            "unknown",
         )  # fmt: skip
     trend = course(known)
     last = median(known) if trend is None else trend[1]

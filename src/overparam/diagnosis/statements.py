@@ -2,7 +2,7 @@
 
 import math
 
-from overparam._curves import MOST, fewest
+from overparam._curves import MOST, fewest, level_at_end
 from overparam._statement import Level, Statement, most_urgent_first
 from overparam._told import part
 from overparam._told import real as show
@@ -10,9 +10,18 @@ from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_statement import label_statement
 from overparam.diagnosis.noise_statement import noise_statement
 from overparam.diagnosis.progress_statement import progress
-from overparam.diagnosis.race.outcome import LEARNED
 from overparam.diagnosis.rate_of_run import direction, learning_rate, rate_to_set
-from overparam.diagnosis.run_facts import cut_short, dead, ending, fell, slack, worsened
+from overparam.diagnosis.run_facts import (
+    cut_short,
+    dead,
+    ending,
+    fell,
+    larger,
+    learned_nothing,
+    slack,
+    unmeasured,
+    worsened,
+)
 from overparam.diagnosis.stability_statement import stability_of_run
 
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
@@ -37,10 +46,10 @@ def conclude(found: Findings) -> list[Statement]:
 
 # Each cause in the word that table and figure have for it, and what it means.
 _CAUSES = {
-    "catapult": "the rate exceeded its limit, the curvature fell, training recovered",
-    "above the limit": "the rate exceeded its limit",
+    "catapult": "signs of a rate above its limit, and training recovered",
+    "above the limit": "signs of a rate above its limit",
     "rate raised": "at once",
-    "bad batch": "the batch was unusual, the curvature was not",
+    "bad batch": "the batch was unusual: its loss is high at earlier weights, too",
     "hard batch": "small, and over at once",
     "data switched": "the data are others from there on",
     "weights changed": "by something else than the optimizer",
@@ -79,9 +88,15 @@ def spikes(found: Findings) -> Statement:
         text = "Training diverged: the last step left a loss that is not finite."
         return Statement("spikes", text, 0.0, 0.0, lower, "critical")
     if not counts:
-        level: Level = "info" if dead(found) or not fell(found) or cut_short(found) else "good"
         steps = f" in {found.steps:,} steps" if found.steps else ""
-        return Statement("spikes", f"The loss had no spikes{steps}.", 0.0, 0.0, "", level)
+        but = (
+            ", and the network is dead" if dead(found)
+            else ", nor did it fall" if not fell(found)
+            else f" of {found.cut:,} planned" if cut_short(found)
+            else ""
+        )  # fmt: skip
+        level: Level = "info" if but else "good"
+        return Statement("spikes", f"The loss had no spikes{steps}{but}.", 0.0, 0.0, "", level)
     told = "; ".join(f"{count} × {kind} ({_CAUSES[kind]})" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
     causes = {str(event.get("cause") or event["kind"]) for event in found.events}
@@ -91,31 +106,28 @@ def spikes(found: Findings) -> Statement:
         # A lower rate mends what the rate did, and hides the rest.
         apart = causes.isdisjoint(("above the limit", "unexplained", "divergence", "non-finite"))
         action = others[0] if apart and others else lower
+        if not counts.keys() & {"divergence", "non-finite"}:
+            text += " Then training diverged." if found.diverged else " The loss did not come back."
         return Statement("spikes", text, len(kinds), 0.0, action, "critical")
     known = [_ACTIONS[kind] for kind in _ACTIONS if kind in causes | counts.keys()]
-    action = known[0] if known else "Give the monitor a larger overhead to learn the cause."
+    action = known[0] if known else larger(found, "leaves more time to learn the cause")
     return Statement("spikes", text, len(kinds), 0.0, action, "info")
 
 
 def regime(found: Findings) -> Statement:
     """Kernel regime, feature learning, or between."""
     change, error = found.kernel_change, found.linearization_error
+    why, action = unmeasured(found)
+    if (lost := learned_nothing(found)) and (math.isfinite(change) or not why):
+        return Statement(
+            "regime", f"Cannot tell whether features were learned: {lost}.", change,
+            FEATURE_REGIME, "", "unknown",
+        )  # fmt: skip
     if not math.isfinite(change):
         return Statement(
-            "regime", "Cannot tell whether features were learned: the kernel was not measured.",
-            change, FEATURE_REGIME, "", "unknown",
-        )  # fmt: skip
-    if found.diverged or dead(found) or not fell(found):
-        why = (
-            "the run diverged"
-            if found.diverged
-            else "the network is dead"
-            if dead(found)
-            else f"the loss fell by less than {show(100 * LEARNED)} %"
-        )
-        return Statement(
-            "regime", f"Cannot tell whether features were learned: {why}.", change,
-            FEATURE_REGIME, "", "unknown",
+            "regime",
+            f"Cannot tell whether features were learned: {why or 'the kernel was not measured'}.",
+            change, FEATURE_REGIME, action, "unknown",
         )  # fmt: skip
     also = (
         f" A linearization at the start misses {show(100 * error)} % of what was learned."
@@ -127,7 +139,7 @@ def regime(found: Findings) -> Statement:
     if change < FEATURE_REGIME and cut_short(found):
         return Statement(
             "regime", f"Cannot tell yet whether features are learned: {moved}{ending(found)}",
-            change, FEATURE_REGIME, "Give it a larger budget.", "unknown",
+            change, FEATURE_REGIME, larger(found, "sees it to its end"), "unknown",
         )  # fmt: skip
     bar = (
         f"Feature learning from {show(100 * FEATURE_REGIME)} % on, kernel regime below "
@@ -155,6 +167,7 @@ def noise(found: Findings) -> Statement:
         found.noise,
         batch_size=found.examples_per_step or found.batch_size,
         times=found.noise_times,
+        unmeasured=unmeasured(found),
         lost="the run diverged" if found.diverged else "the network is dead" if dead(found) else "",
     )
 
@@ -166,12 +179,25 @@ def labels(found: Findings) -> Statement:
         labels=found.labels,
         needed=found.labels_need,
         held_out=found.held_out,
+        turned=worsened(found),
+        more_time=larger(found, "has time for one")
+        if found.cut and found.stopped == "budget"
+        else "Plan at least one.",
+        unmeasured=("the run diverged", "")
+        if found.diverged and found.label_evidence is None
+        else unmeasured(found),
     )
 
 
 def generalisation(found: Findings) -> Statement:
     """How the test measure ended against its best."""
     known = [value for value in found.test_errors if math.isfinite(value)]
+    why, action = unmeasured(found)
+    if not known and why:
+        return Statement(
+            "test", f"Cannot tell how the network generalises: {why}.", math.nan, math.nan, action,
+            "unknown",
+        )  # fmt: skip
     if not known:
         return Statement(
             "test", "No test examples, so nothing is said of generalisation.", math.nan, math.nan,
@@ -182,22 +208,27 @@ def generalisation(found: Findings) -> Statement:
             "test", "Cannot tell how the network generalises: training diverged.", math.nan,
             math.nan, "", "unknown",
         )  # fmt: skip
-    best, last, what = min(known), known[-1], found.test_measure
+    best, (last, count), what = min(known), level_at_end(known), found.test_measure
     shown = (lambda v: f"{show(100 * v)} %") if what == "error" else show
     bound = best + slack(found, best, last)
     more = "chance" if what == "error" else "a tenth"
-    bar = f"Worse than the best by more than {more} from {shown(bound)} on."
+    ended = f"The test {what} ended at {shown(last)}"
+    if count > 1:
+        ended += f" (the median of its last {count} values)"
+    # Not to have got worse is no merit of a network that has learned little.
+    half = known[0] / 2
+    bar = (
+        f"Good up to half of its first value, {shown(half)}; worse than the best by more than "
+        f"{more} from {shown(bound)} on."
+    )
     if worsened(found):
         return Statement(
-            "test", f"The test {what} ended at {shown(last)}, after a best of {shown(best)}.",
-            last, bound, _when_worse(found), "info", bar,
+            "test", f"{ended}, after a best of {shown(best)}.", last, bound, _when_worse(found),
+            "info", bar,
         )  # fmt: skip
-    # Not to have got worse is no merit of a network that has learned little.
-    level: Level = "good" if last <= max(known) / 2 else "info"
-    return Statement(
-        "test", f"The test {what} ended at {shown(last)}, its best being {shown(best)}.",
-        last, bound, "", level, bar,
-    )  # fmt: skip
+    level: Level = "good" if last <= half else "info"
+    its_best = "its best" if last <= best else f"its best being {shown(best)}"
+    return Statement("test", f"{ended}, {its_best}.", last, bound, "", level, bar)
 
 
 def _when_worse(found: Findings) -> str:
@@ -212,7 +243,9 @@ def inputs(found: Findings) -> Statement:
     shares = [share for share in found.input_share if math.isfinite(share)]
     if not shares or sum(shares) <= 0:
         why = (
-            "outputs have no derivative by inputs that are no real numbers"
+            unmeasured(found)[0]
+            if found.unmeasured
+            else "outputs have no derivative by inputs that are no real numbers"
             if not found.numeric
             else "the run diverged"
             if found.diverged
@@ -221,8 +254,8 @@ def inputs(found: Findings) -> Statement:
             else "no input changes the outputs"
         )
         return Statement(
-            "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan, "",
-            "unknown",
+            "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan,
+            unmeasured(found)[1], "unknown",
         )  # fmt: skip
     order = sorted(range(len(shares)), key=lambda i: -shares[i])
     count, even = fewest(shares), MOST * len(shares)

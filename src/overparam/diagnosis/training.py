@@ -16,12 +16,16 @@ from overparam._types import Inputs
 from overparam.diagnosis.label_watch import LabelWatch
 from overparam.diagnosis.race.entrant import finish_step
 from overparam.diagnosis.task import TrainingTask, batches
+from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.monitor import Monitor
 
 # A run is over when its loss has been this part of where it began for this many epochs, or
 # is exactly where floating point stops: the rest of the budget would measure nothing new.
 _DONE, _DONE_EPOCHS = 1e-3, 3
 _EVALUATED = 2000
+# Every so many steps the time for measuring is reckoned anew; it is never less than this part.
+# The last steps are not to wait for a measurement that took longer than its like: so much is kept.
+_PACED, _LEAST, _KEPT = 16, 0.2, 0.05
 
 
 @dataclass
@@ -100,7 +104,13 @@ def train_monitored(
     run.labels = LabelWatch(task, seed) if task.identified else None
     spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
     model.train()
+    most = monitor.budget.max_overhead
     while clock() - started < seconds and run.steps != max_steps:
+        if max_steps and run.steps % _PACED == 0 < run.steps:
+            left = (1 - _KEPT) * seconds - (clock() - started)
+            monitor.budget.max_overhead = affordable(
+                monitor.budget, run.steps, max_steps, left, most
+            )
         if clock() - started - spent_evaluating > 20 * spent_evaluating or not run.evaluated:
             began = clock()
             loss, error = evaluate(task, examples.x_test, examples.y_test)
@@ -140,6 +150,26 @@ def train_monitored(
     if not math.isfinite(loss) and not task.unmeasured:
         run.stopped = "diverged"  # maybe in the last step, which no batch has seen
     return run
+
+
+def affordable(budget: OverheadBudget, taken: int, steps: int, left: float, most: float) -> float:
+    """The part of training time that measuring may take, so that a run comes to its end.
+
+    What a step takes is known only once it is taken: a machine that others use is slower.
+
+    Args:
+        budget: The account of the time so far.
+        taken: Steps so far.
+        steps: Of the whole run.
+        left: Seconds that are left.
+        most: The part that was planned.
+
+    Returns:
+        At most that part; where there is no time to spare, a fifth if that is less.
+    """
+    whole = budget.training * steps / taken
+    spare = budget.own + left - (whole - budget.training)
+    return min(most, max(spare / whole, _LEAST)) if whole > 0 else most
 
 
 def _losses(

@@ -4,21 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from overparam.report.advice import settings
-from overparam.report.events import event_table
+from overparam.report.events import event_table, settled_events
 from overparam.report.figures.diagnosis import diagnosis_figures
 from overparam.report.figures.figure import Table, leading
 from overparam.report.images import grey_image
 from overparam.report.numbers import duration, number, percent
 from overparam.report.series import read_series
 from overparam.report.settled import TELLING, parted
-from overparam.report.statements import outcome, statement_of, statement_rows
+from overparam.report.statements import outcome, statement_of, statement_rows, targets
 
 LONGEST_LIST = 50
 
 
 def diagnosis_view(document: Mapping) -> dict[str, Any]:
     """Everything the template of a diagnosis fills in."""
-    statements = statement_rows(document["statements"] or [])
+    statements = statement_rows(document["statements"] or [], targets(document))
     return {
         "template": "diagnosis.html.j2",
         "kind": "Diagnosis",
@@ -28,10 +28,11 @@ def diagnosis_view(document: Mapping) -> dict[str, Any]:
         "outcome": outcome(statements),
         "settings": settings(document["advice"]),
         "figures": diagnosis_figures(document),
-        "events": event_table(document["events"]),
+        "events": event_table(settled_events(document)),
         "no_spikes": _no_spikes(document),
         "suspects": _suspects(document["suspects"]),
-        "unjudged": _unjudged(document),
+        "targets": targets(document),
+        "no_suspects": _no_suspects(document),
         "numbers": _numbers(document),
         "origin": origin(document),
     }
@@ -80,7 +81,7 @@ def _cut(data: Mapping) -> str:
 
 
 _ENDED = {
-    "budget": "the budget ended it",
+    "budget": "its part of the budget was used up",
     "interpolated": "nothing was left to learn",
     "diverged": "it diverged",
 }
@@ -93,10 +94,15 @@ def _no_spikes(document: Mapping) -> str:
     return str(said.get("text") or "") if said.get("level") == "critical" else ""
 
 
-def _unjudged(document: Mapping) -> str:
-    """Why labels could not be judged; empty where they were, or where nothing is said of it."""
+def _no_suspects(document: Mapping) -> str:
+    """What stands where no label is listed: why, in the words of the statement on labels."""
     said = statement_of(document, "labels")
-    return str(said.get("text") or "") if said.get("level") == "unknown" else ""
+    level, text = said.get("level"), str(said.get("text") or "")
+    if level == "unknown":
+        return f"Not judged. {text}"
+    if document["suspects"] is None:
+        return f"{targets(document).capitalize()} were not scored."
+    return f"None listed. {text}" if text else "None found."
 
 
 def _suspects(suspects: list[Mapping] | None) -> dict[str, Any] | None:
@@ -126,22 +132,31 @@ def _numbers(document: Mapping) -> dict[str, Table]:
 
 
 def measured_numbers(document: Mapping) -> dict[str, Table]:
-    """Each series summed up."""
-    rows, unsettled = [], 0
+    """Each series summed up, without the measurements that did not settle, which are counted."""
+    rows = []
     for name in document["series"]:
         series = read_series(document, name)
-        if series is not None and name not in TELLING:
-            series, left = parted(document, name, series)
-            unsettled += len(left.measured) if left else 0
-        if series is not None and name not in TELLING:
-            values = [series.first, series.last, series.lowest, series.highest]
-            rows.append([name.replace("_", " "), len(series.measured), *values])
-    tables = {}
-    if rows:
-        columns = ["series", "values", "first", "last", "lowest", "highest"]
-        left = f" ({unsettled:,} that did not settle left out)" if unsettled else ""
-        tables[f"What was measured along the run{left}"] = Table(columns, rows)
-    return tables
+        if series is None or name in TELLING:
+            continue
+        series, left = parted(document, name, series)
+        values = (
+            [len(series.measured), series.first, series.last, series.lowest, series.highest]
+            if series
+            else [0, *[None] * 4]
+        )
+        rows.append([_called(name), *values, len(left.measured) if left else None])
+    if not rows:
+        return {}
+    columns = ["series", "values", "first", "last", "lowest", "highest", "did not settle"]
+    if all(row[-1] is None for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return {"What was measured along the run": Table(columns, rows)}
+
+
+def _called(name: str) -> str:
+    """A series in words; eigenvalues with their matrix, since another has some, too."""
+    of = " of the leading directions" if name.startswith("eigenvalue_") else ""
+    return name.replace("_", " ") + of
 
 
 def origin(document: Mapping) -> dict[str, Any]:

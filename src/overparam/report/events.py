@@ -6,6 +6,13 @@ from typing import Any
 
 from overparam.report.figures.figure import Table, leading
 from overparam.report.numbers import number, percent
+from overparam.report.series import read_series
+from overparam.report.settled import parted
+
+# It is told by how gradients and rate move; the limit itself may not have been measured.
+_SIGNS = "as above the limit"
+# Examples of a batch that are named.
+_SHOWN = 3
 
 
 def event_table(events: list[Mapping] | None) -> Table | None:
@@ -17,9 +24,30 @@ def event_table(events: list[Mapping] | None) -> Table | None:
     return leading(list(compress(_EVENT, known)), [list(compress(row, known)) for row in cells])
 
 
+def settled_events(document: Mapping) -> list[Mapping] | None:
+    """The events of a document, without what rests on a measurement that did not settle."""
+    sharpness = read_series(document, "sharpness")
+    _, left = (None, None) if sharpness is None else parted(document, "sharpness", sharpness)
+    if document["events"] is None or left is None:
+        return document["events"]
+    unsettled = {value for _, value in left.measured}
+    return [_without(event, unsettled) for event in document["events"]]
+
+
+def _without(event: Mapping, unsettled: set[float]) -> Mapping:
+    """An event as it is, but for a sharpness of these and what follows from it."""
+    before, after = (event.get(f"sharpness_{when}") in unsettled for when in ("before", "after"))
+    return {
+        **event,
+        **({"sharpness_before": None, "ratio_before": None} if before else {}),
+        **({"sharpness_after": None} if after else {}),
+    }
+
+
 def _cause(event: Mapping) -> Any:
     """What made the loss rise; records of earlier versions have one word for all of it."""
-    return event.get("cause") or event.get("kind")
+    cause = event.get("cause") or event.get("kind")
+    return _SIGNS if cause == "above the limit" else cause
 
 
 def _outcome(event: Mapping) -> Any:
@@ -52,12 +80,13 @@ def _around(event: Mapping) -> str | None:
 
 
 def _samples(event: Mapping) -> str | None:
-    """The samples of the batch; of many, the first."""
+    """The examples of the batches; of many, the first."""
     ids = event.get("ids")
     if not isinstance(ids, list):
         return None
-    shown = ", ".join(str(item) for item in ids[:6])
-    return f"{shown} and {len(ids) - 6} more" if len(ids) > 6 else shown
+    shown = ", ".join(str(item) for item in ids[:_SHOWN])
+    more = len(ids) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _share(event: Mapping) -> str | None:
@@ -78,5 +107,5 @@ _EVENT: dict[str, Callable[[Mapping], Any]] = {
     "share in leading directions": _share,
     "sharpness": _around,
     "reason": lambda event: event.get("reason"),
-    "examples": _samples,
+    "examples of this batch and the one before": _samples,
 }

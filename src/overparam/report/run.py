@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from overparam.report.diagnosis import measured_numbers, origin
-from overparam.report.events import event_table
+from overparam.report.events import event_table, settled_events
 from overparam.report.figures.diagnosis import diagnosis_figures
 from overparam.report.figures.figure import Table
 from overparam.report.numbers import count, number, percent
@@ -22,7 +22,7 @@ def run_view(document: Mapping) -> dict[str, Any]:
         "facts": _facts(document),
         "probes": Table(["probe", *_COLUMNS[1:]], rows),
         "figures": diagnosis_figures(document),
-        "events": event_table(document["events"]),
+        "events": event_table(settled_events(document)),
         "numbers": measured_numbers(document),
         "origin": origin(document),
     }

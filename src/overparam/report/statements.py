@@ -20,14 +20,25 @@ def statement_of(document: Mapping, name: str) -> Mapping:
     return next((statement for statement in said if statement.get("name") == name), {})
 
 
-def statement_rows(statements: Sequence[Mapping]) -> list[dict]:
-    """The statements by severity, each with its level in words."""
+def targets(document: Mapping) -> str:
+    """What the targets of a training are called: only classes have labels."""
+    return "targets" if document["data"].get("task") == "regression" else "labels"
+
+
+def statement_rows(statements: Sequence[Mapping], labels: str = "labels") -> list[dict]:
+    """The statements by severity, each with its level in words.
+
+    Args:
+        statements: As a document has them.
+        labels: What the targets of the training are called.
+    """
     order = list(LEVELS)
     rows = []
     for statement in statements:
         level = str(statement.get("level"))
         level = level if level in LEVELS else "info"
-        name = str(statement.get("name") or "").replace("_", " ").capitalize()
+        name = str(statement.get("name") or "").replace("_", " ")
+        name = (labels if name == "labels" else name).capitalize()
         shown = {"name": name, "level": level, "word": LEVELS[level][0]}
         rows.append(
             {**dict.fromkeys(("text", "value", "threshold", "action", "bar")), **statement, **shown}

@@ -168,7 +168,7 @@ def test_two_orders_are_compared_where_the_first_stopped_short() -> None:
     assert whole.losses.items() <= short.losses.items()
     torn = replace(short, horizon=120, pair=({0.1: 1.0, 0.8: 2.0}, {0.1: 2.0, 0.8: 1.0}))
     assert torn.verdict == "between"
-    assert torn.interval[1] == pytest.approx(8 * replace(short, pair=()).interval[1])
+    assert torn.interval[0] == pytest.approx(replace(short, pair=()).interval[0] / 8)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,13 @@ def outcome_of(losses: dict[float, float], horizon: int, planned: int | None = 4
 def test_the_pick_is_the_best_and_the_interval_is_wider_for_short_trainings() -> None:
     losses = {0.1: 1.0, 0.2: 0.505, 0.4: 0.495, 0.8: math.inf}
     assert best(losses) == outcome_of(losses, 400).rate == 0.4
+    losses[0.8] = 2.0
     assert outcome_of(losses, 400).interval == outcome_of(losses, 200).interval == (0.1, 0.8)
     assert outcome_of(losses, 100).interval == (0.05, 1.6)
     assert outcome_of(losses, 100, planned=None).interval == (0.1, 0.8)
+    # What was seen to diverge lies outside.
+    lost = outcome_of(losses | {0.8: math.inf}, 100)
+    assert lost.interval == (0.05, pytest.approx(0.72))
     assert flat({0.1: 1.0, 0.2: 0.99, 0.4: 1.2})
     assert not flat({0.1: 1.0, 0.2: 0.97, 0.4: 1.2})
 

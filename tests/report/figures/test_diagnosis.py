@@ -6,12 +6,13 @@ from importlib.resources import files
 
 import pytest
 
-from overparam.diagnosis.document import _by_position
+from overparam.diagnosis.gathered import by_position
 from overparam.diagnosis.statements import _CAUSES
 from overparam.report.documents import read_documents
 from overparam.report.figures import diagnosis_figures, study_figures
 from overparam.report.figures.figure import capped
 from overparam.report.figures.legend import legend
+from overparam.report.figures.panels import scale
 
 STYLE = files("overparam.report").joinpath("templates", "style.css").read_text()
 
@@ -230,6 +231,66 @@ def test_of_two_rates_that_came_equally_far_the_one_to_set_did_best():
     assert figure.title == "Of 2 rates tried, 0.2 reached the lowest loss"
 
 
+def test_the_rate_to_set_is_told_by_the_rule_that_picked_it():
+    sweep = {"lr": [0.1, 0.2], "loss": [0.3, 0.1], "advised": 0.2, "averaged": False}
+    document = {"kind": "diagnosis", "series": {"rate_sweep": sweep}}
+    assert "that of the least loss." in by_name(document)["rate_sweep"].caption
+    why = "the one in use; keep it, it lies where the best is expected"
+    kept = {**document, "advice": {"set": {"learning_rate": 0.1, "meaning": why}}}
+    drawn = by_name({**kept, "series": {"rate_sweep": {**sweep, "advised": 0.1}}})["rate_sweep"]
+    assert f"The rate to set: {why}." in drawn.caption
+    assert "least loss" not in drawn.caption
+    # Nothing is explained that is not drawn.
+    for words in ("hollow", "band", "Crosses"):
+        assert words not in drawn.caption
+
+
+def test_the_limit_of_a_single_measurement_is_drawn():
+    alone = {"sharpness": line(10.0), "sharpness_limit": line(20.0), "stability_ratio": line(0.5)}
+    figure = by_name({"kind": "diagnosis", "series": alone})["sharpness"]
+    for name in ("limit of the sharpness", "edge of stability"):
+        (trace,) = (trace for trace in figure.data if trace["name"] == name)
+        assert trace["x"][0] < trace["x"][-1]
+
+
+@pytest.mark.parametrize(
+    "values", [[2.1, 6.5], [22.0, 90.0], [2e-3, 9e-2], [5.1, 19.0], [0.6, 100.0], [1e-9, 1e9]]
+)
+def test_a_logarithmic_axis_says_where_it_is(values):
+    ticks = scale(values)["tickvals"]
+    assert 3 <= len(ticks) <= 9
+    assert all(values[0] <= tick <= values[1] for tick in ticks)
+
+
+def test_eigenvalues_that_are_zero_do_not_flatten_the_others():
+    spectrum = {"eigenvalues": [3.0, 0.1, 1e-3], "final": [9.0, 1e-2, 0.0]}
+    figure = by_name({"kind": "diagnosis", "series": {"spectrum": spectrum}})["spectrum"]
+    assert figure.layout["yaxis"]["type"] == "log"
+    assert list(figure.data[1]["x"]) == [1, 2]
+    assert "labels" not in figure.caption
+
+
+def test_title_and_statement_tell_one_end_of_the_test_error():
+    wavering = line(0.5, *[0.1, 0.12] * 5, 0.1, 0.1, 0.3)
+    figure = by_name({"kind": "diagnosis", "series": {"test_error": wavering}})["loss"]
+    assert figure.title == "Test error ends at 10\xa0%"
+    assert "the median of the last 3 values" in figure.caption
+
+
+def test_the_trainings_are_drawn_at_their_own_steps():
+    short = {"rate": 0.1, "order": 0, "steps": 5, "loss": 0.4, "losses": [5.0, 4.0, 3.0, 2.0, 1.0]}
+    sweep = {"lr": [0.1], "loss": [0.4], "averaged": False}
+    document = {"kind": "diagnosis", "series": {"rate_sweep": sweep, "race": [short]}}
+    drawn = by_name(document)["race"]
+    assert list(drawn.data[0]["x"]) == [0, 1, 2, 3, 4]
+    assert drawn.caption.startswith("The loss at each step")
+    assert drawn.caption.endswith("compared on the same examples, at the end.")
+    thinned = {**short, "steps": 8}  # stretches of 1.6 steps: none comes twice
+    drawn = by_name({**document, "series": {"race": [thinned]}})["race"]
+    assert list(drawn.data[0]["x"]) == [0, 2, 4, 5, 7]
+    assert drawn.caption.startswith("Means over stretches")
+
+
 def test_the_edge_draws_each_run_and_names_where_it_settled():
     runs = [{"step": [0, 5], "rate": [0.01, 0.1], "limit": [0.4, 0.1]}] * 2
     document = {"kind": "diagnosis", "series": {"edge": runs}, "advice": {"stable_limit": 0.1}}
@@ -258,8 +319,8 @@ def test_the_key_tells_traces_apart_without_colour(diagnosis, study):
 def test_pixels_are_positions_whatever_their_channels():
     agop = {"diagonal": [4.0, 1.0, 4.0, 1.0], "image_shape": [2, 1, 2]}
     assert title("inputs", series={"agop": agop}).startswith("2 of 2 pixels")
-    assert _by_position(agop["diagonal"], (2, 1, 2)) == [8.0, 2.0]
-    assert _by_position([1.0, 2.0], None) == [1.0, 2.0]
+    assert by_position(agop["diagonal"], (2, 1, 2)) == [8.0, 2.0]
+    assert by_position([1.0, 2.0], None) == [1.0, 2.0]
 
 
 def test_batches_whose_measurement_did_not_settle_are_left_out():

@@ -1,8 +1,9 @@
 """What a race came to, as plain data."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal
 
 # A rate is as good as another within this part of the loss.
@@ -12,9 +13,13 @@ NEAR = 0.05
 # What the interval is widened by on either side: the spacing of the rates, which is also what
 # another order of batches changes; of trainings shorter than half of the one planned, twice that.
 _WIDER, _WIDEST = 2.0, 4.0
+# It ends short of a rate that was seen to fail, by this factor.
+SHORT_OF = 0.9
 # The loss must fall by this part of itself below that of the smallest rate.
 LEARNED = 0.02
 _FEW_STEPS = 100
+# First steps of the smallest rate, whose mean loss is that before training.
+_FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,45 @@ class Outcome:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the best rate is expected; wider by what two orders of batches disagree."""
+        """Where the best rate is expected; wider by what two orders of batches disagree.
+
+        A rate that was seen to fail lies outside.
+        """
         if not self.learned:
             return math.nan, math.nan
         wider = (_WIDER if self.share >= 0.5 else _WIDEST) * self.disagreement
-        near = within(self.losses, NEAR)
-        return near[0] / wider, near[-1] * wider
+        near, failed = within(self.losses, NEAR), self.failed
+        highest = max(rate for rate in near if rate < failed)
+        return near[0] / wider, min(highest * wider, max(highest, failed * SHORT_OF))
+
+    @property
+    def began(self) -> float:
+        """The loss before training, `nan` if unknown: what the smallest rate left it at.
+
+        Of its first steps and of its end the larger, as a few batches may be easy ones.
+        """
+        known = [trial for trial in self.trials if trial.losses]
+        if not known:
+            return math.nan
+        slowest = min(known, key=lambda trial: (trial.order, trial.rate))
+        ended = slowest.loss if math.isfinite(slowest.loss) else -math.inf
+        return max(fmean(slowest.losses[:_FIRST]), ended)
+
+    @property
+    def failed(self) -> float:
+        """The lowest rate above the pick whose training was lost, or learned nothing.
+
+        Infinite if none did.
+        """
+        if not self.learned:
+            return math.inf
+        pick, began = self.rate, self.began
+        ends = [(self.ceiling, math.inf), *self.losses.items(), *self.own.items()]
+        ends += [(t.rate, math.inf if t.lost else t.loss) for t in self.trials]
+        learned = began - LEARNED * abs(began)
+        failed = (rate for rate, loss in ends if rate > pick and not loss < learned)
+        unknown = (rate for rate, loss in ends if rate > pick and math.isinf(loss))
+        return min(unknown if math.isnan(began) else failed, default=math.inf)
 
     @property
     def disagreement(self) -> float:
@@ -160,3 +198,25 @@ def flat(losses: Mapping[float, float]) -> bool:
     smallest = losses[min(losses)]
     least = min(losses.values())
     return not least < smallest - LEARNED * abs(smallest)
+
+
+def with_run(outcome: Outcome, rate: float, losses: Sequence[float], order: int) -> Outcome:
+    """The race, with a run at a rate that it had not compared as one more of its trainings.
+
+    As it is where the run was shorter, or where trainings are not judged by their own losses.
+
+    Args:
+        outcome: Of the race.
+        rate: Of the run, from the same weights.
+        losses: Of each of its steps.
+        order: Seed of its order of batches.
+    """
+    horizon = outcome.horizon
+    if rate in outcome.own or rate in outcome.losses or not outcome.averaged:
+        return outcome
+    seen = tuple(losses[:horizon])
+    if len(seen) < horizon or not all(map(math.isfinite, seen)):
+        return outcome
+    loss = fmean(seen[-max(horizon // 4, 1) :])
+    trial = Trial(rate, order, horizon, loss, False, seen)
+    return replace(outcome, own={rate: loss}, trials=(*outcome.trials, trial))

@@ -18,6 +18,8 @@ Cause = Literal[
 _SHARE = 0.75
 # Part of a rise that the fixed batch may show then.
 _PROBE = 0.25
+# A rate below this part of its limit is not above it, however roughly that was measured.
+FAR = 0.01
 # Batches that are looked at to tell one bad batch from others to come.
 LATER = 5
 
@@ -148,6 +150,8 @@ def longer_gradient(e: Evidence) -> Verdict | None:
 
 def above_the_limit(e: Evidence) -> Verdict | None:
     """The rate climbs, gradients turn against each other, or the ratio is above 1."""
+    if e.ratio < FAR:
+        return None
     signs = [
         f"the rate grew ×{e.ramp:.3g}" * (e.ramp > 1.3),
         f"gradients turn about, cosine {e.cosine:.2f}" * (e.cosine < -0.2),
@@ -161,6 +165,8 @@ def above_the_limit(e: Evidence) -> Verdict | None:
 
 def grown_from_within(e: Evidence) -> Verdict | None:
     """The network got worse on a fixed batch, and it had begun before."""
+    if e.ratio < FAR:
+        return None
     if e.probe > 1.2 and (e.gradient > 1.5 or e.earlier > 1.5):
         reason = f"inferred: the fixed batch is at ×{e.probe:.3g}, and the rise began before"
         return Verdict("above the limit", reason, e.first)

@@ -20,7 +20,10 @@ from overparam.report.figures.training import moves
 from overparam.report.numbers import count, number, percent
 from overparam.report.series import Series, histogram, ratio, read_series
 from overparam.report.settled import parted, steady
-from overparam.report.statements import statement_of
+from overparam.report.statements import statement_of, targets
+
+# An eigenvalue below this part of the largest is the rounding of a zero.
+_ROUNDING = 1e-12
 
 
 def sharpness_figure(document: Mapping) -> Figure | None:
@@ -35,8 +38,11 @@ def sharpness_figure(document: Mapping) -> Figure | None:
         traces = _settled(document, "sharpness", sharpness, "sharpness", "var(--blue)")
         if limit is not None:
             held = {"shape": "hv", "dash": "dash", "width": 1.5}
+            label = "limit of the sharpness"
             traces.append(
-                line(limit, "limit of the sharpness", "var(--red)", line=held, mode="lines")
+                line(limit, label, "var(--red)", line=held, mode="lines")
+                if len(limit.measured) > 1
+                else horizontal(limit, limit.last, label, "var(--red)")
             )
         panels.append(Panel("Sharpness", traces, log=True, weight=1.0))
     if relative is not None:
@@ -194,38 +200,50 @@ def spectrum_figure(document: Mapping) -> Figure | None:
     """Eigenvalues of the kernel, and the share of the labels along each eigenvector."""
     spectrum = document["series"].get("spectrum") or {}
     eigenvalues = [v for v in spectrum.get("eigenvalues") or [] if v is not None]
-    if not eigenvalues:
+    if not eigenvalues or not max(eigenvalues) > 0:
         return None
+    what = targets(document)
     index = list(range(1, len(eigenvalues) + 1))
-    curves = [line(Series(index, eigenvalues), "at the start", "var(--blue)")]
+    curves = [line(_above_rounding(eigenvalues), "at the start", "var(--blue)")]
     final = [v for v in spectrum.get("final") or [] if v is not None]
-    if final:
-        later = Series(range(1, len(final) + 1), final)
+    if final and max(final) > 0:
+        later = _above_rounding(final)
         curves.append(line(later, "after training", "var(--orange)", line={"dash": "dash"}))
     panels = [Panel("Eigenvalue", curves, log=True, weight=0.8)]
     alignment = [v or 0.0 for v in spectrum.get("label_alignment") or []][: len(index)]
     columns, rows = ["index", "eigenvalue"], [index, eigenvalues]
     if alignment:
         running = list(accumulate(alignment))
-        curve = line(Series(index[: len(running)], running), "labels", "var(--violet)")
-        labels = Panel("Share of the labels so far", [{**curve, "showlegend": False}], weight=0.6)
+        curve = line(Series(index[: len(running)], running), what, "var(--violet)")
+        labels = Panel(f"Share of the {what} so far", [{**curve, "showlegend": False}], weight=0.6)
         panels.append(labels)
-        columns.append("share of the labels")
+        columns.append(f"share of the {what}")
         rows.append(alignment + [None] * (len(index) - len(alignment)))
+    share = (
+        f" The share of the {what} along an eigenvector of the start is the squared projection of "
+        f"the centred {what} on it, over their squared norm."
+    )
     data, layout = stack(panels, {"title": {"text": "index of the eigenvector"}, **scale(index)})
     return Figure(
         "spectrum",
-        _spectrum_finding(eigenvalues, alignment),
+        _spectrum_finding(eigenvalues, alignment, what),
         "Tangent kernel on the probe examples, averaged over the outputs and divided by the number "
-        "of examples. The share of the labels along an eigenvector of the start is the squared "
-        "projection of the centred labels on it, over their squared norm.",
+        "of examples; that of the leading directions, between all outputs, is another matrix."
+        + (share if alignment else ""),
         data,
         layout,
         [capped(columns, list(zip(*rows, strict=True)))],
     )
 
 
-def _spectrum_finding(eigenvalues: list[float], alignment: list[float]) -> str:
+def _above_rounding(eigenvalues: list[float]) -> Series:
+    """Eigenvalues by index; what is zero but for rounding has no place on a logarithmic axis."""
+    least = _ROUNDING * max(eigenvalues)
+    kept = [(i, v) for i, v in enumerate(eigenvalues, start=1) if v > least]
+    return Series(*zip(*kept, strict=True))
+
+
+def _spectrum_finding(eigenvalues: list[float], alignment: list[float], what: str) -> str:
     """What the ten largest eigenvalues hold; of fewer, the largest."""
     top = 10 if len(eigenvalues) > 20 else 1
     leading = "The ten largest" if top == 10 else "The largest"
@@ -234,5 +252,5 @@ def _spectrum_finding(eigenvalues: list[float], alignment: list[float]) -> str:
     share = percent(sum(eigenvalues[:top]) / total if total > 0 else None)
     finding = f"{leading} of {len(eigenvalues)} eigenvalues {verb} {share} of their sum"
     if alignment:
-        finding += f" and {percent(sum(alignment[:top]))} of the labels"
+        finding += f" and {percent(sum(alignment[:top]))} of the {what}"
     return finding

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import unescape
 
-_DASHES = {"solid": "", "dash": "6 3", "dot": "2 2", "dashdot": "6 2 2 2"}
+_DASHES = {
+    "solid": "", "dash": "6 3", "dot": "2 2", "dashdot": "6 2 2 2",
+    "longdash": "10 3", "longdashdot": "10 3 2 3",
+}  # fmt: skip
 _BAR = "M-6-5h12v10h-12z"
 _SYMBOLS = {
     "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",

@@ -10,6 +10,11 @@ from overparam.report.series import Series, thinned
 
 PANEL_HEIGHT = 190
 GAP = 42
+# First digits of the ticks of a logarithmic axis, the coarsest first, and how many do.
+_DIGITS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8))
+_TICKS = 3
+# Steps to either side of a single measurement that a line beside it is drawn for.
+_AROUND = 5
 MARGIN = {"l": 52, "r": 12, "t": 24, "b": 44}
 
 
@@ -67,14 +72,30 @@ def _heights(panel: Panel) -> list[float]:
 def scale(values: Sequence[float]) -> dict:
     """The axis for values worth a logarithm: all positive, and a factor 3 apart at least.
 
-    Others get a linear axis, on which they are easier to read. Ticks are so spaced that their
-    labels, written out, do not meet.
+    Others get a linear axis, on which they are easier to read. Ticks are as few as say where one
+    is, three mostly, so that their labels, written out, do not meet.
+
+    Example:
+        >>> scale([2.1, 6.5])["tickvals"], scale([2e-3, 9e-2])["tickvals"]
+        ([3.0, 4.0, 6.0], [0.003, 0.01, 0.03])
     """
     if not values or min(values) <= 0 or max(values) < 3 * min(values):
         return {"type": "linear"}
-    decades = math.log10(max(values)) - math.log10(min(values))
-    step = "D2" if decades <= 1.5 else math.ceil(decades / 5)
-    return {"type": "log", "dtick": step, "tickformat": "~g"}
+    low, high = math.log10(min(values)), math.log10(max(values))
+    every = max(math.ceil((high - low) / 5), 1)
+    exponents = range(math.floor(low), math.ceil(high) + 1)
+    ticks: list[float] = []
+    for digits in _DIGITS:
+        ticks = [
+            float(f"{digit}e{exponent}")
+            for exponent in exponents
+            if exponent % every == 0
+            for digit in digits
+        ]
+        ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+        if len(ticks) >= _TICKS:
+            break
+    return {"type": "log", "tickvals": ticks, "tickformat": "~g"}
 
 
 def _label(text: str, axis: str) -> dict:
@@ -106,8 +127,10 @@ def line(series: Series, name: str, colour: str, **settings: Any) -> dict:
 
 
 def horizontal(series: Series, value: float, name: str, colour: str = "var(--muted)") -> dict:
-    """A dashed line at a value, as long as the series beside it."""
-    return _rule([series.steps[0], series.steps[-1]], [value, value], name, colour)
+    """A dashed line at a value, as long as the series beside it; of one step, a little longer."""
+    first, last = series.steps[0], series.steps[-1]
+    wider = _AROUND if first == last else 0
+    return _rule([first - wider, last + wider], [value, value], name, colour)
 
 
 def vertical(x: float, low: float, high: float, name: str, colour: str) -> dict:

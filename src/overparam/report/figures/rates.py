@@ -1,6 +1,6 @@
 """Which learning rate the task bears: led along its limit, or swept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from overparam.report.figures.figure import Figure, capped, series_tables
 from overparam.report.figures.panels import (
@@ -102,10 +102,10 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
     return Figure(
         "rate_sweep",
         finding,
-        "Each point is a training of its own from the same weights, with the same batches; the "
-        "hollow ones were left behind after fewer steps. The rate to set is that of the least "
-        "loss, or the one in use if that does as well; the best is expected in the band. Crosses "
-        "are trainings that diverged; their height means nothing.",
+        "Each point is a training of its own from the same weights, with the same batches"
+        f"{_left_behind(sweep, shorter)}.{_why_set(document, advised, best)}"
+        + (" The best is expected in the band." if low and high else "")
+        + (" Crosses are trainings that diverged; their height means nothing." if lost else ""),
         data,
         layout,
         [capped(["learning rate", "loss", "steps"], sorted(rows, key=lambda row: row[0]))],
@@ -121,14 +121,15 @@ def race_figure(document: Mapping) -> Figure | None:
     kept = [t for t in trials if 2 * t["steps"] >= longest and (t.get("order") or 0) == first]
     looks = (
         ("var(--blue)", "solid"), ("var(--orange)", "dash"), ("var(--green)", "dot"),
-        ("var(--violet)", "dashdot"), ("var(--red)", "longdash"),
+        ("var(--violet)", "dashdot"), ("var(--red)", "longdash"), ("var(--muted)", "longdashdot"),
     )  # fmt: skip
     if not kept or len(kept) > len(looks):
         return None
     runs = {}
     for trial in sorted(kept, key=lambda trial: trial["rate"]):
         stretch = trial["steps"] / len(trial["losses"])
-        steps = [round((i + 0.5) * stretch) for i in range(len(trial["losses"]))]
+        # The middle of each; rounded down, so that of one step it is the step and none comes twice.
+        steps = [int((i + 0.5) * stretch) for i in range(len(trial["losses"]))]
         runs[number(trial["rate"], 3)] = Series(steps, trial["losses"])
     traces = [
         line(run, name, colour, mode="lines", line={"dash": dash})
@@ -138,11 +139,31 @@ def race_figure(document: Mapping) -> Figure | None:
     return Figure(
         "race",
         f"The trainings that went furthest, {count(longest, 'step')} at most, by learning rate",
-        "The loss of each step, as the mean of a stretch of steps, with the same batches.",
+        _of_batches(any(len(trial["losses"]) < trial["steps"] for trial in kept), document),
         data,
         layout,
         series_tables(runs),
     )
+
+
+def _of_batches(thinned: bool, document: Mapping) -> str:
+    """What the curves of the trainings are, and what they cannot show."""
+    what = "Means over stretches of steps of the loss" if thinned else "The loss at each step"
+    sweep = document["series"].get("rate_sweep") or {}
+    # Losses of different batches do not rank trainings that saw each example once at most.
+    apart = sweep.get("averaged") is False
+    ranked = " The trainings were compared on the same examples, at the end." if apart else ""
+    return f"{what}, that of its batch; all trainings had the same batches.{ranked}"
+
+
+def _why_set(document: Mapping, advised: float | None, best: float) -> str:
+    """The rule by which the rate to set was picked, in the words of the table of settings."""
+    if not advised:
+        return ""
+    if advised == best:
+        return " The rate to set is that of the least loss."
+    meaning = ((document.get("advice") or {}).get("set") or {}).get("meaning")
+    return f" The rate to set: {meaning}." if meaning else ""
 
 
 def _trials(document: Mapping) -> list[Mapping]:
@@ -169,6 +190,15 @@ def _length(sweep: Mapping) -> str:
         return f"after {number(steps)} steps"
     what = "mean over the last quarter" if averaged else "on the same examples, at the end"
     return f"{what} of {number(steps)} steps"
+
+
+def _left_behind(sweep: Mapping, shorter: Sequence[Mapping]) -> str:
+    """What the hollow points are, and how they are judged, where that is another way."""
+    if not shorter:
+        return ""
+    apart = ", those of less than two epochs with their loss on the same examples"
+    told = "; the hollow ones were left behind after fewer steps"
+    return told + (apart if sweep.get("averaged") else "")
 
 
 def _faint(trials: list[Mapping]) -> dict:

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from statistics import median
 
-from overparam._curves import course
+from overparam._curves import course, level_at_end
 from overparam.report.figures.figure import Figure, plain, series_tables
-from overparam.report.figures.panels import Panel, horizontal, line, stack, step_axis
+from overparam.report.figures.panels import Panel, line, stack, step_axis
 from overparam.report.numbers import count, number, percent
 from overparam.report.series import Series, ratio, read_series, smoothed
+from overparam.report.statements import statement_of
 
 SPIKES = {
     "catapult": ("triangle-up", "var(--violet)"),
@@ -61,10 +62,16 @@ def loss_figure(document: Mapping) -> Figure | None:
         caption += f"The strong line is its median over {window} values around each. "
     if read_series(document, "loss_stretches") is not None:
         caption += "The title tells the means of the first and the last of 24 stretches. "
+    if error is not None and (several := level_at_end(_known(error))[1]) > 1:
+        caption += f"Of the test error it tells the median of the last {several} values. "
+    if document["events"]:
+        caption += "Markers are spikes, by cause. "
+    if test is not None or error is not None:
+        caption += "Test values are means over the test examples."
     return Figure(
         "loss",
         _loss_finding(document, loss, smooth, test, error),
-        caption + "Markers are spikes, by cause. Test values are means over the test examples.",
+        caption.strip(),
         data,
         layout,
         series_tables({"training loss": loss, "test loss": test, "test error": error}),
@@ -95,9 +102,14 @@ def _loss_finding(
             parts.append(f"{spikes} ({causes})" if kinds else "no spikes")
     elif test is not None:
         parts.append(f"Test loss {moves(test.first, test.last)}")
-    if error is not None:
-        parts.append(f"{'test' if parts else 'Test'} error ends at {percent(error.last)}")
+    if error is not None and statement_of(document, "test").get("level") != "unknown":
+        level, _ = level_at_end(_known(error))
+        parts.append(f"{'test' if parts else 'Test'} error ends at {percent(level)}")
     return "; ".join(parts)
+
+
+def _known(series: Series) -> list[float]:
+    return [value for _, value in series.measured]
 
 
 def moves(first: float, last: float) -> str:
@@ -152,9 +164,6 @@ def norms_figure(document: Mapping) -> Figure | None:
     for label, (series, colour) in labelled.items():
         if series is not None:
             traces = [line(series, label.lower(), colour, showlegend=False)]
-            if series is relative:
-                traces.append(horizontal(series, 1e-3, "0.001", "var(--muted)"))
-                traces[-1]["showlegend"] = False
             log = series is gradient or series is relative
             panels.append(Panel(label, traces, log, weight=0.45, axis={"rangemode": "tozero"}))
     if not panels:
@@ -163,8 +172,8 @@ def norms_figure(document: Mapping) -> Figure | None:
     return Figure(
         "norms",
         _norms_finding(lr, gradient, relative, distance),
-        "Euclidean norms over all trained parameters. The dashed line at 0.001 is a common target "
-        "for the size of an update relative to the weights it changes.",
+        # No line at a size of updates to aim for: which one is right, the rate's race tells.
+        "Euclidean norms over all trained parameters.",
         data,
         layout,
         series_tables({label.lower(): series for label, (series, _) in labelled.items()}),

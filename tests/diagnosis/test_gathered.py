@@ -1,0 +1,26 @@
+"""What a diagnosis tells of its spikes: nothing that the rest of the run speaks against."""
+
+from overparam.diagnosis.document import _event
+from overparam.diagnosis.gathered import _plausible
+
+SPIKE = {
+    "step": 9, "kind": "catapult", "cause": "above the limit", "outcome": "catapult",
+    "reason": "gradients turn about, cosine -0.56",
+}  # fmt: skip
+
+
+def test_no_catapult_in_a_run_that_was_far_below_its_limit() -> None:
+    told = _plausible(SPIKE, [2e-4, 3e-4])
+    assert (told["kind"], told["cause"], told["outcome"]) == (
+        "unexplained", "unexplained", "recovered"
+    )  # fmt: skip
+    assert told["reason"].endswith("and the rate was at most 3e-4 of its limit")
+    for ratios in ([], [2e-4, 0.3]):
+        assert _plausible(SPIKE, ratios) == SPIKE
+    lost = {**SPIKE, "outcome": "divergence"}
+    assert _plausible(lost, [2e-4]) == lost
+
+
+def test_a_reason_names_nothing_that_a_diagnosis_does_not_take() -> None:
+    reason = "cannot tell: no batch was measured: pass batch= at every step"
+    assert _event({**SPIKE, "reason": reason})["reason"] == "cannot tell: no batch was measured"
