@@ -13,7 +13,7 @@ from overparam.dynamics import Monitor
 from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.probes import LossSplit, Norms, Probe, Sharpness
-from overparam.optim.stability import critical_learning_rate
+from overparam.optim.critical_rate import critical_learning_rate
 
 MSE = nn.functional.mse_loss
 

@@ -242,20 +242,29 @@ class Monitor(OneProcess):
             return
         if self._inert:
             return
-        if os.getpid() != self._process:
+        if self._process != self._forks:
             self._disown()
             return
-        expect_loss(loss_value)
-        self._step, pace = step + 1, self._pace
-        self._log.step = step
-        scores = logits is not None and self._batches > 0
-        if light := step < pace.until and not scores and self._awaiting is None:
-            if step % pace.every:  # it is a step like any other for the log alone
-                return
-            self._kept += 1
+        pace = self._pace
+        labels = self._labels if logits is not None and self._batches > 0 else None
+        light = step < pace.until and self._awaiting is None
+        if light and labels is not None:
+            light = labels.has_room(logits, batch, ids)
+        loss = -math.inf
+        if not light:
+            expect_loss(loss_value)
+        elif not step % pace.every:
             loss = self._losses.push(step, loss_value, self._subject.rate(), ids)
+            self._kept += 1
+        self._step = step + 1
+        self._log.step = step  # it is a step like any other for the log
+        if light:
+            if labels is not None:
+                self._batches -= 1
+                labels.keep(logits, batch, ids)
             if loss <= self._watch.alarm:
-                self._rest(step)
+                if pace.every > 1:
+                    self._rest(step)
                 return
         self._enter(step + light)
         try:
@@ -267,8 +276,7 @@ class Monitor(OneProcess):
             pair = self._pair(batch)
             if self._awaiting is not None:
                 self._follow_up(pair)
-            labels = self._labels
-            if labels is not None and logits is not None and scores:
+            if labels is not None and logits is not None and not light:
                 self._batches -= 1
                 given = None if pair is None else pair[1]
                 self._score(lambda: labels.take(logits, given, ids))
@@ -284,7 +292,7 @@ class Monitor(OneProcess):
     def epoch_end(self) -> None:
         """Close an epoch: update the label-noise signal."""
         labels = self._labels
-        if self._inert or labels is None or not self._own:
+        if self._inert or labels is None or not self._own or not labels.covered:
             return
         self._enter(self._step)
         try:
@@ -449,7 +457,8 @@ class Monitor(OneProcess):
         """
         self._subject.synchronize()
         self._pace.light = steps - self._seen
-        self._pace.enter(self._kept)
+        aside = 0.0 if self._labels is None else self._labels.unclocked()
+        self._pace.enter(self._kept, aside)
         logged = self._log.spent()
         self.budget.aside(logged)
         self.budget.book(logged)  # it is no part of the books, which decide when to look again
