@@ -212,8 +212,9 @@ class Run:
 
 
 def measure(
-    name: str, limit: float, seconds: float, repeats: int, clock: Callable = time.perf_counter
-) -> dict:
+    name: str, limit: float, seconds: float, repeats: int, least: int,
+    clock: Callable = time.perf_counter,
+) -> dict:  # fmt: skip
     case = CASES[name]
     torch.manual_seed(0)
     model = case.build()
@@ -226,7 +227,7 @@ def measure(
         plain = watched = None
         gc.collect()  # a collection of everything that imports left takes a tenth of a second
         plain, watched = (Run(case, copy.deepcopy(model), how, clock) for how in (None, limit))
-        while plain.watch.total < seconds:
+        while plain.watch.total < seconds or plain.steps < least:
             before = plain.watch.total, watched.watch.total
             for run in (plain, watched) if len(pairs) % 2 else (watched, plain):
                 run.epoch()
@@ -294,6 +295,10 @@ def added_memory(name: str, limit: float, seconds: float, threads: int) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run")
+    parser.add_argument(
+        "--steps", type=int, default=0,
+        help="of each run at least: a probe of a large network comes round after hundreds at 5 %%",
+    )  # fmt: skip
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--models", nargs="+", choices=list(CASES), default=list(MODELS))
     parser.add_argument("--large", action="store_true", help=f"also {', '.join(LARGE)}")
@@ -317,7 +322,7 @@ def main() -> None:
     for name in [*options.models, *(LARGE if options.large else ())]:
         for limit in options.budgets:
             clock = CLOCKS[options.clock]
-            row = measure(name, limit, options.seconds, options.repeats, clock)
+            row = measure(name, limit, options.seconds, options.repeats, options.steps, clock)
             row |= added_memory(name, limit, options.seconds, options.threads)
             rows.append(row)
             table.add_row(

@@ -99,7 +99,8 @@ class Monitor(OneProcess):
         probe_batch: Fixed (inputs, targets) that curvature and kernels are measured on; `None`
             takes a copy of the first batch `step` is given.
         max_overhead: Own time as a fraction of training time; `math.inf` measures everything at
-            every step. While the loss rises it may be exceeded, at most twofold.
+            every step. While the loss rises it may be exceeded, at most twofold; of a run
+            with many rises a third of it at most goes into measuring why.
         sink: Called as ``sink(numbers, step)`` with a flat dict of floats, once at each step
             where something became known (``update_norm`` does one step later) and once for
             each spike; or an object with ``add_scalar(name, value, step)``.
@@ -346,10 +347,8 @@ class Monitor(OneProcess):
     @property
     def label_noise(self) -> LabelNoiseScorer | None:
         """The label scorer with everything seen so far, or `None`."""
-        if self._labels is None:
-            return None
-        self._labels.flush()
-        return self._labels.scorer
+        self._flush_labels()
+        return None if self._labels is None else self._labels.scorer
 
     def __enter__(self) -> "Monitor":
         return self
@@ -390,6 +389,7 @@ class Monitor(OneProcess):
         model with batch normalisation it is found anew.
         """
         self._observe(wait=True)
+        self._flush_labels()
         if self._awaiting is not None and self._own:
             step, name = self._awaiting
             values = self._instruments.early(name)
@@ -586,6 +586,11 @@ class Monitor(OneProcess):
         if values is None:
             self._labels = None
         return values or {}
+
+    def _flush_labels(self) -> None:
+        """Score what waits; batches that the scorer refuses are no reason to end a run."""
+        if self._labels is not None:
+            self._score(self._labels.flush)
 
     def _publish(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers and hand them on."""

@@ -67,6 +67,7 @@ class LabelStream:
             and isinstance(batch, (tuple, list))
             and len(batch) == 2
             and isinstance(batch[1], Tensor)
+            and logits.shape[:1] == batch[1].shape[:1] == ids.shape
             and self._size + logits.numel() < _BLOCK
             and self.taking >= 0  # not before one was clocked
         )
@@ -95,7 +96,13 @@ class LabelStream:
             "none",
         )
         start = self.budget.clock()
-        self._keep(logits, torch.as_tensor(labels), torch.as_tensor(ids))
+        labels, ids = torch.as_tensor(labels), torch.as_tensor(ids)
+        expect(
+            logits.shape[:1] == labels.shape[:1] == ids.shape, "Monitor.step(logits=..., ids=...)",
+            "as many rows of logits as targets and ids",
+            f"{tuple(logits.shape)}, {tuple(labels.shape)} and {tuple(ids.shape)}",
+        )  # fmt: skip
+        self._keep(logits, labels, ids)
         self.taking = steady_mean(self.taking, self.budget.clock() - start)
         short = self._blocks < _TRIALS and len(self._pending) >= _SHORT
         if short or self._size >= _BLOCK:
