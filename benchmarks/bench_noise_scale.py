@@ -56,7 +56,6 @@ from overparam.optim import NoiseScale, noise_scale
 
 SIZES = (4, 16, 64, 256)
 FLAT = 0.01
-PART = 4  # examples in a part of a batch, whose gradients are compared
 
 
 def fitted(steps: dict[int, float]) -> tuple[float, float]:
@@ -81,7 +80,7 @@ def measured(task: Task, rate: float, limit: int = 2000, seeds: int = 1) -> Nois
         model = task.network(seed)
         optimizer = task.optimize(model, rate)
         goal = task.target * whole_loss(task, model)
-        probe = GradientNoise(least=PART)
+        probe = GradientNoise()
         probe.every = 3
         monitor = Monitor(model, task.loss, optimizer, probes=[probe], max_overhead=math.inf)
         for step, index in enumerate(batches(n, 32, seed), 1):
@@ -153,7 +152,7 @@ def _moments(task: Task, size: int, rate: float) -> list[dict[str, Any]]:
     n = len(task.examples()[0])
     model = task.network(0)
     optimizer = task.optimize(model, rate)
-    probe = GradientNoise(least=PART)
+    probe = GradientNoise()
     probe.every = 5
     monitor = Monitor(model, task.loss, optimizer, probes=[probe], max_overhead=math.inf)
     losses, rows, feed = [], [], batches(n, size, 0)

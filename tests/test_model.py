@@ -273,3 +273,37 @@ def test_checkpointed_parts_have_their_curvature(reentrant: bool) -> None:
     limits = [critical_learning_rate(Checkpointed(r), x, y, loss) for r in (None, reentrant)]
     assert limits[1] == pytest.approx(limits[0], rel=1e-5)
     assert issubclass(torch.utils.checkpoint.CheckpointFunction, torch.autograd.Function)
+
+
+def test_a_backward_pass_that_is_yet_to_come_is_not_broken() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    x = torch.randn(5, 3)
+    loss = model(x).square().mean()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with undisturbed(model):
+        model(x + 1)
+        assert not torch.equal(model[1].running_mean, before["1.running_mean"])
+    loss.backward()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_a_model_draws_from_python_and_numpy_is_put_back() -> None:
+    class Draws(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * random.random() * np.random.rand()  # noqa: NPY002
+
+    model, x = Draws(2, 1), torch.ones(3, 2)
+    wanted = _drawn(lambda: None)
+
+    def measure() -> None:
+        with undisturbed(model):
+            model(x)
+
+    assert _drawn(measure) == wanted
+
+
+def _drawn(before: Callable[[], None]) -> tuple[float, float]:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    before()
+    return random.random(), float(np.random.rand())  # noqa: NPY002

@@ -40,10 +40,10 @@ from .fitting.saved_model import load_model
 from .kernels.agop_tree import AGOPTreeClassifier, AGOPTreeRegressor
 from .kernels.irkm import IRKMClassifier, IRKMRegressor
 from .kernels.rfm import RFMClassifier, RFMRegressor
+from .optim.critical_rate import critical_learning_rate
 
 # how large a step may be
 from .optim.mass import MaSS
-from .optim.stability import critical_learning_rate
 
 # the tangent kernel
 from .tangents.empirical import empirical_ntk

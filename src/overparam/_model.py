@@ -15,7 +15,7 @@ from overparam._copies import kept_tensors
 from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
 from overparam._numbers import n_bad
-from overparam._random_numbers import own_random_numbers, states
+from overparam._random_numbers import own_random_numbers, python_numbers_kept, states
 from overparam._switches import full_precision, kept_activations, plain_attention, quietly
 from overparam._types import Inputs, Params
 from overparam.errors import OverparamError
@@ -345,7 +345,8 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
     Inside, fused attention and the fused Transformer layer are switched to the plain kernels,
     which alone have forward-mode and second derivatives, and nothing is checkpointed, as what is
     computed again is computed with other parameters; TF32 is off, since it makes Gram matrices
-    indefinite, and so is autocast.
+    indefinite, and so is autocast. Gradients are on, wherever it is called: within `no_grad` and
+    `inference_mode` too.
 
     Another thread that comes with the same model, or with parts of it, waits. One that goes on
     training the model meanwhile is not kept from it.
@@ -364,6 +365,8 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         stack.enter_context(kept_activations())
         devices = [t.device for t in (*model.parameters(), *model.buffers())]
         stack.enter_context(own_random_numbers(devices))
+        stack.enter_context(python_numbers_kept())
+        stack.enter_context(gradients_on())
         kind = devices[0].type if devices else "cpu"
         stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(_restored(model))
@@ -374,41 +377,38 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
 
 
 @contextmanager
+def gradients_on() -> Iterator[None]:
+    """Differentiate inside, also where that was switched off by `no_grad` or `inference_mode`."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
+@contextmanager
 def _restored(model: nn.Module) -> Iterator[None]:
-    """Put modes, gradients and buffers back."""
+    """Put modes, gradients and buffers back.
+
+    Inside, the model holds copies of its buffers: a graph that still needs one, such as that of a
+    batch norm whose backward pass is yet to come, breaks when it is written to, though it be
+    with what it held.
+    """
     modes = [(module, module.training) for module in model.modules()]
     flags = [(p, p.requires_grad) for p in model.parameters()]
     grads = [(p, p.grad) for p in model.parameters()]
     places = [(m._buffers, name, b) for m, _ in modes for name, b in m._buffers.items()]
-    buffers = [(b, b.detach().clone()) for b in model.buffers()]
-    kept = list(kept_tensors(model))
+    # Weights that a layer computes before it is called, and other names of buffers.
+    places += [(vars(module), name, tensor) for module, name, tensor in kept_tensors(model)]
+    copies = {id(buffer): buffer.detach().clone() for buffer in model.buffers()}
     try:
+        for holder, name, tensor in places:
+            if id(tensor) in copies:
+                holder[name] = copies[id(tensor)]
         yield
     finally:
-        for module, name, tensor in kept:  # weights that a layer computes before it is called
-            vars(module)[name] = tensor
+        for holder, name, tensor in places:
+            holder[name] = tensor
         for module, mode in modes:
             module.training = mode
         for p, flag in flags:
             p.requires_grad_(flag)
         for p, grad in grads:
             p.grad = grad
-        for held, name, buffer in places:  # a layer may keep its statistics in a new tensor
-            held[name] = buffer
-        with torch.no_grad():
-            for buffer, value in _changed(buffers):
-                buffer.copy_(value)
-
-
-def _changed(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """The pairs that are not equal; the host waits for an accelerator once, not for each.
-
-    Only those are written: a graph that still needs a buffer breaks even if nothing changes.
-    """
-    there = [(one, other) for one, other in pairs if one.device.type not in ("cpu", "meta")]
-    differ = [pair for pair in pairs if pair[0].is_cpu and not torch.equal(*pair)]
-    for device in {one.device for one, _ in there}:
-        here = [pair for pair in there if pair[0].device == device]
-        flags = torch.stack([(one != other).any() for one, other in here]).tolist()
-        differ += [pair for pair, flag in zip(here, flags, strict=True) if flag]
-    return differ

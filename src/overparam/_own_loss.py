@@ -101,7 +101,7 @@ def loss_like(asked: nn.Module, adapted: nn.Module, x: Any, y: Any) -> Loss | No
                 return None
             if bool(torch.isfinite(value)) and bool(torch.isfinite(out).all()):
                 points.append((float(value), out))
-        for loss in _usual(inside(adapted), points):
+        for loss in (*usual_losses(), *losses_by_name(inside(adapted))):
             if points and all(_gives(loss, out, y, value) for value, out in points):
                 return loss
     return None
@@ -121,8 +121,8 @@ def _points(model: nn.Module) -> Iterator[Params]:
 
 def _gives(loss: Loss, outputs: Tensor, y: Tensor, value: float) -> bool:
     """Whether a loss has a value, up to rounding."""
-    if loss in (F.mse_loss, F.l1_loss) and outputs.shape != y.shape:
-        return False  # these would broadcast
+    if would_broadcast(loss, outputs, y):
+        return False
     coarse = outputs.dtype in (torch.float16, torch.bfloat16)
     try:
         found = float(loss(outputs, y))
@@ -157,22 +157,32 @@ def logits_of(model: nn.Module, x: Any) -> Tensor:
     )
 
 
-def _usual(model: nn.Module, points: list[tuple[float, Tensor]]) -> Iterator[Loss]:
+def usual_losses() -> list[Loss]:
     """Losses that models are trained with, the plainest first."""
-    yield from (F.cross_entropy, shifted_cross_entropy, token_cross_entropy, F.mse_loss)
-    yield from (squared_error_of_one, F.binary_cross_entropy_with_logits)
-    yield from (binary_cross_entropy_of_one, F.l1_loss, F.nll_loss)
-    given: Any = getattr(model, "loss_function", None)  # of the models of transformers
-    if callable(given) and points:
-        sizes = _sizes(model, points[0][1])
-        own: Any = lambda logits, labels: given(logits=logits, labels=labels, **sizes)  # noqa: E731
-        yield own
+    return [
+        F.cross_entropy, shifted_cross_entropy, token_cross_entropy, F.mse_loss,
+        squared_error_of_one, F.binary_cross_entropy_with_logits, binary_cross_entropy_of_one,
+        F.l1_loss, F.nll_loss,
+    ]  # fmt: skip
 
 
-def _sizes(model: Any, outputs: Tensor) -> dict[str, Any]:
+def losses_by_name(model: nn.Module) -> list[Loss]:
+    """The `loss_function` of a model of transformers, in the ways in which they call theirs."""
+    if not callable(getattr(model, "loss_function", None)):
+        return []
+    given: Any = model.loss_function
     config = getattr(model, "config", None)
-    size = getattr(config, "vocab_size", None)
-    return {"vocab_size": size, "config": config} if size == outputs.shape[-1] else {}
+    return [
+        lambda z, y: given(logits=z, labels=y, vocab_size=z.shape[-1], config=config),
+        lambda z, y: given(logits=z, labels=y, config=config),
+        lambda z, y: given(pooled_logits=z, labels=y, config=config),
+        lambda z, y: given(logits=z, labels=y),
+    ]
+
+
+def would_broadcast(loss: Loss, outputs: Tensor, y: Tensor) -> bool:
+    """Whether a loss compares numbers of different examples, as targets are of another shape."""
+    return loss in (F.mse_loss, F.l1_loss) and outputs.shape != y.shape
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -65,6 +65,22 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def python_numbers_kept() -> Iterator[None]:
+    """Put the default generators of Python and numpy back on leaving.
+
+    What a model draws when it is measured, and what a module draws when it is first imported, as
+    rich does, is not to be missed by the user. Not for the steps of a training, each of which
+    draws anew.
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
 class OwnStream:
     """Random numbers from a seed that go on where they stopped, whatever others draw between.
 

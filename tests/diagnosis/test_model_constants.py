@@ -167,6 +167,8 @@ def test_the_optimizer_has_it_by_its_old_name_and_for_classes_of_its_own():
     assert caught[0].filename == __file__
     assert (type(new), type(old)) == (MaSS, Ours)
     assert old.state_dict() == new.state_dict()
+    with pytest.raises(TypeError, match=r"`MaSS.for_model\(kind=...\)` expected no kind: it makes"):
+        MaSS.for_model(*given, kind=Ours)
 
 
 @pytest.mark.parametrize("call", [loader_constants, probed_hyperparameters])

@@ -12,11 +12,12 @@ MSE = nn.functional.mse_loss
 
 
 class Clock:
-    """Seconds that a test moves."""
+    """Seconds that a test moves; it counts how often it is asked."""
 
-    now = 0.0
+    now, asked = 0.0, 0
 
     def __call__(self):
+        self.asked += 1
         return self.now
 
 
@@ -66,9 +67,57 @@ def test_logits_that_nobody_scores_wake_nobody():
     assert Loss.looked == 0
 
 
+def test_logits_that_are_scored_wait_for_the_next_look_without_a_clock():
+    monitor, _, clock = resting(3, n_classes=2, n_samples=8)
+    x, y, ids = torch.ones(4, 2), torch.zeros(4).long(), torch.arange(4)
+
+    def step(count):
+        monitor._batches = count
+        for _ in range(count):
+            monitor.step(Loss(1.0), batch=(x, y), ids=ids, logits=torch.zeros(4, 2))
+
+    step(12)  # three short blocks, from which the cost is learnt
+    asked = clock.asked
+    step(7)
+    assert clock.asked == asked
+    monitor._labels.taking = 0.5
+    own = monitor.budget.own
+    clock.now += 100.0
+    monitor._pace.until = monitor._next = 0
+    monitor._pace._push = monitor._pace._call = 0.0
+    monitor.step(Loss(1.0))
+    assert monitor.budget.own - own == pytest.approx(7 * 0.5)
+    counts = monitor.label_noise._sums[:, 0]
+    assert counts.tolist() == [19.0] * 4 + [0.0] * 4
+
+
+def test_a_step_asks_the_system_for_nothing(monkeypatch):
+    monitor, _, clock = resting(1)
+
+    def asked():
+        raise AssertionError("a call of the system takes longer than the rest of the step")
+
+    monkeypatch.setattr("os.getpid", asked)
+    before = clock.asked
+    for _ in range(5):
+        monitor.step(Loss(1.0))
+    assert clock.asked == before
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2), torch.zeros(()).to(torch.complex64)])
+def test_a_loss_that_is_none_is_refused_between_looks_too(wrong):
+    monitor, _, _ = resting(1)
+    monitor.step(Loss(1.0))
+    before = monitor._step
+    with pytest.raises((TypeError, ValueError), match=r"Monitor.step\(loss_value=...\)"):
+        monitor.step(wrong)
+    assert monitor._step == before
+    assert monitor.history["loss"].notna().all()
+
+
 def test_they_are_booked_when_training_is_next_clocked():
     monitor, _, clock = resting(3)
-    monitor._pace._push, monitor._pace._call = 1e-2, 1.6e-1
+    monitor._pace._push, monitor._pace._call = 1e-2, 8e-2
     own = monitor.budget.own
     for _ in range(30, 60):
         monitor.step(Loss(1.0))

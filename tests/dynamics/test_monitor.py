@@ -13,7 +13,7 @@ from overparam.dynamics import Monitor
 from overparam.dynamics.ledger import Ledger
 from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.probes import LossSplit, Norms, Probe, Sharpness
-from overparam.optim.stability import critical_learning_rate
+from overparam.optim.critical_rate import critical_learning_rate
 
 MSE = nn.functional.mse_loss
 
@@ -330,6 +330,30 @@ def test_logits_without_ids_switch_label_noise_off_with_a_warning():
     with pytest.warns(RuntimeWarning, match=r"Monitor.step\(logits=...\)"):
         monitor.step(1.0, logits=torch.zeros(64, 2))
     assert monitor.label_noise is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "targets", "said"),
+    [([0, 1], [0, 1, 0], "as many rows of logits as targets and ids"),
+     ([0, 1, 2], [0, 1, 7], "classes from 0 to 1"), ([0, 1, 9], [0, 1, 0], "positions from 0")],
+)  # fmt: skip
+@pytest.mark.parametrize("read", [lambda m: m.label_noise, lambda m: m.state_dict()["labels"]])
+def test_labels_that_do_not_fit_switch_label_noise_off_wherever_it_is_found_out(
+    ids, targets, said, read
+):
+    model, x, y = regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, probes=[], n_classes=2, n_samples=3)
+    MSE(model(x), y).backward()
+
+    def labels_left():
+        batch = (x[:3], torch.tensor(targets))
+        monitor.step(1.0, batch=batch, ids=torch.tensor(ids), logits=torch.zeros(3, 2))
+        return read(monitor)
+
+    with pytest.warns(RuntimeWarning, match=said):
+        left = labels_left()
+    assert left is None
 
 
 def test_a_function_as_sink_gets_flat_floats():

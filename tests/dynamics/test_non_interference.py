@@ -2,6 +2,8 @@
 
 import math
 import random
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,6 +119,21 @@ def differences(first: End, second: End) -> list[str]:
 @pytest.mark.parametrize("kind", list(INPUTS))
 def test_everything_is_left_as_it_is(kind, optimizer):
     assert differences(run(kind, optimizer, None), run(kind, optimizer, default_probes)) == []
+
+
+def test_modules_that_a_monitor_imports_draw_no_random_numbers():
+    # Only the first import in a process may draw.
+    lines = [
+        "import random, numpy, torch",
+        "from overparam.dynamics import Monitor",
+        "model = torch.nn.Linear(2, 2)",
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
+        "loss = torch.nn.CrossEntropyLoss()",
+        "before = random.getstate(), str(numpy.random.get_state())",
+        "Monitor(model, loss, optimizer, n_classes=2, n_samples=4)",
+        "assert before == (random.getstate(), str(numpy.random.get_state()))",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, timeout=120)
 
 
 class Fails(Probe):

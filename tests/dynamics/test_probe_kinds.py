@@ -9,7 +9,8 @@ from torch import nn
 from overparam.dynamics import Monitor, default_probes
 from overparam.dynamics.probes import Kind, LossSplit, Norms, Probe, Sharpness, norms
 from overparam.dynamics.spikes.watch import SpikeWatch
-from overparam.optim.stability import critical_learning_rate, stability
+from overparam.optim.critical_rate import critical_learning_rate
+from overparam.optim.stability import stability
 
 MSE = nn.functional.mse_loss
 SELDOM = 10**6  # steps: measured at the first one, and then when asked

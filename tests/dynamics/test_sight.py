@@ -111,6 +111,42 @@ def test_the_trial_of_a_batch_is_inside_the_budget_too():
     assert monitor.history["sharpness"].notna().any()
 
 
+class Passes(nn.Module):
+    """A model whose passes forward take a third of a step."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.layer, self.clock = nn.Linear(2, 1), clock
+
+    def forward(self, x):
+        self.clock.now += STEP / 3
+        return self.layer(x)
+
+
+def test_a_run_of_many_rises_is_measured_nonetheless():
+    """To explain each of them would take more than there is, and leave nothing for the rest."""
+    clock = Clock()
+    probes = [
+        Sham(clock, "norms", Norms.share, Norms.within, 0.0, fixed=0.15),
+        Sham(clock, "sharpness", Sharpness.share, Sharpness.within, 2.2, fixed=0.2),
+        Sham(clock, "kernel change", 1.0, 250, 20.0, fixed=0.3),
+    ]
+    model, x, y = Passes(clock), torch.ones(4, 2), torch.ones(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, probes=probes, clock=clock)
+    for step in range(1500):
+        clock.now += STEP
+        monitor.step(3.0 if step % 45 == 44 else 1 + 0.02 * (step * 7 % 5), batch=(x, y))
+    times = {status.name: status.times for status in monitor.status()}
+    assert len(monitor.events) > 20
+    assert times["norms"] >= 50
+    assert times["sharpness"] >= 15
+    assert times["kernel change"] >= 5
+    assert monitor.overhead <= 0.05
+    # The first ones are looked into, and later ones now and then.
+    assert 0 < monitor.budget.borrowed <= 0.025 * monitor.budget.training
+
+
 def test_a_cheap_measurement_does_not_wait_for_a_dear_one():
     clock = Clock()
     budget = OverheadBudget(0.05, clock=clock)
@@ -371,3 +407,27 @@ def test_a_reason_that_several_probes_share_is_told_once_and_of_the_user_s_line(
     reasons = [line for line in monitor.summary().splitlines() if "got a tuple" in line]
     assert len(reasons) == 1
     assert reasons[0].startswith("sharpness, loss split, ")
+
+
+def test_the_first_pass_of_all_does_not_tell_what_a_few_examples_take():
+    clock = Clock()
+
+    class Cold(nn.Module):
+        """Slow at first, as what has to be read into the caches is."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer, self.passes = nn.Linear(2, 1), 0
+
+        def forward(self, x):
+            self.passes += 1
+            clock.now += STEP / 3 if self.passes == 1 else len(x) * STEP / 300
+            return self.layer(x)
+
+    model, x, y = Cold(), torch.ones(100, 2), torch.ones(100, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, clock=clock)
+    for _ in range(60):
+        clock.now += STEP
+        monitor.step(1.0, batch=(x, y))
+    assert monitor._subject.few == pytest.approx(0.02, rel=0.1)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.testing import assert_close
 
+from overparam.optim.critical_rate import critical_learning_rate
 from overparam.optim.mass import MaSS
-from overparam.optim.stability import critical_learning_rate
 
 SETTINGS = [(0.05, 2.0), (0.05, 12.0), (0.01, 3.0), (0.3, 1.5), (0.2, 5.0), (0.4, 4.0)]
 PATHS = [{"foreach": False}, {"foreach": True}, {"fused": True}]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop
 
-from overparam.optim.stability import critical_learning_rate, stability
+from overparam.optim.critical_rate import critical_learning_rate
+from overparam.optim.stability import stability
 
 
 class Quadratic(nn.Module):

@@ -237,3 +237,16 @@ def test_bad_inputs_are_named() -> None:
     fresh = Adam(model.parameters())
     with pytest.raises(ValueError, match=r"critical_learning_rate\(x=...\)` expected finite"):
         critical_learning_rate(model, x * math.nan, y, F.mse_loss, fresh, steps=3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_the_rate_only_lowers_the_loss_and_twice_the_rate_raises_it_by_half(name: str) -> None:
+    # By other bounds and more steps than those by which the rate is found.
+    model, optimizer = trained(name)
+    loss, (x, y) = NETWORKS[name][1], images()
+    rate = critical_learning_rate(model, x, y, loss, optimizer, steps=15)
+    calm = losses(model, optimizer, loss, x, y, rate / 2, 40)
+    assert max(calm) == calm[0]
+    assert sum(calm[-10:]) / 10 < 0.75 * calm[0]
+    wild = losses(model, optimizer, loss, x, y, rate * 2, 40)
+    assert not max(wild) <= 1.5 * wild[0]

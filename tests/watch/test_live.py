@@ -20,7 +20,7 @@ TRAIN = """
     from torch import nn
     from overparam.dynamics import Monitor
     from overparam.dynamics.probes import LossSplit, Norms, Sharpness
-    from overparam.optim.stability import critical_learning_rate
+    from overparam.optim.critical_rate import critical_learning_rate
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

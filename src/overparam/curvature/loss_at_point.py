@@ -66,7 +66,7 @@ class LossAtPoint:
                 )
                 for part in self.slices
             ]
-        self.outputs = torch.cat(outputs)
+            self.outputs = torch.cat(outputs)
         try:
             value = loss(self.outputs, y)
         except (IndexError, RuntimeError) as problem:
@@ -119,9 +119,9 @@ class LossAtPoint:
 
     def gradient(self) -> Float[Tensor, "p"]:
         """Gradient of the loss, flat."""
-        outputs = self.outputs.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self.loss(outputs, self.y), outputs)
         with undisturbed(self.model):
+            outputs = self.outputs.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.loss(outputs, self.y), outputs)
             return self.pull_back(slope)
 
 

@@ -144,7 +144,7 @@ class OutputHessian(SymmetricOperator):
         expect_own_outputs(model, x, f"{where}(model=...)")
         own = trainable(model, names, f"{where}(model=...)")
         self.point = [p.detach().clone().requires_grad_() for p in own.values()]
-        with undisturbed(model), torch.enable_grad():
+        with undisturbed(model):
             values = as_function(model)(dict(zip(own, self.point, strict=True)), x)
             values = expect_outputs(values, 1, f"{where}(model=...)").flatten()
             expect(

@@ -77,7 +77,7 @@ def iterate_outputs(
         of a backward pass, and one vector of the size of `params`.
     """
     function, held = as_function(model), _others(model, params)
-    with undisturbed(model), torch.enable_grad():
+    with undisturbed(model):
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         outputs = _outputs(function, {**held, **leaves}, x, seed)
         curvature = _LossCurvature(outputs.detach(), y, loss)
@@ -136,7 +136,7 @@ def across_batches(
         with tangents. Memory as for `iterate_outputs`.
     """
     function, held = as_function(model), _others(model, params)
-    with undisturbed(model), torch.enable_grad():
+    with undisturbed(model):
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         outputs = _outputs(function, {**held, **leaves}, known[0], seed)
         bent = _LossCurvature(outputs.detach(), known[1], loss).times(known[2].to(outputs))

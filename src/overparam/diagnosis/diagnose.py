@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from overparam._errors import expect
+from overparam._model import gradients_on
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._random_numbers import seeded
@@ -78,6 +79,7 @@ class _Asked(NamedTuple):
     tell: Tell
 
 
+@gradients_on()
 def diagnose(
     model: nn.Module | Callable[..., nn.Module] | None = None,
     data: Any = "digits",

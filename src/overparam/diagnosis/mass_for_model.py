@@ -15,6 +15,7 @@ from overparam._copies import copied_model
 from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._forward import seen_through
+from overparam._model import gradients_on
 from overparam._types import Forward, Inputs, Loss
 from overparam.diagnosis.batches import Batches, expect_batches, own_numbers, pair_of, repeated
 from overparam.diagnosis.model_constants import loader_constants
@@ -85,6 +86,7 @@ def mass_for_model(
 
 @renamed(steps="probe_steps")
 @checked
+@gradients_on()
 def probed_hyperparameters(
     model: nn.Module,
     batches: Batches,

@@ -22,10 +22,10 @@ from overparam.diagnosis.model_constants import model_constants
 from overparam.diagnosis.task import TrainingTask
 from overparam.expansions.linearized import linearization_error
 from overparam.linalg.lanczos import power_iteration
+from overparam.optim.critical_rate import critical_learning_rate
 from overparam.optim.hyperparameters import InterpolationConstants, critical_batch_sizes
 from overparam.optim.known_kinds import known_kind
 from overparam.optim.mass import MaSS
-from overparam.optim.stability import critical_learning_rate
 from overparam.tangents.alignment import eigen_alignment
 from overparam.tangents.batch_kernel import batch_ntk
 from overparam.tangents.empirical import (

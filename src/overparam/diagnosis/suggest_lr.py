@@ -12,6 +12,7 @@ from torch.optim import SGD, Optimizer
 from overparam._batch import n_examples
 from overparam._errors import expect
 from overparam._files import Name
+from overparam._model import gradients_on
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, expect_progress, telling
 from overparam._random_numbers import seeded
@@ -49,6 +50,7 @@ from overparam.optim.mass import MaSS
 _LOADING = "loading the data"
 
 
+@gradients_on()
 def suggest_lr(
     model: nn.Module | Callable[..., nn.Module] | None = None,
     data: Any = "digits",

@@ -12,6 +12,8 @@ from overparam._errors import expect
 _NEVER = -(10**9)
 # What the share of one that is late is multiplied by.
 _LATE = 3
+# Part of the limit that is lent to what cannot wait, in the long run.
+_LENT = 1 / 3
 
 
 @dataclass
@@ -61,6 +63,7 @@ class OverheadBudget:
         training: Seconds of training so far.
         own: Seconds of measuring so far.
         booked: Seconds of it that were booked by name; the rest went into keeping the books.
+        borrowed: Seconds of it that could not wait for their turn.
 
     Example:
         Steps of one second and a measurement of two, at 50 %: it runs every fourth step.
@@ -100,7 +103,7 @@ class OverheadBudget:
         )
         expect(0 <= reserve < 1, "OverheadBudget(reserve=...)", "a part in [0, 1)", reserve)
         self.max_overhead, self.clock = max_overhead * (1 - reserve), clock
-        self.training = self.own = self.booked = 0.0
+        self.training = self.own = self.booked = self.borrowed = 0.0
         self._jobs: dict[str, _Job] = {}
         self._entered = 0.0
         self._left: float | None = None
@@ -242,6 +245,20 @@ class OverheadBudget:
             self.credit + self.max_overhead * self.training >= job.cost
         )
 
+    @property
+    def lends(self) -> bool:
+        """Whether what was borrowed so far leaves those that take turns their part of the limit.
+
+        Of one event all that belongs to it may be borrowed, and of a run with many not all.
+        """
+        return math.isinf(self.max_overhead) or (
+            self.borrowed <= _LENT * self.max_overhead * self.training
+        )
+
+    def borrow(self, seconds: float) -> None:
+        """So much own time was for what could not wait."""
+        self.borrowed += seconds
+
     def ran(self, name: str, step: int, seconds: float, *, usual: bool = True) -> None:
         """Take note of what a measurement cost; of an unusual one the next is no image."""
         job = self._jobs[name]
@@ -249,6 +266,8 @@ class OverheadBudget:
             # The lower of the last two: the first run also pays for imports and allocations.
             job.cost = seconds if math.isnan(job.before) else min(seconds, job.before)
             job.before = seconds
+        else:
+            self.borrow(seconds)
         job.saved -= seconds
         job.last = step
         self.booked += seconds
@@ -265,12 +284,14 @@ class OverheadBudget:
         """Everything `load_state_dict` needs."""
         jobs = {name: [j.cost, j.before, j.saved, j.last] for name, j in self._jobs.items()}
         return {
-            "training": self.training, "own": self.own, "booked": self.booked, "jobs": jobs
+            "training": self.training, "own": self.own, "booked": self.booked,
+            "borrowed": self.borrowed, "jobs": jobs,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state; the time in between is nobody's."""
         self.training, self.own, self.booked = state["training"], state["own"], state["booked"]
+        self.borrowed = state.get("borrowed", 0.0)
         self._left = None
         for name, numbers in state["jobs"].items():
             if name in self._jobs:

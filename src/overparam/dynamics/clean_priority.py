@@ -12,6 +12,7 @@ from overparam._as_before import or_as_before
 from overparam._checked import checked
 from overparam._deprecated import OldName, renamed
 from overparam._errors import expect
+from overparam._random_numbers import python_numbers_kept
 from overparam._switches import quietly
 
 # A mixture is fitted to at most this many losses; the posterior is evaluated on all.
@@ -223,7 +224,8 @@ class CleanPriorityStop:
         loss_fall: float = 0.03,
         least_suspects: float = 0.03,
     ) -> None:
-        import sklearn.mixture  # noqa: F401  (now, and not in the midst of a timed training)
+        with python_numbers_kept():  # now, and not in the midst of a timed training
+            import sklearn.mixture  # noqa: F401
 
         where = "CleanPriorityStop"
         expect(

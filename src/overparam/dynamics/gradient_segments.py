@@ -151,8 +151,8 @@ def segment_gradients(
     )
     params, function, _, slopes = _at("segment_gradients", model, x, y, loss)
     places = segments.to(slopes.device)
-    matrix = slopes.new_zeros(int(segments.max()) + 1, sum(p.numel() for p in params.values()))
     with undisturbed(model):
+        matrix = slopes.new_zeros(int(segments.max()) + 1, sum(p.numel() for p in params.values()))
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         for segment in range(len(matrix)):
             inside = (places == segment).nonzero()[:, 0]
@@ -278,5 +278,6 @@ def _at(
     params, function = trainable(model, None, f"{where}(model=...)"), as_function(model)
     with undisturbed(model), torch.no_grad():
         outputs = expect_outputs(function(params, x), n_examples(x), f"{where}(model=...)")
-    slopes = vmap(grad(lambda f, target: loss(f[None], target[None])))(outputs, y)
+    with undisturbed(model):
+        slopes = vmap(grad(lambda f, target: loss(f[None], target[None])))(outputs, y)
     return params, function, outputs, slopes

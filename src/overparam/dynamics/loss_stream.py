@@ -57,13 +57,19 @@ class LossStream:
 
         Returns:
             The loss; −∞ where the device has not computed it yet.
+
+        Raises:
+            TypeError, ValueError: As `expect_loss`; nothing is taken then.
         """
         if isinstance(loss, Tensor):
             if loss.is_cuda:
+                expect_loss(loss)
                 self._send(step, loss.detach(), rate, ids)
                 return -math.inf
-            loss = loss.item()
-        loss = float(loss)
+            loss = _number(loss)
+        elif type(loss) is not float:
+            expect_loss(loss)
+            loss = float(loss)
         self._read.append((step, loss, float(rate), ids))
         return loss
 
@@ -90,6 +96,18 @@ class LossStream:
         # On the stream of the loss's own device, which need not be the current one.
         arrived.record(torch.cuda.current_stream(loss.device))
         self._travelling.append((moment, sent, there, arrived))
+
+
+def _number(loss: Tensor) -> float:
+    """Of a tensor that can be read now; reading it tells sooner than asking what it is."""
+    try:
+        value = loss.item()
+    except RuntimeError:
+        expect_loss(loss)
+        raise
+    if type(value) is not float:
+        expect_loss(loss)
+    return float(value)
 
 
 def _copied(number: Tensor) -> Tensor:

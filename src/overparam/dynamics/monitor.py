@@ -99,7 +99,8 @@ class Monitor(OneProcess):
         probe_batch: Fixed (inputs, targets) that curvature and kernels are measured on; `None`
             takes a copy of the first batch `step` is given.
         max_overhead: Own time as a fraction of training time; `math.inf` measures everything at
-            every step. While the loss rises it may be exceeded, at most twofold.
+            every step. While the loss rises it may be exceeded, at most twofold; of a run
+            with many rises a third of it at most goes into measuring why.
         sink: Called as ``sink(numbers, step)`` with a flat dict of floats, once at each step
             where something became known (``update_norm`` does one step later) and once for
             each spike; or an object with ``add_scalar(name, value, step)``.
@@ -242,20 +243,29 @@ class Monitor(OneProcess):
             return
         if self._inert:
             return
-        if os.getpid() != self._process:
+        if self._process != self._forks:
             self._disown()
             return
-        expect_loss(loss_value)
-        self._step, pace = step + 1, self._pace
-        self._log.step = step
-        scores = logits is not None and self._batches > 0
-        if light := step < pace.until and not scores and self._awaiting is None:
-            if step % pace.every:  # it is a step like any other for the log alone
-                return
-            self._kept += 1
+        pace = self._pace
+        labels = self._labels if logits is not None and self._batches > 0 else None
+        light = step < pace.until and self._awaiting is None
+        if light and labels is not None:
+            light = labels.has_room(logits, batch, ids)
+        loss = -math.inf
+        if not light:
+            expect_loss(loss_value)
+        elif not step % pace.every:
             loss = self._losses.push(step, loss_value, self._subject.rate(), ids)
+            self._kept += 1
+        self._step = step + 1
+        self._log.step = step  # it is a step like any other for the log
+        if light:
+            if labels is not None:
+                self._batches -= 1
+                labels.keep(logits, batch, ids)
             if loss <= self._watch.alarm:
-                self._rest(step)
+                if pace.every > 1:
+                    self._rest(step)
                 return
         self._enter(step + light)
         try:
@@ -267,8 +277,7 @@ class Monitor(OneProcess):
             pair = self._pair(batch)
             if self._awaiting is not None:
                 self._follow_up(pair)
-            labels = self._labels
-            if labels is not None and logits is not None and scores:
+            if labels is not None and logits is not None and not light:
                 self._batches -= 1
                 given = None if pair is None else pair[1]
                 self._score(lambda: labels.take(logits, given, ids))
@@ -284,7 +293,7 @@ class Monitor(OneProcess):
     def epoch_end(self) -> None:
         """Close an epoch: update the label-noise signal."""
         labels = self._labels
-        if self._inert or labels is None or not self._own:
+        if self._inert or labels is None or not self._own or not labels.covered:
             return
         self._enter(self._step)
         try:
@@ -338,10 +347,8 @@ class Monitor(OneProcess):
     @property
     def label_noise(self) -> LabelNoiseScorer | None:
         """The label scorer with everything seen so far, or `None`."""
-        if self._labels is None:
-            return None
-        self._labels.flush()
-        return self._labels.scorer
+        self._flush_labels()
+        return None if self._labels is None else self._labels.scorer
 
     def __enter__(self) -> "Monitor":
         return self
@@ -382,6 +389,7 @@ class Monitor(OneProcess):
         model with batch normalisation it is found anew.
         """
         self._observe(wait=True)
+        self._flush_labels()
         if self._awaiting is not None and self._own:
             step, name = self._awaiting
             values = self._instruments.early(name)
@@ -449,7 +457,8 @@ class Monitor(OneProcess):
         """
         self._subject.synchronize()
         self._pace.light = steps - self._seen
-        self._pace.enter(self._kept)
+        aside = 0.0 if self._labels is None else self._labels.unclocked()
+        self._pace.enter(self._kept, aside)
         logged = self._log.spent()
         self.budget.aside(logged)
         self.budget.book(logged)  # it is no part of the books, which decide when to look again
@@ -577,6 +586,11 @@ class Monitor(OneProcess):
         if values is None:
             self._labels = None
         return values or {}
+
+    def _flush_labels(self) -> None:
+        """Score what waits; batches that the scorer refuses are no reason to end a run."""
+        if self._labels is not None:
+            self._score(self._labels.flush)
 
     def _publish(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers and hand them on."""

@@ -14,16 +14,19 @@ class OneProcess:
     shallow: the record is the run's, of which there is one. It is not pickled.
     """
 
+    # Forks between the process that imported this and the one that runs: its number is asked at
+    # every step, and a call of the system takes several times as long amid a training.
+    _forks = 0
     _process: int | None
     _disowned = False
 
     def __init__(self) -> None:
-        self._process = os.getpid()
+        self._process = OneProcess._forks
 
     @property
     def _own(self) -> bool:
         """Whether the run is this process's."""
-        return os.getpid() == self._process
+        return self._process == self._forks
 
     def _disown(self) -> None:
         """Warn, once, that nothing is done here."""
@@ -53,3 +56,11 @@ class OneProcess:
             hint="take monitor.state_dict(), and load it into a monitor made there.",
             error=TypeError,
         )
+
+
+def _forked() -> None:
+    OneProcess._forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # elsewhere there are no forks
+    os.register_at_fork(after_in_child=_forked)

@@ -9,6 +9,9 @@ _KEEPING, _LOOKING = 1 / 2, 1 / 8
 _LONGEST = 255
 # The first calls are cold, and no measure of the others.
 _TRIALS = 8
+# A loss that is kept counts twice: what the call drives out of the caches costs the next training
+# step about as much again as the call itself. Of a step that keeps nothing, the bare call is left.
+_CACHES, _BARE = 2.0, 1 / 8
 
 
 class Pace:
@@ -36,22 +39,23 @@ class Pace:
         self._call = self._push = self._look = math.nan
         self._pushes = 0
 
-    def enter(self, kept: int | None = None) -> None:
+    def enter(self, kept: int | None = None, aside: float = 0.0) -> None:
         """Training stops here; book the light steps since it went on.
 
         Args:
             kept: How many of them have kept their loss; `None` where nobody counted.
+            aside: Seconds that they have spent on something else.
         """
-        # A step that keeps nothing still costs the host the call.
-        call = 0.0 if self.every == 1 else self._call / 16
+        call = 0.0 if self.every == 1 else _BARE * self._call
         losses = self.light / self.every if kept is None else kept
-        self.budget.enter(losses * self._push + self.light * call if self.light else 0.0)
+        books = losses * self._push + self.light * call if self.light else 0.0
+        self.budget.enter(books + aside)
         self.light = 0
 
     def pushed(self, seconds: float, host: float | None = None) -> None:
         """Take note of what keeping a loss took, and for what part of it the host was busy."""
-        self._push = _average(self._push, seconds)
-        self._call = _average(self._call, seconds if host is None else host)
+        self._push = steady_mean(self._push, _CACHES * seconds)
+        self._call = steady_mean(self._call, seconds if host is None else host)
         self._pushes += 1
 
     def looked(self, step: int, seconds: float, books: float, *, hurry: bool) -> None:
@@ -63,7 +67,7 @@ class Pace:
             books: What keeping losses and looking at them has taken so far.
             hurry: The loss is on the move: look at every step, if the budget allows a debt.
         """
-        self._look = _average(self._look, seconds)
+        self._look = steady_mean(self._look, seconds)
         limit, training = self.budget.max_overhead, self.budget.training
         granted = limit * training / (step + 1)
         if math.isinf(limit) or (hurry and self.budget.credit + limit * training >= self._look):
@@ -76,14 +80,15 @@ class Pace:
             self.every, self.until = 1, step + 1
 
 
-def _average(mean: float, seconds: float) -> float:
-    """A running mean with one more value; it falls sooner than it rises.
+def steady_mean(mean: float, seconds: float) -> float:
+    """A running mean with one more value.
 
-    The first calls are cold, and an interruption says little: it counts at most threefold.
+    An interruption says little: it counts at most threefold. What is often slow, as calls are
+    after one, is part of what they cost, and counts as what is quick does.
     """
     if math.isnan(mean):
         return seconds
-    return mean + (0.3 if seconds < mean else 0.1) * (min(seconds, 3 * mean) - mean)
+    return mean + 0.2 * (min(seconds, 3 * mean) - mean)
 
 
 def _odd(steps: float) -> int:

@@ -106,7 +106,7 @@ def spectral_loss_split(
     expect_inputs(x, f"{where}(x=...)")
     expect_inputs(y, f"{where}(y=...)", n_examples(x))
     expect_own_outputs(model, x, f"{where}(model=...)")
-    with undisturbed(model), torch.enable_grad():
+    with undisturbed(model):
         with torch.no_grad():
             outputs = call(model, x)
         # The outputs of half precision are decomposed in single.

@@ -204,7 +204,6 @@ class Subject:
         """
         with (
             undisturbed(self.model, evaluation=True),
-            torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
             _uncompiled(),
             _as_written(self.model),

@@ -14,7 +14,7 @@ from overparam.errors import OverparamError
 
 
 class Trial:
-    """Find out, with one pass, whether model and loss take a batch, and say so once if not.
+    """Find out, with a pass or two, whether model and loss take a batch, and say so once if not.
 
     Attributes:
         why: What is wrong; empty if nothing is, or nothing has been tried yet.
@@ -48,10 +48,22 @@ class Trial:
         whole = self._subject.whole
         if not whole and n_examples(x) > 2:  # two: of one example there are no batch statistics
             try:
-                return self._evaluated(take(x, slice(0, 2)), take(y, slice(0, 2))) // 2
+                numbers = self._warm(take(x, slice(0, 2)), take(y, slice(0, 2)))
+                return numbers // 2
             except Exception:  # a loss may know the whole batch by heart
                 return self._evaluated(x, y) // n_examples(x)
         return self._evaluated(x, y) // (1 if whole else n_examples(x))
+
+    def _warm(self, x: Any, y: Any) -> int:
+        """The same of a few examples, twice: the first of such short passes may take far longer.
+
+        Dear probes would be taken to gain nothing by fewer examples.
+        """
+        self._evaluated(x, y)
+        cold = self.seconds
+        numbers = self._evaluated(x, y)
+        self.seconds = min(cold, self.seconds)
+        return numbers
 
     def _evaluated(self, x: Any, y: Any) -> int:
         """How many numbers the outputs are that the loss takes."""

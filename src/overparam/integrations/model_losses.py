@@ -1,40 +1,33 @@
-"""Losses that models of transformers compute inside, as functions of outputs and labels."""
+"""Losses that models of transformers compute inside, as functions of outputs and labels by name."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from overparam._own_loss import losses_by_name, usual_losses, would_broadcast
+from overparam._types import Loss
 
 # Of outputs and the labels by name.
 Inner = Callable[[Tensor, dict[str, Tensor]], Tensor]
 
 
 def inner_losses(model: nn.Module) -> list[Inner]:
-    """Losses that models of transformers compute inside, theirs by name first."""
-    given: Any = getattr(model, "loss_function", None)
-    config = getattr(model, "config", None)
-    own: list[Inner] = []
-    if given is not None:
-        own = [
-            lambda z, y: given(logits=z, labels=_only(y), vocab_size=z.shape[-1]),
-            lambda z, y: given(logits=z, labels=_only(y), config=config),
-            lambda z, y: given(pooled_logits=z, labels=_only(y), config=config),
-        ]
-    return [
-        *own,
-        lambda z, y: token_cross_entropy(z, _only(y)),
-        lambda z, y: token_cross_entropy(z[..., :-1, :], _only(y)[..., 1:]),
-        lambda z, y: functional.mse_loss(z.squeeze(), _only(y).squeeze()),
-        lambda z, y: functional.binary_cross_entropy_with_logits(z, _only(y)),
-        _positions,
-    ]
+    """Losses that a model may compute inside, what it calls its own first."""
+    return [*map(_of_the_only, [*losses_by_name(model), *usual_losses()]), _positions]
 
 
-def token_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the last axis, without labels of −100."""
-    return functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+def _of_the_only(loss: Loss) -> Inner:
+    """A loss where there are labels of one name."""
+
+    def of_labels(outputs: Tensor, labels: dict[str, Tensor]) -> Tensor:
+        (y,) = labels.values()
+        if would_broadcast(loss, outputs, y):
+            raise ValueError(f"outputs of {tuple(outputs.shape)}, labels of {tuple(y.shape)}")
+        return loss(outputs, y)
+
+    return of_labels
 
 
 def _positions(logits: Tensor, labels: dict[str, Tensor]) -> Tensor:
@@ -44,8 +37,3 @@ def _positions(logits: Tensor, labels: dict[str, Tensor]) -> Tensor:
     pairs = zip(logits.unbind(-1), places, strict=True)
     parts = [functional.cross_entropy(z, y, ignore_index=length) for z, y in pairs]
     return torch.stack(parts).mean()
-
-
-def _only(labels: dict[str, Tensor]) -> Tensor:
-    (value,) = labels.values()
-    return value

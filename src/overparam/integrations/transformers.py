@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from overparam._batch import on_device
 from overparam._errors import expect
+from overparam._own_loss import token_cross_entropy
 from overparam._progress import Progress
 from overparam._types import Loss
 from overparam.diagnosis.budget import parse_budget
@@ -23,7 +24,6 @@ from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
 from overparam.errors import MissingPackage
-from overparam.integrations.model_losses import token_cross_entropy
 from overparam.integrations.trainer_loss import TrainerLoss, trainer_loss
 from overparam.integrations.watched import Watched
 

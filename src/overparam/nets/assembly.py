@@ -181,7 +181,7 @@ def dominance(model: AssemblyModel, x: Inputs) -> Float[Tensor, "n"]:
     params = {name: p.detach() for name, p in trainable(model, where=where).items()}
     function = as_function(model)
     shares = []
-    with undisturbed(model), torch.enable_grad():
+    with undisturbed(model):
         for number in range(n_examples(x)):
             example = take(x, slice(number, number + 1))
             jacobian = jacrev(lambda p, example=example: function(p, example).flatten())(params)

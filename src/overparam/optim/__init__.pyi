@@ -8,6 +8,7 @@ from .acceleration import (
     spectral_rate,
 )
 from .aiming import aiming_constant, aiming_step_size, iterations_bound
+from .critical_rate import critical_learning_rate
 from .gradient_noise import gradient_noise_scale
 from .hyperparameters import (
     InterpolationConstants,
@@ -33,12 +34,7 @@ from .second_moment import (
     gaussian_quadratic,
     second_moment_rate,
 )
-from .stability import (
-    Stability,
-    critical_learning_rate,
-    has_stability_limit,
-    stability,
-)
+from .stability import Stability, has_stability_limit, stability
 
 __all__ = [
     "InterpolationConstants",

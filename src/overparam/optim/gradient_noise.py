@@ -96,7 +96,7 @@ def gradient_noise_scale(
     expect_inputs(y, f"{where}(y=...)", n_examples(x))
     params = list(trainable(model, None, f"{where}(model=...)").values())
     n = n_examples(x)
-    with undisturbed(model), as_trained(model, x), torch.enable_grad():
+    with undisturbed(model), as_trained(model, x):
         least = TIED_PART if mixes(model, x) else 1
         k = min(parts, n // least)
         expect(

@@ -173,6 +173,11 @@ class MaSS(Optimizer):
     @classmethod
     def for_model(cls, *args: Any, **kwargs: Any) -> "MaSS":
         """The old name of `overparam.diagnosis.mass_for_model`."""
+        expect(
+            "kind" not in kwargs, "MaSS.for_model(kind=...)", f"no kind: it makes a {cls.__name__}",
+            described(kwargs.get("kind")), hint="call for_model of the class that you mean.",
+            error=TypeError,
+        )  # fmt: skip
         made = moved("MaSS.for_model", "overparam.diagnosis.mass_for_model")
         return made(*args, **kwargs, kind=cls)
 

@@ -6,22 +6,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from overparam._checked import checked
-from overparam._errors import expect
-from overparam._model import trainable, undisturbed
+from overparam._model import undisturbed
 from overparam._order import expect_order
 from overparam._own_loss import seen_with_loss
 from overparam._training_mode import as_trained
-from overparam._types import Forward, Inputs, Loss, Params
+from overparam._types import Forward, Inputs, Loss
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.linalg.lanczos import power_iteration
-from overparam.linalg.operator import DiagonalOperator
-from overparam.optim.known_kinds import expect_plain_steps
-from overparam.optim.limits import Rule, divisor, is_adaptive, limit_unknown, rule_of
-from overparam.optim.trial_steps import rate_by_steps
+from overparam.optim.limits import limit_unknown, rule_of
+from overparam.optim.scaled_curvature import Groups, scaled_curvature, trained_groups
 
 
 @dataclass(frozen=True)
@@ -143,10 +140,10 @@ def stability(
     """
     expect_order("stability", model=model, x=x, y=y, loss=loss, optimizer=optimizer)
     model, loss = seen_with_loss("stability", model, x, y, loss, forward)
-    return _measure("stability", model, x, y, loss, optimizer, v0, products, chunk_size, seed)
+    return measured("stability", model, x, y, loss, optimizer, v0, products, chunk_size, seed)
 
 
-def _measure(
+def measured(
     where: str,
     model: nn.Module,
     x: Inputs,
@@ -158,7 +155,8 @@ def _measure(
     chunk_size: int | None,
     seed: int,
 ) -> Stability:
-    names, groups = _trained(where, model, optimizer)
+    """The measurement of a model under its call, with its loss, for the public call `where`."""
+    names, groups = trained_groups(where, model, optimizer)
     order = [name for name in names.values() if any(name in members for _, members in groups)]
     unknown = limit_unknown(optimizer)
     if unknown:
@@ -173,29 +171,9 @@ def _measure(
         return _of_groups(optimizer, groups, GGNOperator.at_point(at), v0, products, seed)
 
 
-def _trained(
-    where: str, model: nn.Module, optimizer: Optimizer
-) -> tuple[dict[nn.Parameter, str], list[tuple[dict, Params]]]:
-    """Names of the trainable parameters, and the groups with those that each of them trains."""
-    names = {p: name for name, p in model.named_parameters() if p.requires_grad}
-    groups = [
-        (group, {names[p]: p for p in group["params"] if p in names})
-        for group in optimizer.param_groups
-    ]
-    groups = [(group, members) for group, members in groups if members]
-    expect(
-        groups,
-        f"{where}(optimizer=...)",
-        "an optimizer that trains parameters of the model",
-        f"{type(optimizer).__name__} over other tensors",
-        hint="build it from model.parameters(), after moving the model to its device.",
-    )
-    return names, groups
-
-
 def _of_groups(
     optimizer: Optimizer,
-    groups: list[tuple[dict, Params]],
+    groups: Groups,
     operator: GGNOperator,
     v0: Tensor | None,
     products: int | None,
@@ -209,10 +187,7 @@ def _of_groups(
         for (group, _), rule in zip(groups, rules, strict=True)
     ]
     probed = rates if any(rates) else [1.0] * len(rates)
-    scale, shift = _scaling(optimizer, groups, rules, probed, operator)
-    matrix = operator.scaled(scale)
-    if bool(shift.any()):
-        matrix = matrix + DiagonalOperator(shift)
+    matrix = scaled_curvature(optimizer, groups, rules, probed, operator)
 
     if products is None:
         pair = matrix.eigenpairs(v0=v0, tolerance=1e-3, seed=seed)
@@ -244,138 +219,3 @@ def _tangent(v: Tensor, following: Tensor) -> float:
     v = v.to(following)
     cosine = float(v @ following / v.norm())
     return math.sqrt(max(1 - cosine**2, 0.0)) / cosine if cosine > 0 else math.inf
-
-
-def _scaling(
-    optimizer: Optimizer,
-    groups: list[tuple[dict, Params]],
-    rules: list[Rule],
-    rates: list[float],
-    operator: GGNOperator,
-) -> tuple[Tensor, Tensor]:
-    """D and the additive part of every coordinate, flat, in the operator's order."""
-    adaptive = is_adaptive(optimizer)
-    still = _still(operator) if adaptive and any(rule.coupled for rule in rules) else set()
-    scales, shifts = {}, {}
-    for (group, members), rule, rate in zip(groups, rules, rates, strict=True):
-        for name, p in members.items():
-            by = divisor(optimizer, group, p) if adaptive else 1.0
-            scale = torch.full_like(p.detach(), rate / rule.threshold) / by
-            coupled = 0.0 if name in still else rule.coupled
-            scales[name] = scale.flatten()
-            shifts[name] = (scale * coupled + rate * rule.beside).flatten()
-    order = operator.at.params
-    return torch.cat([scales[n] for n in order]), torch.cat([shifts[n] for n in order])
-
-
-def _still(operator: GGNOperator) -> set[str]:
-    """Parameters that the loss does not move, such as a bias before batch norm.
-
-    Weight decay alone moves those, by steps that an adaptive optimizer makes as large as all
-    others: they end by wavering about 0, and have no part in the limit. By the gradient of random
-    combinations of the outputs, where a sum of terms that cancel leaves their rounding.
-    """
-    at = operator.at
-    generator = torch.Generator().manual_seed(0)
-    cotangent = torch.randn(at.outputs.shape, generator=generator, dtype=torch.float64)
-    with undisturbed(at.model):
-        pulled = at.split(at.pull_back(cotangent.to(at.outputs)))
-    sizes = {name: float(part.abs().max()) for name, part in pulled.items()}
-    rounding = 1e3 * torch.finfo(at.dtype).eps * max(sizes.values())
-    return {name for name, size in sizes.items() if size <= rounding}
-
-
-@checked(result="anything")
-def critical_learning_rate(
-    model: nn.Module,
-    x: Inputs,
-    y: Tensor,
-    loss: Loss | None,
-    optimizer: Optimizer | None = None,
-    *,
-    steps: int | None = None,
-    chunk_size: int | None = None,
-    seed: int = 0,
-    forward: Forward | None = None,
-) -> float:
-    """Largest stable learning rate of an optimizer on this batch, at the present parameters.
-
-        lr* = threshold / λ_max,    2 / λ_max(G) for plain gradient descent
-
-    λ_max is that of the Gauss–Newton matrix of the loss *as called*, so every normalisation is
-    right by construction: for L = ½Σr² it is 2/λ₁(K), for (1/n)Σr² it is n/λ₁(K), for
-    (1/2n)Σr² it is 2n/λ₁(K), K being the tangent kernel. Slightly above it the loss rises,
-    the curvature falls, and training recovers (a catapult); from about twice it, it diverges.
-
-    That is the limit of linear stability: the rate from which small errors grow in steps on this
-    batch, with weights and preconditioner where they are. The next steps change both. A run often
-    shows it only above the limit, since curvature falls as the network fits and the loss has far
-    to rise; or already below, where a rate raised at once by a large factor carries momentum and
-    weights away from here. `steps` tells what real steps do: the rate at which the loss of copies
-    begins to be not finite or a tenth above its start. It needs neither a known limit nor a
-    history. Where runs break down at a rate and not at some higher one, it may be either. It says
-    nothing of batches other than this one, of what comes much later, nor of which rate is best.
-
-    Measured (`x.py bench limits --kept-aside`) on six networks with batch norm, where 200 real
-    steps begin to diverge: .32 to 8 times the limit, 1.0 to 1.2 times what `steps=20` says.
-
-    Args:
-        model: Any module, in the mode in which it is trained; see `stability`.
-        x: Batch of inputs. A mini-batch gives the limit for steps on that mini-batch.
-        y: Targets.
-        loss: `loss(outputs, targets)`, a scalar; `None` for the one that the model computes
-            inside when it is given its labels, as those of transformers do: then the logits are
-            what `forward` picks by default.
-        optimizer: Its kind, momentum, weight decay and present state set the threshold; see
-            `stability`. `None` means plain gradient descent. With several groups, the rate of
-            the fastest group, the others keeping their proportion.
-        steps: Real steps to take with copies of model and optimizer, at each of some rates about
-            the limit; 20 say what 200 would. `None` takes none: the limit of linear stability.
-        chunk_size: Examples pushed through at a time; changes memory, never the result. Real steps
-            take the whole batch.
-        seed: Of the iteration's random start.
-        forward: ``forward(model, x)`` that returns the outputs as one tensor, for a model that
-            returns something else.
-
-    Returns:
-        The rate; `inf` where the outputs do not depend on the parameters to first order,
-        `nan` (with a warning) for an optimizer whose limit is not known, or not yet; see
-        `stability`. With `steps`, to about 10 %; `inf` where no rate raises the loss.
-
-    Raises:
-        ValueError: Bad inputs, as `GGNOperator`; with `steps`, an optimizer whose step takes more
-            than one gradient.
-
-    Cost:
-        About 10 to 30 products with G, each two forward and one backward pass. With `steps`, some
-        six times as many steps more, and a copy of the model and of the optimizer's state.
-
-    Example:
-        >>> model = nn.Linear(1, 1, bias=False)
-        >>> x, y = torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)
-        >>> round(critical_learning_rate(model, x, y, nn.functional.mse_loss), 4)
-        0.4
-        >>> heavy_ball = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
-        >>> round(critical_learning_rate(model, x, y, nn.functional.mse_loss, heavy_ball), 4)
-        0.6
-
-    References:
-        Zhu, Liu, Radhakrishnan, Belkin (2022), arXiv:2205.11787: the window beyond the rate.
-    """
-    who = "critical_learning_rate"
-    expect_order(who, model=model, x=x, y=y, loss=loss, optimizer=optimizer)
-    model, loss = seen_with_loss(who, model, x, y, loss, forward)
-    if optimizer is None:
-        everything = trainable(model, None, "critical_learning_rate(model=...)")
-        optimizer = SGD(everything.values(), lr=1.0)
-    linear = math.nan
-    if steps is None or not limit_unknown(optimizer):
-        measured = _measure(who, model, x, y, loss, optimizer, None, None, chunk_size, seed)
-        linear = measured.critical_learning_rate
-    if steps is None:
-        return linear
-    expect(steps >= 1, f"{who}(steps=...)", "a positive number of steps, or None", steps)
-    expect_plain_steps(optimizer, f"{who}(optimizer=...)")
-    _, groups = _trained(who, model, optimizer)
-    start = linear if 0 < linear < math.inf else max(float(group["lr"]) for group, _ in groups)
-    return rate_by_steps(who, model, x, y, loss, optimizer, steps, start or 1e-3)

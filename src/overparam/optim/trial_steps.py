@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -62,7 +61,7 @@ def rate_by_steps(
         rates = [rate * part for part in parts]
         return begins_to_diverge(islice(_losses(model, x, y, loss, optimizer, rates), steps + 1))
 
-    with undisturbed(model), torch.enable_grad():
+    with undisturbed(model):
         with as_trained(model, x):
             LossAtPoint(where, model, x, y, loss, None, None)  # which checks all of it
         low = high = start

@@ -55,7 +55,7 @@ def batch_ntk(
     leaves = {
         name: p.detach().requires_grad_() for name, p in trainable(model, None, where).items()
     }
-    with undisturbed(model), repeatably(model), torch.enable_grad():
+    with undisturbed(model), repeatably(model):
         outputs = expect_outputs(as_function(model)(leaves, x), n, where).reshape(n, -1)
         width = outputs.shape[1]
         if directions is not None and directions < width:

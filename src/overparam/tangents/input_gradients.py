@@ -283,7 +283,7 @@ def _input_gradients(
     expect_own_outputs(model, x, f"{where}(model=...)")
     generator = torch.Generator().manual_seed(seed)
     for part in chunks(len(x), chunk_size):
-        with undisturbed(model), torch.enable_grad():
+        with undisturbed(model):
             inputs = x[part].detach().requires_grad_()
             value = expect_outputs(model(inputs), len(inputs), f"{where}(model=...)")
             value = value.flatten(1) if value.ndim > 1 else value[:, None]

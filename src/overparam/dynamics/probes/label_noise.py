@@ -10,9 +10,12 @@ from torch import Tensor
 from overparam._errors import expect
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.label_noise import LabelNoiseScorer
+from overparam.dynamics.pace import steady_mean
 
 # Batches are scored in blocks of about this many logits, which costs less per batch.
 _BLOCK = 1 << 16
+# The first blocks are short, to learn what a batch costs once everything is warm.
+_SHORT, _TRIALS = 4, 3
 
 
 class LabelStream:
@@ -23,18 +26,20 @@ class LabelStream:
         budget: The account of time.
 
     Attributes:
-        cost: Seconds per batch, as last measured; 0 before.
+        cost: Seconds to score a batch, as last measured; 0 before.
+        taking: Seconds to keep one until then; `nan` before.
         seen: Batches taken.
     """
 
     def __init__(self, scorer: LabelNoiseScorer, budget: OverheadBudget) -> None:
         self.scorer, self.budget = scorer, budget
         self.cost = self.spent = 0.0
+        self.taking = math.nan
         # Until the first fit: about what it takes, in seconds.
         self.fit_cost = 5e-3 + 2e-6 * scorer.n_samples
         self.seen = 0
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._size = self._blocks = 0
+        self._size = self._blocks = self._unclocked = 0
 
     @property
     def credit(self) -> float:
@@ -50,9 +55,32 @@ class LabelStream:
         credit = self.credit
         if credit < 0:
             return 0
-        # Four make the first block, from which the cost is learnt.
-        covered = credit / self.cost if self.cost else 4.0
+        covered = credit / (self.cost + self.taking) if self.cost else float(_SHORT)
         return int(min(covered + 1, steps))
+
+    def has_room(self, logits: Any, batch: Any, ids: Any) -> bool:
+        """Whether `keep` can take a batch: a few plain tensors more, and no block is full."""
+        return (
+            (self._blocks >= _TRIALS or len(self._pending) < _SHORT - 1)
+            and isinstance(logits, Tensor)
+            and isinstance(ids, Tensor)
+            and isinstance(batch, (tuple, list))
+            and len(batch) == 2
+            and isinstance(batch[1], Tensor)
+            and logits.shape[:1] == batch[1].shape[:1] == ids.shape
+            and self._size + logits.numel() < _BLOCK
+            and self.taking >= 0  # not before one was clocked
+        )
+
+    def keep(self, logits: Any, batch: Any, ids: Any) -> None:
+        """Keep a batch for which there is room, without a look at the clock."""
+        self._keep(logits, batch[1], ids)
+        self._unclocked += 1
+
+    def unclocked(self) -> float:
+        """Seconds that batches took which were kept since the last call, without a clock."""
+        batches, self._unclocked = self._unclocked, 0
+        return batches * self.taking if batches else 0.0
 
     def take(
         self,
@@ -67,15 +95,26 @@ class LabelStream:
             "the batch and its ids beside the logits",
             "none",
         )
+        start = self.budget.clock()
+        labels, ids = torch.as_tensor(labels), torch.as_tensor(ids)
+        expect(
+            logits.shape[:1] == labels.shape[:1] == ids.shape, "Monitor.step(logits=..., ids=...)",
+            "as many rows of logits as targets and ids",
+            f"{tuple(logits.shape)}, {tuple(labels.shape)} and {tuple(ids.shape)}",
+        )  # fmt: skip
+        self._keep(logits, labels, ids)
+        self.taking = steady_mean(self.taking, self.budget.clock() - start)
+        short = self._blocks < _TRIALS and len(self._pending) >= _SHORT
+        if short or self._size >= _BLOCK:
+            self.flush()
+
+    def _keep(self, logits: Tensor, labels: Tensor, ids: Tensor) -> None:
         # A copy: compiled models may write the next batch's logits into the same memory.
         logits = logits.detach().clone()
-        self._pending.append((logits, torch.as_tensor(labels), torch.as_tensor(ids)))
+        self._pending.append((logits, labels, ids))
         self.seen += 1
-        self.spent += self.cost
+        self.spent += self.cost + (self.taking if self.taking >= 0 else 0.0)
         self._size += logits.numel()
-        # The first blocks are short, to learn what a batch costs once everything is warm.
-        if self._size >= _BLOCK or (self._blocks < 3 and len(self._pending) >= 4):
-            self.flush()
 
     def flush(self) -> None:
         """Score what is pending, without the rows that are not finite."""
@@ -94,12 +133,17 @@ class LabelStream:
         self.cost = min(cost, self.cost) if self._blocks in (1, 2) else cost
         self._blocks += 1
 
+    @property
+    def covered(self) -> bool:
+        """Whether there is something to find suspects in, and the credit covers that."""
+        return self.seen > 0 and self.credit >= self.fit_cost
+
     def end_epoch(self) -> dict[str, float]:
         """The stop signal's numbers, if the credit covers finding the suspects.
 
         If not, this epoch counts towards the next signal.
         """
-        if not self.seen or self.credit < self.fit_cost:
+        if not self.covered:
             return {}
         self.flush()
         start = self.budget.clock()
@@ -115,7 +159,7 @@ class LabelStream:
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs."""
         self.flush()
-        names = ("cost", "spent", "fit_cost", "seen", "_blocks")
+        names = ("cost", "spent", "fit_cost", "seen", "taking", "_blocks")
         return {
             "scorer": self.scorer.state_dict(),
             **{name: getattr(self, name) for name in names},

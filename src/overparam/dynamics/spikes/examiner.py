@@ -126,7 +126,7 @@ class Examiner:
         batch = next((b for at, b in self._batches if at == step), None)
         if batch is None or not self.subject.knows_loss or not self._affordable(now):
             return None
-        found: Readings | None = self._booked(lambda: self._readings(batch, present=step == now))
+        found: Readings | None = self._borrowed(lambda: self._readings(batch, present=step == now))
         made = self.snapshot.step
         if found is not None and made is not None:
             near = [losses[at] for at in range(made - 3, made + 3) if at in losses]
@@ -137,7 +137,7 @@ class Examiner:
         """Take one of the next batches."""
         if batch is None or len(readings.later) >= LATER or self.snapshot.step is None:
             return readings
-        loss = self._booked(lambda: self.snapshot.earlier(batch))
+        loss = self._borrowed(lambda: self.snapshot.earlier(batch))
         if loss is None:
             return readings
         return replace(readings, later=(*readings.later, loss))
@@ -206,6 +206,13 @@ class Examiner:
             return self._tried(work)
         finally:
             self.budget.book(self.budget.clock() - start)
+
+    def _borrowed(self, work: Callable[[], Any]) -> Any:
+        """The same for what cannot wait."""
+        booked = self.budget.booked
+        found = self._booked(work)
+        self.budget.borrow(self.budget.booked - booked)
+        return found
 
     def _tried(self, work: Callable[[], Any]) -> Any:
         """Do it; a failure must not end a training, and is told with the next spike."""

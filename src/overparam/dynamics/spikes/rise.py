@@ -30,6 +30,7 @@ class Rise:
         verdict: Its cause, as far as is known.
         readings: The losses that tell data from weights.
         examined: Whether they have been asked for.
+        afforded: Whether measurements may be borrowed for it.
     """
 
     spike: Spike
@@ -42,6 +43,7 @@ class Rise:
     verdict: Verdict | None = None
     readings: Readings | None = None
     examined: bool = False
+    afforded: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """In plain data."""

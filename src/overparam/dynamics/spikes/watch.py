@@ -45,6 +45,7 @@ class SpikeWatch:
     """
 
     def __init__(self, subject: Subject, budget: OverheadBudget, window: int = 25) -> None:
+        self.budget = budget
         self.detector = Detector(window)
         self.counter = self.detector.counter
         self.examiner = Examiner(subject, budget)
@@ -121,7 +122,8 @@ class SpikeWatch:
         opened = rise.spike.step
         if not rise.examined:
             rise.examined = True
-            rise.readings = self.examiner.open(opened, step, self._losses())
+            if rise.afforded:
+                rise.readings = self.examiner.open(opened, step, self._losses())
         elif rise.readings is not None and rise.ended is None:
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
@@ -180,7 +182,7 @@ class SpikeWatch:
             quadratic=self.quadratic,
             ids=self._ids(),
         )
-        self._rise = Rise(spike, before, worst=loss)
+        self._rise = Rise(spike, before, worst=loss, afforded=self.budget.lends)
         self._want_split()
 
     def _lose(self, step: int) -> list[Event]:
@@ -216,7 +218,7 @@ class SpikeWatch:
         # Later the log no longer reaches back to the opening.
         if rise.verdict is None or step <= rise.spike.step + LATER + 1:
             rise.verdict = self._judge(rise)
-        if outcome != "recovered":
+        if outcome != "recovered" or not rise.afforded:
             return self._finish()
         self.wanted = {Kind.SHARPNESS}
         if self.counter.length <= 1:
@@ -236,7 +238,7 @@ class SpikeWatch:
 
     def _want_split(self) -> None:
         """Ask where the loss lies, unless the answer would not decide: it costs a kernel."""
-        if self.quadratic:
+        if self.quadratic and self._rise is not None and self._rise.afforded:
             self.wanted.add(Kind.LOSS_SPLIT)
 
     def _finish(self) -> list[Event]:

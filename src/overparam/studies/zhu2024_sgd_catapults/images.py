@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from overparam.datasets.named import load
 from overparam.dynamics.catapult_scheduler import CatapultScheduler
 from overparam.nets.mlp import ntk_mlp
-from overparam.optim.stability import critical_learning_rate
+from overparam.optim.critical_rate import critical_learning_rate
 from overparam.studies.zhu2024_sgd_catapults.synthetic import batches
 from overparam.tangents.input_gradients import agop, agop_alignment
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from overparam.dynamics.catapult_counter import CatapultCounter
 from overparam.dynamics.catapult_scheduler import CatapultScheduler
 from overparam.nets.mlp import ntk_mlp
-from overparam.optim.stability import critical_learning_rate
+from overparam.optim.critical_rate import critical_learning_rate
 from overparam.tangents.input_gradients import agop, agop_alignment
 
 D, N, N_TEST, DONE = 30, 256, 2000, 1e-3

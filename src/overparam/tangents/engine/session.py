@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-import torch
 from torch import nn
 
 from overparam._batch import form, is_graph, tensors
@@ -89,8 +88,6 @@ def opened(model: nn.Module, params: Params) -> Iterator[None]:
     chosen = {id(p) for p in params.values()}
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
         if any(isinstance(module, nn.LSTM) for module in model.modules()):
             # One fused operation hides all of an LSTM's parameters; the plain one does not.
             stack.enter_context(no_mkldnn())
