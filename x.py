@@ -107,7 +107,7 @@ def add_integrations() -> None:
     if ADDED.exists():
         return
     print("x.py: adding the tools to test with (about 500 MB).", file=sys.stderr, flush=True)
-    if install("-e", f"{HERE}[dev,integrations,cluster,transport,battery,search]", "skada"):
+    if install("skada", "-e", f"{HERE}[dev,integrations,cluster,transport,battery,search]"):
         print("x.py: without them their tests are skipped.", file=sys.stderr, flush=True)
     else:
         ADDED.touch()

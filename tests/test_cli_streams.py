@@ -91,7 +91,7 @@ def test_any_arguments_in_any_order_have_a_line_and_a_status(tmp_path, monkeypat
 
     monkeypatch.setattr(command, "diagnose", stop)
     monkeypatch.setattr(sys.modules["overparam.fitting.fit"], "compare", stop)
-    monkeypatch.setattr(run, "_compute", stop)
+    monkeypatch.setattr(run, "compute_cells", stop)
     monkeypatch.setattr(server, "RunServer", stop)
     rng = random.Random(0)
     reached = 0

@@ -185,14 +185,14 @@ def test_only_the_tests_need_the_tools_a_monitor_reports_to(x, capsys):
     x.main(["test"])
     x.main(["test"])
     added = [call for call in pip_calls(x) if "integrations" in call[-1]]
-    assert [call[-1] for call in added] == [f"{x.HERE}[dev,integrations,cluster]"]
+    assert [call[-1] for call in added] == [f"{x.HERE}[dev,integrations,cluster,transport,battery,search]"]
     assert "-c" in added[0]
     assert "350 MB" in capsys.readouterr().err
 
 
 def test_without_those_tools_the_tests_run_all_the_same(x, capsys):
     x.set_up()
-    x.failing = (f"{x.HERE}[dev,integrations,cluster]",)
+    x.failing = (f"{x.HERE}[dev,integrations,cluster,transport,battery,search]",)
     assert x.main(["test"]) == 0
     assert x.calls[-1][:2] == ["-m", "pytest"]
     assert "tests are skipped" in capsys.readouterr().err

@@ -117,5 +117,5 @@ def read_labels(labels: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Classes in order, two at least, and the position of each label among them."""
     check_classification_targets(labels)
     classes, positions = np.unique(labels, return_inverse=True)
-    expect(len(classes) > 1, where, "labels of two classes or more", f"only {classes.tolist()}")
+    expect(len(classes) > 1, where, "labels of more than one class", f"only {classes.tolist()}")
     return classes, positions
