@@ -185,9 +185,10 @@ def test_only_the_tests_need_the_tools_a_monitor_reports_to(x, capsys):
     x.main(["test"])
     x.main(["test"])
     added = [call for call in pip_calls(x) if "integrations" in call[-1]]
-    assert [call[-1] for call in added] == [f"{x.HERE}[dev,integrations,cluster,transport,battery,search]"]
+    extras = "dev,integrations,cluster,transport,battery,search"
+    assert [call[-1] for call in added] == [f"{x.HERE}[{extras}]"]
     assert "-c" in added[0]
-    assert "350 MB" in capsys.readouterr().err
+    assert "500 MB" in capsys.readouterr().err
 
 
 def test_without_those_tools_the_tests_run_all_the_same(x, capsys):

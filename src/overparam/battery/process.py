@@ -130,7 +130,7 @@ class CoatingProcess:
         >>> process = CoatingProcess()
         >>> made = process.structure({"active_material": 0.96, "solids": 0.62, "calendering": 0.3})
         >>> f"{1e6 * made.thickness:.1f} µm, porosity {made.porosity:.3f}"
-        '57.4 µm, porosity 0.260'
+        '55.1 µm, porosity 0.257'
 
     References:
         Duquesnoy, Liu, Zapata Dominguez, Kumar, Ayerbe, Franco (2023), arXiv:2307.05521, whose

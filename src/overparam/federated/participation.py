@@ -27,7 +27,7 @@ class Participation:
 
     Example:
         >>> Participation(share=0.5).drawn(0, 0, np.full(4, 10))[0].tolist()
-        [0, 3]
+        [0, 2]
     """
 
     share: Some = 1.0
