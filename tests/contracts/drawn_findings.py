@@ -25,15 +25,17 @@ OUTCOME = Outcome(
 
 
 @st.composite
-def outcomes(draw) -> Outcome:
-    """A race of any result."""
+def outcomes(draw, given: bool = True) -> Outcome:
+    """A race of any result; without a rate of the user's none of theirs was compared."""
     low = draw(RATES)
     losses = {low * 2**i: draw(LOSS) for i in range(draw(st.integers(0, 6)))}
     kept = any(math.isfinite(loss) for loss in losses.values())
     planned = draw(st.one_of(st.none(), st.integers(1, 5000)))
     horizon = draw(st.integers(1, planned or 5000)) if losses else 0
     second = {rate: draw(st.floats(1e-6, 10)) for rate in losses}
-    own = {draw(RATES): draw(LOSS)} if draw(st.booleans()) else {}
+    own = {draw(RATES): draw(LOSS)} if given and draw(st.booleans()) else {}
+    # A race that compared the user's rate among its own does not train it once more.
+    own |= {rate: losses[rate] for rate in own if rate in losses}
     return Outcome(
         losses=losses, horizon=horizon, planned=planned, epoch=draw(st.integers(1, 200)),
         learned=kept and draw(st.booleans()), ceiling=draw(st.one_of(RATES, st.just(math.inf))),
@@ -65,12 +67,13 @@ def evidences(draw) -> LabelEvidence:
 @st.composite
 def findings(draw) -> Findings:
     """Any combination of numbers that a run may leave behind."""
-    outcome, diverged = draw(outcomes()), draw(st.booleans())
+    given = draw(st.booleans())
+    outcome, diverged = draw(outcomes(given)), draw(st.booleans())
     steps = draw(st.integers(1, 5000))
     own = list(outcome.own) or [draw(RATES)]
     events = draw(st.lists(st.sampled_from(["catapult", "bad batch", "divergence", "non-finite"])))
     return Findings(
-        optimizer="SGD", outcome=outcome, rate=own[0], rate_given=draw(st.booleans()),
+        optimizer="SGD", outcome=outcome, rate=own[0], rate_given=given,
         batch_size=32, n_train=1000, limits=draw(st.lists(MAYBE, max_size=9)),
         ratios=draw(st.lists(st.floats(1e-6, 100), max_size=12)), steps=steps,
         cut=draw(st.one_of(st.none(), st.integers(steps + 1, 10_000))),

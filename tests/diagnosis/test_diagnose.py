@@ -97,7 +97,8 @@ def test_nothing_of_the_users_is_changed() -> None:
     assert found.advice["optimizer"] == "Adam"
     # With batch norm too: what is measured is the network in training mode.
     assert found.advice["stable_limit"] > 0
-    assert {"sharpness", "kernel_change"} <= set(found.series)
+    # What the monitor finds time for in fifty steps is the machine's affair; this is not.
+    assert found.series["kernel_change_after"]["step"] == [50]
     by_name = {statement.name: statement for statement in found.statements}
     assert "unknown" not in (by_name["stability"].level, by_name["regime"].level)
 

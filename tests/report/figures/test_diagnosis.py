@@ -224,6 +224,12 @@ def test_the_rate_sweep_marks_what_diverged():
     assert next(trace for trace in figure.data if trace["name"] == "diverged")["x"] == [0.4]
 
 
+def test_of_two_rates_that_came_equally_far_the_one_to_set_did_best():
+    sweep = {"lr": [0.1, 0.2], "loss": [1.0, 1.0], "advised": 0.2}
+    figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep}})["rate_sweep"]
+    assert figure.title == "Of 2 rates tried, 0.2 reached the lowest loss"
+
+
 def test_the_edge_draws_each_run_and_names_where_it_settled():
     runs = [{"step": [0, 5], "rate": [0.01, 0.1], "limit": [0.4, 0.1]}] * 2
     document = {"kind": "diagnosis", "series": {"edge": runs}, "advice": {"stable_limit": 0.1}}

@@ -82,7 +82,8 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
         cross = {"symbol": "x", "color": "var(--red)", "size": 9}
         places = {"x": lost, "y": [top] * len(lost), "mode": "markers", "marker": cross}
         traces.append({"type": "scatter", "name": "diverged", **places})
-    best = min(pairs, key=lambda pair: pair[1])[0]
+    # Where two came equally far, the one to set, as the statement beside it says.
+    best = min(pairs, key=lambda pair: (pair[1], pair[0] != advised))[0]
     rates = len({*known, *lost, *(trial["rate"] for trial in _trials(document))})
     finding = f"Of {count(rates, 'rate')} tried, {number(best, 3)} reached the lowest loss"
     if advised:

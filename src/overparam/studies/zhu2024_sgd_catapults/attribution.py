@@ -1,5 +1,6 @@
 """Spikes of known cause, and what the classifier makes of them."""
 
+import copy
 import math
 from typing import Any
 
@@ -43,7 +44,10 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
 
     optimizer.param_groups[0]["lr"] = 0.5 * at.critical()
     losses = [full()]
-    for _ in range(20):
+    earlier = at.net
+    for i in range(20):
+        if i == 15:
+            earlier = copy.deepcopy(at.net)
         step(at.x, at.y)
         losses.append(full())
     before = stability(at.net, at.x, at.y, mse, optimizer)
@@ -51,11 +55,13 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
     factor = {"catapult": 1.4, "divergence": 2.6}.get(cause, 0.5)
     optimizer.param_groups[0]["lr"] = factor * before.critical_learning_rate
     some = torch.randperm(N, generator=at.draw)[:32]
-    own = base.total  # loss of the step's batch at weights that are not to blame
+    batch, seen = (at.x, at.y), math.nan
     if cause == "labels":
-        own = step(at.x[some], 10 * torch.randn(32, 1, generator=at.draw))
+        batch = at.x[some], 10 * torch.randn(32, 1, generator=at.draw)
     elif cause == "inputs":
-        own = step(8 * at.x[some], at.y[some])
+        batch = 8 * at.x[some], at.y[some]
+    if cause in ("labels", "inputs"):
+        seen = step(*batch)
     counter, peak = CatapultCounter(), base
     counter.update(base.total)
     phase = "quiet"
@@ -72,6 +78,10 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
     after = math.nan
     if not lost:
         after = stability(at.net, at.x, at.y, mse, optimizer).sharpness
+    # The batch of the rise at weights that are not to blame, against what was seen of it.
+    with torch.no_grad():
+        shown = mse(earlier(batch[0]), batch[1]).item() - base.total
+    rise = (counter.peak if math.isnan(seen) else seen) - base.total
     spike = Spike(
         step=20,
         peak_ratio=counter.peak / counter.level,
@@ -82,7 +92,7 @@ def attribute(cause: str, width: int, seed: int) -> dict[str, Any]:
         sharpness_before=before.sharpness,
         sharpness_after=after,
         diverged=lost,
-        batch_share=min((own - base.total) / (counter.peak - base.total), 1.0),
+        batch_share=min(max(shown / rise, 0.0), 1.0),
     )
     kind = SpikeClassifier().classify(spike).kind
     return {
