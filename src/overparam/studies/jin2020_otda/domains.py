@@ -55,16 +55,16 @@ def skewed(seed: int) -> Domains:
 
 
 def transfer(way: str, seed: int) -> Domains:
-    """700 digits each, such as "usps to mnist", of the training parts of both."""
+    """700 digits each, such as "usps to mnist", of the test parts, kept aside till the end."""
     draw = np.random.default_rng(seed)
     parts = []
     for name in way.split(" to "):
         stored = load(name)
-        chosen = draw.choice(len(stored.x_train), 700, replace=False)
-        images = np.asarray(stored.x_train[chosen], dtype=np.float64) / 255
+        chosen = draw.choice(len(stored.x_test), 700, replace=False)
+        images = np.asarray(stored.x_test[chosen], dtype=np.float64) / 255
         images = images.reshape(700, *images.shape[1:3])
         areas = area_means(images.shape[1], 16)
-        parts += [(areas @ images @ areas.T).reshape(700, -1), stored.y_train[chosen].astype(int)]
+        parts += [(areas @ images @ areas.T).reshape(700, -1), stored.y_test[chosen].astype(int)]
     return parts[0], parts[1], parts[2], parts[3]
 
 
