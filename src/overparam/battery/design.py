@@ -110,7 +110,7 @@ def design_electrode(
         MissingPackage: Without PyBaMM or pymoo.
 
     Cost:
-        80 ms for each design and job, and 5 to 10 s.
+        About 0.1 s for each design and job, and 15 s.
 
     Example:
         ::

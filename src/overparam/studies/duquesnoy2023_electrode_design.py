@@ -17,7 +17,8 @@ Changed:
     electrodes, and energy alone has its best inside the window. Liu is a namesake of the author
     of this library's other papers, as far as is known.
 Cost:
-    Processor time: smoke 15 s, quick 100 s, full about 15 min. The extra `battery`.
+    Processor time on a machine busy with other work: smoke 30 s, quick 4 min; full about an hour,
+    extrapolated. The extra `battery`.
 Failure:
     If the surrogate were no better than sampling, designs could as well be drawn evenly; if a
     shuffled surrogate were as good, it would be the checking that helps and not the model. If
