@@ -12,6 +12,7 @@ from overparam.diagnosis.rate_of_run import direction
 from overparam.diagnosis.run_facts import (
     SAME,
     STALLED,
+    cut_short,
     dead,
     ending,
     fell,
@@ -78,6 +79,8 @@ def progress(found: Findings) -> Statement:
             if direction(found)
             else "Do first what is said of the learning rate."
             if not found.outcome.learned
+            else larger(found, "sees it to its end")
+            if cut_short(found)
             else "Let the rate fall over the run; what is left after that is noise, or beyond "
             "this network: widen it."
         )
