@@ -551,10 +551,17 @@ RESULT = "holds numbers or tensors that other functions made"
 NUMBERS = "takes and gives plain numbers"
 NUMPY = "takes and gives NumPy arrays or tables"
 WITHIN = "tested with the function that makes or trains it"
+BESIDE = "tested on a device beside its other tests"
 MADE = "makes index or weight tables on the CPU, from numbers"
 ELSEWHERE: dict[str, dict[str, str]] = {
     RUNS: {"diagnosis": "diagnose follow_edge suggest_lr"},
+    BESIDE: {
+        "clustering": "BregmanKMeans",
+        "federated": "simulate simulate_decentralised",
+    },
     RESULT: {
+        "clustering": "CenterDensity",
+        "federated": "ClientData DecentralisedRun FederatedRun Participation",
         "diagnosis": "Diagnosis EdgeTrace Examples Statement SuggestedRate TrainingTask",
         "dynamics": "CatapultOrbit CleanDominance EarlyWarning Event LossMixture Probe Scene "
         "SegmentGradients SpectralSplit Spike StopSignal",
@@ -576,6 +583,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "tangents": "gd_step_size pl_down_to sgd_step_size",
     },
     NUMPY: {
+        "clustering": "BregmanDivergence BregmanMixture MiniBatchBregmanKMeans SphericalKMeans "
+        "asymptotic_center_density named_divergence quantization_constant",
+        "federated": "dirichlet_partition iid_partition pathological_partition",
         "dynamics": "CleanPriorityStop loss_mixture",
         "kernels": "bootstrap_interval",
     },
@@ -592,10 +602,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "watts_strogatz_dag",
     },
 }
-# Packages of files, tables, documents and runs, which use the functions above.
+# Packages of files, tables, documents and runs, which use the functions above, or NumPy.
 WITHOUT_TENSORS = {
-    "claims", "cluster", "datasets", "fitting", "integrations", "report", "studies", "tables",
-    "watch",
+    "battery", "claims", "cluster", "datasets", "fitting", "integrations", "report", "search",
+    "studies", "tables", "transport", "watch",
 }  # fmt: skip
 
 

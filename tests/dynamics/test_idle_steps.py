@@ -117,7 +117,7 @@ def test_a_loss_that_is_none_is_refused_between_looks_too(wrong):
 
 def test_they_are_booked_when_training_is_next_clocked():
     monitor, _, clock = resting(3)
-    monitor._pace._push, monitor._pace._call = 1e-2, 8e-2
+    monitor._pace._push, monitor._pace._call = 1e-2, 1.6e-1
     own = monitor.budget.own
     for _ in range(30, 60):
         monitor.step(Loss(1.0))

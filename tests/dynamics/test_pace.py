@@ -50,18 +50,6 @@ def test_the_books_stay_within_the_budget(limit, step):
     assert kept > 0.1
 
 
-def test_what_calls_cost_is_their_mean_and_not_the_quick_ones():
-    # One in four takes thrice as long, after an interruption: 1.5 in the mean.
-    pace = Pace(OverheadBudget(0.05, clock=Clock()))
-    found = []
-    for at in range(400):
-        pace.pushed(3.0 if at % 4 == 0 else 1.0)
-        found.append(pace._call)
-    assert sum(found[200:]) / 200 == pytest.approx(1.5, rel=0.02)
-    # With what it costs the caches, which no clock sees.
-    assert pace._push == pytest.approx(2 * pace._call)
-
-
 def test_every_loss_is_kept_where_that_is_cheap():
     assert run(0.05, step=1e-3, push=2e-6, look=30e-6)[1] == 1.0
 

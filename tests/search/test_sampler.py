@@ -201,19 +201,19 @@ study.optimize(objective, n_trials=n)
 def test_two_processes_share_a_study_in_sqlite(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     optuna.create_study(storage=storage, study_name="shared")
-    other = subprocess.Popen([sys.executable, "-c", WORKER, storage, "50"])
+    other = subprocess.Popen([sys.executable, "-c", WORKER, storage, "25"])
     sampler = SACSampler(seed=0, settings=SMALL)
     study = optuna.load_study(study_name="shared", storage=storage, sampler=sampler)
-    study.optimize(lambda trial: bowl(trial), n_trials=50)
+    study.optimize(lambda trial: bowl(trial), n_trials=25)
     assert other.wait(timeout=200) == 0
     trials = study.trials
-    assert [trial.number for trial in trials] == list(range(100))
+    assert [trial.number for trial in trials] == list(range(50))
     assert all(trial.state.name == "COMPLETE" for trial in trials)
-    assert sum("by" in trial.user_attrs for trial in trials) == 50
-    assert len({tuple(trial.params.values()) for trial in trials}) == 100
+    assert sum("by" in trial.user_attrs for trial in trials) == 25
+    assert len({tuple(trial.params.values()) for trial in trials}) == 50
     # What the agent of this process knows of it, asked once more, is everything.
     study.ask({"x": FloatDistribution(-1, 1), "y": FloatDistribution(1e-4, 1, log=True)})
-    assert set(sampler._points) == set(range(100))
+    assert set(sampler._points) == set(range(50))
 
 
 def test_a_study_is_resumed_from_its_storage(tmp_path):

@@ -153,14 +153,14 @@ def test_a_refused_fit_leaves_what_was_fitted(task, fitted):
     x, y, target, _ = task
     model = clone(fitted).fit(x, y, target)
     before = model.predict(target)
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(ValueError, match="more than one class"):
         model.fit(x, np.zeros(len(x)), target)
     np.testing.assert_array_equal(model.predict(target), before)
 
 
 NAN, HUGE = np.full((4, 20), np.nan), np.full((4, 20), 1e200)
 BAD_FITS = {
-    "one class": ({}, {"y": np.zeros(100)}, "two classes"),
+    "one class": ({}, {"y": np.zeros(100)}, "more than one class"),
     "a target of another width": ({}, {"Xt": np.ones((5, 3))}, "a table of 20 columns"),
     "a target of NaN": ({}, {"Xt": NAN}, "NaN"),
     "a target of no rows": ({}, {"Xt": np.ones((0, 20))}, "0 sample"),

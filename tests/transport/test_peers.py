@@ -94,7 +94,7 @@ def test_it_pickles(task, fitted):
         ({"ys": None}, r"ys=\.\.\."),
         ({"Xt": None}, r"Xt=\.\.\."),
         ({"ys": np.r_[-1, np.zeros(99)]}, "unknown label"),
-        ({"ys": np.zeros(7)}, "two classes"),
+        ({"ys": np.zeros(7)}, "more than one class"),
         ({"ys": np.arange(7)}, "100 labels"),
         ({"yt": np.full(100, 9)}, "a label that the source has"),
         ({"yt": np.zeros(3)}, "100 labels"),

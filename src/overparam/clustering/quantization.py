@@ -29,14 +29,15 @@ class CenterDensity:
 
     Attributes:
         normalizer: The integral that the formula is divided by.
+        relative: The formula before that, of points ``(n, d)``.
     """
 
     normalizer: float
-    _relative: Callable[[np.ndarray], np.ndarray]
+    relative: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Density at points, shape ``(n, d)``, as ``(n,)``: its integral is 1."""
-        return self._relative(np.asarray(x, dtype=np.float64)) / self.normalizer
+        return self.relative(np.asarray(x, dtype=np.float64)) / self.normalizer
 
 
 @checked

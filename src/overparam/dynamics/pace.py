@@ -9,9 +9,6 @@ _KEEPING, _LOOKING = 1 / 2, 1 / 8
 _LONGEST = 255
 # The first calls are cold, and no measure of the others.
 _TRIALS = 8
-# A loss that is kept counts twice: what the call drives out of the caches costs the next training
-# step about as much again as the call itself. Of a step that keeps nothing, the bare call is left.
-_CACHES, _BARE = 2.0, 1 / 8
 
 
 class Pace:
@@ -46,7 +43,8 @@ class Pace:
             kept: How many of them have kept their loss; `None` where nobody counted.
             aside: Seconds that they have spent on something else.
         """
-        call = 0.0 if self.every == 1 else _BARE * self._call
+        # A step that keeps nothing still costs the host the call.
+        call = 0.0 if self.every == 1 else self._call / 16
         losses = self.light / self.every if kept is None else kept
         books = losses * self._push + self.light * call if self.light else 0.0
         self.budget.enter(books + aside)
@@ -54,7 +52,7 @@ class Pace:
 
     def pushed(self, seconds: float, host: float | None = None) -> None:
         """Take note of what keeping a loss took, and for what part of it the host was busy."""
-        self._push = steady_mean(self._push, _CACHES * seconds)
+        self._push = steady_mean(self._push, seconds)
         self._call = steady_mean(self._call, seconds if host is None else host)
         self._pushes += 1
 
@@ -81,14 +79,13 @@ class Pace:
 
 
 def steady_mean(mean: float, seconds: float) -> float:
-    """A running mean with one more value.
+    """A running mean with one more value; it falls sooner than it rises.
 
-    An interruption says little: it counts at most threefold. What is often slow, as calls are
-    after one, is part of what they cost, and counts as what is quick does.
+    The first calls are cold, and an interruption says little: it counts at most threefold.
     """
     if math.isnan(mean):
         return seconds
-    return mean + 0.2 * (min(seconds, 3 * mean) - mean)
+    return mean + (0.3 if seconds < mean else 0.1) * (min(seconds, 3 * mean) - mean)
 
 
 def _odd(steps: float) -> int:

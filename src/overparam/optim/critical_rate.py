@@ -84,6 +84,7 @@ def critical_learning_rate(
         six times as many steps more, and a copy of the model and of the optimizer's state.
 
     Example:
+        >>> import torch
         >>> model = nn.Linear(1, 1, bias=False)
         >>> x, y = torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)
         >>> round(critical_learning_rate(model, x, y, nn.functional.mse_loss), 4)

@@ -56,7 +56,7 @@ def has_stability_limit(optimizer: Optimizer) -> bool:
 
     Example:
         >>> weights = [torch.zeros(1, requires_grad=True)]
-        >>> has_stability_limit(SGD(weights, lr=0.1, momentum=0.9))
+        >>> has_stability_limit(torch.optim.SGD(weights, lr=0.1, momentum=0.9))
         True
         >>> has_stability_limit(torch.optim.Rprop(weights))
         False
