@@ -551,14 +551,16 @@ RESULT = "holds numbers or tensors that other functions made"
 NUMBERS = "takes and gives plain numbers"
 NUMPY = "takes and gives NumPy arrays or tables"
 WITHIN = "tested with the function that makes or trains it"
+SPARSE = "multiplies by a sparse matrix, which the stand-in for a device cannot hold"
 BESIDE = "tested on a device beside its other tests"
 MADE = "makes index or weight tables on the CPU, from numbers"
 ELSEWHERE: dict[str, dict[str, str]] = {
     RUNS: {"diagnosis": "diagnose follow_edge suggest_lr"},
     BESIDE: {
         "clustering": "BregmanKMeans",
-        "federated": "simulate simulate_decentralised",
+        "federated": "simulate",
     },
+    SPARSE: {"federated": "simulate_decentralised"},
     RESULT: {
         "clustering": "CenterDensity",
         "federated": "ClientData DecentralisedRun FederatedRun Participation",

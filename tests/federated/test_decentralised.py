@@ -93,13 +93,3 @@ REFUSED = {
 def test_what_makes_no_sense_is_refused(name):
     with pytest.raises((ValueError, TypeError), match="expected"):
         REFUSED[name]()
-
-
-def test_a_device_gives_what_the_processor_gives(device):
-    here, clients = run(rounds=2), data()
-    there = simulate_decentralised(
-        network().to(device), clients, HubSpoke(N, 3, 6, 2, 1), rounds=2, lr=0.2,
-        test=(clients.x, clients.y), progress=False,
-    )  # fmt: skip
-    assert there.models.device.type == device.type
-    torch.testing.assert_close(there.models.cpu(), here.models, rtol=1e-4, atol=1e-5)

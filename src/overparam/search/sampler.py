@@ -82,7 +82,7 @@ class SACSampler(BaseSampler):
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        vars(self).update(state, _lock=threading.Lock())
 
     def reseed_rng(self) -> None:
         """Draw otherwise from now on; Optuna asks for it where trials run side by side."""

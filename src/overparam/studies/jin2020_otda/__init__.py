@@ -78,8 +78,9 @@ def cell(task: str, seed: int) -> dict[str, Any]:
         "lda_centred": discriminant(x - x.mean(0), y, target - target.mean(0), right),
         "neighbour": float(KNeighborsClassifier(1).fit(x, y).score(target, right)),
     }
-    for name, settings in {"no_self_training": {"theta": 0.0}, "no_pairs": {"mu": 0.0}}.items():
-        other = DiscriminantTransportClassifier(pca_components=pca, warn=False, **settings)
+    for name, part in {"no_self_training": "theta", "no_pairs": "mu"}.items():
+        other = DiscriminantTransportClassifier(pca_components=pca, warn=False)
+        other.set_params(**{part: 0.0})
         result[name] = other.fit(x, y, target).score(target, right)
     found = peers(x, y, target, right, nearest=real)
     return {**result, **found, "best_peer": max(found.values())}

@@ -31,7 +31,7 @@ def spurious(seed: int) -> Domains:
 def clutter(seed: int) -> Domains:
     """400 digits each under blocks of 4 × 4 pixels of noise, more and turned in the target."""
     draw = np.random.default_rng(seed)
-    pixels, classes = load_digits(return_X_y=True)
+    pixels, classes = map(np.asarray, load_digits(return_X_y=True))
     order = draw.permutation(len(pixels))
     source, target = order[:400], order[400:800]
 
@@ -47,7 +47,7 @@ def clutter(seed: int) -> Domains:
 def skewed(seed: int) -> Domains:
     """Digits without a shift, but the target has ten times as many even ones as odd ones."""
     draw = np.random.default_rng(seed)
-    pixels, classes = load_digits(return_X_y=True)
+    pixels, classes = map(np.asarray, load_digits(return_X_y=True))
     order = draw.permutation(len(pixels))
     source, rest = order[:500], order[500:]
     kept = rest[draw.random(len(rest)) < np.where(classes[rest] % 2, 0.1, 1.0)][:500]

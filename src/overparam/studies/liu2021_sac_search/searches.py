@@ -58,7 +58,9 @@ def with_optuna(
     import optuna
 
     noise = np.random.default_rng(seed)
-    space = {f"u{i}": optuna.distributions.FloatDistribution(-1, 1) for i in range(dimension)}
+    space: dict[str, Any] = {
+        f"u{i}": optuna.distributions.FloatDistribution(-1, 1) for i in range(dimension)
+    }
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study
     try:
