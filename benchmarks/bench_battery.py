@@ -14,9 +14,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from overparam.battery import OBJECTIVES, CoatingProcess, Structure, simulate, simulation
+from overparam.battery import CoatingProcess, Structure, simulate, simulation
 from overparam.battery.front import named
 from overparam.battery.sampling import sampled_designs
+from overparam.battery.simulation import OBJECTIVES
 
 LIMIT, TIMES = 10.0, 120
 CONSOLE = Console(width=110)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from overparam.battery import OBJECTIVES, CoatingProcess, Surrogate, design_electrode
+from overparam.battery import CoatingProcess, Surrogate, design_electrode
 from overparam.battery.exploration import explore
 from overparam.battery.front import named, nondominated
+from overparam.battery.simulation import OBJECTIVES
 from overparam.cli import main
 from overparam.errors import MissingPackage
 from overparam.report import render

@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from overparam.battery import OBJECTIVES, CoatingProcess, simulate, simulate_all
+from overparam.battery import CoatingProcess, simulate, simulate_all
+from overparam.battery.simulation import OBJECTIVES
 
 pybamm = pytest.importorskip("pybamm", reason="needs pip install 'overparam[battery]'")
 

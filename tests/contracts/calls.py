@@ -571,7 +571,6 @@ WITHOUT_CALL = {
          "simulate_all"],
         "of electrodes, not of tensors: tested in battery",
     ),
-    "OBJECTIVES": "a table",
     **dict.fromkeys(["fit", "load_model"], "of files, not of tensors: tested in fitting"),
     **dict.fromkeys(
         ["Examples", "TrainingTask", "follow_edge"], "of a whole run: tested in diagnosis"

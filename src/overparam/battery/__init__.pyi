@@ -4,11 +4,10 @@ from .inverse import InverseDesign, inverse_design
 from .process import CoatingProcess, ProcessModel, Structure
 from .process_file import load_process
 from .runs import simulate_all
-from .simulation import OBJECTIVES, Objective, simulate
+from .simulation import Objective, simulate
 from .surrogate import Quality, Surrogate
 
 __all__ = [
-    "OBJECTIVES",
     "CoatingProcess",
     "ElectrodeDesign",
     "InverseDesign",

@@ -95,7 +95,7 @@ def design_electrode(
 
     Args:
         process: What turns process parameters into a structure; `None` means `CoatingProcess()`.
-        objectives: Two out of `OBJECTIVES`.
+        objectives: Two out of energy, fast_energy, slow_energy (at 1C, 3C and C/5) and power.
         budget: Designs to simulate, at least 24.
         seed: Of samples, surrogate and search.
         n_jobs: Designs at a time, as for `simulate_all`.

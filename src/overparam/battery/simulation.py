@@ -73,7 +73,7 @@ def simulate(
 
     Args:
         structure: The electrode.
-        objectives: Names out of `OBJECTIVES`.
+        objectives: Names out of energy, fast_energy, slow_energy (at 1C, 3C and C/5) and power.
 
     Returns:
         By objective its number, `None` where the simulation failed; ``"failure"``, in words why

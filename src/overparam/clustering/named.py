@@ -145,10 +145,8 @@ def named_divergence(name: Divergence) -> BregmanDivergence:
     ================== ============ ============================ ===========================
     "euclidean"        any          (x − c)²                     normal noise, equal spread
     "kl"               x ≥ 0        x log(x/c) − x + c           counts: Poisson
-    "itakura_saito"    x > 0        x/c − log(x/c) − 1           spread ∝ mean: gamma, power
-                                                                 spectra
-    "logistic"         0 ≤ x ≤ 1    x log(x/c)                   yes or no: Bernoulli
-                                    + (1 − x) log((1 − x)/(1 − c))
+    "itakura_saito"    x > 0        x/c − log(x/c) − 1           spread ∝ mean: gamma
+    "logistic"         0 ≤ x ≤ 1    "kl" of x and of 1 − x       yes or no: Bernoulli
     "exponential"      any          eˣ − eᶜ − (x − c) eᶜ         large x that matter more
     ("power", p)       x ≥ 0, p > 1 xᵖ − cᵖ − p cᵖ⁻¹ (x − c)     between and beyond
     ("mahalanobis", A) any          (x − c)ᵀ A (x − c)           correlated normal noise
