@@ -79,7 +79,15 @@ def test_summary_says_every_statement(digits) -> None:
         assert statement.text in text
 
 
-def test_nothing_of_the_users_is_changed() -> None:
+def measure_everything(monkeypatch) -> None:
+    """No clock decides what a run has time to measure."""
+    module = sys.modules["overparam.diagnosis.diagnose"]
+    monkeypatch.setattr(module, "_OVERHEAD", math.inf)
+    monkeypatch.setattr(module, "_MOST_OVERHEAD", math.inf)
+
+
+def test_nothing_of_the_users_is_changed(monkeypatch) -> None:
+    measure_everything(monkeypatch)
     torch.manual_seed(5)
     model = nn.Sequential(
         nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3)
@@ -98,7 +106,7 @@ def test_nothing_of_the_users_is_changed() -> None:
     assert found.advice["optimizer"] == "Adam"
     # With batch norm too: what is measured is the network in training mode.
     assert found.advice["stable_limit"] > 0
-    # What the monitor finds time for in fifty steps is the machine's affair; this is not.
+    assert {"sharpness", "kernel_change"} <= set(found.series)
     assert found.series["kernel_change_after"]["step"] == [50]
     by_name = {statement.name: statement for statement in found.statements}
     assert "unknown" not in (by_name["stability"].level, by_name["regime"].level)
@@ -205,10 +213,7 @@ def test_a_measurement_that_fails_costs_a_warning_and_no_more(monkeypatch) -> No
         raise RuntimeError("no derivative of this layer")
 
     monkeypatch.setattr("overparam.diagnosis.measure.change_since", fails)
-    # No clock decides whether the run has a measurement to stand in for it.
-    module = sys.modules["overparam.diagnosis.diagnose"]
-    monkeypatch.setattr(module, "_OVERHEAD", math.inf)
-    monkeypatch.setattr(module, "_MOST_OVERHEAD", math.inf)
+    measure_everything(monkeypatch)
     x, y = torch.randn(60, 3), torch.arange(60) % 2
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
