@@ -12,10 +12,11 @@ Changed:
     calendering, an NMC532 half cell of PyBaMM for the paper's, a Gaussian process for its
     deterministic model, NSGA-II for its Bayesian search. Energy is that of a discharge at 1C or
     3C to 3.5 V, power that of a 10-second pulse, both per volume. The criteria were written down
-    before this study was run, but for one: the controls of a single objective are at the default
-    gap of 150 µm alone, since at 200 µm a discharge at 1C no longer empties the thickest
-    electrodes, and energy alone has its best inside the window. Liu is a namesake of the author
-    of this library's other papers, as far as is known.
+    before this study was run, and stand. One asks too much: energy alone has its best at the end
+    of the window for solids at gaps of 110 and 150 µm, and inside it at 200 µm, where a discharge
+    at 1C no longer empties the thickest electrodes. That searches take two rounds and not one was
+    decided after a run. Liu is a namesake of the author of this library's other papers, as far as
+    is known.
 Cost:
     Processor time on a machine busy with other work: smoke 30 s, quick 4 min; full about an hour,
     extrapolated. The extra `battery`.
@@ -241,7 +242,6 @@ def highest(column: str) -> Any:
 
 
 PIPELINE, COMPARISON = {"measure": "pipeline"}, {"measure": "comparison"}
-DEFAULT = {**PIPELINE, "gap": 150}
 ABSTRACT = "abstract"
 OURS = "ours: the paper's numbers were not seen"
 
@@ -324,8 +324,8 @@ CLAIMS = [
         source=OURS,
         statistic=lowest("energy_alone_solids"),
         passes=Range(low=0.697),
-        tolerance="2 % of the window from its end at 0.70, at the default gap",
-        where=DEFAULT,
+        tolerance="2 % of the window from its end at 0.70, smallest over wet gaps",
+        where=PIPELINE,
     ),
     Claim(
         "energy_alone_porosity",
@@ -334,8 +334,8 @@ CLAIMS = [
         source=OURS,
         statistic=highest("energy_alone_porosity"),
         passes=Range(high=0.155),
-        tolerance="the smallest is 0.15; at the default gap",
-        where=DEFAULT,
+        tolerance="the smallest is 0.15; largest over wet gaps",
+        where=PIPELINE,
     ),
     Claim(
         "power_alone_solids",
@@ -344,8 +344,8 @@ CLAIMS = [
         source=OURS,
         statistic=highest("power_alone_solids"),
         passes=Range(high=0.553),
-        tolerance="2 % of the window from its end at 0.55, at the default gap",
-        where=DEFAULT,
+        tolerance="2 % of the window from its end at 0.55, largest over wet gaps",
+        where=PIPELINE,
     ),
     Claim(
         "over_sobol",
