@@ -149,8 +149,10 @@ def test_what_to_do_when_stuck(change: dict, words: str) -> None:
     stuck = replace(FOUND, losses=[2.0, 1.0] + [0.9] * 8, **change)
     assert statements.progress(stuck).action.startswith(words)
     # Of the beginning of a run nothing follows for the rest of it.
-    begun = replace(stuck, steps=48, cut=1500)
-    assert "fall over" not in statements.progress(begun).action
+    begun = statements.progress(replace(stuck, steps=48, cut=1500))
+    assert (begun.level, "is stuck:" in begun.text) == ("unknown", True)
+    assert "Cannot tell whether" in begun.text
+    assert "fall over" not in begun.action
 
 
 def test_a_dead_network_is_called_dead_and_nothing_of_it_good() -> None:

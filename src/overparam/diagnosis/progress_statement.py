@@ -73,15 +73,15 @@ def progress(found: Findings) -> Statement:
     bar = f"Stuck if the last quarter is less than {show(100 * STALLED)} % below the one before."
     chance = _wavers(losses, quarter)
     wavers = lost < chance if lost >= STALLED else -lost < chance > _NOISY
+    if lost < STALLED and not wavers and cut_short(found):
+        # A beginning that is level says nothing of the rest: many runs warm up, or cross a plateau.
+        return Statement(
+            "progress", f"{told}. Cannot tell whether it is stuck: {_late(lost)}.{cut}", lost,
+            STALLED, _first(found) or larger(found, "sees it to its end"), "unknown", bar,
+        )  # fmt: skip
     if lost < STALLED and not wavers:
-        action = (
-            "Change the rate first, as advised."
-            if direction(found)
-            else "Do first what is said of the learning rate."
-            if not found.outcome.learned
-            else larger(found, "sees it to its end")
-            if cut_short(found)
-            else "Let the rate fall over the run; what is left after that is noise, or beyond "
+        action = _first(found) or (
+            "Let the rate fall over the run; what is left after that is noise, or beyond "
             "this network: widen it."
         )
         return Statement(
@@ -108,6 +108,13 @@ def progress(found: Findings) -> Statement:
     return Statement(
         "progress", f"{told}{how}.{cut}", lost, STALLED, action, "info", bar,
     )  # fmt: skip
+
+
+def _first(found: Findings) -> str:
+    """What of the rate comes before anything else; empty if nothing does."""
+    if direction(found):
+        return "Change the rate first, as advised."
+    return "" if found.outcome.learned else "Do first what is said of the learning rate."
 
 
 def _see_more(found: Findings) -> str:

@@ -173,14 +173,18 @@ def test_batch_rates_are_compared_with_the_rate_of_their_own_step():
 def test_the_noise_scale_is_told_as_far_as_it_was_known():
     known = {"noise_scale_low": line(5.0, 9.0), "noise_scale": line(8.0, 12.0),
              "noise_scale_high": line(20.0, 19.0)}  # fmt: skip
-    assert title("noise", series=known) == "The noise scale was 12 examples at step 1"
+    assert title("noise", series=known) == (
+        "The noise scale by the latest measurements at step 1: 12 examples"
+    )
     later = {"noise_scale_low": line(5.0, 9.0, 40.0), "noise_scale": line(8.0)}
     assert title("noise", series=later) == (
-        "The noise scale was 8 examples at step 0, when it could last be told, and at least 40 at "
-        "step 2"
+        "The noise scale by the latest measurements at step 2: at least 40 examples; 8 at step 0, "
+        "when it could last be told"
     )
     alone = {"noise_scale_low": line(5.0, 9.0)}
-    assert title("noise", series=alone) == "The noise scale was at least 9 examples at step 1"
+    assert title("noise", series=alone) == (
+        "The noise scale by the latest measurements at step 1: at least 9 examples"
+    )
 
 
 def test_the_label_finding_says_when_it_abstains():

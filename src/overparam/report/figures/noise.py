@@ -40,14 +40,16 @@ def noise_figure(document: Mapping) -> Figure | None:
 
 
 def _finding(low: Series, scale: Series | None) -> str:
+    """Of the latest measurements alone: what all of a run say together is another number."""
     end, least = low.measured[-1]
     at_least = f"at least {number(least, 2)}"
+    lately = f"The noise scale by the latest measurements at step {number(end)}:"
     if scale is None:
-        return f"The noise scale was {at_least} examples at step {number(end)}"
+        return f"{lately} {at_least} examples"
     step, value = scale.measured[-1]
     if step == end:
-        return f"The noise scale was {number(value, 2)} examples at step {number(step)}"
+        return f"{lately} {number(value, 2)} examples"
     return (
-        f"The noise scale was {number(value, 2)} examples at step {number(step)}, when it could "
-        f"last be told, and {at_least} at step {number(end)}"
+        f"{lately} {at_least} examples; {number(value, 2)} at step {number(step)}, when it could "
+        "last be told"
     )
