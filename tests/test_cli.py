@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from overparam import claims, cli
+from overparam import claims
 from overparam._errors import UsageError, expect
+from overparam._output import print_table
 from overparam.claims import CellsFailed, catalogue
 from overparam.cli import main
 from overparam.errors import NumericalError
@@ -252,10 +253,10 @@ def test_who_asks_is_told_that_a_specification_is_run(capsys):
 
 
 def test_tables_are_drawn_in_a_terminal_and_plain_elsewhere(capsys, monkeypatch):
-    cli.print_table(["name", "claim"], [["a", "[b] 1"]])
+    print_table(["name", "claim"], [["a", "[b] 1"]])
     assert capsys.readouterr().out == "a\t[b] 1\n"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    cli.print_table(["name", "claim"], [["a", "[b] 1"]])
+    print_table(["name", "claim"], [["a", "[b] 1"]])
     drawn = capsys.readouterr().out
     assert "name" in drawn
     assert "[b] 1" in drawn  # not read as markup
