@@ -146,6 +146,16 @@ def report_beyond_data(source: Path) -> Iterator[str]:
                 yield f"{module} imports {origin}"
 
 
+def levels_counted_by_hand(source: Path) -> Iterator[str]:
+    """Warnings name the user's line, however many of our own frames lie between."""
+    for module, path in modules(source).items():
+        for node in ast.walk(parsed(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+                levels = [ast.unparse(k.value) for k in node.keywords if k.arg == "stacklevel"]
+                if levels != ["user_level()"] and not module.endswith("._deprecated"):
+                    yield f"{module}: a warning with stacklevel {levels or 1}"
+
+
 def studies_of_studies(source: Path) -> Iterator[str]:
     def is_study(module: str) -> bool:
         name = module.removeprefix("overparam.studies.")
@@ -267,6 +277,7 @@ CHECKS: list[Callable[[Path], Iterator[str]]] = [
     studies_of_studies,
     cycles,
     through_facades,
+    levels_counted_by_hand,
     nameless_files,
     loose_folders,
     public_names,
@@ -351,6 +362,8 @@ def test_a_sound_specimen_is_accepted(check, tree):
         (through_facades, {"optim/rates.py": "from overparam.linalg import top"}),
         (through_facades, {"optim/rates.py": "from overparam import linalg, top"}),
         (through_facades, {"optim/rates.py": "import overparam"}),
+        (levels_counted_by_hand, {"optim/mass.py": "warnings.warn('slow', stacklevel=3)"}),
+        (levels_counted_by_hand, {"optim/mass.py": "warnings.warn('slow')"}),
         (nameless_files, {"optim/utils.py": ""}),
         (nameless_files, {"core/rates.py": ""}),
         (nameless_files, {"optim/_helpers.py": ""}),

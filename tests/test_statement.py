@@ -32,6 +32,10 @@ def results() -> list[Concluded]:
 def test_results_are_told_and_stored_alike(result, tmp_path):
     told = "[critical] It spiked.\n    → Lower the rate.\n[unknown] Nothing is said."
     assert result.summary() == told
+    assert repr(result) == (
+        f"<{type(result).__name__}: Lower the rate. "
+        "(statements: 1 critical, 1 unknown; .summary() prints them)>"
+    )
     shown = result._repr_html_()
     assert "<li><b>critical</b> It spiked.<br>→ Lower the rate.</li>" in shown
     assert shown.count("<li>") == 2

@@ -2,7 +2,7 @@
 
 import sys
 
-from overparam.cli import main
+from overparam.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

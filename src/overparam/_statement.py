@@ -1,6 +1,7 @@
 """A conclusion with the number it rests on, and what a result that ends in such is good for."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -60,6 +61,14 @@ class Concluded:
             if statement.action:
                 lines.append(f"    → {statement.action}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """In a line: a prompt shows it, and the data behind it may be thousands of numbers."""
+        said = most_urgent_first(self._statements())
+        counts = Counter(statement.level for statement in said)
+        told = ", ".join(f"{count} {level}" for level, count in counts.items()) or "none"
+        first = next((s.action or s.text for s in said), "")
+        return f"<{type(self).__name__}: {first} (statements: {told}; .summary() prints them)>"
 
     def _repr_html_(self) -> str:
         """The statements for a notebook, the most urgent first."""

@@ -3,8 +3,11 @@
 import sys
 from types import FrameType
 
-# What may lie between two functions of ours: decorators of theirs.
-_BETWEEN = {"overparam", "torch", "contextlib", "functools", "beartype", "jaxtyping"}
+# What may lie between two functions of ours: decorators of theirs, and loops that call estimators.
+_BETWEEN = {
+    "overparam", "torch", "contextlib", "functools", "beartype", "jaxtyping", "sklearn", "joblib",
+    "optuna",
+}  # fmt: skip
 
 
 def user_level() -> int:

@@ -35,6 +35,8 @@ def test_it_says_what_it_did(found) -> None:
     # A rate that is left and comes back is trained twice.
     assert found.trial_steps >= sum(trial["steps"] for trial in found.trials)
     assert f"{found.rate:.3g}" in found.summary()
+    assert repr(found).startswith(f"<SuggestedRate: {found.rate:.3g} (")
+    assert len(repr(found)) < 200  # not the losses of all trainings
     assert json.loads(found.to_json(), parse_constant=pytest.fail)["kind"] == "rate"
 
 

@@ -30,7 +30,7 @@ from overparam.battery.surrogate import Surrogate
 SMALLEST_BUDGET = 24
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ElectrodeDesign(Concluded):
     """The outcome of `design_electrode`.
 

@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 from overparam._as_before import or_as_before
 from overparam._devices import expect_device
 from overparam._errors import expect
+from overparam._user_line import user_level
 from overparam.clustering._clusterer import BregmanClusterer, drawing_from, expect_enough
 from overparam.clustering._constraints import BREGMAN, K_MEANS
 from overparam.clustering._gemm import Products
@@ -216,5 +217,5 @@ def warn_if_fewer(labels: np.ndarray, k: int, name: str) -> None:
             f"{name} found {found} clusters and not {k}: there are no more different rows, or "
             "none that would lower the inertia.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=user_level(),
         )

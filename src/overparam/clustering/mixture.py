@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from overparam._as_before import or_as_before
 from overparam._errors import expect
+from overparam._user_line import user_level
 from overparam.clustering._clusterer import drawing_from, expect_enough
 from overparam.clustering._constraints import COUNT, DIVERGENCE, NOT_NEGATIVE, POSITIVE
 from overparam.clustering._gemm import Products
@@ -161,7 +162,7 @@ class BregmanMixture(DensityMixin, BaseEstimator):
             warnings.warn(
                 f"{name} did not settle within {self.max_iter} iterations: raise max_iter or tol.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=user_level(),
             )
         return self
 

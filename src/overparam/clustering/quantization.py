@@ -12,6 +12,7 @@ from scipy.integrate import cubature, quad
 from overparam._checked import checked
 from overparam._errors import complaint, expect
 from overparam._numbers import described, is_number
+from overparam._user_line import user_level
 from overparam.clustering.divergence import BregmanDivergence
 from overparam.clustering.named import Divergence, named_divergence
 
@@ -196,7 +197,7 @@ class _Law:
                 f"the integral is {value:.6g} to ±{error:.1g} only: choose `bounds` at the edges "
                 "of the density, or pass `samples`.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=user_level(),
             )
         return value
 

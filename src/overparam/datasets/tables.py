@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from overparam._errors import expect, unknown
+from overparam._user_line import user_level
 from overparam.datasets.dataset import Dataset, Task, held_out
 from overparam.datasets.targets import read_target
 from overparam.tables.frames import as_frame, expect_distinct
@@ -89,7 +90,7 @@ def from_frame(
     )
     if reader.left_out:
         words = f"{where}: left out {_listed(reader.left_out)}."
-        warnings.warn(words, ColumnsLeftOut, stacklevel=2)
+        warnings.warn(words, ColumnsLeftOut, stacklevel=user_level())
     rows = reader.read(frame, where=where)
     x = np.column_stack(
         [

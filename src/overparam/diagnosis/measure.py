@@ -16,6 +16,7 @@ from overparam._model import undisturbed
 from overparam._switches import quietly
 from overparam._training_mode import mixes, repeatably, set_training
 from overparam._types import Inputs, Params
+from overparam._user_line import user_level
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.diagnosis.findings import AtEnd, AtStart
 from overparam.diagnosis.model_constants import model_constants
@@ -301,7 +302,7 @@ def attempt(what: str, measure: Callable[[], T], otherwise: T) -> T:
         warnings.warn(
             f"diagnose could not measure {what}: {type(problem).__name__}: {problem}",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=user_level(),
         )
         return otherwise
 

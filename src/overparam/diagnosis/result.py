@@ -8,7 +8,7 @@ from overparam._statement import Concluded
 from overparam._statement import Statement as Statement
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis(Concluded):
     """The outcome of `diagnose`, as plain data; every field is as in its JSON.
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _OF_BUDGET = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuggestedRate(Concluded):
     """A learning rate with what it rests on, as plain data.
 
@@ -76,6 +76,15 @@ class SuggestedRate(Concluded):
 
     def _statements(self) -> list[Statement]:
         return self.statements
+
+    def __repr__(self) -> str:
+        """In a line: a prompt shows it, and the losses of all trials are many."""
+        low, high = self.interval
+        return (
+            f"<SuggestedRate: {self.rate:.3g} ({low:.3g} to {high:.3g}), {self.verdict}; "
+            f"{self.optimizer}, batch size {self.batch_size}, {self.steps} steps, "
+            f"{len(self.trials)} trainings; .summary() says more>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON knows it: a number that is not finite becomes `None`."""

@@ -4,6 +4,8 @@ import warnings
 
 from torch import Tensor
 
+from overparam._user_line import user_level
+
 # In so many looks one after another the gradients were gone, and the weights had moved.
 _EVIDENCE = 2
 _LOOKS = 20
@@ -37,7 +39,7 @@ class CallOrder:
                     "the monitor finds no gradients, and has no norm of them: call Monitor.step "
                     "after backward() and before optimizer.step() and optimizer.zero_grad()",
                     RuntimeWarning,
-                    stacklevel=4,
+                    stacklevel=user_level(),
                 )
 
     def _versions(self) -> int:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
+from overparam._user_line import user_level
 from overparam.dynamics.events import Event
 from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.record import Record
@@ -111,5 +112,5 @@ def _given_up(name: str, problem: Exception) -> None:
     warnings.warn(
         f"the monitor's {name!r} is switched off after {type(problem).__name__}: {problem}",
         RuntimeWarning,
-        stacklevel=6,
+        stacklevel=user_level(),
     )

@@ -20,6 +20,7 @@ from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Forward, Loss
+from overparam._user_line import user_level
 from overparam.dynamics.batch_form import NoBatch, as_pair
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.call_order import CallOrder
@@ -503,7 +504,9 @@ class Monitor(OneProcess):
         if wrong and not self._said and not isinstance(batch, NoBatch):
             self._said = True
             warnings.warn(
-                f"the monitor measures nothing on batches: {wrong}", RuntimeWarning, stacklevel=3
+                f"the monitor measures nothing on batches: {wrong}",
+                RuntimeWarning,
+                stacklevel=user_level(),
             )
         return pair
 
@@ -511,7 +514,9 @@ class Monitor(OneProcess):
         """Keep what there is, and do no more."""
         self._inert, self._wrong = True, f"{type(problem).__name__}: {problem}"
         warnings.warn(
-            f"the monitor is switched off after {self._wrong}", RuntimeWarning, stacklevel=3
+            f"the monitor is switched off after {self._wrong}",
+            RuntimeWarning,
+            stacklevel=user_level(),
         )
 
     def _facts(self) -> Facts:

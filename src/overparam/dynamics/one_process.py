@@ -5,6 +5,7 @@ import warnings
 from typing import Any, Self
 
 from overparam._errors import expect
+from overparam._user_line import user_level
 
 
 class OneProcess:
@@ -35,7 +36,7 @@ class OneProcess:
                 "a copy of a monitor, or one in a process forked from the run's, watches nothing; "
                 "make the monitor where the training runs",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=user_level(),
             )
         self._disowned = True
 

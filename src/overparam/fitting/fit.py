@@ -39,7 +39,7 @@ MODELS = {
 MOST_DRAWN = 40
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableFit(Concluded):
     """The outcome of `fit`.
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 
 from overparam._errors import expect, unknown
+from overparam._user_line import user_level
 from overparam.datasets.dataset import ClassType
 from overparam.errors import NumericalError
 from overparam.fitting.model_files import (
@@ -86,7 +87,9 @@ class SavedModel:
         rows = self.reader.read(frame, where=where)
         if rows.told:
             lines = "\n".join(rows.told)
-            warnings.warn(f"rows unlike those fitted to:\n{lines}", TableWarning, stacklevel=3)
+            warnings.warn(
+                f"rows unlike those fitted to:\n{lines}", TableWarning, stacklevel=user_level()
+            )
         return self.encoded(rows.columns)
 
     def encoded(self, columns: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n d"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from overparam._user_line import user_level
 from overparam.dynamics.batch_form import NoBatch
 from overparam.dynamics.monitor import Monitor
 
@@ -55,4 +56,4 @@ class Watched:
         """Warn, once."""
         if words not in self._said:
             self._said.add(words)
-            warnings.warn(f"{self.name} {words}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{self.name} {words}", RuntimeWarning, stacklevel=user_level())

@@ -13,6 +13,7 @@ from torch import Tensor
 from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._switches import full_precision
+from overparam._user_line import user_level
 from overparam.kernels._kept import kept
 from overparam.kernels.feature_matrix import (
     KernelPredictor,
@@ -171,7 +172,7 @@ def _rounds(
                 "the predictor does not depend on its input (constant targets?): "
                 "the feature matrix stays as it was.",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=user_level(),
             )
             continue
         matrix = next_matrix(outer)

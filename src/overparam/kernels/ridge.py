@@ -12,6 +12,7 @@ from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._memory import expect_room
 from overparam._switches import full_precision
+from overparam._user_line import user_level
 from overparam.errors import NumericalError
 from overparam.kernels.functions import FeatureMatrix, Kernel
 from overparam.kernels.preconditioned import conjugate_gradients
@@ -110,7 +111,7 @@ def fit_ridge(
             f"the coefficients miss {residual:.2g} of the targets: {x.dtype} does not resolve "
             f"the ridge {ridge:.1e}. Raise it, or give x and targets in double precision.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=user_level(),
         )
     expect(
         bool(torch.isfinite(dual).all()),
@@ -137,7 +138,7 @@ def _solve(matrix: Tensor, targets: Tensor, solver: str) -> tuple[Tensor, float]
             f"the kernel matrix is not positive definite: added {jitter:.1e} to its diagonal. "
             "Duplicate rows without a ridge do that; raise the ridge to choose the amount.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=user_level(),
         )
         matrix.diagonal().add_(jitter)
         factor, info = torch.linalg.cholesky_ex(matrix)
@@ -146,7 +147,7 @@ def _solve(matrix: Tensor, targets: Tensor, solver: str) -> tuple[Tensor, float]
         warnings.warn(
             "the kernel matrix is singular: using its least-norm solution, from all eigenpairs.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=user_level(),
         )
         return _least_norm(matrix, targets), 0.0
     dual = _substitute(factor, targets)

@@ -14,6 +14,7 @@ from overparam._checked import checked
 from overparam._deprecated import moved
 from overparam._errors import expect
 from overparam._numbers import described, is_number
+from overparam._user_line import user_level
 from overparam.optim.mass_step import Step, coefficients
 
 
@@ -192,7 +193,7 @@ class MaSS(Optimizer):
                 warnings.warn(
                     f"MaSS: alpha * kappa_t is {product:.3g}. Above 1 the momentum acts against "
                     "the gradient; at 1 the method is plain SGD.",
-                    stacklevel=3,  # behind the checks of the arguments
+                    stacklevel=user_level(),  # behind the checks of the arguments
                 )
         super().add_param_group(param_group)
 

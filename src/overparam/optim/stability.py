@@ -14,6 +14,7 @@ from overparam._order import expect_order
 from overparam._own_loss import seen_with_loss
 from overparam._training_mode import as_trained
 from overparam._types import Forward, Inputs, Loss
+from overparam._user_line import user_level
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
 from overparam.linalg.lanczos import power_iteration
@@ -163,7 +164,7 @@ def measured(
         text = f"the stability limit of {unknown}; what depends on it is nan"
         if where == "critical_learning_rate":
             text += "; steps= finds the rate by real steps"
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, stacklevel=user_level())
         size = sum(p.numel() for p, name in names.items() if name in order)
         return Stability(math.nan, math.nan, math.nan, math.nan, torch.zeros(size))
     with undisturbed(model), as_trained(model, x):

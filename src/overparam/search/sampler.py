@@ -10,6 +10,7 @@ import numpy as np
 from overparam._checked import checked
 from overparam._errors import complaint, expect
 from overparam._types import Count, Natural
+from overparam._user_line import user_level
 from overparam.search.ask_and_tell import SACSearch
 from overparam.search.settings import SACSettings
 from overparam.search.space import Space, joint_space
@@ -100,7 +101,7 @@ class SACSampler(BaseSampler):
             self._warned.add(name)
             warnings.warn(
                 f"`SACSampler` draws {name!r} at random: its range is not the same in all trials.",
-                stacklevel=2,
+                stacklevel=user_level(),
             )
         return joint
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from overparam._checked import checked
 from overparam._errors import expect, unknown
+from overparam._user_line import user_level
 from overparam.linalg.spectra import condition_number
 from overparam.nets.activations import ACTIVATIONS
 from overparam.nets.mlp import ntk_mlp
@@ -111,7 +112,7 @@ def conditioning_profile(
         warnings.warn(
             f"inputs {parallel[0]} and {parallel[1]} are parallel: without biases every kernel is "
             "singular and the condition number infinite.",
-            stacklevel=2,
+            stacklevel=user_level(),
         )
     return ConditioningProfile(
         tuple(depths),

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from overparam._as_before import or_as_before
 from overparam._errors import expect
+from overparam._user_line import user_level
 from overparam.transport.agreement import Agreement, label_agreement
 from overparam.transport.discriminant import (
     DiscriminantOptions,
@@ -190,7 +191,7 @@ class DiscriminantTransportClassifier(ClassifierMixin, BaseEstimator):
             source, target = source @ result.basis, target @ result.basis
         self.agreement_ = label_agreement(source, positions, target, result.labels_path[-1])
         if self.warn and self.agreement_.gain <= 0:
-            warnings.warn(_harm(where, self.agreement_), stacklevel=3)
+            warnings.warn(_harm(where, self.agreement_), stacklevel=user_level())
         return self
 
     def _fit_source(

@@ -9,6 +9,7 @@ import numpy as np
 
 from overparam._errors import expect
 from overparam._memory import expect_room
+from overparam._user_line import user_level
 from overparam.errors import MissingPackage, NumericalError
 
 EXTRA = "pip install 'overparam[transport]'"
@@ -79,7 +80,7 @@ def exact_coupling(a: np.ndarray, b: np.ndarray, cost: np.ndarray, where: str) -
         warnings.warn(
             f"{where}: the exact coupling was not found ({log['warning']}); pass reg=0.01 for an "
             "entropic one.",
-            stacklevel=4,
+            stacklevel=user_level(),
         )
     return _accepted(plan, a, b, where, "reg")
 
@@ -123,7 +124,7 @@ def _accepted(plan: Any, a: np.ndarray, b: np.ndarray, where: str, argument: str
         warnings.warn(
             f"{where}: the coupling's marginals are off by {error:.2g} of a mass of 1; pass a "
             f"larger {argument}.",
-            stacklevel=5,
+            stacklevel=user_level(),
         )
     return plan
 

@@ -27,6 +27,7 @@ from scipy.special import log_ndtr
 from overparam._checked import checked
 from overparam._errors import complaint, expect
 from overparam._types import Count, Fraction, Natural, NonNegative, Positive
+from overparam._user_line import user_level
 
 # By how much log δ is kept below what was asked for: more than its rounding, so that what is
 # reported is never less than the exact value.
@@ -200,7 +201,7 @@ def plan_noise(
     )  # fmt: skip
     if spec.delta > 1 / n_examples:
         words = f"δ = {spec.delta:g} is more than 1/{n_examples}: one example may be given away."
-        warnings.warn(words, stacklevel=3)
+        warnings.warn(words, stacklevel=user_level())
     rate = batch_size / n_examples
     sensitivity = (2 if spec.neighbouring == "replace_one" else 1) * clip / batch_size
     steps = epochs * math.ceil(n_examples / batch_size)
@@ -226,7 +227,7 @@ def plan_noise(
     if spec.noise == "paper":
         words = f"noise='paper' was to keep ε = {spec.epsilon:g}; against a party, who knows the "
         words += f"batches, it keeps ε = {epsilon:.4g}."
-        warnings.warn(words, stacklevel=3)
+        warnings.warn(words, stacklevel=user_level())
     return NoisePlan(
         sigma, multiplier, sensitivity, releases, epsilon, spec, rate, releases_per_step
     )

@@ -15,6 +15,7 @@ from overparam._batch import chunks
 from overparam._checked import checked
 from overparam._errors import expect, unknown
 from overparam._exclusive import forward_mode
+from overparam._user_line import user_level
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
 """A name out of relu, erf, gelu, identity (closed forms), tanh, swish (quadrature), or any
@@ -218,7 +219,7 @@ def _enough_points(function: Callable[[Tensor], Tensor], variance: Tensor) -> in
             f"{POINTS[-1]} Gauss-Hermite points integrate this activation to about {error:.0e} "
             f"only at variance {float(variance):.3g}: it has a kink, or bends within a fraction "
             "of its input's spread.",
-            stacklevel=2,
+            stacklevel=user_level(),
         )
     return POINTS[-1]
 
