@@ -180,6 +180,12 @@ def test_everything_is_loaded_at_once_where_that_is_asked_for():
 def test_names_are_listed_before_they_are_loaded(package):
     module = importlib.import_module(package)
     assert {*module.__all__, "__name__"} <= set(dir(module))
+    assert [name for name in dir(module) if name.startswith("_") and name[:2] != "__"] == []
+
+
+def test_the_front_door_leads_to_every_room():
+    rooms = {path.parent.name for path in Path(overparam.__file__).parent.glob("*/__init__.py")}
+    assert rooms - {"cli"} <= set(dir(overparam))
 
 
 def test_a_module_of_a_package_is_an_attribute_of_it():

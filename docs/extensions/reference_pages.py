@@ -81,7 +81,8 @@ def directive(door: str, name: str, value: object) -> list[str]:
 
 def command_page() -> str:
     """The page of the command line, in Markdown: Typer's own."""
-    words = [sys.executable, "-m", "typer", "overparam.cli", "utils", "docs", "--name", "overparam"]
+    commands = "overparam.cli.commands"
+    words = [sys.executable, "-m", "typer", commands, "utils", "docs", "--name", "overparam"]
     text = subprocess.run(
         words, capture_output=True, text=True, check=True, encoding="utf-8", timeout=240
     ).stdout

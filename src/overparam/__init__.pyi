@@ -1,5 +1,7 @@
+from . import battery as battery
 from . import claims as claims
 from . import cluster as cluster
+from . import clustering as clustering
 from . import curvature as curvature
 from . import datasets as datasets
 from . import diagnosis as diagnosis
@@ -13,8 +15,11 @@ from . import linalg as linalg
 from . import nets as nets
 from . import optim as optim
 from . import report as report
+from . import search as search
 from . import studies as studies
+from . import tables as tables
 from . import tangents as tangents
+from . import transport as transport
 from . import watch as watch
 from ._memory import memory_limit
 from ._version import __version__

@@ -57,7 +57,9 @@ def attach(
         return submodule
 
     def listed() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *names})
+        """What a prompt completes: what is offered, and not what a module needs for itself."""
+        known = {name for name in vars(sys.modules[package]) if name.startswith("__")}
+        return sorted(known.union(names))
 
     return get, listed, _public(f"{file}i")
 

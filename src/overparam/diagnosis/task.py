@@ -279,7 +279,8 @@ def _expect_runs(task: TrainingTask, who: str) -> int:
         except Exception as problem:
             raise InvalidValue(
                 f"`{who}(loss=...)` expected a loss that takes outputs of shape "
-                f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)} {y.dtype}, got "
+                f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)} {y.dtype} from "
+                f"inputs of shape {tuple(x.shape) if isinstance(x, Tensor) else '...'}, got "
                 f"{told(problem)}"
             ) from problem
         expect(
