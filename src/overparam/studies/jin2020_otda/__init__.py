@@ -100,4 +100,6 @@ def shares(seed: int) -> dict[str, Any]:
     return result
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"})
+STUDY = Study(
+    cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"}, data=("usps", "mnist")
+)
