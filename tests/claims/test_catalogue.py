@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from overparam.claims import catalogue as catalogue
@@ -37,3 +39,15 @@ def test_a_file_without_a_study_or_a_section_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue.importlib, "import_module", lambda name: object())
     with pytest.raises(TypeError, match=r"`study 'halfway'` .*STUDY = Study"):
         load_study("halfway")
+
+
+def test_a_headline_without_a_claim_is_no_study(toy):
+    headline = "Abstract: the mean is 0.5."
+    told = dataclasses.replace(
+        toy.claim(), kind="paper", sentence=headline, criterion="theory", name="told"
+    )
+    dataclasses.replace(toy.STUDY, claims=[toy.claim(), told], headlines=[headline])
+    untold = dataclasses.replace(told, kind="ours")
+    for claims in ([toy.claim()], [untold]):
+        with pytest.raises(ValueError, match=r"Study\(headlines=.*kind 'paper', got \['Abstract"):
+            dataclasses.replace(toy.STUDY, claims=claims, headlines=[headline])

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from overparam.claims import SIZES, VERDICTS, Claim, Range
+from overparam.claims import SIZES, VERDICTS, Claim, Moved, Range
 
 
 def claim(**changes):
@@ -80,3 +80,40 @@ def test_impossible_claims():
         claim(weaker=Range(1.0, 2.0))
     with pytest.raises(ValueError, match="smallest out of smoke, quick, full"):
         claim(smallest="tiny")
+
+
+def test_a_claim_of_a_paper_names_the_sentence_and_where_its_bound_comes_from():
+    with pytest.raises(ValueError, match="the sentence of the paper"):
+        claim(kind="paper", criterion="paper")
+    with pytest.raises(ValueError, match="criterion out of"):
+        claim(kind="paper", sentence="Abstract: the mean is 1.")
+    with pytest.raises(ValueError, match="kind out of"):
+        claim(kind="headline")
+    judged = claim(kind="paper", sentence="Abstract: the mean is 1.", criterion="paper").judge(
+        table(1.0), "quick"
+    )
+    assert (judged["kind"], judged["criterion"]) == ("paper", "paper")
+    assert judged["sentence"] == "Abstract: the mean is 1."
+
+
+def test_a_moved_criterion_is_judged_by_the_old_one_unless_arithmetic_moved_it():
+    old, new = Range(0.9, 1.1), Range(0.5, 1.5)
+    moved = Moved(old, new, "seed 1 gives 1.3")
+    assert claim(moved=moved).judge(table(1.3), "quick")["verdict"] == "weaker"
+    with pytest.raises(
+        ValueError, match=r"passes=between 0\.9 and 1\.1, which `moved` says judges"
+    ):
+        claim(passes=new, weaker=None, moved=moved)
+    counted = Moved(old, new, "the mean of two coins has a spread of 0.35", arithmetic=True)
+    judged = claim(passes=new, weaker=None, moved=counted).judge(table(1.3), "quick")
+    assert judged["verdict"] == "reproduced"
+    assert judged["moved"] == {
+        "old": "between 0.9 and 1.1",
+        "new": "between 0.5 and 1.5",
+        "reason": "the mean of two coins has a spread of 0.35",
+        "arithmetic": True,
+    }
+    with pytest.raises(ValueError, match="why the criterion was changed"):
+        Moved(old, new, " ")
+    with pytest.raises(ValueError, match="two criteria"):
+        Moved(old, old, "no reason")

@@ -1,5 +1,5 @@
 from .catalogue import load_study, study_header, study_names
-from .claim import SIZES, VERDICTS, Claim, Range
+from .claim import CRITERIA, KINDS, SIZES, VERDICTS, Claim, Moved, Range
 from .document import to_json
 from .figures import figure, line_of_means
 from .header import Header
@@ -8,11 +8,14 @@ from .statistics import mean_at, seed_means, select, slope
 from .study import Study
 
 __all__ = [
+    "CRITERIA",
+    "KINDS",
     "SIZES",
     "VERDICTS",
     "CellsFailed",
     "Claim",
     "Header",
+    "Moved",
     "Range",
     "Study",
     "figure",

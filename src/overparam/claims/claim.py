@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from overparam._errors import expect
 from overparam.claims.statistics import select
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 SIZES = ("smoke", "quick", "full")
 VERDICTS = ("reproduced", "weaker", "not reproduced", "not testable at this size")
+KINDS = ("paper", "control", "identity", "ours")
+# Where a bound comes from: the paper's own number; a theorem's constant or exponent; arithmetic (ε,
+# n, a condition number); written down before the result was; chosen once the result was seen.
+CRITERIA = ("paper", "theory", "arithmetic", "beforehand", "seen")
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,49 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A criterion that was changed once its result had been seen: both, and why.
+
+    The old one goes on judging: it is the claim's `passes`, or what its `statistic` computes. Only
+    where arithmetic shows that the old one could not have been right, whatever the result, does
+    the new one.
+
+    Args:
+        old: What was asked first: a range, or words where another number was compared.
+        new: What was asked afterwards.
+        reason: Why.
+        arithmetic: Whether the reason is arithmetic, which needs no result, so that the new one
+            judges.
+
+    Raises:
+        ValueError: If there is no reason, or nothing was changed.
+    """
+
+    old: Range | str
+    new: Range | str
+    reason: str
+    arithmetic: bool = False
+
+    def __post_init__(self) -> None:
+        expect(self.reason.strip(), "Moved(reason=...)", "why the criterion was changed", "none")
+        expect(self.old != self.new, "Moved(old=..., new=...)", "two criteria", self.old)
+
+    @property
+    def judge(self) -> Range | str:
+        """The one that gives the verdict."""
+        return self.new if self.arithmetic else self.old
+
+
+@dataclass(frozen=True)
 class Claim:
     """A sentence that a number from the cells' results confirms or refutes.
 
     There is no field for a verdict: `judge` computes it. A negative control is a claim like
     any other, which says that the control fails as it must.
+
+    Its kind says what a verdict on it means. `paper`: a published statement; only these are
+    counted as reproduced. `control`: holds only if the mechanism the paper names is what acts.
+    `identity`: arithmetic that guards the code. `ours`: something we say beyond the paper.
 
     Args:
         name: Short and unique within the study, in snake_case.
@@ -59,9 +101,18 @@ class Claim:
         weaker: Where it lies when the direction is right but the size is not.
         where: Selects rows by column: a value, or a list of values.
         smallest: The smallest size at which the statistic means what the statement says.
+        kind: "paper", "control", "identity" or "ours".
+        sentence: The sentence of the abstract or the theorem that is tested, in our words, with
+            its place; a `paper` claim has one.
+        criterion: Where the bound `passes` comes from, the details being in `tolerance`: "paper"
+            (its own number), "theory" (a theorem's constant), "arithmetic", "beforehand"
+            (fixed before the result was there) or "seen" (after); a `paper` claim says so.
+        moved: The criterion as it was and as it became, if it was changed after a result.
 
     Raises:
-        ValueError: If `weaker` does not contain `passes`, or `smallest` is no size.
+        ValueError: If `weaker` does not contain `passes`, `smallest` is no size, `kind` no kind,
+            a `paper` claim names no sentence or no criterion, or `passes` is not the criterion
+            that judges by `moved`.
 
     Example:
         >>> import pandas as pd
@@ -89,9 +140,22 @@ class Claim:
     weaker: Range | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     smallest: str = "quick"
+    kind: Literal["paper", "control", "identity", "ours"] = "ours"
+    sentence: str = ""
+    criterion: Literal["paper", "theory", "arithmetic", "beforehand", "seen", ""] = ""
+    moved: Moved | None = None
 
     def __post_init__(self) -> None:
         where = f"Claim({self.name!r})"
+        expect(self.kind in KINDS, where, f"kind out of {', '.join(KINDS)}", self.kind)
+        known = ("", *CRITERIA)
+        expect(self.criterion in known, where, f"criterion out of {CRITERIA}", self.criterion)
+        if self.kind == "paper":
+            expect(self.sentence.strip(), where, "the sentence of the paper it tests", "none")
+            expect(self.criterion, where, f"criterion out of {CRITERIA}", "none")
+        if self.moved is not None and isinstance(self.moved.judge, Range):
+            asked = f"passes={self.moved.judge}, which `moved` says judges"
+            expect(self.passes == self.moved.judge, where, asked, self.passes)
         expect(self.smallest in SIZES, where, f"smallest out of {', '.join(SIZES)}", self.smallest)
         expect(
             self.weaker is None
@@ -109,16 +173,28 @@ class Claim:
             size: The size the cells were computed at.
         """
         rows = self._select(table)
-        measured = float(self.statistic(rows))
+        # Where a cell had nothing to compute with, there is no number, whatever the others say.
+        absent = "absent" in rows and bool(rows["absent"].fillna("").astype(bool).any())
+        measured = math.nan if absent else float(self.statistic(rows))
         return {
             "name": self.name,
+            "kind": self.kind,
             "statement": self.statement,
+            "sentence": self.sentence,
             "paper": self.paper,
             "source": self.source,
             "measured": measured,
             "tolerance": f"{self.passes}: {self.tolerance}",
+            "criterion": self.criterion,
             "passes": [self.passes.low, self.passes.high],
-            "verdict": self._verdict(measured, size),
+            "moved": self.moved
+            and {
+                "old": str(self.moved.old),
+                "new": str(self.moved.new),
+                "reason": self.moved.reason,
+                "arithmetic": self.moved.arithmetic,
+            },
+            "verdict": VERDICTS[-1] if absent else self._verdict(measured, size),
             "n": len(set(rows["seed"])),
         }
 
@@ -136,7 +212,7 @@ class Claim:
     def _verdict(self, measured: float, size: str) -> str:
         """One of the four; nothing else in the library writes them."""
         if SIZES.index(size) < SIZES.index(self.smallest):
-            return "not testable at this size"
+            return VERDICTS[-1]
         if measured in self.passes:
             return "reproduced"
         if self.weaker is not None and measured in self.weaker:

@@ -34,15 +34,22 @@ class Study:
             among them `replicate`: 0, 1, … for repetitions with independent randomness.
         cell: Computes one: ``cell(**parameters, seed=…)`` without `replicate`. A pure,
             module-level function that draws from `seed` alone and returns a dict of numbers,
-            truth values, strings, or lists of them.
+            truth values, strings, or lists of them. ``{"absent": "why", …}`` says that there was
+            nothing to compute with, such as data: it is not stored, and claims about it are not
+            testable.
         sizes: A configuration for each of "smoke", "quick" and "full".
         claims: What is compared, in the order of the page.
         figures: Maps the table of finished cells to figures (see `figure`).
         needs: Packages its cells cannot do without, and the extra of this library that brings
             each, such as ``{"pybamm": "battery"}``.
+        data: Sets of `overparam.datasets` that its cells load from a folder of data, such as
+            ``("mnist",)``. With another file of that name, or without one, they are other cells.
+        headlines: What the paper is known for: the sentences of its abstract that a run could
+            contradict, in our words. Each is the `sentence` of a claim of kind "paper".
 
     Raises:
-        ValueError: If a size is missing or unknown, or two claims share a name.
+        ValueError: If a size is missing or unknown, two claims share a name, or a headline has no
+            claim.
     """
 
     cells: Callable[[Any], Sequence[Mapping[str, Any]]]
@@ -51,11 +58,17 @@ class Study:
     claims: Sequence[Claim]
     figures: "Callable[[pd.DataFrame], dict[str, Any]]"
     needs: Mapping[str, str] = field(default_factory=dict)
+    data: Sequence[str] = ()
+    headlines: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         expect(set(self.sizes) == set(SIZES), "Study(sizes=...)", ", ".join(SIZES), [*self.sizes])
         names = [claim.name for claim in self.claims]
         expect(len(set(names)) == len(names) > 0, "Study(claims=...)", "unique names", names)
+        tested = {claim.sentence for claim in self.claims if claim.kind == "paper"}
+        untested = [headline for headline in self.headlines if headline not in tested]
+        asked = "each to be the `sentence` of a claim of kind 'paper'"
+        expect(not untested, "Study(headlines=...)", asked, untested)
 
     @property
     def name(self) -> str:
