@@ -74,8 +74,10 @@ def spectrum(data: str, exponent: int, seed: int) -> dict[str, Any]:
     limit = 1 / constants.single
     momenta = torch.tensor(DIVERGING, dtype=torch.float64)
     steps = torch.tensor(STEPS, dtype=torch.float64) * limit
-    # The best α for a step size below 2/L₁, by the theorem on convergence.
-    alphas = torch.sqrt((2 * steps - steps**2 / limit) * constants.smallest / constants.kappa_t)
+    # The best settings for a step size below 2/L₁: αδκ̃ = 2η − η²L₁ and δ = α/μ, where the
+    # optimizer's δ is η/(α κ̃) with a κ̃ of its own.
+    strengths = constants.kappa_t / (2 - steps / limit)
+    alphas = torch.sqrt(steps * constants.smallest / strengths)
     flipped = second_moment_rate(quadratic, best.lr, best.alpha, 1 / (2 - 1 / best.kappa_t))
     return {
         "condition_number": constants.single / constants.smallest,

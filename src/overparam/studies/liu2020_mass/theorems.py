@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from overparam.claims.claim import Claim, Range
+from overparam.claims.claim import Claim, Moved, Range
 from overparam.claims.statistics import select, slope
 
 Statistic: TypeAlias = Callable[[pd.DataFrame], float]
@@ -216,12 +216,19 @@ BATCH_CLAIMS = [
             np.min(np.minimum(rows["sgd_least"], rows["mass_least"]).to_numpy(float))
         ),
         passes=Range(low=1e-12),
-        tolerance="smallest exact rate over steps, data sets and κ; α from the theorem",
+        tolerance="smallest exact rate over steps, data sets and κ; settings from the theorem",
         where=SPECTRUM,
         smallest="smoke",
         kind="paper",
         sentence=SAME_STEPS,
         criterion="theory",
+        moved=Moved(
+            "with α from the theorem and the κ̃ of the data at every step",
+            "with α and κ̃/(2 − ηL₁) from the theorem",
+            "αδκ̃ ≤ 2η − η²L₁, the theorem's condition, is ηκ̃/κ̃' ≤ 2η − η²L₁ in the optimizer's "
+            "own κ̃': with κ̃' = κ̃ it holds up to 1/L₁ only",
+            arithmetic=True,
+        ),
     ),
     Claim(
         "update_is_the_authors",
