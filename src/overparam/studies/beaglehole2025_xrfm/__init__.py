@@ -47,11 +47,12 @@ from overparam.studies.beaglehole2025_xrfm.tables import BUNDLED, SETS, oracle, 
 __all__ = ["STUDY"]
 
 SIZES = {
-    "smoke": {"rows": 120, "friedman": 100, "capped": 240, "table": 60, "sets": BUNDLED, "replicates": 1, "few": 1},
-    "quick": {"rows": 3000, "friedman": 1500, "capped": 4000, "table": 600, "sets": SETS, "replicates": 3,
-              "few": 1},
-    "full": {"rows": 12_000, "friedman": 6000, "capped": 40_000, "table": 600, "sets": SETS, "replicates": 5,
-             "few": 3},
+    "smoke": {"rows": 120, "friedman": 100, "capped": 240, "table": 60, "sets": BUNDLED,
+              "replicates": 1, "few": 1},
+    "quick": {"rows": 3000, "friedman": 1500, "capped": 4000, "table": 600, "sets": SETS,
+              "replicates": 3, "few": 1},
+    "full": {"rows": 12_000, "friedman": 6000, "capped": 40_000, "table": 600, "sets": SETS,
+             "replicates": 5, "few": 3},
 }  # fmt: skip
 
 
