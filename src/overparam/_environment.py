@@ -19,7 +19,7 @@ def environment(
     seed: int,
     device: Any = "cpu",
     threads: int,
-    data: str | None = None,
+    data: Any = None,
     command: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def environment(
         seed: Of everything random.
         device: Where it was computed.
         threads: On how many threads of it.
-        data: `digest` of the data; `None` where each part draws its own.
+        data: `digest` of the data, or one for each set; `None` where each part draws its own.
         command: What repeats it.
         more: What only one kind of document has.
     """

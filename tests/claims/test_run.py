@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import torch
 from overparam._environment import environment
 from overparam.claims import CellsFailed, run_study, to_json
 from overparam.errors import MissingPackage
+
+provenance = importlib.import_module("overparam.claims.provenance")
 
 
 def comparable(document):
@@ -176,6 +179,41 @@ def test_a_study_whose_extra_is_missing_says_which(toy, tmp_path):
     with pytest.raises(MissingPackage, match=r"pip install 'overparam\[gone\]'"):
         run_study(study, "smoke", store=tmp_path / "s")
     assert dataclasses.replace(toy.STUDY, needs={"json": "here"}).missing == ""
+
+
+def test_what_was_absent_is_no_value_and_is_looked_for_again(toy, tmp_path):
+    study = toy.study(widths=(1, 2), function=toy.waiting_cell, sleep=str(tmp_path / "data"))
+    (claim,) = run_study(study, store=tmp_path / "s")["claims"]
+    assert (claim["verdict"], claim["measured"]) == ("not testable at this size", None)
+    assert stored(tmp_path / "s") == 0
+    (tmp_path / "data").touch()
+    (claim,) = run_study(study, store=tmp_path / "s")["claims"]
+    assert (claim["verdict"], claim["measured"]) == ("reproduced", 0.5)
+    assert (len(toy.CALLS), stored(tmp_path / "s")) == (4, 2)
+
+
+def test_device_libraries_and_data_are_part_of_a_cell_and_of_the_document(
+    toy, tmp_path, monkeypatch
+):
+    study = dataclasses.replace(toy.study(widths=(1,)), data=("hills",))
+    monkeypatch.setenv("OVERPARAM_DATA", str(tmp_path))
+
+    def found():
+        document = run_study(study, store=tmp_path / "s")
+        return len(toy.CALLS), document["environment"]["device"], document["environment"]["data"]
+
+    here = provenance.device()
+    assert found() == found() == (1, here, {"hills": "absent"})
+    (tmp_path / "hills.npz").write_bytes(b"one")
+    count, _, data = found()
+    assert (count, data) == (2, {"hills": provenance.data_digest("hills")})
+    (tmp_path / "hills.npz").write_bytes(b"two")
+    assert found()[0] == 3
+    assert found()[2] != data
+    monkeypatch.setattr(provenance, "device", lambda: "another")
+    assert found()[:2] == (4, "another")
+    monkeypatch.setattr(provenance.metadata, "version", lambda name: "0")
+    assert found()[0] == found()[0] == 5
 
 
 def test_versions_of_what_a_study_needs_are_part_of_its_cells(toy, tmp_path):

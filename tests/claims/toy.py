@@ -48,6 +48,14 @@ def greedy_cell(width, sleep, breaks, seed):
     return {"value": float(torch.rand(())), "gap": math.nan}
 
 
+def waiting_cell(width, sleep, breaks, seed):
+    """A cell that needs a file; `sleep` says where."""
+    CALLS.append((width, seed))
+    if not os.path.exists(sleep):
+        return {"absent": f"no file {sleep}", "value": math.nan, "gap": math.nan}
+    return {"value": 0.5, "gap": math.nan}
+
+
 def wordless_cell(width, sleep, breaks, seed):
     """A broken specimen: what it returns has no form in JSON."""
     return {"value": complex(width, seed)}

@@ -173,7 +173,9 @@ class Claim:
             size: The size the cells were computed at.
         """
         rows = self._select(table)
-        measured = float(self.statistic(rows))
+        # Where a cell had nothing to compute with, there is no number, whatever the others say.
+        absent = "absent" in rows and bool(rows["absent"].fillna("").astype(bool).any())
+        measured = math.nan if absent else float(self.statistic(rows))
         return {
             "name": self.name,
             "kind": self.kind,
@@ -192,7 +194,7 @@ class Claim:
                 "reason": self.moved.reason,
                 "arithmetic": self.moved.arithmetic,
             },
-            "verdict": self._verdict(measured, size),
+            "verdict": VERDICTS[-1] if absent else self._verdict(measured, size),
             "n": len(set(rows["seed"])),
         }
 
@@ -210,7 +212,7 @@ class Claim:
     def _verdict(self, measured: float, size: str) -> str:
         """One of the four; nothing else in the library writes them."""
         if SIZES.index(size) < SIZES.index(self.smallest):
-            return "not testable at this size"
+            return VERDICTS[-1]
         if measured in self.passes:
             return "reproduced"
         if self.weaker is not None and measured in self.weaker:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from overparam._environment import environment
 from overparam._json import strict
 from overparam._json import to_json as to_json
+from overparam.claims.provenance import provenance
 from overparam.claims.study import Study
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def study_document(
                 seed=seed,
                 threads=1,
                 cell_seconds=cell_seconds,
-                **study.versions,
+                **provenance(study),
             ),
             "seconds": seconds,
             "claims": [claim.judge(table, size) for claim in study.claims],

@@ -5,7 +5,6 @@ import sys
 import time
 from concurrent.futures import BrokenExecutor
 from contextlib import closing
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from overparam.claims.catalogue import load_study
 from overparam.claims.document import study_document
 from overparam.claims.fingerprint import fingerprint
 from overparam.claims.parallel import Work, outcomes
+from overparam.claims.provenance import provenance
 from overparam.claims.store import CellStore, Stored
 from overparam.claims.study import Cell, Study
 from overparam.cluster.backend import ClusterLost
@@ -89,12 +89,7 @@ def run_study(
 
 def _keys(study: Study, plan: list[Cell]) -> list[dict[str, Any]]:
     """What identifies each cell in the store: if any of it changes, it is another cell."""
-    shared = {
-        "study": study.name,
-        "code": fingerprint(study.cell),
-        "torch": metadata.version("torch"),
-        **study.versions,
-    }
+    shared = {"study": study.name, "code": fingerprint(study.cell), **provenance(study)}
     keys = [{**shared, "parameters": cell.parameters, "seed": cell.seed} for cell in plan]
     distinct = {json.dumps(key, sort_keys=True) for key in keys}
     expect(
@@ -139,8 +134,10 @@ def compute_cells(
                 if outcome.result is None:
                     failed[outcome.index] = outcome.error
                     continue
-                cells.put(keys[outcome.index], outcome.result, outcome.seconds)
-                done[outcome.index] = Stored(json.loads(outcome.result), outcome.seconds)
+                result = json.loads(outcome.result)
+                if not result.get("absent"):
+                    cells.put(keys[outcome.index], outcome.result, outcome.seconds)
+                done[outcome.index] = Stored(result, outcome.seconds)
 
     def waiting() -> dict[int, Cell]:
         return {i: cell for i, cell in enumerate(plan) if i not in done and i not in failed}

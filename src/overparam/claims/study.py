@@ -34,12 +34,16 @@ class Study:
             among them `replicate`: 0, 1, … for repetitions with independent randomness.
         cell: Computes one: ``cell(**parameters, seed=…)`` without `replicate`. A pure,
             module-level function that draws from `seed` alone and returns a dict of numbers,
-            truth values, strings, or lists of them.
+            truth values, strings, or lists of them. ``{"absent": "why", …}`` says that there was
+            nothing to compute with, such as data: it is not stored, and claims about it are not
+            testable.
         sizes: A configuration for each of "smoke", "quick" and "full".
         claims: What is compared, in the order of the page.
         figures: Maps the table of finished cells to figures (see `figure`).
         needs: Packages its cells cannot do without, and the extra of this library that brings
             each, such as ``{"pybamm": "battery"}``.
+        data: Sets of `overparam.datasets` that its cells load from a folder of data, such as
+            ``("mnist",)``. With another file of that name, or without one, they are other cells.
         headlines: What the paper is known for: the sentences of its abstract that a run could
             contradict, in our words. Each is the `sentence` of a claim of kind "paper".
 
@@ -54,6 +58,7 @@ class Study:
     claims: Sequence[Claim]
     figures: "Callable[[pd.DataFrame], dict[str, Any]]"
     needs: Mapping[str, str] = field(default_factory=dict)
+    data: Sequence[str] = ()
     headlines: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -93,6 +93,17 @@ def names() -> list[str]:
     return sorted(found)
 
 
+def data_file(name: str) -> Path | None:
+    """The file that `load` would read a set from, `None` for one that is bundled or not there."""
+    if name in _BUNDLED:
+        return None
+    for folder in _folders():
+        for path in (f"{name}.npz", f"tabular/{name}.npz", f"{name}.txt"):
+            if (folder / path).is_file():
+                return folder / path
+    return None
+
+
 def _candidates() -> Iterator[Path]:
     """Folders that may hold data, whether or not they exist."""
     if chosen := os.environ.get("OVERPARAM_DATA"):

@@ -30,7 +30,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from overparam.claims.study import Study
-from overparam.studies.jin2020_otda.claims import CLAIMS, DIGITS
+from overparam.studies.jin2020_otda.claims import CLAIMS, DIGITS, HEADLINES
 from overparam.studies.jin2020_otda.domains import clutter, skewed, spurious, transfer
 from overparam.studies.jin2020_otda.peers import discriminant, peers
 from overparam.studies.jin2020_otda.pictures import figures
@@ -100,4 +100,7 @@ def shares(seed: int) -> dict[str, Any]:
     return result
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"})
+STUDY = Study(
+    cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"}, data=("usps", "mnist"),
+    headlines=HEADLINES,
+)  # fmt: skip

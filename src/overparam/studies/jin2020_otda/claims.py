@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from overparam.claims.claim import Claim, Range
+from overparam.claims.claim import Claim, Moved, Range
 from overparam.claims.statistics import select
 from overparam.datasets.named import names
 
@@ -15,6 +15,9 @@ DIGITS = {"usps", "mnist"} <= set(names())
 REAL = "quick" if DIGITS else "full"
 Statistic = Callable[[pd.DataFrame], float]
 ABSTRACT = "abstract; its tables could not be consulted"
+OVER_NONE = "Abstract: 15 to 30 points of accuracy more than without adaptation."
+OVER_OTHERS = "Abstract: 10 to 20 points more than other optimal transport and domain adaptation."
+HEADLINES = (OVER_NONE, OVER_OTHERS)
 
 
 def gain(task: str, over: str, statistic: Callable = np.mean, of: str = "ours") -> Statistic:
@@ -51,6 +54,9 @@ CLAIMS = [
         "On the spurious task it gains 15 points over discriminant analysis without adaptation.",
         paper="15 to 30 points, on its own recordings",
         source=ABSTRACT,
+        kind="paper",
+        sentence=OVER_NONE,
+        criterion="paper",
         statistic=gain("spurious", "lda"),
         passes=Range(low=15),
         weaker=Range(low=5),
@@ -61,6 +67,7 @@ CLAIMS = [
         "No seed of the spurious task gains less than 5 points over no adaptation.",
         paper="not in the paper",
         source="ours",
+        kind="ours",
         statistic=gain("spurious", "lda", np.min),
         passes=Range(low=5),
         tolerance="the worst of 12 seeds",
@@ -70,6 +77,7 @@ CLAIMS = [
         "It gains 10 points over a discriminant whose domains are centred.",
         paper="not in the paper",
         source="control: centring of means is no adaptation of the metric",
+        kind="control",
         statistic=gain("spurious", "lda_centred"),
         passes=Range(low=10),
         weaker=Range(low=3),
@@ -77,19 +85,28 @@ CLAIMS = [
     ),
     Claim(
         "gain_over_the_best_peer",
-        "It gains 8 points over the best of CORAL and three maps of POT, chosen seed by seed.",
+        "It gains 10 points over the best of CORAL and three maps of POT, chosen seed by seed.",
         paper="10 to 20 points, on its own recordings",
         source=ABSTRACT,
+        kind="paper",
+        sentence=OVER_OTHERS,
+        criterion="paper",
         statistic=gain("spurious", "best_peer"),
-        passes=Range(low=8),
+        passes=Range(low=10),
         weaker=Range(low=3),
-        tolerance="mean over 12 seeds; the best is chosen by the target's labels",
+        tolerance="mean over 12 seeds, the least that the abstract names",
+        moved=Moved(
+            Range(low=10),
+            Range(low=8),
+            "CORAL came to the three maps, and the best of four is chosen by the target's labels",
+        ),
     ),
     Claim(
         "rounds_gain_over_one",
         "Coupled labels after all rounds are right 10 points more often than after the first.",
         paper="an iterative learning process",
         source="abstract; control: one pass of discriminant analysis and transport",
+        kind="control",
         statistic=gain("spurious", "one_pass", of="coupled"),
         passes=Range(low=10),
         weaker=Range(low=3),
@@ -100,6 +117,7 @@ CLAIMS = [
         "Under clutter it gains 8 points over discriminant analysis without adaptation.",
         paper="not in the paper",
         source="ours",
+        kind="ours",
         statistic=gain("clutter", "lda"),
         passes=Range(low=8),
         weaker=Range(low=3),
@@ -110,6 +128,7 @@ CLAIMS = [
         "From USPS to MNIST it is at most 2 points below the best variant of POT's transport.",
         paper="not in the paper",
         source="ours, on real digits",
+        kind="ours",
         statistic=gain("usps to mnist", "best_peer"),
         passes=Range(low=-2),
         weaker=Range(low=-6),
@@ -121,6 +140,7 @@ CLAIMS = [
         "From MNIST to USPS 55 % of the labels are right.",
         paper="not in the paper",
         source="ours, on real digits",
+        kind="ours",
         statistic=level("mnist to usps", "ours"),
         passes=Range(low=55),
         weaker=Range(low=45),
@@ -132,6 +152,7 @@ CLAIMS = [
         "From MNIST to USPS a nearest neighbour without adaptation is 5 points below at most.",
         paper="not in the paper",
         source="control: where adapting is not needed",
+        kind="control",
         statistic=gain("mnist to usps", "ours", of="neighbour"),
         passes=Range(low=-5),
         tolerance="mean over 3 seeds",
@@ -142,6 +163,7 @@ CLAIMS = [
         "From MNIST to USPS the score warns in two seeds of three, without any label.",
         paper="not in the paper",
         source="ours",
+        kind="ours",
         statistic=level("mnist to usps", "flagged", 1.0),
         passes=Range(low=0.6),
         tolerance="share of the seeds",
@@ -152,6 +174,7 @@ CLAIMS = [
         "Where only the shares of the classes differ it loses 5 points against no adaptation.",
         paper="not in the paper",
         source="control: a coupling carries the source's shares over",
+        kind="control",
         statistic=gain("skewed", "lda"),
         passes=Range(high=-5),
         tolerance="mean over 5 seeds",
@@ -161,6 +184,7 @@ CLAIMS = [
         "There the score warns in every seed.",
         paper="not in the paper",
         source="ours",
+        kind="ours",
         statistic=level("skewed", "flagged", 1.0),
         passes=Range(low=1.0),
         tolerance="share of the seeds",
@@ -170,6 +194,7 @@ CLAIMS = [
         "With estimated shares it is at most 3 points below no adaptation.",
         paper="not in the paper",
         source="ours",
+        kind="ours",
         statistic=gain("skewed", "lda", of="estimated"),
         passes=Range(low=-3),
         weaker=Range(low=-8),
@@ -180,6 +205,7 @@ CLAIMS = [
         "In 90 % of the runs on spurious, clutter and USPS to MNIST the score does not warn.",
         paper="not in the paper",
         source="ours",
+        kind="ours",
         statistic=unflagged,
         passes=Range(low=0.9),
         weaker=Range(low=0.6),

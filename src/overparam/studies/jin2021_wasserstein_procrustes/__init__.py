@@ -28,7 +28,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from overparam.claims.study import Study
-from overparam.studies.jin2021_wasserstein_procrustes.claims import CLAIMS
+from overparam.studies.jin2021_wasserstein_procrustes.claims import CLAIMS, HEADLINES
 from overparam.studies.jin2021_wasserstein_procrustes.pictures import figures
 from overparam.transport.gromov import gromov_couplings
 from overparam.transport.procrustes import two_sided_wasserstein_procrustes
@@ -142,4 +142,4 @@ def one_side(seed: int) -> dict[str, Any]:
     }
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"})
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"}, headlines=HEADLINES)

@@ -5,10 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from overparam.claims.claim import Claim, Range
+from overparam.claims.claim import Claim, Moved, Range
 from overparam.claims.statistics import select
 
 Statistic = Callable[[pd.DataFrame], float]
+COMPETITIVE = (
+    "Abstract: projections of both sets, learned with the coupling, find partners without labels "
+    "as well as the state of the art or better."
+)
+CYCLES = "Abstract: each block is a convex problem, and cyclic updates of blocks solve the whole."
+HEADLINES = (COMPETITIVE, CYCLES)
 NOT_SEEN = "not known: the paper's numbers could not be consulted"
 
 
@@ -38,6 +44,9 @@ CLAIMS = [
         "In 40 pairs of unrelated views no half of a round raises the objective.",
         paper="cyclic updates of blocks, each of them convex",
         source="abstract; identity: both halves are exact minima",
+        kind="paper",
+        sentence=CYCLES,
+        criterion="arithmetic",
         statistic=over_all("falls", "rise", np.max),
         passes=Range(high=1e-9),
         tolerance="rounding of objectives of size 1, over both constraints",
@@ -49,6 +58,7 @@ CLAIMS = [
             f"With equal columns the {what} is that of Procrustes of one side.",
             paper="not in what could be consulted",
             source="identity: P Qᵀ is the rotation of the singular vectors of XᵀTY",
+            kind="identity",
             statistic=over_all("turns", f"{what}_gap", np.max),
             passes=Range(high=1e-8),
             tolerance="largest difference of an entry",
@@ -61,6 +71,9 @@ CLAIMS = [
         "With six columns of noise of sd 1.5, whitening matches 0.25 more than Gromov–Wasserstein.",
         paper=NOT_SEEN,
         source="ours",
+        kind="paper",
+        sentence=COMPETITIVE,
+        criterion="beforehand",
         statistic=advantage("nuisance", "whiten", "gromov"),
         passes=Range(low=0.25),
         weaker=Range(low=0.05),
@@ -71,6 +84,7 @@ CLAIMS = [
         "It wins in 18 seeds of 20.",
         paper=NOT_SEEN,
         source="ours",
+        kind="ours",
         statistic=advantage("nuisance", "whiten", "gromov", wins),
         passes=Range(low=0.9),
         weaker=Range(low=0.6),
@@ -82,6 +96,9 @@ CLAIMS = [
         "Gromov–Wasserstein.",
         paper=NOT_SEEN,
         source="ours",
+        kind="paper",
+        sentence=COMPETITIVE,
+        criterion="beforehand",
         statistic=advantage("noise", "orthogonal", "gromov"),
         passes=Range(low=0.10),
         weaker=Range(low=0.03),
@@ -92,6 +109,7 @@ CLAIMS = [
         "There whitening matches less than orthogonal projections do.",
         paper=NOT_SEEN,
         source="control: whitening undoes variance that tells points apart",
+        kind="control",
         statistic=advantage("noise", "whiten", "orthogonal"),
         passes=Range(high=0.0),
         tolerance="mean over 20 seeds of the difference of shares",
@@ -101,6 +119,8 @@ CLAIMS = [
         "With a stretch and columns of noise, three starts match 0.1 more than one.",
         paper=NOT_SEEN,
         source="ours",
+        kind="ours",
+        moved=Moved(Range(low=0.1), Range(low=0.0), "over seeds 0 to 19 it was 0.04"),
         statistic=advantage("stretched", "whiten", "whiten_one_start"),
         passes=Range(low=0.1),
         weaker=Range(low=0.0),
@@ -111,6 +131,12 @@ CLAIMS = [
         "From projections at random, the best of five, 0.1 of the partners are found at most.",
         paper=NOT_SEEN,
         source="control: the start decides",
+        kind="control",
+        moved=Moved(
+            Range(high=0.1),
+            "0.3 fewer than from Gromov–Wasserstein",
+            "the best of five found a third of them",
+        ),
         statistic=over_all("clean", "random", np.mean),
         passes=Range(high=0.1),
         tolerance="mean over 20 seeds, where Gromov–Wasserstein finds nine in ten",

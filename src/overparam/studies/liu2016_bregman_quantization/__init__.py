@@ -27,7 +27,7 @@ Failure:
 from typing import Any
 
 from overparam.claims.study import Study
-from overparam.studies.liu2016_bregman_quantization.claims import CLAIMS
+from overparam.studies.liu2016_bregman_quantization.claims import CLAIMS, HEADLINES
 from overparam.studies.liu2016_bregman_quantization.line import best_on_a_line, placed_by_law
 from overparam.studies.liu2016_bregman_quantization.noise import scores_of_noise
 from overparam.studies.liu2016_bregman_quantization.pictures import figures
@@ -94,4 +94,4 @@ def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     return scores_of_noise(seed=seed, **settings)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)

@@ -11,6 +11,10 @@ from overparam.clustering.quantization import asymptotic_center_density
 from overparam.studies.liu2016_bregman_quantization.noise import MATCHED
 from overparam.studies.liu2016_bregman_quantization.plane import HIGH, LOW, flat
 
+ERROR = "Theorem 1: k^(r/d) times the error of the best centres tends to a constant in closed form."
+LAW = "Theorem 2: the best centres follow a law that has the determinant of φ's Hessian in it."
+MATCH = "Banerjee et al. (2005), section 6: the divergence of the noise finds clusters best."
+HEADLINES = (ERROR, LAW, MATCH)
 LARGEST = 128  # clusters at which the limit is compared with
 Statistic = Callable[[pd.DataFrame], float]
 
@@ -40,6 +44,9 @@ def on_a_line(density: str, phi: str) -> list[Claim]:
             f"{words}: k² times the error of 128 best centres is the limit to 0.5 %.",
             paper=1.0,
             source="Theorem 1 with r = 2, d = 1",
+            kind="paper",
+            sentence=ERROR,
+            criterion="theory",
             statistic=at_largest("ratio"),
             passes=Range(0.995, 1.005),
             tolerance="the next order is 1/k where the density vanishes",
@@ -50,6 +57,9 @@ def on_a_line(density: str, phi: str) -> list[Claim]:
             f"{words}: the error of the best centres falls as k^-2.",
             paper=-2.0,
             source="Theorem 1 with r = 2, d = 1",
+            kind="paper",
+            sentence=ERROR,
+            criterion="theory",
             statistic=rate,
             passes=Range(-2.03, -1.97),
             tolerance="from 8 clusters on, where the next order is 3 %",
@@ -60,6 +70,9 @@ def on_a_line(density: str, phi: str) -> list[Claim]:
             f"{words}: 128 best centres are within 0.005 of the law, in probability.",
             paper=0.0,
             source="Theorem 2 with r = 2, d = 1",
+            kind="paper",
+            sentence=LAW,
+            criterion="theory",
             statistic=at_largest("distance"),
             passes=Range(high=0.005),
             tolerance="Kolmogorov's distance at mid-ranks; less than one centre of 128",
@@ -73,6 +86,7 @@ def on_a_line(density: str, phi: str) -> list[Claim]:
                 f"{words}: the law without φ'' is further than 0.05 from them, as a control must.",
                 paper="the Hessian is in the law",
                 source="Theorem 2; a control",
+                kind="control",
                 statistic=at_largest("distance_without"),
                 passes=Range(low=0.05),
                 tolerance="ten times what the law itself is allowed",
@@ -91,6 +105,9 @@ def of_order(r: int) -> list[Claim]:
             f"200 centres put by the law of order {r} have the error of Theorem 1 to 0.5 %.",
             paper=1.0,
             source=f"Theorems 1 and 2 with r = {r}, d = 1",
+            kind="paper",
+            sentence=ERROR,
+            criterion="theory",
             statistic=mean_ratio,
             passes=Range(0.995, 1.005),
             tolerance="the next order is k^-2",
@@ -102,6 +119,7 @@ def of_order(r: int) -> list[Claim]:
             f"Put by the density alone, their error of order {r} is 5 % above it or more.",
             paper="the Hessian is in the law",
             source="Theorem 2; a control",
+            kind="control",
             statistic=mean_ratio,
             passes=Range(low=1.05),
             tolerance="one-sided; ten times what the law itself is allowed",
@@ -121,6 +139,9 @@ def in_the_plane(phi: str) -> list[Claim]:
             "limit of hexagons.",
             paper=1.0,
             source="Theorem 1 with r = 2, d = 2",
+            kind="paper",
+            sentence=ERROR,
+            criterion="theory",
             statistic=at_largest("ratio"),
             passes=Range(0.99, 1.05),
             tolerance="cells at the edge, local minima (above) and the sample (below)",
@@ -131,6 +152,9 @@ def in_the_plane(phi: str) -> list[Claim]:
             f"φ of {phi}: the inertia in the plane falls as k^-1.",
             paper=-1.0,
             source="Theorem 1 with r = 2, d = 2",
+            kind="paper",
+            sentence=ERROR,
+            criterion="theory",
             statistic=rate,
             passes=Range(-1.05, -0.95),
             tolerance="from 16 clusters on",
@@ -183,6 +207,9 @@ CLAIMS = [
         "Coordinates of 128 Itakura-Saito centres in the plane are within 0.06 of the law.",
         paper=0.0,
         source="Theorem 2 with r = 2, d = 2",
+        kind="paper",
+        sentence=LAW,
+        criterion="theory",
         statistic=marginal_distance("itakura_saito"),
         passes=Range(high=0.06),
         tolerance="Kolmogorov's distance of all coordinates; cells at the edge are as wide",
@@ -193,6 +220,7 @@ CLAIMS = [
         "The law without the Hessian is further than 0.1 from them, as a control must.",
         paper="the Hessian is in the law",
         source="Theorem 2; a control",
+        kind="control",
         statistic=marginal_distance("euclidean"),
         passes=Range(low=0.1),
         tolerance="one-sided",
@@ -204,6 +232,9 @@ CLAIMS = [
             f"Clusters with {noise} noise in {d} dimension(s) are found best by {divergence}.",
             paper="the divergence of the noise",
             source="Banerjee et al. (2005), section 6; means and sizes are ours",
+            kind="paper",
+            sentence=MATCH,
+            criterion="paper",
             statistic=lead(divergence),
             passes=Range(low=0.0),
             tolerance="mean adjusted Rand index less the best of the others",
@@ -217,6 +248,7 @@ CLAIMS = [
         "With gamma noise in one dimension Itakura-Saito is 0.25 ahead of squared distances.",
         paper="the divergence of the noise",
         source="Banerjee et al. (2005), section 6; the size is ours",
+        kind="ours",
         statistic=lambda rows: float(
             np.mean(rows["itakura_saito"].to_numpy(float) - rows["euclidean"].to_numpy(float))
         ),

@@ -10,10 +10,10 @@ Changed:
     Only the abstract could be read: the problems, the budgets and everything inside the agent are
     a reconstruction, and no number is the paper's. One action is a whole configuration, the
     reward its rank, the discount 0. "Hierarchical" is taken to mean that good trials are replayed
-    more often and mixed only with those at least as good. Claims are about the plain mixture, and
-    only against random search: against TPE, CMA-ES, a Gaussian process and a (1+1) evolution
-    strategy, which costs nothing, the figures say what came. The criteria were written down before
-    this study was run, after an earlier prototype on the same problems.
+    more often and mixed only with those at least as good. Claims are about the plain mixture.
+    Against CMA-ES and a (1+1) evolution strategy, which costs nothing, the figures say what came.
+    The criteria were written down before this study was run, after an earlier prototype on the
+    same problems; the first of them before that one, and it is the one that judges.
 Cost:
     Processor time: smoke 10 s, quick 7 minutes, full about 2 hours, extrapolated from single
     cells. The extra `search`.
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from overparam.claims.claim import Claim, Range
+from overparam.claims.claim import Claim, Moved, Range
 from overparam.claims.figures import figure
 from overparam.claims.statistics import select
 from overparam.claims.study import Study
@@ -86,12 +86,17 @@ def column(rows: pd.DataFrame, problem: str, name: str, at: str) -> np.ndarray:
     return select(rows, {"problem": problem, "search": name})[at].to_numpy(float)
 
 
-def pooled(rows: pd.DataFrame, name: str, at: str) -> float:
-    """Welch's t against random search after all its trials, summed over problems / √3."""
-    found = [
-        welch(column(rows, problem, name, at), column(rows, problem, RANDOM, "all"))
+def of_problems(rows: pd.DataFrame, name: str, at: str, other: str = RANDOM) -> list[float]:
+    """Welch's t against another search after all its trials, for each problem."""
+    return [
+        welch(column(rows, problem, name, at), column(rows, problem, other, "all"))
         for problem in PROBLEMS
     ]
+
+
+def pooled(rows: pd.DataFrame, name: str, at: str, other: str = RANDOM) -> float:
+    """Welch's t against another search after all its trials, summed over problems / √3."""
+    found = of_problems(rows, name, at, other)
     return float(np.sum(found) / np.sqrt(len(found)))
 
 
@@ -120,12 +125,51 @@ def noise_against_random(rows: pd.DataFrame) -> float:
     return welch(*(column(rows, "hartmann6", name, "all") for name in names))
 
 
+BETTER = "Abstract: better hyper-parameters than random, grid and Bayesian search find."
+SOONER = "Abstract: in a shorter time."
+HEADLINES = (BETTER, SOONER)
+BAYESIAN = ("TPE", "GP")
 CLAIMS = [
+    Claim(
+        "better_than_random_on_each",
+        "After the same trials the best score is higher than random search's on each problem.",
+        paper="better hyper-parameters",
+        source="abstract",
+        kind="paper",
+        sentence=BETTER,
+        criterion="beforehand",
+        statistic=lambda rows: float(np.min(of_problems(rows, OURS, "all"))),
+        passes=Range(low=2),
+        weaker=Range(low=0),
+        tolerance="least of Welch's t over three problems, one side at 2.5 %",
+        where={"search": [OURS, RANDOM]},
+        moved=Moved(
+            "t above 2 on each problem",
+            "pooled t of at least 3 over the three, the next claim",
+            "a prototype had t of about 1.7 on Hartmann's function",
+        ),
+    ),
+    Claim(
+        "better_than_bayesian_search",
+        "After the same trials the best score is higher than those of TPE and a Gaussian process.",
+        paper="better hyper-parameters",
+        source="abstract",
+        kind="paper",
+        sentence=BETTER,
+        criterion="paper",
+        statistic=lambda rows: float(
+            np.min([pooled(rows, OURS, "all", other) for other in BAYESIAN])
+        ),
+        passes=Range(low=0),
+        tolerance="lesser of the two sums of Welch's t over three problems, by √3",
+        where={"search": [OURS, *BAYESIAN]},
+    ),
     Claim(
         "better_than_random",
         "After the same trials the best score is higher than random search's: pooled t ≥ 3.",
         paper="better hyper-parameters",
-        source="abstract",
+        source="ours: all problems together",
+        kind="ours",
         statistic=lambda rows: pooled(rows, OURS, "all"),
         passes=Range(low=3),
         weaker=Range(low=1.65),
@@ -138,6 +182,9 @@ CLAIMS = [
         "Two thirds of the trials are enough to be better than random search after all: t ≥ 1.65.",
         paper="in a shorter time",
         source="abstract",
+        kind="paper",
+        sentence=SOONER,
+        criterion="beforehand",
         statistic=lambda rows: pooled(rows, OURS, "two_thirds"),
         passes=Range(low=1.65),
         weaker=Range(low=0),
@@ -149,6 +196,7 @@ CLAIMS = [
         "Told noise in place of the score, the agent is no better than random search: t ≤ 2.",
         paper="it learns from the score",
         source="control",
+        kind="control",
         statistic=noise_against_random,
         passes=Range(high=2),
         tolerance="one side at 2.5 %; it may well be worse, as its points crowd together",
@@ -159,6 +207,7 @@ CLAIMS = [
         "Told the cube root of the score, it tries the same points: the curves differ by 0.",
         paper="rewards are ranks",
         source="identity, of our form of the reward",
+        kind="identity",
         statistic=deviation,
         passes=Range(0, 0),
         tolerance="equal bits",
@@ -170,6 +219,7 @@ CLAIMS = [
         "A discount of 0.9 costs at least 0.5 of the 3.32 that Hartmann's function reaches.",
         paper="none: ours",
         source="ours, the reason for the default of 0",
+        kind="ours",
         statistic=difference(OURS, "SAC, discount 0.9"),
         passes=Range(low=0.5),
         weaker=Range(low=0),
@@ -220,4 +270,7 @@ def curves(table: pd.DataFrame, problem: str) -> dict[str, Any]:
     )
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, needs={"optuna": "search", "cmaes": "search"})
+STUDY = Study(
+    cells, cell, SIZES, CLAIMS, figures, needs={"optuna": "search", "cmaes": "search"},
+    headlines=HEADLINES,
+)  # fmt: skip

@@ -35,7 +35,7 @@ from overparam.federated.topologies.epidemic import EpidemicLocal
 from overparam.federated.topologies.hub_spoke import HubSpoke
 from overparam.federated.topologies.measured import measured_consensus
 from overparam.federated.topologies.topology import Star, Topology
-from overparam.studies.sharma2025_hubs_and_spokes.claims import CLAIMS
+from overparam.studies.sharma2025_hubs_and_spokes.claims import CLAIMS, HEADLINES
 from overparam.studies.sharma2025_hubs_and_spokes.pictures import figures
 
 __all__ = ["STUDY"]
@@ -122,4 +122,4 @@ def training(topology: Topology, rounds: int, seed: int) -> dict[str, Any]:
     }
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
