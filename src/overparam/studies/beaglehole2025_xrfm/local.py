@@ -108,5 +108,5 @@ def capped(rows: int, seed: int) -> dict[str, float]:
     # Without the noise, which no model can predict.
     return {
         "tree_over_part": (errors[0] - 1) / (errors[1] - 1),
-        "largest_leaf": max(tree.leaf_sizes_) / most,
+        "largest_leaf": float(max(tree.leaf_sizes_)) / most,
     }
