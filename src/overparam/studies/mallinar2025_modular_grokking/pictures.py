@@ -9,8 +9,8 @@ import pandas as pd
 
 from overparam.claims.figures import figure
 from overparam.claims.statistics import select
-from overparam.studies.mallinar2025_modular_grokking.claims import NAMES, values
 from overparam.studies.mallinar2025_modular_grokking.machines import FILM, FRAMES
+from overparam.studies.mallinar2025_modular_grokking.statistics import NAMES, values
 
 GAP = 0.08  # of a picture's width, between two of them
 
