@@ -16,6 +16,7 @@ from overparam._ending import ended
 from overparam._errors import UsageError
 from overparam._output import expect_files, expect_folder, json_files, print_table
 from overparam._signals import ends_when_asked
+from overparam.federated.command import federate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ battery_app = typer.Typer(
     help="Electrodes of batteries, by design.", no_args_is_help=True, add_completion=False
 )
 app.add_typer(battery_app, name="battery")
+app.command(no_args_is_help=True)(federate)
 
 Names = Annotated[list[str], typer.Argument(help="Studies, as in `study list`.", metavar="NAME…")]
 SomeNames = Annotated[
@@ -591,7 +593,7 @@ def run(words: "Sequence[str]") -> int:
     command = typer.main.get_command(app)
     try:
         # Not `main`, which has its own mind about broken pipes and the ends of files.
-        with command.make_context("overparam", list(words)) as context:
+        with command.make_context("overparam", list(words), obj=_words) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
