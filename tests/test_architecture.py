@@ -19,6 +19,7 @@ ORDER = (
     ("_deprecated",),
     (
         "_as_before",
+        "_cache",
         "_curves",
         "_environment",
         "_json",

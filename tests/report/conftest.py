@@ -84,8 +84,15 @@ def electrode() -> dict:
 
 @pytest.fixture
 def one_of_each() -> list[dict]:
-    """A short diagnosis, a fit, a study and an electrode."""
-    return [make_diagnosis(steps=60), make_fit(), make_study(), make_electrode()]
+    """A short diagnosis, a fit, a study, an electrode and a federated simulation."""
+    short = make_diagnosis(steps=60)
+    return [short, make_fit(), make_study(), make_electrode(), make_federated()]
+
+
+@pytest.fixture
+def federated() -> dict:
+    """A comparison of two algorithms, with every series that any simulation has."""
+    return make_federated()
 
 
 @pytest.fixture
@@ -503,3 +510,50 @@ def make_electrode() -> dict:
             },
         },
     }
+
+
+def make_federated() -> dict:
+    def run(name, seed, lift):
+        rounds = list(range(6))
+        return {
+            "algorithm": name, "seed": seed, "engine": "stacked", "parameters": 330,
+            "settings": {"lr": 0.01, "betas": [0.9, 0.99]},
+            "topology": {"edges": 40, "factor": 0.1, "error": 0.12},
+            "curve": {
+                "round": rounds,
+                "test_accuracy": [0.1, *(lift - 0.4 / (r + 1) for r in rounds[1:])],
+                "test_loss": [2.3 / (r + 1) for r in rounds],
+                "floats": [r * 1000 * (2 if name == "fadamgc" else 1) for r in rounds],
+                "drift": [0, *(1.0 / r for r in rounds[1:])],
+                "spread_before": [0, *([2.0] * 5)], "spread": [0, *([1.0] * 5)],
+                "epsilon": [0.2 * r for r in rounds],
+            },
+            "client_accuracy": [lift - 0.3, lift, 1.0],
+        }  # fmt: skip
+
+    def tuning(name, value):
+        trials = [{"settings": {"lr": 10.0**-i}, "value": value - 0.1 * i} for i in range(3)]
+        return {
+            "algorithm": name, "windows": {"lr": [0.01, 1.0]}, "trials": trials,
+            "best": {"lr": 1.0}, "value": value, "at_end": ["lr"],
+        }  # fmt: skip
+
+    return {
+        "kind": "federated",
+        "environment": _environment(),
+        "spec": {
+            "data": "digits", "clients": 3, "rounds": 5, "local_steps": [1, 2, 3],
+            "partition": {"kind": "dirichlet", "alpha": 0.1}, "algorithm": {"name": "fadamgc"},
+        },
+        "data": {"name": "digits", "train": 1437, "test": 360, "classes": 10},
+        "statements": [
+            {
+                "name": "accuracy", "text": "It ends well.", "value": 0.9, "threshold": None,
+                "action": "", "level": "info", "bar": "",
+            }
+        ],
+        "runs": [run(n, s, 0.9 if n == "fadamgc" else 0.8)
+                 for n in ("fadamgc", "scaffold") for s in (1, 2)],
+        "tuning": [tuning("fadamgc", 0.9), tuning("scaffold", 0.8)],
+        "clients": {"count": 3, "sizes": [3, 4, 9], "classes": [1, 2, 2]},
+    }  # fmt: skip

@@ -43,7 +43,7 @@ BROKEN = {
     "a number": (b"3", "a JSON object"),
     "another kind": (
         b'{"kind": "recipe"}',
-        "diagnosis, electrode, fit, rate, run, study, got 'recipe'",
+        "diagnosis, electrode, federated, fit, rate, run, study, got 'recipe'",
     ),
     "no kind": (b"{}", "got 'missing'"),
     "statements no list": (b'{"kind": "diagnosis", "statements": {}}', "under 'statements'"),

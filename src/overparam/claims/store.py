@@ -3,16 +3,15 @@
 import hashlib
 import json
 import math
-import os
 import sqlite3
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from overparam._cache import cache_folder
 from overparam._errors import expect
 
 # Marks a file as ours in SQLite's header ("ovpc"), so that no other program's is written to.
@@ -25,6 +24,7 @@ _TABLE = """CREATE TABLE cells (
 
 _COLUMNS = "key, study, parameters, seed, torch, result, seconds"
 _WHERE = "study run --store FILE"
+_PLACES = "name a file by --store, or a folder by OVERPARAM_CACHE."
 _ANOTHER = "name another file; this one is left as it is."
 # What SQLite says of the machine rather than of the file: what was expected, and what helps. The
 # cells that are in the file are in none of these cases lost.
@@ -65,39 +65,7 @@ def default_store() -> Path:
     Raises:
         ValueError: If nothing says where that is; it is never the working directory.
     """
-    chosen = os.environ.get("OVERPARAM_CACHE")
-    if chosen:
-        return Path(chosen).expanduser() / "cells.sqlite"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        folder = Path(local) if local else _home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        folder = _home() / "Library" / "Caches"
-    else:
-        # The specification has a path that is not absolute ignored.
-        cache = os.environ.get("XDG_CACHE_HOME", "")
-        folder = Path(cache) if os.path.isabs(cache) else _home() / ".cache"
-    return folder / "overparam" / "cells.sqlite"
-
-
-def _home() -> Path:
-    """The user's folder: what the environment says, or else the system's list of users."""
-    home = os.environ.get("USERPROFILE" if sys.platform == "win32" else "HOME", "")
-    if not os.path.isabs(home):
-        try:
-            import pwd
-
-            home = pwd.getpwuid(os.getuid()).pw_dir
-        except (ImportError, KeyError):
-            home = ""
-    expect(
-        os.path.isabs(home),
-        _WHERE,
-        "a home folder to keep finished cells in",
-        "neither one in the environment nor one of this user",
-        hint="name a file by --store, or a folder by OVERPARAM_CACHE.",
-    )
-    return Path(home)
+    return cache_folder(_WHERE, _PLACES) / "cells.sqlite"
 
 
 class CellStore:
@@ -194,7 +162,7 @@ class CellStore:
             _WHERE,
             "a cache folder that can be made",
             f"{self.path.parent} ({problem})",
-            hint="name a file by --store, or a folder by OVERPARAM_CACHE.",
+            hint=_PLACES,
             error=OSError,
         )
 

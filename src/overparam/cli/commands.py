@@ -12,7 +12,7 @@ import typer
 from overparam._ending import ended
 from overparam._errors import UsageError
 from overparam._signals import ends_when_asked
-from overparam.cli import battery, network, study, table, words
+from overparam.cli import battery, federate, network, study, table, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,7 @@ study_app.command("run")(study.study_run)
 study_app.command("check")(study.study_check)
 app.add_typer(battery_app, name="battery")
 battery_app.command("design")(battery.battery_design)
+app.command("federate", no_args_is_help=True)(federate.federate)
 
 
 @app.callback(invoke_without_command=True)

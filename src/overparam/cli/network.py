@@ -18,6 +18,7 @@ from overparam.cli.options import (
     ResultFile,
     Seed,
     Spec,
+    listed,
 )
 from overparam.cli.printed import print_found
 from overparam.cli.words import as_typed
@@ -98,13 +99,13 @@ def suggest(
     began = time.perf_counter()
     from overparam.diagnosis.command import run_suggestion
 
-    sizes = _listed(batch_sizes)
+    sizes = listed(batch_sizes)
     if not all(size.isdecimal() for size in sizes):
         raise UsageError(f"--batch-sizes must be numbers such as 16,64, not {batch_sizes!r}.")
     found = run_suggestion(
         spec, data, loss, epochs=epochs, steps=steps, budget=budget, batch_size=batch_size,
         clip_norm=clip_norm, accumulate=accumulate, seed=seed, device=device, command=command,
-        began=began, optimizers=_listed(optimizers), batch_sizes=[int(size) for size in sizes],
+        began=began, optimizers=listed(optimizers), batch_sizes=[int(size) for size in sizes],
         keep=keep,
     )  # fmt: skip
     print_found(found, json, html)
@@ -129,8 +130,3 @@ def watch(
         run, host=host, port=port, allow_remote=allow_remote,
         announce=lambda url: print(f"{run}: {url} (Ctrl+C ends)", file=sys.stderr, flush=True),
     )  # fmt: skip
-
-
-def _listed(words: str) -> list[str]:
-    """What commas separate."""
-    return [word.strip() for word in words.split(",") if word.strip()]

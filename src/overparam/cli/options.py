@@ -57,3 +57,8 @@ Epochs = Annotated[
 Budget = Annotated[str, typer.Option(help="Time for everything: 60s, 5m.")]
 ResultFile = Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")]
 PageFile = Annotated[Path | None, typer.Option("--html", help="Write the page to this file.")]
+
+
+def listed(words: str) -> list[str]:
+    """What commas separate."""
+    return [word.strip() for word in words.split(",") if word.strip()]

@@ -11,6 +11,7 @@ from overparam.errors import InvalidValue
 from overparam.report.schema import (
     DIAGNOSIS,
     ELECTRODE,
+    FEDERATED,
     FIT,
     RATE,
     RUN,
@@ -19,7 +20,7 @@ from overparam.report.schema import (
     Place,
 )
 
-KINDS = ("diagnosis", "rate", "run", "fit", "study", "electrode")
+KINDS = ("diagnosis", "rate", "run", "fit", "study", "electrode", "federated")
 # Sections that a page takes for granted, empty where a document has none.
 _OBJECTS = {
     "diagnosis": ("environment", "model", "data", "advice", "series"),
@@ -28,6 +29,7 @@ _OBJECTS = {
     "fit": ("environment", "model", "data", "series"),
     "study": ("environment", "series"),
     "electrode": ("environment", "process", "surrogate", "hypervolume", "series"),
+    "federated": ("environment", "spec", "data", "clients"),
 }
 _LISTS = {
     "diagnosis": ("statements", "events", "suspects"),
@@ -36,6 +38,7 @@ _LISTS = {
     "fit": ("scores", "statements"),
     "study": ("claims",),
     "electrode": ("objectives", "statements"),
+    "federated": ("statements", "runs", "tuning"),
 }
 _SHAPES = {
     "diagnosis": DIAGNOSIS,
@@ -44,6 +47,7 @@ _SHAPES = {
     "fit": FIT,
     "study": STUDY,
     "electrode": ELECTRODE,
+    "federated": FEDERATED,
 }
 _LARGEST_FILE = 256 * 2**20
 # What is larger counts as infinite: sums and ratios of such numbers are.
@@ -112,6 +116,7 @@ def _evident_kind(content: Mapping) -> str:
         "probes": "run",
         "scores": "fit",
         "surrogate": "electrode",
+        "runs": "federated",
     }
     return next((kind for key, kind in only.items() if key in content), "missing")
 

@@ -12,6 +12,7 @@ from overparam.report.assets import admission, asset, environment, plotly
 from overparam.report.diagnosis import diagnosis_view
 from overparam.report.documents import read_documents
 from overparam.report.electrode import electrode_view
+from overparam.report.federated import federated_view
 from overparam.report.fit import fit_view
 from overparam.report.rate import rate_view
 from overparam.report.run import run_view
@@ -24,6 +25,7 @@ VIEWS = {
     "fit": fit_view,
     "study": study_view,
     "electrode": electrode_view,
+    "federated": federated_view,
 }
 
 

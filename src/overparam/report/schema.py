@@ -249,6 +249,25 @@ ELECTRODE = record(
     ),
 )  # fmt: skip
 
+FEDERATED = record(
+    environment=_ENVIRONMENT,
+    spec=record(
+        data=word, clients=number, rounds=number, batch_size=number, local_steps=shown,
+        algorithm=each(shown), partition=each(shown), topology=each(shown),
+    ),
+    data=_DATA,
+    statements=_STATEMENTS,
+    runs=rows(
+        algorithm=word, seed=number, engine=word, parameters=number, settings=each(anything),
+        topology=each(number), curve=each(numbers), client_accuracy=numbers,
+    ),
+    tuning=rows(
+        algorithm=word, value=number, best=each(number), windows=each(numbers),
+        trials=rows(settings=each(number), value=number), at_end=every(word),
+    ),
+    clients=record(count=number, sizes=numbers, classes=numbers),
+)  # fmt: skip
+
 _AXIS = record(label=word, scale=word)
 STUDY = record(
     environment=_ENVIRONMENT,

@@ -52,6 +52,10 @@ class Algorithm(ABC):
         """What each client keeps between rounds, before its first: rows of zeros."""
         return {}
 
+    def broadcast(self, server: State) -> State:
+        """The part of the server's state that clients need; the rest stays where it is."""
+        return {"x": server["x"]}
+
     @property
     def traffic(self) -> tuple[int, int]:
         """Vectors of P numbers that a client receives and sends in a round."""

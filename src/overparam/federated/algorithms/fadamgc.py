@@ -108,6 +108,10 @@ class FAdamGC(Algorithm):
         kept = self.moments == "keep"
         return state | (self._zeros(n_clients, len(x), like=x) if kept else {})
 
+    def broadcast(self, server: State) -> State:
+        """All of it: the model, c, and moments where they are averaged."""
+        return server
+
     @property
     def traffic(self) -> tuple[int, int]:
         """The model, c and averaged moments come; their changes go."""

@@ -31,6 +31,10 @@ class FedCM(Algorithm):
         """The model and D = 0."""
         return {"x": x.clone(), "direction": torch.zeros_like(x)}
 
+    def broadcast(self, server: State) -> State:
+        """The model and D."""
+        return server
+
     @property
     def traffic(self) -> tuple[int, int]:
         """The model and D come, the change goes."""

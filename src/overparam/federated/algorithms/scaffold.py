@@ -38,6 +38,10 @@ class Scaffold(Algorithm):
         """c_i = 0."""
         return {"c": x.new_zeros(n_clients, len(x))}
 
+    def broadcast(self, server: State) -> State:
+        """The model and c."""
+        return server
+
     @property
     def traffic(self) -> tuple[int, int]:
         """The model and c come, their changes go."""

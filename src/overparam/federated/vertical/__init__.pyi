@@ -8,6 +8,7 @@ from .accountant import (
     spent_epsilon,
 )
 from .channel import Channel, Message
+from .distributed import ServedRun, join_vertical, serve_vertical
 from .dpzv import DPZV
 from .training import VerticalData, VerticalRun, train_vertical
 from .zeroth_order import direction, two_point
@@ -18,13 +19,16 @@ __all__ = [
     "Message",
     "NoisePlan",
     "PrivacySpec",
+    "ServedRun",
     "VerticalData",
     "VerticalRun",
     "direction",
     "gaussian_delta",
     "gaussian_epsilon",
     "gaussian_mu",
+    "join_vertical",
     "plan_noise",
+    "serve_vertical",
     "spent_epsilon",
     "train_vertical",
     "two_point",

@@ -133,7 +133,8 @@ class Server(Walker):
 
         Clipped example by example, added up, divided by B whatever the batch holds, noised.
         """
-        count, clip = len(outputs) // len(rows), self._method.clip
+        # Not from the outputs: a batch that is drawn by coin may be empty, and is answered too.
+        count, clip = 2 * self._method.directions, self._method.clip
         each = self.losses(outputs, self.y[rows].repeat(count, *[1] * (self.y.ndim - 1)))
         plus, minus = each.view(count // 2, 2, len(rows)).unbind(1)
         slopes = two_point(plus, minus, self._method.smoothing)

@@ -17,7 +17,7 @@ from overparam._progress import Progress, counted, expect_progress
 from overparam._types import Count, Natural, Params
 from overparam.federated.engine.choice import expect_no_batch_norm
 from overparam.federated.streams import generator_seed, uniform
-from overparam.federated.vertical.accountant import NoisePlan, plan_noise
+from overparam.federated.vertical.accountant import NoisePlan, PrivacySpec, plan_noise
 from overparam.federated.vertical.channel import Channel
 from overparam.federated.vertical.dpzv import DPZV
 from overparam.federated.vertical.parties import Party, Server
@@ -200,7 +200,9 @@ class _Run:
         rows = [self._row(0, test)]
         with counted(progress, "epochs", epochs, unit="epoch") as advance:
             for epoch in range(epochs):
-                for batch in self._batches(epoch):
+                for batch in batches_of(
+                    self._n, self._size, self._method.privacy, self._seed, epoch
+                ):
                     self._one(batch)
                 rows.append(self._row(epoch + 1, test))
                 advance()
@@ -208,17 +210,6 @@ class _Run:
         head = self._server.flat.as_state(self._server.w)
         table = pd.DataFrame(rows).set_index("epoch")
         return VerticalRun(parameters, head, table, self._plan, self._channel)
-
-    def _batches(self, epoch: int) -> list[Tensor]:
-        count = -(-self._n // self._size)
-        if self._plan is not None and self._plan.spec.amplification == "poisson":
-            coins = (
-                uniform(self._seed, "batches", epoch, batch, torch.arange(self._n).numpy())
-                for batch in range(count)
-            )
-            return [torch.from_numpy((coin < self._size / self._n).nonzero()[0]) for coin in coins]
-        draw = torch.Generator().manual_seed(generator_seed(self._seed, "batches", epoch))
-        return list(torch.randperm(self._n, generator=draw).split(self._size))
 
     def _one(self, rows: Tensor) -> None:
         """A batch: every party, then the head."""
@@ -232,27 +223,60 @@ class _Run:
 
     def _row(self, epoch: int, test: VerticalData | None) -> dict[str, float]:
         each = (len(self._parties) + 1) * self._method.directions
-        poisson = self._plan is not None and self._plan.spec.amplification == "poisson"
-        releases = each * (self._step if poisson else epoch)
-        spent = float("inf") if releases else 0.0
-        row = {
-            "epoch": epoch,
-            "epsilon": spent if self._plan is None else self._plan.spent(releases),
-            "releases": releases,
-            "floats_up": self._channel.floats("embeddings", "pair"),
-            "floats_down": self._channel.floats("scalar"),
-        }
-        return row if test is None else row | self._tested(test)
-
-    def _tested(self, test: VerticalData) -> dict[str, float]:
+        row = row_of(epoch, self._step, each, self._plan, self._channel)
+        if test is None:
+            return row
         parts = zip(self._parties, test.parts, strict=True)
         embedded = [party.outputs(x.to(party.x.device)) for party, x in parts]
-        outputs = self._server.outputs(torch.cat(embedded, 1))
-        y = test.y.to(outputs.device)
-        found = {"test_loss": float(self._server._loss(outputs, y).mean())}
-        if outputs.ndim == 2 and y.ndim == 1 and not y.is_floating_point():
-            found["test_accuracy"] = float((outputs.argmax(1) == y).double().mean())
-        return found
+        return row | tested(self._server, embedded, test.y)
+
+
+def batches_of(
+    n: int, size: int, promise: PrivacySpec | None, seed: int, epoch: int
+) -> list[Tensor]:
+    """Rows of each batch of an epoch, the same for everyone who has the seed."""
+    if promise is not None and promise.amplification == "poisson":
+        coins = (
+            uniform(seed, "batches", epoch, batch, torch.arange(n).numpy())
+            for batch in range(-(-n // size))
+        )
+        return [torch.from_numpy((coin < size / n).nonzero()[0]) for coin in coins]
+    draw = torch.Generator().manual_seed(generator_seed(seed, "batches", epoch))
+    return list(torch.randperm(n, generator=draw).split(size))
+
+
+def row_of(
+    epoch: int, steps: int, each: int, plan: NoisePlan | None, channel: Channel
+) -> dict[str, float]:
+    """What a history says after an epoch, but for tests.
+
+    Args:
+        epoch: How many are done.
+        steps: Batches so far.
+        each: Releases of a batch.
+        plan: The noise.
+        channel: What was sent.
+    """
+    poisson = plan is not None and plan.spec.amplification == "poisson"
+    releases = each * (steps if poisson else epoch)
+    spent = float("inf") if releases else 0.0
+    return {
+        "epoch": epoch,
+        "epsilon": spent if plan is None else plan.spent(releases),
+        "releases": releases,
+        "floats_up": channel.floats("embeddings", "pair"),
+        "floats_down": channel.floats("scalar"),
+    }
+
+
+def tested(server: Server, embedded: Sequence[Tensor], y: Tensor) -> dict[str, float]:
+    """Loss of a server's head on embeddings of all parties, and accuracy of classes."""
+    y = y.to(server.y.device)
+    outputs = server.outputs(torch.cat([part.to(y.device) for part in embedded], 1))
+    found = {"test_loss": float(server.losses(outputs, y).mean())}
+    if outputs.ndim == 2 and y.ndim == 1 and not y.is_floating_point():
+        found["test_accuracy"] = float((outputs.argmax(1) == y).double().mean())
+    return found
 
 
 def _expect_parts(
