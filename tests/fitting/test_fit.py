@@ -14,9 +14,17 @@ from sklearn.linear_model import RidgeCV
 from overparam._environment import environment
 from overparam.cli import main
 from overparam.fitting import Score, Table, fit, load_model, read
-from overparam.fitting.scores import compare, folds
+from overparam.fitting.findings import Findings
+from overparam.fitting.folds import folds
+from overparam.fitting.scores import compare
+from overparam.fitting.shuffling import Importances
 from overparam.fitting.statements import statements
 from overparam.tables import TableWarning
+
+
+def findings(*scores: Score) -> Findings:
+    """Of scores alone."""
+    return Findings(scores, "R²", 0.25, "5 folds", Importances([], [], [], [], 0.0))
 
 
 def table(n: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -82,12 +90,6 @@ def test_scores_are_of_rows_not_seen(csv):
     found = fit(csv, "y", compare_with_baselines=False)
     assert found.document["scores"][0]["mean"] < 0.1
     assert found.document["statements"][0]["level"] == "critical"
-
-
-def test_a_guess_is_known_by_what_it_is_and_not_by_its_name():
-    data = Table("a", "y", "regression", table(20)[["a"]], np.zeros(20), (), {})
-    scores = [Score("ours", (0.3, 0.3), 1.0, ours=True), Score("any", (0.4, 0.4), 0.0, guess=True)]
-    assert statements(data, scores, np.ones(1), "R²")[0].threshold == pytest.approx(0.4)
 
 
 def test_a_saved_model_predicts_the_same(found, tmp_path):
@@ -193,7 +195,7 @@ def test_a_guess_is_one_by_what_it_does_and_not_by_what_it_is_called(csv):
     data = read(csv, "y")
     ours, chance = Score("RFM", (0.5, 0.5), 1.0, ours=True), Score("chance", (0.4, 0.4), 1.0)
     for guess, floor in ((chance, 0.0), (replace(chance, guess=True), 0.4)):
-        worth = statements(data, [ours, guess], np.ones(4) / 4, "R²")[0]
+        worth = statements(data, findings(ours, guess))[0]
         assert worth.threshold == floor
     models = {"ours": RidgeCV(), "flat": DummyRegressor()}
     data = replace(data, x=data.x[["a", "b"]])
@@ -231,9 +233,9 @@ def test_too_few_rows_and_too_many_folds(csv):
     frame[:12].to_csv(csv, index=False)
     with pytest.raises(ValueError, match="at least 20 rows"):
         fit(csv, "y")
-    frame.assign(y=["a"] * 117 + ["b"] * 3).to_csv(csv, index=False)
-    with pytest.raises(ValueError, match="from 2 to 3, the rows of the rarest class"):
-        fit(csv, "y")
+    with pytest.raises(ValueError, match=r"a number from 2 to 120, the number of rows, got 121"):
+        frame.to_csv(csv, index=False)
+        fit(csv, "y", number_of_folds=121)
 
 
 def test_images_are_no_table():
@@ -323,7 +325,7 @@ def test_whole_numbers_taken_for_classes_are_told(csv):
     for task, told in ((None, True), ("classification", False), ("regression", False)):
         data = read(csv, "y", task=task)
         ours = Score("RFM", (0.5, 0.5), 1.0, ours=True)
-        found = {s.name: s for s in statements(data, [ours], np.ones(4) / 4, "accuracy")}
+        found = {s.name: s for s in statements(data, findings(ours))}
         assert ("target" in found) == told
         assert not told or "y takes 4 whole values, 3 to 6" in found["target"].text
 

@@ -67,7 +67,7 @@ def as_the_first_format(folder):
     """The files as the first format had them: no digests, one name for the numbers."""
     words = json.loads((folder / "model.json").read_text())
     (folder / f"model-{words.pop('numbers')[:16]}.safetensors").rename(folder / "model.safetensors")
-    for name in ("digest", "reader", "class_type"):
+    for name in ("digest", "reader", "class_type", "target_scale"):
         del words[name]
     (folder / "model.json").write_text(json.dumps(words | {"format": 1}))
 
@@ -75,9 +75,17 @@ def as_the_first_format(folder):
 def as_the_second_format(folder):
     """The words as the second format had them: digests, and nothing of how columns are read."""
     words = json.loads((folder / "model.json").read_text())
-    for name in ("digest", "reader", "class_type"):
+    for name in ("digest", "reader", "class_type", "target_scale"):
         del words[name]
     words["format"] = 2
+    (folder / "model.json").write_text(json.dumps(words | {"digest": _digest(words)}))
+
+
+def as_the_third_format(folder):
+    """The words as the third format had them: nothing of the target's scale."""
+    words = json.loads((folder / "model.json").read_text())
+    del words["digest"], words["target_scale"]
+    words["format"] = 3
     (folder / "model.json").write_text(json.dumps(words | {"digest": _digest(words)}))
 
 
@@ -109,6 +117,8 @@ def test_a_model_of_the_first_format_is_loaded_and_replaced(tmp_path, classes):
     assert said(load_model(tmp_path)) == said(saved)
     other = model(classes, seed=1)
     other.save(tmp_path)
+    assert said(load_model(tmp_path)) == said(other)
+    as_the_third_format(tmp_path)
     assert said(load_model(tmp_path)) == said(other)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -434,7 +444,9 @@ def test_tampered_models_whose_digests_fit_are_refused_or_predict(
         (lambda w, a: w.update(kernel_settings={"bandwidth": True}), "a bandwidth"),
         (lambda w, a: w.update(kernel="Lpq", kernel_settings={"bandwidth": 1, "p": 1, "q": 2}),
          "0 < q"),
-        (lambda w, a: w.update(format=4), "a model of format 1 to 3"),
+        (lambda w, a: w.update(format=5), "a model of format 1 to 4"),
+        (lambda w, a: w.update(reader=[], class_type="", target_scale="x"), "an unknown scale"),
+        (lambda w, a: a.update(residuals=np.zeros(3)), "residuals of shape"),
         (lambda w, a: w.update(reader=[]), "absent or unknown: ['class_type']"),
         (lambda w, a: w.update(reader=[], class_type="words"), "a reader of other columns"),
         (lambda w, a: w.update(reader=[{}], class_type="words"), "entries that are absent"),

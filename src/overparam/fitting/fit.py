@@ -2,9 +2,10 @@
 
 import math
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,22 @@ from overparam._environment import digest, environment
 from overparam._errors import expect, unknown
 from overparam._json import strict
 from overparam._numbers import is_integer
-from overparam._progress import Progress, expect_progress, telling
+from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._statement import Concluded, Statement
 from overparam.datasets.dataset import Task, expect_seed
+from overparam.fitting import document as parts
+from overparam.fitting.conformal import kept_residuals
 from overparam.fitting.dependence import dependence
+from overparam.fitting.effects import effects
+from overparam.fitting.findings import Findings
+from overparam.fitting.folds import Splits, folds, train_share
+from overparam.fitting.measures import calibration, metric_of, pooled
+from overparam.fitting.noticed import OtherFolds, in_groups, in_time, leak, twins
 from overparam.fitting.saved_model import SavedModel, from_estimator
-from overparam.fitting.scores import METRICS, baselines, compare, folds
-from overparam.fitting.statements import statements
+from overparam.fitting.scores import Score, baselines, compare, guess
+from overparam.fitting.shuffling import importances, interactions
 from overparam.fitting.table import Table, read
+from overparam.fitting.target import ScaleName
 from overparam.kernels.irkm import IRKMClassifier, IRKMRegressor
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 
@@ -36,7 +45,6 @@ MODELS = {
     "irkm": (IRKMRegressor, IRKMClassifier, "iteratively reweighted kernel machine"),
     "rfm": (RFMRegressor, RFMClassifier, "recursive feature machine"),
 }
-MOST_DRAWN = 40
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,6 +80,10 @@ def fit(
     model: str = "rfm",
     number_of_folds: int = 5,
     compare_with_baselines: bool = True,
+    time: str | None = None,
+    group: str | None = None,
+    splitter: Any = None,
+    scale: ScaleName | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     progress: Progress = False,
@@ -96,8 +108,14 @@ def fit(
         model: "rfm", which learns directions in the space of columns, or "irkm", which weighs
             single columns and is for tables with many of them.
         number_of_folds: Of the cross-validation, at least 2.
-        compare_with_baselines: Whether boosting, a random forest, a linear model and a guess
-            are cross-validated too.
+        compare_with_baselines: Whether boosting, a random forest and a linear model are
+            cross-validated too. A guess always is.
+        time: A column of dates or numbers: each part of the rows is predicted from those before.
+        group: A column whose values name what belongs together, such as a patient: folds keep
+            groups whole, and the column is no predictor.
+        splitter: A splitter of scikit-learn for the folds, in place of `number_of_folds`.
+        scale: "linear", "log" or "sqrt", on which a quantity is learned and scored; `None` is
+            √y for a count, log y for a positive target with a long tail, and y for all others.
         seed: Of folds and models.
         n_jobs: Folds at a time; -1 means one per core, `None` that for tables of middling size.
         progress: Whether to draw bars where somebody watches, or a function that is called with
@@ -109,7 +127,8 @@ def fit(
         FileNotFoundError: If there is no such file.
 
     Cost:
-        One fit per model and fold, and one to all rows; see `RFMRegressor`.
+        One fit per model and fold, one to all rows, and up to eight where a table looks as if it
+        had an order or groups; see `RFMRegressor`.
 
     Example:
         >>> found = fit("iris", compare_with_baselines=False)
@@ -118,7 +137,7 @@ def fit(
         >>> [row["name"] for row in found.document["statements"]]
         ['score', 'columns']
     """
-    start = time.perf_counter()
+    start = perf_counter()
     if model not in MODELS:
         unknown("fit(model=...)", "a model", model, MODELS)
     expected = "a number of folds at a time, or -1 for every core"
@@ -127,95 +146,114 @@ def fit(
     progress = progress or False  # it was None by default
     expect_progress(progress, "fit(progress=...)")
     expect_seed(seed, "fit(seed=...)")
-    table = read(source, target, task=task, columns=columns)
-    smallest = int(np.bincount(table.y).min()) if table.task == "classification" else len(table.y)
-    expect(
-        2 <= number_of_folds <= smallest,
-        "fit(number_of_folds=...)",
-        f"a number from 2 to {smallest}"
-        + (", the rows of the rarest class" if table.class_names else ", the number of rows"),
-        number_of_folds,
-    )
+    table = read(
+        source, target, task=task, columns=columns, time=time, group=group, scale=scale
+    )  # fmt: skip
     regressor, classifier, name = MODELS[model]
-    kind = classifier if table.task == "classification" else regressor
+    kind = classifier if table.is_classification else regressor
     ours = pipeline(table.x, kind(random_state=seed))
     models: dict[str, BaseEstimator] = {name: ours}
     if compare_with_baselines:
         models |= baselines(table.task, seed)
+    models |= guess(table.task)
+    splits = folds(table, number_of_folds, seed, splitter)
     with telling(progress) as tell:
-        scores = compare(
-            table, models, name, folds(table, number_of_folds, seed), n_jobs=n_jobs, tell=tell
-        )
+        scores = compare(table, models, name, splits, n_jobs=n_jobs, tell=tell)
+        found = _findings(table, scores, splits, kind, seed, splitter is not None, tell)
         tell("fitting to all rows", 0.0)
+        rows, said = pooled(found.ours.outputs, splits)
+        residuals = np.zeros(0)
+        if not table.is_classification:
+            residuals = kept_residuals(table.y[rows] - said[:, 0])
         ours.fit(table.x, table.y)
         machine: Any = ours[-1]
-        medians = _medians(ours)
         saved = from_estimator(
-            machine, medians, table.target, table.class_names, table.reader, table.class_type
-        )
-        importances = machine.feature_importances_
-        low, high = machine.importance_interval(seed=seed)
+            machine, _medians(ours), table.target, table.class_names, table.reader,
+            table.class_type, table.scale.name, residuals,
+        )  # fmt: skip
         coordinates = saved.encoded(table.reader.unframed(table.x))
-        curves, followed = dependence(saved, coordinates, machine.agop_, seed=seed)
+        curves, along = dependence(saved, coordinates, machine.agop_, seed=seed)
+        order = np.argsort(-np.array(found.importances.value)).tolist()
+        shown, followed = effects(table, found.ours.fitted, splits, order)
         tell("fitting to all rows", 1.0)
-    metric = METRICS[table.task]
-    predicted = f"P({table.class_names[followed]})" if table.class_names else table.target
-    names = list(machine.feature_names_in_)
+    columns_used = list(machine.feature_names_in_)
     document = {
         "kind": "fit",
         "environment": environment(
-            seconds=time.perf_counter() - start,
+            seconds=perf_counter() - start,
             seed=seed,
             device=saved.predictor.centres.device,
             threads=torch.get_num_threads(),
             data=_digest(table),
             command=command,
         ),
-        "data": {
-            "name": table.name,
-            "target": table.target,
-            "predicted": predicted,
-            "task": table.task,
-            "rows": len(table.y),
-            "columns": len(names),
-            "classes": len(table.class_names) or None,
-            "missing": int(table.x.isna().sum().sum()),
-            "left_out": list(table.left_out),
-            "reading": [
-                {
-                    "name": column.name,
-                    "kind": column.kind,
-                    "words": column.words(),
-                    "reason": column.reason,
-                    "note": column.note,
-                }
-                for column in table.reader.columns
-            ],
+        "data": parts.described(table, followed if shown else along, columns_used),
+        "model": {
+            "name": name, "metric": found.metric, "folds": found.folds_in_words,
+            "settings": _settings(machine),
         },
-        "model": {"name": name, "metric": metric, "settings": _settings(machine)},
-        "scores": [
-            {
-                "name": score.name,
-                "ours": score.ours,
-                "mean": score.mean,
-                "folds": list(score.folds),
-                "seconds": score.seconds,
-            }
-            for score in scores
-        ],
-        "statements": [
-            asdict(statement)
-            for statement in statements(
-                table, scores, _in_order(importances, names, list(table.x.columns)), metric
-            )
-        ],
-        "series": {
-            "importances": {"names": names, "value": importances, "low": low, "high": high},
-            "feature_matrix": _feature_matrix(machine),
+        "scores": parts.scored(found),
+        "statements": parts.stated(table, found),
+        "series": parts.series(table, found, shown, rows, said, residuals)
+        | {
+            "feature_matrix": parts.feature_matrix(machine),
             "dependence": [vars(curve) for curve in curves],
         },
-    }
+    }  # fmt: skip
     return TableFit(saved, strict(document))
+
+
+def _findings(
+    table: Table, scores: list[Score], splits: Splits, kind: Any, seed: int, own: bool, tell: Tell
+) -> Findings:
+    """Everything that statements rest on, from the models of the folds."""
+    ours = next(score for score in scores if score.ours)
+    tell("looking at columns", 0.0)
+    shares = importances(table, ours.fitted, splits, seed=seed)
+    order = np.argsort(-np.array(shares.value)).tolist()
+    names = [str(shares.names[i]) for i in order] or list(map(str, table.x.columns))
+    tell("looking at columns", 0.4)
+    others: list[OtherFolds] = []
+    if table.times is None and table.groups is None and not own:
+        score = partial(_on_folds, kind=kind, seed=seed)
+        others = [one for one in (in_time(table, score), in_groups(table, score, seed)) if one]
+    tell("looking at columns", 0.7)
+    rows, said = pooled(ours.outputs, splits)
+    best = max(score.mean for score in scores)
+    found = Findings(
+        scores=tuple(scores),
+        metric=metric_of(table),
+        ratio=train_share(splits),
+        folds_in_words=_in_words(table, len(splits), own),
+        importances=shares,
+        interactions=tuple(interactions(table, ours.fitted, splits, order, seed=seed)),
+        twins=twins(table, splits, ours.outputs),
+        other_folds=tuple(others),
+        leak=leak(table, best, names),
+        calibration=calibration(table, table.y[rows], said) if table.is_classification else {},
+    )
+    tell("looking at columns", 1.0)
+    return found
+
+
+def _on_folds(table: Table, splits: Splits, *, kind: Any, seed: int) -> tuple[float, float]:
+    """Our score and a guess's on other folds."""
+    models = {"ours": pipeline(table.x, kind(random_state=seed)), **guess(table.task)}
+    ours, none = compare(table, models, "ours", splits, tell=lambda *_: None)
+    return ours.mean, none.mean
+
+
+def _in_words(table: Table, number: int, own: bool) -> str:
+    """What the folds are, after "over"."""
+    if own:
+        return f"{number} folds as they were given"
+    if table.times is not None:
+        return (
+            f"{number} folds, each later than the rows it was predicted from ({table.ordered_by})"
+        )
+    if table.groups is not None:
+        return f"{number} folds of whole groups ({table.ordered_by})"
+    return f"{number} folds"
 
 
 def pipeline(x: pd.DataFrame, machine: BaseEstimator) -> Pipeline:
@@ -227,11 +265,6 @@ def pipeline(x: pd.DataFrame, machine: BaseEstimator) -> Pipeline:
         verbose_feature_names_out=False,
     )
     return make_pipeline(imputer.set_output(transform="pandas"), machine)
-
-
-def _in_order(values: np.ndarray, names: list[str], wanted: list[str]) -> np.ndarray:
-    """Values by name, in another order."""
-    return np.array([values[names.index(name)] for name in wanted])
 
 
 def _medians(fitted: Pipeline) -> dict[str, float]:
@@ -252,20 +285,6 @@ def _settings(machine: Any) -> dict[str, Any]:
         "ridge": float(machine.alpha_),
         "rounds kept": int(machine.best_iter_),
         "feature matrix": machine.feature_matrix,
-    }
-
-
-def _feature_matrix(machine: Any) -> dict[str, Any] | None:
-    """The AGOP of the heaviest coordinates, the heaviest first; nothing if only a diagonal."""
-    agop = machine.agop_
-    if agop.ndim == 1:
-        return None
-    order = np.argsort(-np.diag(agop))
-    shown = order[:MOST_DRAWN]
-    return {
-        "names": [str(machine.encoded_names_[i]) for i in shown],
-        "values": agop[np.ix_(shown, shown)],
-        "left_out": len(order) - len(shown),
     }
 
 

@@ -26,9 +26,10 @@ try:
 except ImportError:  # Windows: two processes then should not save into one folder at once
     fcntl = None
 
-FORMAT = 3
+FORMAT = 4
 WORDS = "model.json"
 # Format 1: numbers without a digest, under one name for every model. Format 2: no reader.
+# Format 3: neither a scale of the target nor residuals.
 _FIRST, _FIRST_NUMBERS = 1, "model.safetensors"
 _NUMBERS = r"model(-[0-9a-f]{16})?\.safetensors"
 _OURS = re.compile(rf"{re.escape(WORDS)}|{_NUMBERS}|\.({re.escape(WORDS)}|{_NUMBERS})\.\w+\.part")

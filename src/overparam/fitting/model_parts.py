@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from overparam.fitting.target import SCALES
 from overparam.kernels.functions import DotExponential, Gaussian, Kernel, Laplace, Quadratic
 from overparam.kernels.lpq import Lpq
 from overparam.tables.column import LEFT_OUT
@@ -21,6 +22,7 @@ KEYS = frozenset(
 )
 # What the words of the first formats lack.
 LATER = frozenset(("reader", "class_type"))
+LAST = frozenset(("target_scale",))
 _ALWAYS = frozenset(
     ("centres", "dual", "medians", "mean", "scale", "output_centre", "output_scale")
 )
@@ -48,13 +50,16 @@ def problem(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _wrong_words(words: Mapping[str, Any]) -> str:
-    wanted = KEYS | LATER if words.keys() & LATER else KEYS
+    wanted = KEYS | LATER if words.keys() & (LATER | LAST) else KEYS
+    wanted = wanted | LAST if words.keys() & LAST else wanted
     if words.keys() != wanted:
         return f"entries that are absent or unknown: {sorted(words.keys() ^ wanted)}"
     if not _is_text(words["target"]):
         return "a target that is no text"
     if words["task"] not in _TASKS:
         return "an unknown task"
+    if words.get("target_scale", "linear") not in SCALES:
+        return "an unknown scale of the target"
     if not _are_names(words["columns"]) or not words["columns"]:
         return "columns that are no distinct names"
     if not _are_names(words["class_names"]):
@@ -134,7 +139,7 @@ def _wrong_kernel(kernel: Any, settings: Any) -> str:
 def _wrong_shapes(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     classes, columns = len(words["class_names"]), len(words["columns"])
     wanted = _ALWAYS | _CODES if classes else _ALWAYS
-    if arrays.keys() - {"feature_matrix"} != wanted:
+    if arrays.keys() - {"feature_matrix", "residuals"} != wanted:
         return f"arrays that are absent or unknown: {sorted(arrays.keys() ^ wanted)}"
     for name, array in arrays.items():
         if array.dtype not in (np.float32, np.float64):
@@ -147,10 +152,13 @@ def _wrong_shapes(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     outputs = classes - 1 if classes else arrays["dual"].shape[-1] if arrays["dual"].ndim else 0
     if n == 0 or outputs == 0:
         return "no centres, or no outputs"
+    residuals = arrays.get("residuals", np.zeros(1))
+    if residuals.ndim != 1 or not len(residuals) or (classes and "residuals" in arrays):
+        return f"residuals of shape {residuals.shape} of a {words['task']}"
     scaled = (0,) if classes else (outputs,)
     shapes = dict.fromkeys(("medians", "mean", "scale"), (columns,)) | {
         "centres": (n, d), "dual": (n, outputs), "output_centre": scaled, "output_scale": scaled,
-        "basis": (classes, classes - 1), "priors": (classes,),
+        "basis": (classes, classes - 1), "priors": (classes,), "residuals": residuals.shape,
     }  # fmt: skip
     for name, array in arrays.items():
         allowed = ((d,), (d, d)) if name == "feature_matrix" else (shapes[name],)
@@ -168,6 +176,8 @@ def _wrong_numbers(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
     for name in ("scale", "output_scale"):
         if not (arrays[name] > 0).all():
             return f"{name} that is not positive"
+    if (np.diff(arrays.get("residuals", np.zeros(1))) < 0).any():
+        return "residuals that are not in order"
     if not words["class_names"]:
         return ""
     basis, priors = arrays["basis"].astype(float), arrays["priors"].astype(float)

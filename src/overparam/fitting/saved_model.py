@@ -1,9 +1,10 @@
 """A fitted feature machine as numbers and JSON, which load without running anything."""
 
+import math
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import torch
 from jaxtyping import Float
 
 from overparam._errors import expect, unknown
+from overparam._numbers import described, is_number
 from overparam._user_line import user_level
 from overparam.datasets.dataset import ClassType
 from overparam.errors import NumericalError
+from overparam.fitting.conformal import offsets
 from overparam.fitting.model_files import (
     expect_model_folder,
     expect_sound,
@@ -23,6 +26,7 @@ from overparam.fitting.model_files import (
     write_model,
 )
 from overparam.fitting.model_parts import KERNELS, problem
+from overparam.fitting.target import Scale, ScaleName
 from overparam.kernels.codes import ClassCodes
 from overparam.kernels.encoding import Encoding
 from overparam.kernels.feature_matrix import KernelPredictor
@@ -48,6 +52,9 @@ class SavedModel:
         codes: How outputs become probabilities; `None` for a regression.
         reader: What the columns mean; `None` is numbers, and the encoding's levels.
         class_type: Whether the classes' names are of "numbers", "booleans" or "words".
+        target_scale: On which a quantity was learned: "linear", "log" or "sqrt".
+        residuals: On that scale, of rows that models of a cross-validation had not seen, in order;
+            none for classes, and in models of an earlier format.
     """
 
     target: str
@@ -62,6 +69,8 @@ class SavedModel:
     codes: ClassCodes | None
     reader: Reader | None = None
     class_type: ClassType = "words"
+    target_scale: ScaleName = "linear"
+    residuals: Float[np.ndarray, "residuals"] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         if self.reader is None:  # of a format that had none
@@ -137,11 +146,22 @@ class SavedModel:
         Raises:
             NumericalError: If one is not finite.
         """
+        raw = self._learned(coordinates)
+        return self._scale.back(raw) if self.codes is None else self.codes.probabilities(raw)
+
+    @property
+    def _scale(self) -> Scale:
+        spread = float(np.mean(self.residuals**2)) if len(self.residuals) else 0.0
+        return Scale(self.target_scale, spread)
+
+    def _learned(self, coordinates: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n outputs"]:
+        """What was learned of them, on the target's scale, or codes of classes."""
         points = torch.from_numpy(coordinates).to(self.predictor.centres)
         raw = self.predictor(points).cpu().numpy().astype(np.float64)
         if self.codes is None:
             raw = raw * self.scale + self.centre
-        odd = np.flatnonzero(~np.isfinite(raw).all(axis=1))
+        shown = raw if self.codes is not None else self._scale.back(raw)
+        odd = np.flatnonzero(~np.isfinite(shown).all(axis=1))
         expect(
             len(odd) == 0,
             "SavedModel.predict(frame=...)",
@@ -149,7 +169,7 @@ class SavedModel:
             f"{len(odd)} of {len(raw)} whose is not, the first of them row {odd[:1]}",
             error=NumericalError,
         )
-        return raw if self.codes is None else self.codes.probabilities(raw)
+        return raw
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """The predicted target of each row: numbers, or classes.
@@ -196,6 +216,36 @@ class SavedModel:
         )
         return self.outputs(self.coordinates(frame))
 
+    def predict_interval(self, frame: pd.DataFrame, level: float = 0.9) -> Float[np.ndarray, "n 2"]:
+        """Ends of an interval that holds a new row's target with a probability; regression only.
+
+        The prediction, and what it takes below and above to cover the residuals of the
+        cross-validation (split conformal prediction; see `offsets`): the same width for every row,
+        on the scale that was learned. It holds for rows like those fitted to.
+
+        Args:
+            frame: As `predict` takes it.
+            level: Probability, in (0, 1).
+
+        Raises:
+            ValueError: For classes, for a model that knows no residuals, or fewer than the level
+                needs; and as `predict`.
+        """
+        where = "SavedModel.predict_interval(...)"
+        expect(
+            self.codes is None, where, "a regression",
+            f"a classification of {self.target!r}", hint="use predict_proba.",
+        )  # fmt: skip
+        expect(is_number(level) and 0 < level < 1, where, "a level in (0, 1)", described(level))
+        low, high = offsets(self.residuals, level)
+        expect(
+            math.isfinite(low), where, f"residuals enough for a level of {level:.3g}",
+            f"{len(self.residuals)} of them",
+            hint="fit the table again with this version." if not len(self.residuals) else "",
+        )  # fmt: skip
+        learned = self._learned(self.coordinates(frame))[:, :1]
+        return self._scale.ends(learned + np.array([[low, high]]))
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write numbers and words (`model.json`) into a folder, made if need be.
 
@@ -225,6 +275,8 @@ class SavedModel:
         }
         if self.predictor.feature_matrix is not None:
             arrays["feature_matrix"] = self.predictor.feature_matrix.cpu().numpy()
+        if len(self.residuals):
+            arrays["residuals"] = self.residuals
         if codes is not None:
             arrays |= {"basis": codes.basis, "priors": codes.priors}
         words = {
@@ -237,6 +289,7 @@ class SavedModel:
             "kernel_settings": _settings(self.predictor.kernel),
             "reader": self.reader.to_dict() if self.reader else [],
             "class_type": self.class_type,
+            "target_scale": self.target_scale,
         }
         wrong = problem(words, arrays)
         expect(not wrong, where, "a model that can be loaded again", f"one with {wrong}")
@@ -283,6 +336,8 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
         codes=ClassCodes(arrays["basis"], arrays["priors"]) if classes else None,
         reader=Reader.from_dict(words["reader"]) if "reader" in words else None,
         class_type=words.get("class_type", "words"),
+        target_scale=words.get("target_scale", "linear"),
+        residuals=arrays.get("residuals", np.zeros(0)),
     )
 
 
@@ -293,6 +348,8 @@ def from_estimator(
     class_names: tuple[str, ...],
     reader: Reader | None = None,
     class_type: ClassType = "words",
+    target_scale: ScaleName = "linear",
+    residuals: np.ndarray | None = None,
 ) -> SavedModel:
     """A fitted estimator as a model to save.
 
@@ -303,6 +360,8 @@ def from_estimator(
         class_names: Names of the classes 0, 1, …; empty for a regression.
         reader: What the columns of the table mean.
         class_type: What the names of the classes are of.
+        target_scale: On which a quantity was learned.
+        residuals: Of rows not seen, in order, on that scale.
     """
     columns = tuple(map(str, estimator.feature_names_in_))
     matrix = estimator.feature_matrix_
@@ -327,6 +386,8 @@ def from_estimator(
         codes=estimator.codes_ if isinstance(estimator, RFMClassifier) else None,
         reader=reader,
         class_type=class_type,
+        target_scale=target_scale,
+        residuals=np.zeros(0) if residuals is None else residuals,
     )
 
 

@@ -1,8 +1,9 @@
 """Models side by side on the same folds."""
 
+import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +22,6 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
@@ -30,12 +30,12 @@ from overparam._threads import compute_on, threads_kept
 from overparam._workers import results
 from overparam.cluster.backend import send
 from overparam.cluster.worker import Sent
+from overparam.fitting.folds import corrected_interval
+from overparam.fitting.measures import measured, metric_of
 from overparam.fitting.table import Table
 
 # Rows from which starting processes is worth it, and up to which a kernel matrix for each fits.
 _SMALLEST, _LARGEST = 500, 10_000
-
-METRICS = {"classification": "accuracy", "regression": "R²"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,13 @@ class Score:
 
     Attributes:
         name: Of the model.
-        folds: Its score on each fold: accuracy, or R².
+        folds: Its score on each fold: accuracy, AUC or R²; see `metric_of`.
         seconds: Fitting and predicting, all folds.
         ours: Whether it is the model that is being fitted, and not a baseline.
         guess: Whether it says the same of every row, whatever its columns hold.
+        measures: Other measures on each fold, by name; see `measured`.
+        outputs: What it said of the test rows of each fold.
+        fitted: Itself, fitted in each fold; ours only.
     """
 
     name: str
@@ -55,27 +58,27 @@ class Score:
     seconds: float
     ours: bool = False
     guess: bool = False
+    measures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    outputs: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
+    fitted: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def mean(self) -> float:
-        """Mean over the folds."""
-        return float(np.mean(self.folds))
+        """Mean over the folds that have a score; NaN if none has."""
+        known = [value for value in self.folds if not math.isnan(value)]
+        return float(np.mean(known)) if known else math.nan
 
-
-def folds(table: Table, number: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training and test rows of each fold, shuffled; classes in proportion where they are."""
-    if table.task == "classification":
-        splitter: Any = StratifiedKFold(number, shuffle=True, random_state=seed)
-    else:
-        splitter = KFold(number, shuffle=True, random_state=seed)
-    return list(splitter.split(table.x, table.y))
+    def ahead_of(self, other: "Score", ratio: float) -> tuple[float, float, float]:
+        """Mean difference over the folds and the ends of its corrected interval, 95 %."""
+        gaps = np.array(self.folds) - np.array(other.folds)
+        return self.mean - other.mean, *corrected_interval(gaps, ratio)
 
 
 def compare(
     table: Table,
     models: Mapping[str, BaseEstimator],
     ours: str,
-    splits: list[tuple[np.ndarray, np.ndarray]],
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     n_jobs: int | None = None,
     tell: Tell,
@@ -104,20 +107,37 @@ def compare(
     # computed, or, where that would take long, as many as this process has.
     threads = 1 if rows <= _LARGEST else torch.get_num_threads()
     data = send((table.x, table.y)) or (table.x, table.y)
+    metric = metric_of(table)
     scores = []
     for index, (name, model) in enumerate(models.items()):
         tell("cross-validating", index / len(models))
         with threads_kept():
             found = results(
-                lambda model=model: (
-                    delayed(_fold)(model, data, train, test, threads) for train, test in splits
+                lambda model=model, mine=name == ours: (
+                    delayed(_fold)(model, data, train, test, threads, mine)
+                    for train, test in splits
                 ),
                 n_jobs,
                 "fit --jobs",
             )
-        values, seconds = zip(*found, strict=True)
-        guess = isinstance(model, DummyClassifier | DummyRegressor)
-        scores.append(Score(name, values, sum(seconds), ours=name == ours, guess=guess))
+        outputs, fitted, seconds = zip(*found, strict=True)
+        outputs = tuple(_aligned(table, *pair) for pair in outputs)
+        tested = [
+            measured(table, table.y[test], said)
+            for (_, test), said in zip(splits, outputs, strict=True)
+        ]
+        scores.append(
+            Score(
+                name,
+                tuple(fold[metric] for fold in tested),
+                sum(seconds),
+                ours=name == ours,
+                guess=isinstance(model, DummyClassifier | DummyRegressor),
+                measures={key: tuple(fold[key] for fold in tested) for key in tested[0]},
+                outputs=outputs,
+                fitted=fitted if name == ours else (),
+            )
+        )
     tell("cross-validating", 1.0)
     return sorted(scores, key=lambda score: not score.ours)
 
@@ -128,18 +148,42 @@ def _fold(
     train: np.ndarray,
     test: np.ndarray,
     threads: int,
-) -> tuple[float, float]:
-    """Score on the test rows, and seconds."""
+    keep: bool,
+) -> tuple[tuple[np.ndarray, np.ndarray | None], Any, float]:
+    """What is said of the test rows, with the classes known; the model if kept; seconds."""
     compute_on(threads)
     x, y = data.value if isinstance(data, Sent) else data
     start = time.perf_counter()
     fitted: Any = clone(model)
     fitted.fit(x.iloc[train], y[train])
-    return float(fitted.score(x.iloc[test], y[test])), time.perf_counter() - start
+    said = outputs_of(fitted, x.iloc[test])
+    seconds = time.perf_counter() - start
+    return (said, getattr(fitted, "classes_", None)), fitted if keep else None, seconds
+
+
+def outputs_of(fitted: Any, x: pd.DataFrame) -> np.ndarray:
+    """Predictions (n, 1), or probabilities (n, the classes it knows)."""
+    if hasattr(fitted, "predict_proba"):
+        return np.asarray(fitted.predict_proba(x), dtype=float)
+    return np.asarray(fitted.predict(x), dtype=float).reshape(len(x), 1)
+
+
+def aligned_outputs(table: Table, fitted: Any, x: pd.DataFrame) -> np.ndarray:
+    """Predictions (n, 1), or probabilities (n, all classes)."""
+    return _aligned(table, outputs_of(fitted, x), getattr(fitted, "classes_", None))
+
+
+def _aligned(table: Table, said: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """A column a class, also for those that a fold's training rows lacked."""
+    if not table.is_classification or classes is None:
+        return said
+    found = np.zeros((len(said), len(table.class_names)))
+    found[:, classes] = said
+    return found
 
 
 def baselines(task: str, seed: int) -> dict[str, BaseEstimator]:
-    """What one would try first, at default settings: boosting, a forest, a linear model, a guess.
+    """What one would try first, at default settings: boosting, a forest, a linear model.
 
     Boosting is LightGBM where that is installed, otherwise scikit-learn's own.
     """
@@ -161,11 +205,16 @@ def baselines(task: str, seed: int) -> dict[str, BaseEstimator]:
         models["logistic regression"] = make_pipeline(
             _indicators(), LogisticRegression(max_iter=2000)
         )
-        models["most frequent class"] = DummyClassifier()
     else:
         models["ridge regression"] = make_pipeline(_indicators(), RidgeCV(np.logspace(-3, 4, 15)))
-        models["mean of the target"] = DummyRegressor()
     return models
+
+
+def guess(task: str) -> dict[str, BaseEstimator]:
+    """What one would say without the columns: the shares of the classes, or the mean."""
+    if task == "classification":
+        return {"shares of the classes": DummyClassifier(strategy="prior")}
+    return {"mean of the target": DummyRegressor()}
 
 
 _NUMBERS = make_column_selector(dtype_include=np.number)  # pyright: ignore[reportArgumentType]

@@ -1,81 +1,98 @@
-"""What a comparison and a feature matrix say, in sentences."""
+"""What a cross-validation says, in sentences."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from overparam._statement import Level, Statement
+from overparam._statement import Level, Statement, most_urgent_first
+from overparam.fitting.findings import Findings
+from overparam.fitting.noticed import OtherFolds
+from overparam.fitting.reading_statements import reading, target
 from overparam.fitting.scores import Score
 from overparam.fitting.table import Table
 
-LEAK_SHARE, LEAK_SCORE = 0.9, 0.99
+# Share of the tested rows with a copy among the training rows from which it is said.
+COPIED = 0.01
+# Mean distance of probabilities from shares from which it is said.
+OFF = 0.05
+CARRIED = 0.8
 
 
-def statements(
-    table: Table, scores: Sequence[Score], importances: np.ndarray, metric: str
-) -> list[Statement]:
-    """Conclusions, each with the number and the threshold it came from.
+def statements(table: Table, found: Findings) -> list[Statement]:
+    """Conclusions, each with the number and the threshold it came from, the urgent ones first.
 
     Args:
         table: The data.
-        scores: Ours and the baselines'.
-        importances: Shares of the columns.
-        metric: What the scores are.
+        found: What was measured.
     """
-    ours = next(score for score in scores if score.ours)
-    found = [_worth(table, ours, scores, metric)]
-    others = [score for score in scores if not score.ours]
-    if others:
-        found.append(_standing(ours, max(others, key=lambda score: score.mean), metric))
-    found += [*_choice(table), *_columns(table, importances, ours)]
-    if table.left_out:
-        names = ", ".join(f"{name} ({why})" for name, why in table.left_out.items())
-        found.append(_statement("left_out", f"Left out: {names}.", len(table.left_out)))
-    notes = [column for column in table.reader.used if column.note]
-    if notes:
-        words = "; ".join(f"{column.name}: {column.note}" for column in notes)
-        found.append(_statement("reading", f"How columns were read: {words}.", len(notes)))
-    return found
+    trouble = [*_other_folds(found), *_twins(table, found)]
+    rivals = found.rivals
+    made = [_worth(table, found, doubted=bool(trouble))]
+    if rivals:
+        best = max(rivals, key=lambda score: score.mean)
+        made.append(_standing(found, best, doubted=bool(trouble)))
+    made += [
+        *trouble, *target(table), *_classes(table, found), *_leak(table, found),
+        *_calibration(found), *_columns(table, found), *_interactions(found), *reading(table),
+    ]  # fmt: skip
+    return most_urgent_first(made) if trouble else made
 
 
-def _worth(table: Table, ours: Score, scores: Sequence[Score], metric: str) -> Statement:
+def amount(value: float) -> str:
+    """Three digits, or a scale where that is all there is to say."""
+    if not math.isfinite(value):
+        return "nothing that can be told"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.1e}"
+
+
+def _worth(table: Table, found: Findings, *, doubted: bool) -> Statement:
     """Whether the columns say anything about the target."""
-    guess = next((score for score in scores if score.guess), None)
+    ours, guess = found.ours, found.guess
     floor = guess.mean if guess else 0.0
-    spread = 2 * float(np.std(ours.folds)) / math.sqrt(len(ours.folds))
+    metric = found.metric if table.scale.name == "linear" else f"{found.metric} of {table.learned}"
     text = (
-        f"{metric.capitalize()} {ours.mean:.3g} on rows the model had not seen, over "
-        f"{len(ours.folds)} folds (a guess: {floor:.3g})."
+        f"{metric[:1].upper()}{metric[1:]} {amount(ours.mean)} on rows the model had not seen, "
+        f"over {found.folds_in_words} (a guess: {amount(floor)})."
     )
-    if ours.mean > floor + spread:
-        return _statement("score", text, ours.mean, floor, level="good")
-    return _statement(
-        "score",
-        text + f" The columns say little or nothing about {table.target}.",
-        ours.mean,
-        floor,
-        "Look for columns that could tell, or for a mistake in the target.",
-        "critical",
+    low = ours.ahead_of(guess, found.ratio)[1] if guess else ours.mean
+    if low > 0:
+        return _statement("score", text, ours.mean, floor, level="info" if doubted else "good")
+    text += (
+        f" The columns say little or nothing about {table.target}."
+        if ours.mean - floor < 0.1 * abs(1 - floor)
+        else " That is more than a guess, but not clearly: the folds differ too much."
     )
+    action = "Look for columns that could tell, or for a mistake in the target."
+    if _is_better_on_average(ours, floor):
+        return _statement("score", text, ours.mean, floor, "More rows would tell.", "warning")
+    return _statement("score", text, ours.mean, floor, action, "critical")
 
 
-def _standing(ours: Score, best: Score, metric: str) -> Statement:
-    """Ours against the best baseline, fold by fold."""
-    gaps = np.array(ours.folds) - np.array(best.folds)
-    error = float(np.std(gaps, ddof=1) / math.sqrt(len(gaps)))
-    gap = float(gaps.mean())
-    text = f"{ours.name} {ours.mean:.3g}, {best.name} {best.mean:.3g}"
-    if gap > 2 * error:
-        return _statement("comparison", f"Ahead of every baseline: {text}.", gap, 0.0, level="good")
-    if gap >= -2 * error:
+def _is_better_on_average(ours: Score, floor: float) -> bool:
+    return ours.mean - floor >= 0.1 * abs(1 - floor)
+
+
+def _standing(found: Findings, best: Score, *, doubted: bool) -> Statement:
+    """Ours against the best baseline, by the corrected t over the folds."""
+    ours, metric = found.ours, found.metric
+    gap, low, high = ours.ahead_of(best, found.ratio)
+    text = f"{ours.name} {amount(ours.mean)}, {best.name} {amount(best.mean)}"
+    interval = f"{metric} {_signed(gap)}, from {_signed(low)} to {_signed(high)}"
+    if low > 0:
         return _statement(
-            "comparison", f"On a par with the best baseline: {text}, within the folds' spread.",
+            "comparison", f"Ahead of every baseline: {text} ({interval}).", gap, 0.0,
+            level="info" if doubted else "good",
+        )  # fmt: skip
+    if high >= 0:
+        return _statement(
+            "comparison",
+            f"On a par with the best baseline: {text}; these folds cannot tell them apart "
+            f"({interval}).",
             gap, 0.0, level="info",
         )  # fmt: skip
     return _statement(
         "comparison",
-        f"{best.name[:1].upper()}{best.name[1:]} is better here: {text} ({metric}).",
+        f"{best.name[:1].upper()}{best.name[1:]} is better here: {text} ({interval}).",
         gap,
         0.0,
         f"If only {metric} counts, use {best.name}; this model still says what matters.",
@@ -83,52 +100,172 @@ def _standing(ours: Score, best: Score, metric: str) -> Statement:
     )
 
 
-def _choice(table: Table) -> list[Statement]:
-    """That whole numbers were taken for classes, which the target alone cannot tell."""
-    if table.class_type != "numbers" or table.task_was_set or len(table.class_names) < 3:
-        return []
-    names = table.class_names
-    text = (
-        f"{table.target} takes {len(names)} whole values, {names[0]} to {names[-1]}, and is taken "
-        "for classes: each is learned for itself, their order and distances are not."
+def _signed(value: float) -> str:
+    if not math.isfinite(value):
+        return "−∞" if value < 0 else "∞"
+    return f"{'−' if value < 0 else '+'}{amount(abs(value))}"
+
+
+def _other_folds(found: Findings) -> list[Statement]:
+    """That random folds promise what rows of another time or group do not give."""
+    made = []
+    ours = found.ours
+    for other in found.other_folds:
+        low, _ = _spread(found)
+        if not other.score < low:
+            continue
+        how, action = _in_words(other)
+        text = (
+            f"{how} {found.metric} is {amount(other.score)} (a guess: {amount(other.of_guess)}), and "
+            f"not {amount(ours.mean)}: rows drawn at random are too like those learned from."
+        )
+        made.append(_statement("folds", text, other.score, ours.mean, action, "critical"))
+    return made
+
+
+def _spread(found: Findings) -> tuple[float, float]:
+    """Three standard deviations of our score over folds, and a hundredth, to either side."""
+    ours = found.ours
+    wide = max(3 * float(np.nanstd(ours.folds, ddof=1)) * math.sqrt(1 / 5 + found.ratio), 0.01)
+    return ours.mean - wide, ours.mean + wide
+
+
+def _in_words(other: OtherFolds) -> tuple[str, str]:
+    if other.kind == "time":
+        return (
+            f"Predicting later rows from earlier ones, by {other.column},",
+            f"To predict the future, say --time {other.column} and go by that score.",
+        )
+    alike = ", ".join(other.within[:3]) + (", …" if len(other.within) > 3 else "")
+    if other.is_named:
+        return (
+            f"For values of {other.column} that were not there ({alike} is the same within each),",
+            f"To predict others, say --group {other.column} and go by that score.",
+        )
+    return (
+        f"Rows come in groups ({other.column}, {alike} are the same within each); for groups that "
+        "were not there",
+        "To predict others, add a column that names the groups and say --group with its name.",
     )
-    action = "If they are grades, counts or amounts, say --task regression."
-    return [_statement("target", text, len(names), math.nan, action)]
 
 
-def _columns(table: Table, importances: np.ndarray, ours: Score) -> list[Statement]:
-    """How few columns matter, and whether one of them gives the answer away."""
-    names = list(table.x.columns)
-    order = np.argsort(-importances)
-    if not importances.sum() > 0:
+def _twins(table: Table, found: Findings) -> list[Statement]:
+    """That rows stand in a training part and its test part."""
+    twins, tested = found.twins, sum(len(said) for said in found.ours.outputs)
+    if not tested or twins.rows <= COPIED * tested:
         return []
-    needed = int(np.searchsorted(importances[order].cumsum(), 0.8)) + 1
-    first = [names[i] for i in order[: min(needed, 5)]]
+    text = (
+        f"{twins.rows:,} of {tested:,} tested rows have the same predictors as a row learned from"
+        f" ({twins.same_target:,} the same {table.target} too)."
+    )
+    known = math.isfinite(twins.score)
+    if known:
+        text += f" Without them {found.metric} is {amount(twins.score)}."
+    elif twins.rows == tested:
+        text += " There are no others to judge by."
+    low, high = _spread(found)
+    hurts = not known or twins.score < low
+    action = (
+        "If they are copies, keep one of each; if they are repeats, see --group." if hurts else ""
+    )
+    level: Level = "warning" if hurts else "info"
+    return [_statement("twins", text, twins.rows / tested, COPIED, action, level)] if (
+        hurts or twins.same_target > COPIED * tested
+    ) else []  # fmt: skip
+
+
+def _classes(table: Table, found: Findings) -> list[Statement]:
+    """That classes are uneven, or one has hardly any rows."""
+    if not table.is_classification:
+        return []
+    counts = np.bincount(table.y)
+    made = []
+    if found.metric == "AUC":
+        rest = counts.max() / counts.sum()
+        ours, guess = found.ours, found.guess
+        rare = table.class_names[int(counts.argmin())]
+        words = [f"AUC {_measure(ours, 'AUC')}"]
+        for name in ("average precision", "log-loss"):
+            floor = f" (a guess: {_measure(guess, name)})" if guess else ""
+            words.append(f"{name} {_measure(ours, name)}{floor}")
+        text = (
+            f"{rest:.1%} of the rows are {table.class_names[int(counts.argmax())]}, so accuracy "
+            f"({_measure(ours, 'accuracy')}) tells little. Models are compared by the area under the "
+            f"ROC curve, for {rare if len(counts) == 2 else 'each class against the rest'}: "
+            f"{', '.join(words)}."
+        )
+        made.append(_statement("imbalance", text, float(rest), 0.8))
+    folds = len(found.ours.folds)
+    few = [(table.class_names[i], int(n)) for i, n in enumerate(counts) if n < folds]
+    if few:
+        names = ", ".join(f"{name} ({n} row{'s'[: n != 1]})" for name, n in few[:5])
+        text = f"Fewer rows than folds: {names}. What is said of them rests on next to nothing."
+        action = "Drop these rows, join rare classes, or find more of them."
+        made.append(_statement("rare", text, min(n for _, n in few), folds, action, "warning"))
+    return made
+
+
+def _measure(score: Score | None, name: str) -> str:
+    values = score.measures.get(name, ()) if score else ()
+    return amount(float(np.nanmean(values))) if len(values) else "unknown"
+
+
+def _leak(table: Table, found: Findings) -> list[Statement]:
+    leak = found.leak
+    if leak is None:
+        return []
+    measure = "AUC" if table.is_classification else "R²"
+    text = (
+        f"{leak.column} alone gives nearly the whole answer: {measure} {leak.score:.4f} of rows not "
+        f"seen, by {leak.by}."
+    )
+    action = f"Check that {leak.column} is known before {table.target} is."
+    return [_statement("leak", text, leak.score, 0.99, action, "warning")]
+
+
+def _calibration(found: Findings) -> list[Statement]:
+    """That probabilities are off, by more than so many rows would be by chance."""
+    error = found.calibration.get("error")
+    if error is None or not error > OFF:
+        return []
+    kept = found.calibration
+    outside = sum(
+        not low <= p <= high
+        for p, low, high in zip(kept["predicted"], kept["low"], kept["high"], strict=True)
+    )
+    if outside < 2:
+        return []
+    text = f"Probabilities are off by {error:.2g} on average over ten parts of the rows."
+    action = "Trust their order more than their size."
+    return [_statement("calibration", text, error, OFF, action, "warning")]
+
+
+def _columns(table: Table, found: Findings) -> list[Statement]:
+    """How few columns matter."""
+    shares = np.array(found.importances.value)
+    names = found.importances.names
+    if not len(shares):
+        return []
+    order = np.argsort(-shares)
+    needed = int(np.searchsorted(shares[order].cumsum(), CARRIED)) + 1
+    first = [str(names[i]) for i in order[: min(needed, 5)]]
     rest = f" and {needed - 5} more" if needed > 5 else ""
-    share = float(importances[order[:needed]].sum())
+    share = min(float(shares[order[:needed]].sum()), 1.0)
     few = "columns carries" if needed == 1 else "columns carry"
-    found = [
-        _statement(
-            "columns",
-            f"{needed} of {len(names)} {few} {share:.0%} of the model's response: "
-            f"{', '.join(first)}{rest}.",
-            share,
-            0.8,
-        )
-    ]
-    largest = float(importances[order[0]])
-    if largest > LEAK_SHARE and ours.mean > LEAK_SCORE and len(names) > 1:
-        found.append(
-            _statement(
-                "leak",
-                f"{names[order[0]]} alone gives nearly the whole answer.",
-                largest,
-                LEAK_SHARE,
-                f"Check that {names[order[0]]} is known before {table.target} is.",
-                "warning",
-            )
-        )
-    return found
+    text = (
+        f"{needed} of {len(names)} {few} {share:.0%} of what the columns tell: "
+        f"{', '.join(first)}{rest}."
+    )
+    return [_statement("columns", text, share, CARRIED)]
+
+
+def _interactions(found: Findings) -> list[Statement]:
+    if not found.interactions:
+        return []
+    pairs = found.interactions[:3]
+    words = ", ".join(f"{a} and {b} ({pair.share:.0%})" for pair in pairs for a, b in [pair.names])
+    text = f"Act together, beyond what each does by itself: {words} of the variance."
+    return [_statement("interactions", text, pairs[0].z, pairs[0].bar)]
 
 
 def _statement(

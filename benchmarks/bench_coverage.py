@@ -1,0 +1,122 @@
+"""Whether the intervals of `overparam fit` hold what they are said to hold.
+
+    python3 x.py bench coverage importances [--draws 50] [--first 0] [--noise 100]
+    python3 x.py bench coverage predictions [--sets NAME…] [--splits 10]
+
+`importances`: Friedman's first function, n = 400, d = 10, and with as many columns of noise again as
+`--noise` says. Of every draw an interval of nominal 90 % a column; covered is what the importance is
+in the mean over the other draws. Draws from 1000 on were for development.
+
+`predictions`: 500 rows are fitted, up to 2000 others predicted with intervals of nominal 90 %, in
+several splits. airfoil_centred, wine_red and energy were for development.
+"""
+
+import argparse
+import json
+
+import numpy as np
+import pandas as pd
+
+from overparam.datasets import load
+from overparam.fitting.conformal import kept_residuals, offsets
+from overparam.fitting.fit import pipeline
+from overparam.fitting.folds import folds
+from overparam.fitting.scores import compare
+from overparam.fitting.shuffling import importances
+from overparam.fitting.table import Table
+from overparam.kernels.rfm import RFMRegressor
+
+ROWS, FITTED, PREDICTED = 400, 500, 2000
+KEPT = ("abalone", "concrete", "california_housing", "kin8nm", "power_plant", "protein")
+
+
+def friedman(seed: int, noise: int) -> Table:
+    """y = 10 sin(π x0 x1) + 20 (x2 − ½)² + 10 x3 + 5 x4 + e, columns uniform, e normal."""
+    draw = np.random.default_rng(seed)
+    x = draw.uniform(size=(ROWS, 10 + noise))
+    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
+    y += 10 * x[:, 3] + 5 * x[:, 4] + draw.normal(size=ROWS)
+    return table(x, y)
+
+
+def table(x: np.ndarray, y: np.ndarray) -> Table:
+    """Columns x0, x1, … and a target."""
+    frame = pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
+    return Table("bench", "y", "regression", frame, y, (), {})
+
+
+def cross_validated(data: Table, seed: int) -> tuple:
+    """Our score and its folds, as `fit` has them."""
+    splits = folds(data, 5, seed)
+    ours = pipeline(data.x, RFMRegressor(random_state=seed))
+    return compare(data, {"ours": ours}, "ours", splits, n_jobs=1, tell=lambda *_: None)[0], splits
+
+
+def of_importances(draws: int, first: int, noise: int) -> None:
+    """Coverage by column, and the mean over columns."""
+    found = []
+    for seed in range(first, first + draws):
+        data = friedman(seed, noise)
+        score, splits = cross_validated(data, seed)
+        found.append(importances(data, score.fitted, splits, seed=seed))
+        print(f"draw {seed}: R² {score.mean:.3f}", flush=True)
+    value, low, high = (
+        np.array([getattr(f, key) for f in found]) for key in ("value", "low", "high")
+    )
+    others = (value.sum(0) - value) / (draws - 1)
+    covered = (low <= others) & (others <= high)
+    shares = covered.mean(0)
+    print(json.dumps({
+        "draws": [first, first + draws - 1], "columns": value.shape[1],
+        "mean share": value.mean(0)[:10].round(4).tolist(),
+        "coverage of x0 to x9": shares[:10].round(3).tolist(),
+        "mean coverage, columns that matter": round(float(shares[:5].mean()), 3),
+        "mean coverage, all columns": round(float(shares.mean()), 3),
+        "least coverage of a column that matters": round(float(shares[:5].min()), 3),
+        "mean width, columns that matter": round(float((high - low)[:, :5].mean()), 4),
+    }, indent=1, ensure_ascii=False))  # fmt: skip
+
+
+def of_predictions(names: list[str], splits: int) -> None:
+    """Coverage and mean width by set, over splits."""
+    for name in names:
+        data = load(name)
+        x = np.concatenate([data.x_train, data.x_test]).astype(float)
+        y = np.concatenate([data.y_train, data.y_test]).astype(float)
+        shares, widths = [], []
+        for seed in range(splits):
+            order = np.random.default_rng(seed).permutation(len(y))
+            fitted, new = order[:FITTED], order[FITTED : FITTED + PREDICTED]
+            part = table(x[fitted], y[fitted])
+            score, parts = cross_validated(part, seed)
+            residuals = np.concatenate(
+                [part.y[test] - said[:, 0] for (_, test), said in zip(parts, score.outputs)]
+            )
+            low, high = offsets(kept_residuals(residuals), 0.9)
+            model = pipeline(part.x, RFMRegressor(random_state=seed)).fit(part.x, part.y)
+            error = y[new] - model.predict(table(x[new], y[new]).x)
+            shares.append(float(np.mean((low <= error) & (error <= high))))
+            widths.append((high - low) / y.std())
+        spread = np.std(shares, ddof=1) / np.sqrt(splits)
+        print(
+            f"{name}: coverage {np.mean(shares):.3f} ± {spread:.3f}, "
+            f"from {min(shares):.3f} to {max(shares):.3f}; width {np.mean(widths):.2f} sd",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_subparsers(dest="what", required=True)
+    one = what.add_parser("importances")
+    one.add_argument("--draws", type=int, default=50)
+    one.add_argument("--first", type=int, default=0)
+    one.add_argument("--noise", type=int, default=0)
+    other = what.add_parser("predictions")
+    other.add_argument("--sets", nargs="*", default=list(KEPT))
+    other.add_argument("--splits", type=int, default=10)
+    asked = parser.parse_args()
+    if asked.what == "importances":
+        of_importances(asked.draws, asked.first, asked.noise)
+    else:
+        of_predictions(asked.sets, asked.splits)
