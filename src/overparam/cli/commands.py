@@ -12,7 +12,7 @@ import typer
 from overparam._ending import ended
 from overparam._errors import UsageError
 from overparam._signals import ends_when_asked
-from overparam.cli import battery, federate, network, study, table, words
+from overparam.cli import battery, federate, network, results, study, table, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,9 @@ study_app.command("list")(study.study_list)
 study_app.command("show")(study.study_show)
 study_app.command("run")(study.study_run)
 study_app.command("check")(study.study_check)
+study_app.command("record")(results.study_record)
+study_app.command("table")(results.study_table)
+study_app.command("report")(results.study_report)
 app.add_typer(battery_app, name="battery")
 battery_app.command("design")(battery.battery_design)
 app.command("federate", no_args_is_help=True)(federate.federate)

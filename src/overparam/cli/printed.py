@@ -43,10 +43,11 @@ def print_claims(document: dict[str, Any]) -> None:
     """What became of each claim of a study."""
     print("{study} ({size}, seed {seed}, {seconds:.0f} s)".format(**document))
     print_table(
-        ["claim", "measured", "reproduced if", "n", "verdict"],
+        ["claim", "kind", "measured", "reproduced if", "n", "verdict"],
         [
             [
                 claim["name"],
+                claim.get("kind", ""),
                 "—" if claim["measured"] is None else f"{claim['measured']:.4g}",
                 claim["tolerance"].partition(":")[0],
                 claim["n"],

@@ -43,9 +43,15 @@ def study_show(name: Annotated[str, typer.Argument(help="A study, as in `study l
     )
     print()
     print_table(
-        ["claim", "statement", "paper", "reproduced if"],
+        ["claim", "statement", "kind", "paper", "reproduced if"],
         [
-            [claim.name, claim.statement, claim.paper, f"{claim.passes}: {claim.tolerance}"]
+            [
+                claim.name,
+                claim.statement,
+                claim.kind,
+                claim.paper,
+                f"{claim.passes}: {claim.tolerance}",
+            ]
             for claim in load_study(name).claims
         ],
     )
@@ -74,11 +80,14 @@ def study_check(
     seed: Seed = 0,
     store: StoreFile = None,
 ) -> None:
-    """Like run, and exit with status 1 if a claim is "weaker" or "not reproduced".
+    """Like run, and exit with status 1 if a verdict is another one than is recorded.
 
-    "not testable at this size" is no failure: it says that a larger size has to be run.
+    For better or for worse: `study record` changes what is recorded, with a reason. Where nothing
+    is recorded, "weaker" and "not reproduced" are failures; "not testable at this size" is none,
+    it says that a larger size has to be run.
     """
     from overparam.claims.catalogue import study_names
+    from overparam.claims.recorded import surprises
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
@@ -86,8 +95,14 @@ def study_check(
         names = with_what_they_need(study_names())
     assert names
     documents = run_studies(names, size, json, jobs, cluster, seed, store)
-    claims = [claim for document in documents for claim in document["claims"]]
-    if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
+    unexpected = [
+        [document["study"], claim, expected]
+        for document in documents
+        for claim, expected in surprises(document).items()
+    ]
+    if unexpected:
+        print(f"\n{len(unexpected)} not as recorded:")
+        print_table(["study", "claim", "recorded"], unexpected)
         raise typer.Exit(1)
 
 
