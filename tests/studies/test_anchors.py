@@ -1,15 +1,14 @@
 """A factor, a sign or a shift in what a study rests on is seen by the study itself."""
 
 import dataclasses
+import importlib
 
 import pandas as pd
 import pytest
 import torch
 
 from overparam.claims import load_study
-from overparam.optim import mass
 from overparam.studies import (
-    liu2018_parametrized_acceleration,  # noqa: F401
     liu2022_pl_condition,
     liu2022_weak_models,
     liu2023_relu_conditioning,
@@ -54,6 +53,8 @@ GRAPH = {"measure": "oracle", "family": "wide in-degree", "m": 4}
 RIGHT_ANGLE = {"measure": "orthogonal", "data": "none", "depth": 1, "n": 2, "width": 0}
 POWERS = {"measure": "brute force", "data": "none", "labels": "none", "n": 20, "width": 0}
 CLOSED = {"measure": "closed form", "method": "nesterov", "rho": 0.1, "steps": 30}
+# The package offers a function of the same name.
+STEP = importlib.import_module("overparam.optim.mass_step")
 CASES = [
     ("liu2020_kernel_constancy", "motivating_model", ONE_LAYER, measures, [
         ("empirical_ntk", scaled(2)), ("hessian_norm", scaled(3)),
@@ -79,7 +80,7 @@ CASES = [
     ("liu2018_parametrized_acceleration", "closed_forms", CLOSED, runs, [
         ("spectral_error", scaled(1.01)), ("nesterov_momentum", scaled(0.9)),
     ]),
-    ("liu2020_mass", "update_is_the_authors", {"measure": "update", "steps": 20}, mass, [
+    ("liu2020_mass", "update_is_the_authors", {"measure": "update", "steps": 20}, STEP, [
         ("coefficients", flipped),
     ]),
 ]  # fmt: skip
