@@ -353,7 +353,7 @@ CLAIMS = [
     ),
     Claim(
         "loss_falls",
-        "Gradient descent removes 90 % of the loss on every graph and seed, whatever the kernel does.",
+        "Gradient descent removes 90 % of the loss on every graph and seed, whatever K does.",
         paper="converges where the kernel is constant",
         source="section on optimization",
         statistic=worst_loss,

@@ -65,4 +65,4 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     return plan
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist",), headlines=HEADLINES)

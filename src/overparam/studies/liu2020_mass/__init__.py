@@ -135,4 +135,6 @@ def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     return EXPERIMENTS[measure](seed=seed, **settings)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(
+    cells, cell, SIZES, CLAIMS, figures, data=("fashion_mnist", "cifar10"), headlines=HEADLINES
+)

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from overparam.claims.figures import figure, line_of_means
-from overparam.claims.statistics import select, slope
+from overparam.claims.statistics import mean_at, select, slope
 from overparam.optim.second_moment import second_moment_rate
 from overparam.studies.liu2020_mass.quadratics import alpha_of, problem
 
@@ -21,8 +21,13 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     )
     lowest = []
     for method in ("SGD", "Adam", "Nesterov", "MaSS"):
-        means = select(network, {"method": method}).groupby(["lr", "alpha"])["loss"].mean()
-        lowest.append(f"{means.min():.2g} ({method} at {means.idxmin()[0]:g})")
+        rows = select(network, {"method": method})
+        means = {
+            (lr, alpha): mean_at(select(rows, {"alpha": alpha}), "lr", "loss", lr)
+            for lr, alpha in set(zip(rows["lr"], rows["alpha"], strict=True))
+        }
+        best = min(means, key=lambda at, means=means: means[at])
+        lowest.append(f"{means[best]:.2g} ({method} at {best[0]:g})")
     rates = {"MaSS": "mass_rate", "best Nesterov": "nesterov_rate", "SGD at 1/L₁": "sgd_rate"}
     x = "condition_number"
     return {

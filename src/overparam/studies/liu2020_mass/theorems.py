@@ -68,6 +68,11 @@ def ratio(top: str, bottom: str, *, largest: bool, where: Where | None = None) -
     return statistic
 
 
+def column(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as numbers."""
+    return rows[name].to_numpy(float)
+
+
 def between(low: int, high: int) -> Where:
     """Batch sizes from 2^low to 2^high."""
     return {"batch_size": [2**k for k in range(low, high + 1)]}
@@ -179,7 +184,7 @@ BATCH_CLAIMS = [
         paper="(1 − 1/√κ)^t; squared for the squared error",
         source="theorem on convergence, m → ∞; an absolute value",
         statistic=lambda rows: max(
-            (rows["mass_rate"] / rows["nesterov_full"]).to_numpy(float),
+            column(rows, "mass_rate") / column(rows, "nesterov_full"),
             key=lambda one: abs(one - 1),
         ),
         passes=Range(0.999, 1.001),
@@ -197,7 +202,7 @@ BATCH_CLAIMS = [
         paper="diverges for γ in [0.6, 1]",
         source="theorem on divergence",
         statistic=lambda rows: float(
-            np.min(np.minimum(rows["sgd_rate"], -rows["nesterov_at_sgd"]).to_numpy(float))
+            np.minimum(column(rows, "sgd_rate"), -column(rows, "nesterov_at_sgd")).min()
         ),
         passes=Range(low=1e-9),
         tolerance="the smaller of SGD's exact rate and the slowest growth of Nesterov's, every κ",
@@ -213,7 +218,7 @@ BATCH_CLAIMS = [
         paper="the same step sizes",
         source="theorem on convergence",
         statistic=lambda rows: float(
-            np.min(np.minimum(rows["sgd_least"], rows["mass_least"]).to_numpy(float))
+            np.minimum(column(rows, "sgd_least"), column(rows, "mass_least")).min()
         ),
         passes=Range(low=1e-12),
         tolerance="smallest exact rate over steps, data sets and κ; settings from the theorem",
@@ -256,10 +261,10 @@ REGIME_CLAIMS = [
         tolerance=f"the {'largest' if largest else 'smallest'} local exponent from m = 2^{low} on",
         where={"measure": "regime"},
         smallest="quick",
-kind="paper",
-sentence=REGIMES,
-criterion="beforehand",
-)
+        kind="paper",
+        sentence=REGIMES,
+        criterion="beforehand",
+    )
     for method, label, name, power, part, low, high, largest, passes in (
         ("mass", "MaSS", "linear", "1", "up to m = 8", 0, 3, False, Range(low=0.95)),
         ("mass", "MaSS", "diminishing_above", "0.5", "from 2^12 to 2^16", 12, 16, False,
@@ -282,10 +287,10 @@ PATH_CLAIMS = [
         tolerance=f"{worst} over the data sets of the median of 200 replicas, from 1 per axis",
         where=PATHS,
         smallest="quick",
-kind=kind,
-sentence=sentence,
-criterion="beforehand",
-)
+        kind=kind,  # type: ignore[arg-type]
+        sentence=sentence,
+        criterion="beforehand",
+    )
     for name, statement, paper, method, worst, passes, kind, sentence in (
         ("mass", "MaSS reaches 1e-12", "converges fastest", "MaSS", "max", Range(high=1e-12),
          "paper", ACCELERATES),

@@ -87,7 +87,7 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     plan += [("descent", config["descent"], "path")]
     plan += [("sgd", batch, "independent") for batch in BATCHES]
     plan += [("convexity", 60, kind) for kind in ("network", "linear")]
-    plan += [("almost", 20, ""), ("most", 60, "")]
+    plan += [("almost", 60, ""), ("most", 60, "")]
     plan += [("wide sgd", batch, "") for batch in (1, INPUTS)]
     plan += [("sgd", HUGE, "parallel"), ("gaussian", 60, ""), ("duplicate", 2**10, "path")]
     return [

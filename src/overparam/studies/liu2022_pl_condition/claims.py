@@ -167,8 +167,8 @@ CLAIMS = [
     ),
     Claim(
         "almost_reaches_epsilon",
-        "With 20 parameters for 24 noisy examples gradient descent with the step 1/β is down to ε "
-        "in the steps that PL*_ε allows, from ten times ε or more.",
+        "Where inputs occur twice with different labels gradient descent with the step 1/β is down "
+        "to ε in the steps that PL*_ε allows, from ten times ε or more.",
         paper="log(L_0/ε)/(ημ) steps",
         source="theorem on almost over-parameterised systems",
         statistic=lambda rows: float(
@@ -190,12 +190,12 @@ CLAIMS = [
     ),
     Claim(
         "almost_is_not_pl",
-        "There PL* itself fails: at the least loss ½‖∇L‖²/L is 10^-6 of its μ above ε.",
+        "There PL* itself fails: near the least loss ½‖∇L‖²/L is 10^-6 of its μ above ε.",
         paper="no zero loss, hence no PL*",
         source="control: without ε there is nothing to satisfy",
         statistic=largest("floor_ratio"),
         passes=Range(high=1e-6),
-        tolerance="worst seed; the least loss is found by Levenberg and Marquardt's method",
+        tolerance="worst seed; within 10^-8 of the least loss L* the ratio is of that order",
         where={"measure": "almost"},
         smallest="smoke",
         kind="control",

@@ -136,11 +136,10 @@ def cell(measure: str, data: str, depth: int, n: int, width: int, seed: int) -> 
     if measure == "orthogonal":
         # cos φ = (cos θ (1 − θ/π) + cos g(θ))/2 with cos g = 1/π at a right angle.
         kernel = limit_kernel(2 * torch.eye(2, dtype=torch.float64), 1)
+        expected = torch.full_like(kernel, 4 / math.pi).fill_diagonal_(8)
         angle = float(model_gradient_angle(math.pi / 2, 1))
         return {
-            "kernel_error": float(
-                (kernel - torch.tensor([[8, 4 / math.pi], [4 / math.pi, 8]])).abs().max()
-            ),
+            "kernel_error": float((kernel - expected).abs().max()),
             "angle_error": abs(angle - math.acos(1 / (2 * math.pi))),
         }
     x = inputs(data, n, draw)

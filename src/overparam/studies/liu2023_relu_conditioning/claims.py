@@ -43,7 +43,6 @@ FASTER = "Abstract: so ReLU, and its depth, help gradient descent to converge fa
 HEADLINES = (SEPARATES, CONDITIONS, LINEAR, DEEPER, FASTER)
 LIMIT = "Theorem on infinite depth: the angle tends to arccos(1/4)"
 FIRST = "Theorem on training the first layer: the condition number falls with depth"
-SMALL = "Section 3: small angles grow as √(Lθ/π)"
 STRICT = "the largest ratio of neighbours, seed means; 1 is no fall at all"
 PAPER_LIMIT = "section 4, theorem on infinite depth; it prints (n + 4)/3"
 
@@ -304,8 +303,7 @@ CLAIMS = [
         tolerance="distance of the ratio from 1: the next term is of order Lθ",
         where={"measure": "small angle"},
         smallest="smoke",
-        kind="paper",
-        sentence=SMALL,
+        kind="identity",
         criterion="theory",
     ),
     Claim(

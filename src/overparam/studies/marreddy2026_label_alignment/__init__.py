@@ -121,7 +121,8 @@ def cell(measure: str, data: str, labels: str, n: int, width: int, seed: int) ->
         x, y = batch("digits", labels, *everything("digits"), n + TESTED, draw)
         return fit_loss(network(x.shape[1], width, LAYERS, 1, draw), x, y, n)
     if n == 0:
-        return dict.fromkeys(("slope", "corr", "residual_slope", "output_slope"), math.nan)
+        nothing = dict.fromkeys(("slope", "corr", "residual_slope", "output_slope"), math.nan)
+        return {"absent": "no MNIST in a folder of data", **nothing}
     if measure in ("bounds", "linear bounds"):
         return bounds(labels, n, width, draw, trained=measure == "bounds")
     return alignment(data, labels, n, width, draw)
@@ -281,4 +282,4 @@ def rate(q: float, n: int) -> dict[str, Any]:
     return {"rate_error": abs(exponent + 1 - 1 / q), "time_ratio": growth * (q - 1) / q}
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist",), headlines=HEADLINES)
