@@ -54,8 +54,12 @@ def lowest(rows: pd.DataFrame, column: str) -> float:
 
 def advantage(rows: pd.DataFrame, other: str) -> float:
     """Mean difference of accuracies over tables, each the mean of its seeds, in standard errors."""
-    means = rows.groupby("variant")[["machine", other]].mean()
-    gaps = (means["machine"] - means[other]).to_numpy(float)
+    gaps = np.array(
+        [
+            np.mean((part["machine"] - part[other]).to_numpy(float))
+            for part in (select(rows, {"variant": name}) for name in sorted(set(rows["variant"])))
+        ]
+    )
     if len(gaps) < 2 or not np.isfinite(gaps).all():
         return math.nan
     error = gaps.std(ddof=1) / math.sqrt(len(gaps))
