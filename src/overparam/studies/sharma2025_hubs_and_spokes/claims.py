@@ -104,8 +104,9 @@ CLAIMS = [
         sentence=TIGHTER,
         criterion="paper",
         statistic=lead("orders", "peers 400"),
-        passes=Range(low=0.0),
-        tolerance="orders of magnitude a round, mean over rounds, seed where the lead is least",
+        passes=Range(low=1e-6),
+        tolerance="orders of magnitude a round, mean over rounds, seed where the lead is least; "
+        "level is not tighter",
         where=TRAINING,
     ),
     Claim(
