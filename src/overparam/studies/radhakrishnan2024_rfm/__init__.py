@@ -33,7 +33,7 @@ from overparam.studies.radhakrishnan2024_rfm.claims import CLAIMS, HEADLINES
 from overparam.studies.radhakrishnan2024_rfm.low_rank import VARIANTS, low_rank, oracle
 from overparam.studies.radhakrishnan2024_rfm.nets import deep
 from overparam.studies.radhakrishnan2024_rfm.pictures import figures
-from overparam.studies.radhakrishnan2024_rfm.tables import BUNDLED, SETS, table
+from overparam.studies.radhakrishnan2024_rfm.tables import BUNDLED, FOUND, SETS, table
 
 __all__ = ["STUDY"]
 
@@ -69,4 +69,4 @@ def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     return {"low rank": low_rank, "deep": deep, "oracle": oracle}[measure](seed=seed, **settings)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=FOUND, headlines=HEADLINES)

@@ -8,7 +8,6 @@ import pandas as pd
 
 from overparam.claims.claim import Claim, Range
 from overparam.claims.statistics import select
-from overparam.studies.radhakrishnan2024_rfm.tables import COMPLETE
 
 Statistic = Callable[[pd.DataFrame], float]
 DEEP = {"measure": "deep"}
@@ -257,7 +256,6 @@ CLAIMS = [
             weaker=Range(low=0),
             tolerance="mean difference over tables in its standard errors; 0 is no difference",
             where={"measure": "table"},
-            smallest="quick" if COMPLETE else "full",
             kind="paper",
             sentence=TABLES,
             criterion="beforehand",

@@ -281,4 +281,4 @@ def recursion(draw: torch.Generator) -> dict[str, Any]:
     }
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist", "cifar10"), headlines=HEADLINES)

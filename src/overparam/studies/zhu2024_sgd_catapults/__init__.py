@@ -175,4 +175,4 @@ def cell(
     return on_images(task, width, n, setting, factor, steps, seed)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist", "cifar10"), headlines=HEADLINES)
