@@ -153,6 +153,52 @@ def test_check_fails_with_a_claim_and_run_does_not(verdicts, status, run_gives, 
         assert f"\t{verdict}\n" in capsys.readouterr().out or verdict == verdicts[1]
 
 
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A result of one study in a folder, and a folder of records that is empty."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.setattr("overparam.claims.recorded._FOLDER", tmp_path / "verdicts")
+    (folder / "toy.json").write_text(json.dumps(document("weaker", "reproduced")))
+    return folder
+
+
+def test_check_holds_runs_to_what_was_recorded_and_a_change_needs_a_reason(
+    kept, run_gives, capsys, tmp_path
+):
+    run_gives(toy=document("weaker", "reproduced"))
+    assert main(["study", "check", "toy"]) == 1
+    assert "1 not as recorded:\ntoy\tc0\treproduced\n" in capsys.readouterr().out
+    (tmp_path / "kept").mkdir()
+    words = ["study", "record", str(kept)]
+    assert main([*words, "--into", str(tmp_path / "kept")]) == 0
+    assert main(["study", "check", "toy"]) == 0
+    stored = json.loads((tmp_path / "kept" / "toy.quick.json").read_text())
+    assert (stored["study"], stored["repeated"]) == ("toy", [])
+    run_gives(toy=document("reproduced", "reproduced"))  # better is another verdict, too
+    assert main(["study", "check", "toy"]) == 1
+    (kept / "toy.json").write_text(json.dumps(document("reproduced", "reproduced")))
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "expected a reason" in capsys.readouterr().err
+    assert main([*words, "--because", "The step was halved."]) == 0
+    assert main(["study", "check", "toy"]) == 0
+    assert main([*words, "--into", "no/such"]) == 2
+
+
+def test_a_table_and_a_page_of_what_is_stored(kept, run_gives, capsys, tmp_path):
+    run_gives(toy=None)
+    assert main(["study", "table", str(kept)]) == 0
+    assert "| `toy` |" in capsys.readouterr().out
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- study table -->\n<!-- end of study table -->\nb\n")
+    assert main(["study", "table", str(kept), "--write", str(page)]) == 0
+    assert page.read_text().startswith("a\n<!-- study table -->\n| study |")
+    assert main(["study", "report", str(kept), "--html", str(tmp_path / "page.html")]) == 0
+    assert "toy" in (tmp_path / "page.html").read_text()
+    assert main(["study", "report", str(tmp_path / "none.json")]) == 2
+
+
 def test_options_reach_the_study(run_gives, tmp_path):
     asked = run_gives(a=document("reproduced"), b=document("reproduced"))
     words = ["--size", "full", "--jobs", "3", "--seed", "7", "--store", str(tmp_path / "s")]

@@ -452,9 +452,15 @@ def study_show(name: Annotated[str, typer.Argument(help="A study, as in `study l
     )
     print()
     print_table(
-        ["claim", "statement", "paper", "reproduced if"],
+        ["claim", "statement", "kind", "paper", "reproduced if"],
         [
-            [claim.name, claim.statement, claim.paper, f"{claim.passes}: {claim.tolerance}"]
+            [
+                claim.name,
+                claim.statement,
+                claim.kind,
+                claim.paper,
+                f"{claim.passes}: {claim.tolerance}",
+            ]
             for claim in load_study(name).claims
         ],
     )
@@ -485,11 +491,14 @@ def study_check(
     seed: Seed = 0,
     store: StoreFile = None,
 ) -> None:
-    """Like run, and exit with status 1 if a claim is "weaker" or "not reproduced".
+    """Like run, and exit with status 1 if a verdict is another one than is recorded.
 
-    "not testable at this size" is no failure: it says that a larger size has to be run.
+    For better or for worse: `study record` changes what is recorded, with a reason. Where nothing
+    is recorded, "weaker" and "not reproduced" are failures; "not testable at this size" is none,
+    it says that a larger size has to be run.
     """
     from overparam.claims.catalogue import study_names
+    from overparam.claims.recorded import surprises
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
@@ -497,9 +506,90 @@ def study_check(
         names = with_what_they_need(study_names())
     assert names
     documents = run_studies(names, size, json, jobs, cluster, seed, store)
-    claims = [claim for document in documents for claim in document["claims"]]
-    if any(claim["verdict"] in ("weaker", "not reproduced") for claim in claims):
+    unexpected = [
+        [document["study"], claim, expected]
+        for document in documents
+        for claim, expected in surprises(document).items()
+    ]
+    if unexpected:
+        print(f"\n{len(unexpected)} not as recorded:")
+        print_table(["study", "claim", "recorded"], unexpected)
         raise typer.Exit(1)
+
+
+Results = Annotated[
+    list[Path],
+    typer.Argument(help="Written by study run or record, or a folder.", metavar="FILE.json…"),
+]
+
+
+@study_app.command("record")
+def study_record(
+    files: Results,
+    because: Annotated[
+        str, typer.Option(help="Why verdicts are not what is recorded; kept with them.")
+    ] = "",
+    into: Annotated[
+        Path | None, typer.Option(help="A folder to keep the results in, without long lines.")
+    ] = None,
+) -> None:
+    """Record the verdicts of runs as what `study check` expects.
+
+    Give all seeds of a study together: a verdict that depends on the seed is recorded as such.
+    A recorded verdict changes only with a reason.
+    """
+    from overparam._files import write_whole
+    from overparam._json import to_json
+    from overparam.claims.recorded import record
+    from overparam.claims.results import gathered, read_results
+
+    if into is not None and not into.is_dir():
+        raise UsageError(f"--into must be a folder that exists, not {into}.")
+    for result in gathered(read_results(files)):
+        written = record(result, because)
+        if into is not None:
+            write_whole(into / f"{result['study']}.{result['size']}.json", to_json(result))
+        seeds = 1 + len(result["repeated"])
+        said = "as recorded" if written is None else f"recorded in {written}"
+        print(f"{result['study']} ({result['size']}, seeds: {seeds}): {said}", file=sys.stderr)
+
+
+@study_app.command("table")
+def study_table(
+    files: Results,
+    write: Annotated[
+        Path | None, typer.Option(help="Put the table between its marks in this page.")
+    ] = None,
+) -> None:
+    """Of each study, how many claims of its paper stored results reproduce, in Markdown."""
+    from overparam._files import write_whole
+    from overparam.claims.catalogue import study_names
+    from overparam.claims.results import read_results
+    from overparam.claims.table import put_between, verdict_table
+
+    table = verdict_table(read_results(files), study_names())
+    if write is None:
+        print(table)
+        return
+    expect_files(write=write)
+    write_whole(write, put_between(write.read_text(encoding="utf-8"), table))
+    print(f"table: {write}", file=sys.stderr)
+
+
+@study_app.command("report")
+def study_report(
+    files: Results,
+    html: Annotated[Path, typer.Option("--html", help="Where the page goes.")] = Path(
+        "studies.html"
+    ),
+) -> None:
+    """Draw one offline page of all studies: what holds, what does not, what would change that."""
+    expect_files(html=html)
+    from overparam._files import write_whole
+    from overparam.claims.results import read_results
+    from overparam.report.catalogue import render_catalogue
+
+    print(f"page: {write_whole(html, render_catalogue(read_results(files)))}", file=sys.stderr)
 
 
 def with_what_they_need(names: "Sequence[str]") -> list[str]:
@@ -553,10 +643,11 @@ def print_claims(document: dict[str, Any]) -> None:
     """What became of each claim of a study."""
     print("{study} ({size}, seed {seed}, {seconds:.0f} s)".format(**document))
     print_table(
-        ["claim", "measured", "reproduced if", "n", "verdict"],
+        ["claim", "kind", "measured", "reproduced if", "n", "verdict"],
         [
             [
                 claim["name"],
+                claim.get("kind", ""),
                 "—" if claim["measured"] is None else f"{claim['measured']:.4g}",
                 claim["tolerance"].partition(":")[0],
                 claim["n"],

@@ -31,6 +31,10 @@ def study_document(
             "study": study.name,
             "title": study.header.title,
             "reference": study.header.reference,
+            "changed": study.header.changed,
+            "cost": study.header.cost,
+            "failure": study.header.failure,
+            "headlines": list(study.headlines),
             "size": size,
             "seed": seed,
             # One thread per cell, always: so the number of jobs changes no bit of a result.

@@ -54,8 +54,9 @@ def run_study(
             the stage and the share of it that is done.
 
     Returns:
-        ``{"kind": "study", "study", "title", "reference", "size", "seed", "environment",
-        "seconds", "claims", "series"}``, plain data without NaN or infinity.
+        ``{"kind": "study", "study", "title", "reference", "changed", "cost", "failure",
+        "headlines", "size", "seed", "environment", "seconds", "claims", "series"}``, plain data
+        without NaN or infinity.
 
     Raises:
         ValueError: If the study or size is unknown, or the store is not a store.

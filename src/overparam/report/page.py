@@ -54,7 +54,7 @@ def render(documents: Sequence[Mapping]) -> str:
     """
     expect(documents, "render(documents=...)", "at least one diagnosis, fit or study", "none")
     checked = [document for source in documents for document in read_documents(source)]
-    return _page([VIEWS[document["kind"]](document) for document in checked])
+    return page([VIEWS[document["kind"]](document) for document in checked])
 
 
 def write_report(sources: Sequence[Path | str | Mapping], path: Path | str) -> Path:
@@ -79,8 +79,18 @@ def write_report(sources: Sequence[Path | str | Mapping], path: Path | str) -> P
     return write_whole(path, render(documents))
 
 
-def _page(views: list[dict[str, Any]]) -> str:
-    """The template, filled in."""
+def page(
+    views: list[dict[str, Any]],
+    title: str = "",
+    columns: Sequence[str] = ("result", "kind", "outcome"),
+) -> str:
+    """The template, filled in with what each part's own template shows.
+
+    Args:
+        views: A view of each part.
+        title: Of the whole, by default that of the only part or how many there are.
+        columns: What those of the overview are called.
+    """
     drawings = {}
     for index, view in enumerate(views):
         view["anchor"] = f"part-{index + 1}"
@@ -95,8 +105,9 @@ def _page(views: list[dict[str, Any]]) -> str:
         .get_template("page.html.j2")
         .render(
             views=views,
-            title=views[0]["title"] if len(views) == 1 else f"{len(views)} results",
+            title=title or (views[0]["title"] if len(views) == 1 else f"{len(views)} results"),
             several=len(views) > 1,
+            columns=columns,
             level=2 if len(views) > 1 else 1,
             style=Markup(asset("style.css")),
             scripts=[Markup(script) for script in scripts],

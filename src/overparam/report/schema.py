@@ -255,7 +255,12 @@ STUDY = record(
     study=word, title=word, reference=word, size=word, seed=word, seconds=number,
     claims=rows(
         name=shown, statement=shown, source=shown, paper=shown, measured=shown, tolerance=shown,
-        n=shown, verdict=word,
+        n=shown, verdict=word, kind=word, sentence=word, criterion=word,
+        moved=record(old=word, new=word, reason=word),
+    ),
+    changed=word, cost=word, failure=word,
+    repeated=rows(
+        seed=word, environment=_ENVIRONMENT, claims=each(record(measured=number, verdict=word)),
     ),
     series=each(record(
         kind=word, title=word, caption=word, x=_AXIS, y=_AXIS,

@@ -15,7 +15,10 @@ VERDICTS = {
     "not testable at this size": "unknown",
     "reproduced": "good",
 }
-_CLAIM = ("name", "statement", "source", "paper", "measured", "tolerance", "n")
+_CLAIM = (
+    "name", "statement", "source", "paper", "measured", "tolerance", "n",
+    "kind", "sentence", "moved",
+)  # fmt: skip
 
 
 def study_view(document: Mapping) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     return {
         "density of centres": figure(
             "line",
-            f"{k} centres of a uniform density lie where the law says",
+            f"{k:g} centres of a uniform density lie where the law says",
             [
                 each
                 for phi, centres in zip(last["phi"], last["centres"], strict=True)

@@ -1,0 +1,80 @@
+"""The verdicts that are expected: recorded for each claim and size, changed only with a reason."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from overparam._errors import expect
+from overparam._files import write_whole
+from overparam._json import to_json
+from overparam.claims.claim import VERDICTS
+from overparam.claims.results import summed, verdicts
+from overparam.claims.study import PAPERS
+
+_FOLDER = Path(__file__).parents[1] / PAPERS.rpartition(".")[2] / "_verdicts"
+# Where nothing is recorded: what would surprise nobody.
+_UNSURPRISING = (VERDICTS[0], VERDICTS[3])
+
+
+def recorded(study: str) -> dict[str, Any]:
+    """A study's record: by size ``{claim: verdict}``, and under "changes" what was changed, why.
+
+    A verdict that depends on the seed stands as "weaker or reproduced". Empty if there is none.
+    """
+    file = _FOLDER / f"{study}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def surprises(document: Mapping[str, Any]) -> dict[str, str]:
+    """By claim what was expected, for those of a run's verdicts that are not what is recorded.
+
+    A claim of which nothing is recorded at this size is expected to be reproduced, or not to be
+    testable. One that is recorded and was not judged is a surprise, too.
+    """
+    expected = recorded(document["study"]).get(document["size"], {})
+    found = {claim["name"]: claim["verdict"] for claim in document["claims"]}
+    wrong = {
+        name: expected.get(name, VERDICTS[0])
+        for name, verdict in found.items()
+        if verdict not in (expected[name].split(" or ") if name in expected else _UNSURPRISING)
+    }
+    return wrong | {name: verdict for name, verdict in expected.items() if name not in found}
+
+
+def record(result: Mapping[str, Any], because: str = "") -> Path | None:
+    """Write what a result's runs gave as what is expected from now on.
+
+    Args:
+        result: One of `gathered`.
+        because: Why a verdict is another one than was recorded; kept with both and the date.
+
+    Returns:
+        The file, or `None` if it said the same already.
+
+    Raises:
+        ValueError: If a recorded verdict changes, or goes, without a reason; nothing is written.
+    """
+    study, size = result["study"], result["size"]
+    content = recorded(study)
+    old = content.get(size, {})
+    new = {name: summed(found) for name, found in verdicts(result).items()}
+    changed = {name: old[name] for name in old if new.get(name) != old[name]}
+    expect(
+        because.strip() or not changed,
+        f"study record --because ({study}, {size})",
+        "a reason for another verdict than is recorded",
+        "; ".join(f"{name}: {new.get(name, 'gone')}, not {was}" for name, was in changed.items()),
+    )
+    if new == old:
+        return None
+    today = datetime.now(UTC).date().isoformat()
+    changes = [
+        {"date": today, "size": size, "claim": name, "was": was, "is": new.get(name, "gone"),
+         "because": because.strip()}
+        for name, was in changed.items()
+    ]  # fmt: skip
+    content = {**content, size: new, "changes": [*content.get("changes", []), *changes]}
+    _FOLDER.mkdir(exist_ok=True)
+    return write_whole(_FOLDER / f"{study}.json", to_json(content))
