@@ -13,11 +13,7 @@ from overparam.claims import load_study, study_names
 # Results that a measured function might give whatever it is asked.
 CONSTANTS = (0.0, 1e6, 0.5, 1.0, -1.0)
 # Studies whose claims are still to be told apart; it may only become shorter.
-PENDING = {
-    "beaglehole2025_xrfm", "liu2023_aiming", "liu2023_clean_priority",
-    "mallinar2025_modular_grokking", "radhakrishnan2024_rfm", "zhu2024_quadratic_catapult",
-    "zhu2024_sgd_catapults", "zhu2025_irkm",
-}  # fmt: skip
+PENDING: set[str] = set()
 
 
 def judged(claim, table, constant):

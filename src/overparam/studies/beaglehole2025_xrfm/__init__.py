@@ -42,7 +42,7 @@ from overparam.studies.beaglehole2025_xrfm.local import (
     ties,
 )
 from overparam.studies.beaglehole2025_xrfm.pictures import figures
-from overparam.studies.beaglehole2025_xrfm.tables import BUNDLED, SETS, oracle, table
+from overparam.studies.beaglehole2025_xrfm.tables import BUNDLED, FOUND, SETS, oracle, table
 
 __all__ = ["STUDY"]
 
@@ -94,4 +94,4 @@ def cell(test: str, method: str, rows: int, seed: int) -> dict[str, Any]:
     return local_features(method, rows, seed, power=power, permuted=test == "permuted")
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=FOUND, headlines=HEADLINES)

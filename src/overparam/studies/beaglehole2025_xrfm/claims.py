@@ -7,7 +7,6 @@ import pandas as pd
 
 from overparam.claims.claim import Claim, Range
 from overparam.claims.statistics import select
-from overparam.studies.beaglehole2025_xrfm.tables import COMPLETE
 
 EXAMPLE = "figure on local features; its exact function is not given"
 LOCAL = {"test": "local"}
@@ -225,7 +224,6 @@ CLAIMS = [
         weaker=Range(low=0.5),
         tolerance="share of tables; the least of the paper's three",
         where={"test": "table"},
-        smallest="quick" if COMPLETE else "full",
         kind="paper",
         sentence=BEST,
         criterion="paper",
@@ -240,7 +238,6 @@ CLAIMS = [
         weaker=Range(high=1),
         tolerance="root mean squared errors, tree over boosting",
         where={"test": "table"},
-        smallest="quick" if COMPLETE else "full",
         kind="paper",
         sentence=BEST,
         criterion="paper",

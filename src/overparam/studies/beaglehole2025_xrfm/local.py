@@ -24,7 +24,7 @@ def local_features(
     draw = np.random.default_rng(seed)
     (x, y), (x_test, y_test) = local_data(rows, draw), local_data(2000, draw)
     y = draw.permutation(y) if permuted else y
-    leaf = LEAF | {"agop_power": power}
+    leaf: dict[str, Any] = LEAF | {"agop_power": power}
     machine = RFMRegressor(alpha=1e-3, feature_matrix="full", random_state=seed, **leaf)
     if method == "one machine":
         machine.fit(x, y)

@@ -84,4 +84,4 @@ def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     return run(seed=seed, **settings)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist", "cifar10"), headlines=HEADLINES)

@@ -89,6 +89,14 @@ def way_of_alignment(rows: pd.DataFrame, iteration: int) -> float:
     )
 
 
+def largest_fall(rows: pd.DataFrame) -> float:
+    """Largest fall of the alignment from one iteration to the next, the first left out."""
+    return max_of(
+        -np.diff(value[1:]).min() if len(value) > 2 else math.nan
+        for value in values(rows, "alignment")
+    )
+
+
 def share_earlier(rows: pd.DataFrame) -> float:
     """Share of cells in which enforcing was earlier; -1 if it was later in any."""
     lead = rows["lead"].to_numpy(float)

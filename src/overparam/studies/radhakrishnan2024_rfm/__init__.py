@@ -7,16 +7,17 @@ Reference:
     networks, tables, and the example of a low-rank target in the authors' own notebook.
 Changed:
     2000 training points at quick where the notebook has 4000; M divided by its largest entry in
-    every round, as the authors' later package does and the notebook does not. Ratios of test
-    errors are compared rather than errors, since the variance of the target differs by 15 % from
-    draw to draw. The controls, permuted labels and a power of 1/4 of the feature matrix, and the
-    run in single precision are ours. The ansatz and the comparison with a network are on the
-    low-rank target as well, where the paper has images and tables: three hidden layers of 256,
-    Adam, weights that start at a tenth of torch's own. Tables are eight of at most 600 rows,
-    three of them bundled with scikit-learn and five looked for in a folder of data, where the
-    paper has 121; without the five, claims on tables are not testable. The published grid of
-    ridges and rounds is chosen from on held-out rows, for the features and their evaluation on
-    the same split.
+    every round, as the authors' later package does and the notebook does not. Ratios of test errors
+    are compared rather than errors, since the variance of the target differs by 15 % from draw to
+    draw. The controls, permuted labels and a power of 1/4 of the feature matrix, and the run in
+    single precision are ours. The ansatz and the comparison with a network are on the low-rank
+    target as well, where the paper has images and tables: three hidden layers of 256, Adam, weights
+    that start at a tenth of torch's own. Correlations are 0.57 to 0.90 after training; the first
+    layer's are 0.59 to 0.84 before it, so that they show little, and the others' 0.13 to 0.22.
+    Tables are eight of at most 600 rows, three of them bundled with scikit-learn and five looked
+    for in a folder of data, where the paper has 121; without the five, claims on tables are not
+    testable. The published grid of ridges and rounds is chosen from on held-out rows, for the
+    features and their evaluation on the same split.
 Cost:
     Processor time: smoke 4 s, quick 75 s, full 9 minutes.
 Failure:
@@ -32,7 +33,7 @@ from overparam.studies.radhakrishnan2024_rfm.claims import CLAIMS, HEADLINES
 from overparam.studies.radhakrishnan2024_rfm.low_rank import VARIANTS, low_rank, oracle
 from overparam.studies.radhakrishnan2024_rfm.nets import deep
 from overparam.studies.radhakrishnan2024_rfm.pictures import figures
-from overparam.studies.radhakrishnan2024_rfm.tables import BUNDLED, SETS, table
+from overparam.studies.radhakrishnan2024_rfm.tables import BUNDLED, FOUND, SETS, table
 
 __all__ = ["STUDY"]
 
@@ -68,4 +69,4 @@ def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     return {"low rank": low_rank, "deep": deep, "oracle": oracle}[measure](seed=seed, **settings)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=FOUND, headlines=HEADLINES)

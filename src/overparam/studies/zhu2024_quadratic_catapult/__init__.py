@@ -44,7 +44,7 @@ from overparam.claims.study import Study
 from overparam.expansions.line_network import LineNetwork
 from overparam.expansions.quadratic_model import QuadraticModel, quadratic_step
 from overparam.studies.zhu2024_quadratic_catapult.claims import CLAIMS
-from overparam.studies.zhu2024_quadratic_catapult.deep import SETTINGS, deep
+from overparam.studies.zhu2024_quadratic_catapult.deep import BY_BATCH, SETTINGS, deep
 from overparam.studies.zhu2024_quadratic_catapult.generalisation import SCALINGS, best_test_losses
 from overparam.studies.zhu2024_quadratic_catapult.pictures import figures
 from overparam.studies.zhu2024_quadratic_catapult.statistics import HEADLINES
@@ -118,7 +118,7 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     width, steps, draws = config["deep"]
     plan += [
         ({"measure": "deep", "width": width, "edge": factor, "data": name, "steps": steps}, draws)
-        for name in SETTINGS
+        for name in (*SETTINGS, BY_BATCH)
         for factor in COMPARED
     ]
     for width in sorted(config["widths"], reverse=True):
@@ -281,4 +281,4 @@ def recursion(draw: torch.Generator) -> dict[str, Any]:
     }
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist", "cifar10"), headlines=HEADLINES)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from overparam.claims.claim import Claim, Moved, Range
 from overparam.studies.zhu2024_quadratic_catapult.data_claims import data_claims, deep_claims
-from overparam.studies.zhu2024_quadratic_catapult.deep import SETTINGS
+from overparam.studies.zhu2024_quadratic_catapult.deep import BY_BATCH, SETTINGS
 from overparam.studies.zhu2024_quadratic_catapult.statistics import (
     DIRECTIONS,
     GENERAL,
@@ -341,5 +341,5 @@ CLAIMS = [
         kind="ours",
     ),
     *(claim for data in ("digits", "mnist", "cifar10") for claim in data_claims(data)),
-    *(claim for setting in SETTINGS for claim in deep_claims(setting)),
+    *(claim for setting in (*SETTINGS, BY_BATCH) for claim in deep_claims(setting)),
 ]

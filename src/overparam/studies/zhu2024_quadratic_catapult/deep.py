@@ -15,6 +15,8 @@ from overparam.studies.zhu2024_quadratic_catapult.generalisation import two_clas
 from overparam.tangents.empirical import empirical_ntk
 
 SETTINGS = ("sgd", "tanh", "swish", "three layers", "convolutions")
+# SGD at rates in units of the least critical rate of four batches, not of the whole one.
+BY_BATCH = "sgd at rates of its batches"
 PARTS = 4  # of the training examples, a batch of SGD each
 EVERY = 10  # steps between two looks at the test loss
 
@@ -35,7 +37,7 @@ def start(setting: str, width: int, inputs: int, draw: torch.Generator) -> nn.Se
         return nn.Sequential(nn.Unflatten(1, (1, side, side)), layers)
     if setting == "three layers":
         return ntk_mlp([inputs, width, width, 1], "relu", seed=draw)
-    net = ntk_mlp([inputs, width, 1], "relu" if setting == "sgd" else "tanh", seed=draw)
+    net = ntk_mlp([inputs, width, 1], "relu" if "sgd" in setting else "tanh", seed=draw)
     if setting == "swish":
         net = nn.Sequential(*(Swish() if isinstance(part, nn.Tanh) else part for part in net))
     return net
@@ -50,13 +52,19 @@ def deep(setting: str, width: int, steps: int, factor: float, seed: int) -> dict
     draw = torch.Generator().manual_seed(seed)
     x, y, x_test, y_test = two_classes("digits", 48, 200, draw, "mean row")
     net = start(setting, width, x.shape[1], draw)
-    lr = factor * len(x) / float(torch.linalg.eigvalsh(empirical_ntk(net, x).double())[-1])
+    kernel = empirical_ntk(net, x).double()
+    batches = [torch.arange(len(x))]
+    if setting == BY_BATCH:
+        batches = list(torch.randperm(len(x), generator=draw).chunk(PARTS))
+    lr = factor * min(
+        len(rows) / float(torch.linalg.eigvalsh(kernel[rows][:, rows])[-1]) for rows in batches
+    )
     models = {"linear": linearize(net), "quadratic": quadratize(net), "network": copy.deepcopy(net)}
     order = draw.get_state()
     found: dict[str, Any] = {}
     for name, model in models.items():
         draw.set_state(order)  # the same batches
-        run = descend(model, (x, y), (x_test, y_test), lr, steps, draw, by_parts=setting == "sgd")
+        run = descend(model, (x, y), (x_test, y_test), lr, steps, draw, by_parts="sgd" in setting)
         found |= {f"{name}_{key}": value for key, value in run.items()}
     return found
 

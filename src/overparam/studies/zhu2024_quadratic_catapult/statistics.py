@@ -9,6 +9,7 @@ from overparam.claims.statistics import select
 
 PHASE, PEAK, MODELS = {"measure": "phase"}, {"measure": "peak"}, {"measure": "general"}
 LINE, DATA = {"measure": "line"}, {"measure": "generalisation"}
+MODEL_NAMES = ("linear", "quadratic", "network")
 WINDOW = [2.1, 2.5, 3.0, 3.5, 3.9]
 THEOREM_1 = "theorem on the catapult of a single example"
 # Sentences of the abstract and of the theorems.
@@ -136,12 +137,13 @@ def at(rows: pd.DataFrame, model: str, factor: float) -> np.ndarray:
 def spread_below(rows: pd.DataFrame) -> float:
     """Largest relative spread of the three models' mean best test losses below the edge."""
     found = []
-    for (factor, _), part in rows.groupby(["edge", "scaling"]):
-        if float(factor) < 1:  # pyright: ignore[reportArgumentType]
-            means = [part[f"{model}_best"].mean() for model in ("linear", "quadratic", "network")]
-            found.append(
-                (max(means) - min(means)) / min(means) if np.isfinite(means).all() else np.nan
-            )
+    for scaling in sorted(set(rows["scaling"])):
+        here = select(rows, {"scaling": scaling})
+        for factor in sorted(set(here["edge"])):
+            if factor < 1:
+                means = [at(here, model, factor).mean() for model in MODEL_NAMES]
+                spread = (max(means) - min(means)) / min(means)
+                found.append(spread if np.isfinite(means).all() else np.nan)
     return float(np.max(found)) if found else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""Batches of 4 lower the test error of full-batch training by 0.2 or more, through catapults.
+"""Batches of 4 lower the test error of full-batch training by 0.18 or more, mostly by catapults.
 
 Reference:
     Zhu, Liu, Radhakrishnan, Belkin (2024), "Catapults in SGD: spikes in the training loss and
@@ -6,21 +6,22 @@ Reference:
     lie in the top eigenspace of the tangent kernel, raise the alignment of the average gradient
     outer product (AGOP) with the target's, and lower the test error.
 Changed:
-    Orderings are tested, since the paper's tables could not be established. The main setting is
-    the target x₁x₂ of 30 normal inputs, 256 examples, a two-layer ReLU network of width 1024 in
-    NTK parametrisation, the mean of squares, trained until it is 10⁻³. Seeds draw examples,
-    networks and batches. Learning rates are 0.7 of the full batch's critical rate for every batch
-    size. A catapult is counted when the full loss passes twice its minimum over 25 steps.
-    Optimizers are compared at width 512 on x₁x₂, x₁x₂ + x₂x₃ and x₁x₂ + x₃x₄. Images are scikit-
-    learn's digits: 200 examples, ten classes, width 1024, the catapult provoked as on the products.
-    Their scaling is not stated, so seeds take turns with three (the mean row taken off, each row's
-    own mean, or nothing; then rows of norm √d), each with a split of its own, and settings are
-    compared within a seed. Spikes of stochastic descent are the first six of a run. Their control
-    lowers the rate of the steps that would exceed 0.9 of their batch's critical rate. The AGOP's
-    alignment with a strong network's does not follow the test error, so the criterion there is the
-    test error; that the alignment does not separate the runs is a claim of its own. Full adds MNIST
-    and airplane against bird of CIFAR-10; SVHN, CelebA, convolutional networks and transformers are
-    left out.
+    Orderings are tested, since the paper's tables could not be established. The main setting is the
+    target x₁x₂ of 30 normal inputs, 256 examples, a two-layer ReLU network of width 1024 in NTK
+    parametrisation, the mean of squares, trained until it is 10⁻³. Seeds draw examples, networks
+    and batches. Learning rates are 0.7 of the full batch's critical rate for every batch size. A
+    catapult is counted when the full loss passes twice its minimum over 25 steps. Optimizers are
+    compared at width 512 on x₁x₂, x₁x₂ + x₂x₃ and x₁x₂ + x₃x₄. Images are scikit- learn's digits:
+    200 examples, ten classes, width 1024, the catapult provoked as on the products. Their scaling
+    is not stated, so seeds take turns with three (the mean row taken off, each row's own mean, or
+    nothing; then rows of norm √d), each with a split of its own, and settings are compared within a
+    seed. Spikes of stochastic descent are the first six of a run. Their control lowers the rate of
+    the steps that would exceed 0.9 of their batch's critical rate, which are nearly all; of rises
+    of the full loss to twice its minimum 18 to 24 are counted there, and 63 to 67 without it. The
+    AGOP's alignment with a strong network's does not follow the test error, so the criterion there
+    is the test error; that the alignment does not separate the runs is a claim of its own. Full
+    adds MNIST and airplane against bird of CIFAR-10; SVHN, CelebA, convolutional networks and
+    transformers are left out.
 Cost:
     Processor time: smoke 5 s; quick about 3 minutes, for 140 networks trained to a small loss;
     full some hours, extrapolated from single cells.
@@ -174,4 +175,4 @@ def cell(
     return on_images(task, width, n, setting, factor, steps, seed)
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, data=("mnist", "cifar10"), headlines=HEADLINES)

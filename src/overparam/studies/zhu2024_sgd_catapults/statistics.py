@@ -112,7 +112,8 @@ def usual_share(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]
     """Median over the spikes of a run of a share of the rise, of the worst run."""
 
     def statistic(rows: pd.DataFrame) -> float:
-        found = [np.median(values) if len(values) else np.nan for values in rows[column]]
+        lists = [np.atleast_1d(np.asarray(values, dtype=float)) for values in rows[column]]
+        found = [np.median(values) if len(values) else np.nan for values in lists]
         return float(worst(found))
 
     return statistic
