@@ -32,7 +32,7 @@ SAYS: dict[str, Callable[[Names], bool]] = {
         max(s["errors"].values()) < 0.1
         and all(abs(ratio - 1) < 0.01 for ratio in s["inertias"].values())
     ),
-    # Only the divergence of the noise gives the groups back.
+    # The divergence of the noise gives most of the groups back.
     "clustering/voronoi_cells": lambda s: (
         max(s["agreement"], key=s["agreement"].get) == "itakura_saito"
         and s["agreement"]["itakura_saito"] > 0.9

@@ -36,7 +36,7 @@ models = {
 accuracy = {name: model.score(target, kind) for name, model in models.items()}
 print({name: f"{share:.0%}" for name, share in accuracy.items()})
 
-fig, panels = plt.subplots(1, 3, figsize=(8.4, 3.0))
+fig, panels = plt.subplots(1, 3, figsize=(8.4, 3.0), layout="constrained")
 for (name, model), panel in zip(models.items(), panels, strict=False):
     for rows, marker in ((source, "o"), (target, "x")):
         spots = (rows - rows.mean(0)) @ model.components_

@@ -30,7 +30,7 @@ print(f"{found:.0%} of the partners found; chance is 1 %")
 
 shared = model.transform(first, second)
 before = first - first.mean(0), second - second.mean(0)
-fig, panels = plt.subplots(1, 3, figsize=(8.4, 3.0))
+fig, panels = plt.subplots(1, 3, figsize=(8.4, 3.0), layout="constrained")
 views = {"two columns of each": before, "shared space": shared}
 for (title, (x, y)), panel in zip(views.items(), panels, strict=False):
     panel.scatter(x[:, 0], x[:, 1], c=cluster, cmap="viridis", marker="o", s=14)

@@ -40,7 +40,8 @@ def with_pymoo():
 
 def test_half_of_the_budget_is_sampled_and_half_proposed_and_no_better_one_is_missed():
     with_pymoo()
-    found = explore(PROCESS, Surrogate(PROCESS.bounds, NAMES), evaluate, budget=40)
+    surrogate = Surrogate(PROCESS.bounds, NAMES)
+    found = explore(PROCESS, surrogate, evaluate, budget=40, generations=20)
     stages = found.table["stage"].value_counts()
     assert stages["sampled"] == 20
     assert 15 <= stages["proposed"] + stages["checked"] <= 20
@@ -68,7 +69,8 @@ def test_failures_are_left_out_unless_nothing_else_is_left():
         bad = np.arange(len(table)) % 3 == 0
         return table.assign(power=table["power"].where(~bad), failure=np.where(bad, "gave up", ""))
 
-    found = explore(PROCESS, Surrogate(PROCESS.bounds, NAMES), failing, budget=40)
+    surrogate = Surrogate(PROCESS.bounds, NAMES)
+    found = explore(PROCESS, surrogate, failing, budget=40, generations=5)
     assert not found.table["front"][found.table["failure"] != ""].any()
     nothing = lambda designs: failing(designs).assign(power=np.nan)  # noqa: E731
     with pytest.raises(ValueError, match=r"got 0 of 20 \(gave up\)"):

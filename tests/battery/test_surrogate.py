@@ -6,6 +6,7 @@ from sklearn.linear_model import LinearRegression
 
 from overparam.battery import CoatingProcess, Surrogate, inverse_design
 from overparam.battery.effects import effects
+from overparam.battery.gaussian_process import matern_process
 from overparam.battery.sampling import sampled_designs
 
 PROCESS = CoatingProcess()
@@ -43,6 +44,28 @@ def test_it_is_deterministic(fitted, designs):
     again = Surrogate(PROCESS.bounds, ["energy", "power"]).fit(designs, smooth(designs))
     np.testing.assert_array_equal(again.predict(designs), fitted.predict(designs))
     assert again.quality == fitted.quality
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_its_likelihood_and_slopes_are_those_of_scikit_learn(designs, seed):
+    """Both factor a matrix of condition κ: its errors are of the order of κ ε, relatively."""
+    model = matern_process(3, 0)
+    kernel = model.kernel
+    draw = np.random.default_rng(seed)
+    theta = draw.uniform(*kernel.bounds.T)
+    model.set_params(optimizer=None).fit(designs / WIDTHS, smooth(designs)[:, 0])
+    plain = super(type(model), model).log_marginal_likelihood
+    condition = np.linalg.cond(kernel.clone_with_theta(theta)(designs / WIDTHS))
+    rounding = 100 * condition * np.finfo(float).eps
+    for ours, theirs in zip(
+        model.log_marginal_likelihood(theta, eval_gradient=True),
+        plain(theta, eval_gradient=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(
+            ours, theirs, rtol=rounding, atol=rounding * np.abs(theirs).max()
+        )
+    assert model.log_marginal_likelihood() == plain()
 
 
 def test_of_numbers_dealt_at_random_it_says_that_it_explains_nothing(designs):

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -191,9 +192,8 @@ def objective(trial):
     trial.set_user_attr("by", "the other")
     return (x - 0.3) ** 2 + y
 settings = SACSettings(updates=2, hidden=8, batch_size=16)
-study = optuna.load_study(
-    study_name="shared", storage=storage, sampler=SACSampler(seed=1, settings=settings)
-)
+sampler = SACSampler(seed=1, n_startup_trials=4, settings=settings)
+study = optuna.load_study(study_name="shared", storage=storage, sampler=sampler)
 study.optimize(objective, n_trials=n)
 """
 
@@ -201,19 +201,22 @@ study.optimize(objective, n_trials=n)
 def test_two_processes_share_a_study_in_sqlite(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     optuna.create_study(storage=storage, study_name="shared")
-    other = subprocess.Popen([sys.executable, "-c", WORKER, storage, "25"])
-    sampler = SACSampler(seed=0, settings=SMALL)
+    other = subprocess.Popen([sys.executable, "-c", WORKER, storage, "10"])
+    sampler = SACSampler(seed=0, n_startup_trials=4, settings=SMALL)
     study = optuna.load_study(study_name="shared", storage=storage, sampler=sampler)
-    study.optimize(lambda trial: bowl(trial), n_trials=25)
+    while not study.trials:  # importing takes the other longer than all trials of this one
+        assert other.poll() is None
+        time.sleep(0.02)
+    study.optimize(lambda trial: bowl(trial), n_trials=10)
     assert other.wait(timeout=200) == 0
     trials = study.trials
-    assert [trial.number for trial in trials] == list(range(50))
+    assert [trial.number for trial in trials] == list(range(20))
     assert all(trial.state.name == "COMPLETE" for trial in trials)
-    assert sum("by" in trial.user_attrs for trial in trials) == 25
-    assert len({tuple(trial.params.values()) for trial in trials}) == 50
+    assert sum("by" in trial.user_attrs for trial in trials) == 10
+    assert len({tuple(trial.params.values()) for trial in trials}) == 20
     # What the agent of this process knows of it, asked once more, is everything.
     study.ask({"x": FloatDistribution(-1, 1), "y": FloatDistribution(1e-4, 1, log=True)})
-    assert set(sampler._points) == set(range(50))
+    assert set(sampler._points) == set(range(20))
 
 
 def test_a_study_is_resumed_from_its_storage(tmp_path):

@@ -10,14 +10,10 @@ from overparam.studies import duquesnoy2023_electrode_design as study
 
 
 def rows(**points):
-    """Cells of one seed, by method the designs it evaluated."""
-    return pd.DataFrame(
-        [
-            {"method": method, "seed": 0, "energy": [x for x, _ in some],
-             "power": [y for _, y in some]}
-            for method, some in points.items()
-        ]
-    )  # fmt: skip
+    """The cell of one seed, by method the designs it evaluated."""
+    columns = {f"{method}_energy": [x for x, _ in some] for method, some in points.items()}
+    columns |= {f"{method}_power": [y for _, y in some] for method, some in points.items()}
+    return pd.DataFrame([{"seed": 0, **columns}])
 
 
 def test_areas_are_counted_above_the_worst_of_the_sampled_designs():
@@ -54,11 +50,24 @@ def test_the_control_learns_the_objectives_of_other_designs():
     assert honest.quality["energy"].r2 > 0.9 > 0.5 > shuffled.quality["energy"].r2
 
 
-def test_nsga2_uses_no_more_evaluations_than_it_may(monkeypatch):
+def test_nsga2_uses_no_more_evaluations_than_it_may():
     pytest.importorskip("pymoo", reason="needs pip install 'overparam[battery]'")
 
-    def evaluated(process, designs, objectives):
+    def evaluate(designs):
         return pd.DataFrame({"energy": designs[:, 0], "power": designs[:, 2]})
 
+    assert len(study.nsga2(study.CoatingProcess(), evaluate, 40, 0)) == 40
+
+
+def test_what_several_methods_ask_about_is_simulated_once(monkeypatch):
+    asked = []
+
+    def evaluated(process, designs, objectives):
+        asked.extend(designs.tolist())
+        return pd.DataFrame({"energy": designs[:, 0], "power": -designs[:, 0]})
+
     monkeypatch.setattr(study, "evaluated", evaluated)
-    assert len(study.nsga2(study.CoatingProcess(), 40, 0)) == 40
+    evaluate = study.remembering(study.CoatingProcess())
+    evaluate(np.array([[1.0], [2.0]]))
+    assert evaluate(np.array([[3.0], [1.0], [2.0]]))["power"].tolist() == [-3, -1, -2]
+    assert asked == [[1.0], [2.0], [3.0]]

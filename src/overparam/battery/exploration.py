@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from overparam._errors import expect
 from overparam._progress import Tell
-from overparam.battery.front import nondominated, search_front, spread
+from overparam.battery.front import GENERATIONS, nondominated, search_front, spread
 from overparam.battery.process import ProcessModel
 from overparam.battery.sampling import sampled_designs
 from overparam.battery.surrogate import FOLDS, Surrogate
@@ -45,6 +45,7 @@ def explore(
     budget: int,
     rounds: int = 2,
     trusted: float = TRUSTED,
+    generations: int = GENERATIONS,
     tell: Tell = lambda stage, done: None,
 ) -> Exploration:
     """Half of a budget spread over the window, the other half where a surrogate points.
@@ -58,6 +59,7 @@ def explore(
         rounds: In how many parts the second half is proposed; the surrogate is fitted anew
             before each.
         trusted: The R² below which it is not searched; one that was not judged is.
+        generations: Of each search, as for `search_front`.
         tell: Is told of stages.
 
     Raises:
@@ -69,7 +71,7 @@ def explore(
     for left in range(rounds, 0, -1):
         tell("searching the front", 0.0)
         fit_to(surrogate, table)
-        front = _searched(process, surrogate, trusted)
+        front = _searched(process, surrogate, trusted, generations)
         tell("searching the front", 1.0)
         if not len(front):
             break
@@ -99,11 +101,15 @@ def fit_to(surrogate: Surrogate, table: pd.DataFrame) -> None:
     surrogate.fit(known[parameters].to_numpy(), known[names].to_numpy())
 
 
-def _searched(process: ProcessModel, surrogate: Surrogate, trusted: float) -> pd.DataFrame:
+def _searched(
+    process: ProcessModel, surrogate: Surrogate, trusted: float, generations: int
+) -> pd.DataFrame:
     """The surrogate's front, parameters and predictions; empty if it predicts too badly."""
     found = np.empty((0, len(process.bounds)))
     if min((quality.r2 for quality in surrogate.quality.values()), default=np.inf) >= trusted:
-        found = search_front(surrogate.predict, process, seed=surrogate.seed)
+        found = search_front(
+            surrogate.predict, process, generations=generations, seed=surrogate.seed
+        )
     predicted = surrogate.predict(found) if len(found) else np.empty((0, 2))
     columns = [*process.bounds, *surrogate.objectives]
     return pd.DataFrame(np.hstack([found, predicted]), columns=columns)

@@ -11,6 +11,8 @@ from overparam._errors import expect
 from overparam.battery.packages import package
 from overparam.battery.process import ProcessModel
 
+GENERATIONS = 80
+
 
 @checked
 def nondominated(points: Float[np.ndarray, "n k"]) -> Bool[np.ndarray, "n"]:
@@ -77,7 +79,7 @@ def search_front(
     process: ProcessModel,
     *,
     population: int = 80,
-    generations: int = 80,
+    generations: int = GENERATIONS,
     seed: int = 0,
 ) -> Float[np.ndarray, "m d"]:
     """Designs of a Pareto front by NSGA-II, among those the process allows.

@@ -57,6 +57,10 @@ _INPUTS = {
 }
 _EXCHANGE = f"{_ELECTRODE} exchange-current density [A.m-2]"
 _COVERAGE = "Coverage of the particles"
+# What is read. Said beforehand, it is computed as the solver goes; the states are not kept.
+_VOLTAGE = "Voltage [V]"
+_ENERGY = "Discharge energy [W.h]"
+_AT_REST = "Battery open-circuit voltage [V]"
 _made = threading.local()  # of each thread its own: a simulation keeps what it solved last
 
 
@@ -122,9 +126,9 @@ def _energy(structure: Structure, objective: Objective) -> tuple[float, dict[str
     if solved.termination != "event: Minimum voltage [V]":
         raise _Failed(f"ended by {_reason(solved.termination)}")
     area, current = _geometry(structure, objective.rate)
-    watt_hours = float(solved["Discharge energy [W.h]"].entries[-1])
+    watt_hours = float(solved[_ENERGY].entries[-1])
     capacity = np.asarray(solved.t) / 3600 * current / area / 10  # A h/m² to mAh/cm²
-    voltage = np.asarray(solved["Voltage [V]"].entries)
+    voltage = np.asarray(solved[_VOLTAGE].entries)
     kept = np.unique(np.linspace(0, len(capacity) - 1, CURVE_POINTS).round().astype(int))
     curve = {"capacity": capacity[kept].tolist(), "voltage": voltage[kept].tolist()}
     return watt_hours / (area * _height(structure) * 1000), curve
@@ -136,8 +140,8 @@ def _power(structure: Structure, objective: Objective) -> float:
     if solved.termination != "final time":
         raise _Failed(f"ended by {_reason(solved.termination)}")
     area, current = _geometry(structure, objective.rate)
-    at_rest = float(solved["Battery open-circuit voltage [V]"].entries[0])
-    resistance = (at_rest - float(solved["Voltage [V]"].entries[-1])) / current
+    at_rest = float(solved[_AT_REST].entries[0])
+    resistance = (at_rest - float(solved[_VOLTAGE].entries[-1])) / current
     lowest = float(_cell()["Lower voltage cut-off [V]"])
     return lowest * (at_rest - lowest) / resistance / (area * _height(structure) * 1000)
 
@@ -224,7 +228,7 @@ def _simulation() -> Any:
         model,
         parameter_values=values,
         submesh_types=meshes,
-        solver=pybamm.IDAKLUSolver(),
+        solver=pybamm.IDAKLUSolver(output_variables=[_VOLTAGE, _ENERGY, _AT_REST]),
     )
     return _made.simulation
 

@@ -10,11 +10,11 @@ from jaxtyping import Float
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, cross_val_predict
 
 from overparam._errors import expect
+from overparam.battery.gaussian_process import matern_process
 
 _STEP = 1e-4  # of central differences, in parts of a window: their error is of the order 1e-8
 FOLDS = 5
@@ -71,8 +71,8 @@ class Surrogate:
             ValueError: If there are fewer than two designs for each fold, or numbers are missing.
 
         Cost:
-            O(n³) for each step of each of nine searches for the widths of the kernel; a second
-            or two for a hundred designs.
+            O(n³) for each step of each of nine searches for the widths of the kernel; about half
+            a second for a hundred designs and two objectives.
         """
         enough = len(x) >= 2 * FOLDS and len(x) == len(y)
         expect(enough, "Surrogate.fit(x, y)", f"at least {2 * FOLDS} designs", len(x))
@@ -144,13 +144,7 @@ class Surrogate:
     def _regressor(self) -> Any:
         if self.estimator is not None:
             return self.estimator
-        ones: Any = np.ones(len(self.bounds))
-        widths = Matern(ones, (0.05, 50.0), nu=2.5)
-        kernel = ConstantKernel(1.0, (1e-3, 1e3)) * widths + WhiteKernel(1e-6, (1e-10, 1e-1))
-        # Of two restarts one search in a few ends at a constant; of eight none did.
-        return GaussianProcessRegressor(
-            kernel, normalize_y=True, n_restarts_optimizer=8, random_state=self.seed
-        )
+        return matern_process(len(self.bounds), self.seed)
 
 
 def _again(model: Any) -> Any:

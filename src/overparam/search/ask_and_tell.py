@@ -28,7 +28,8 @@ class SACSearch:
         settings: Of the agent.
 
     Cost:
-        `settings.updates` steps of small networks a point: about 50 ms (`bench_search.py`).
+        `settings.updates` steps of small networks a point: 50 to 130 ms,
+        by how busy the machine is (`bench_search.py`).
 
     Example:
         >>> search = SACSearch(2, n_startup=5, seed=0)

@@ -27,6 +27,7 @@ Failure:
     relations rather than found.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,20 @@ PAIR = ["energy", "power"]
 ALL = ["energy", "fast_energy", "power"]
 METHODS = ("sobol", "nsga2", "surrogate", "shuffled")
 SIZES = {
-    "smoke": {"gaps": (150,), "designs": 24, "checks": 4, "evaluations": 24, "replicates": 1},
+    "smoke": {
+        "gaps": (150,),
+        "designs": 16,
+        "checks": 3,
+        "evaluations": 20,
+        "generations": 8,
+        "replicates": 1,
+    },
     "quick": {
         "gaps": (110, 150, 200),
         "designs": 128,
         "checks": 12,
         "evaluations": 96,
+        "generations": 80,
         "replicates": 5,
     },
     "full": {
@@ -60,6 +69,7 @@ SIZES = {
         "designs": 512,
         "checks": 40,
         "evaluations": 96,
+        "generations": 80,
         "replicates": 30,
     },
 }
@@ -67,29 +77,28 @@ HELD_OUT = 4  # every fourth design
 
 
 def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """One pipeline for each wet gap; every method with the same evaluations, repeated."""
-    plan = [
-        {"measure": "pipeline", "method": "surrogate", "gap": gap, "designs": config["designs"],
+    """One pipeline for each wet gap; all methods with the same evaluations each, repeated."""
+    pipelines = [
+        {"measure": "pipeline", "gap": gap, "designs": config["designs"],
          "checks": config["checks"], "replicate": 0}
         for gap in config["gaps"]
     ]  # fmt: skip
-    return plan + [
-        {"measure": "comparison", "method": method, "gap": 150,
-         "designs": config["evaluations"], "checks": 0, "replicate": replicate}
+    comparisons = [
+        {"measure": "comparison", "gap": 150, "designs": config["evaluations"], "checks": 0,
+         "replicate": replicate}
         for replicate in range(config["replicates"])
-        for method in METHODS
     ]  # fmt: skip
+    return [{**one, "generations": config["generations"]} for one in pipelines + comparisons]
 
 
 def cell(
-    measure: str, method: str, gap: int, designs: int, checks: int, seed: int
+    measure: str, gap: int, designs: int, checks: int, generations: int, seed: int
 ) -> dict[str, Any]:
-    """One pipeline from a slurry coated at a gap of so many µm, or one method's evaluations."""
+    """One pipeline from a slurry coated at a gap of so many µm, or each method's evaluations."""
     process = CoatingProcess(wet_gap=1e-6 * gap)
     if measure == "pipeline":
-        return pipeline(process, designs, checks, seed)
-    points = METHOD[method](process, designs, seed)
-    return {name: points[name].tolist() for name in PAIR}
+        return pipeline(process, designs, checks, generations, seed)
+    return comparison(process, designs, generations, seed)
 
 
 def evaluated(process: CoatingProcess, designs: np.ndarray, objectives: list[str]) -> pd.DataFrame:
@@ -102,42 +111,76 @@ def evaluated(process: CoatingProcess, designs: np.ndarray, objectives: list[str
     return pd.DataFrame(rows).astype(dict.fromkeys(objectives, float))
 
 
-def sobol(process: CoatingProcess, designs: int, seed: int) -> pd.DataFrame:
-    """All evaluations spread evenly."""
-    return evaluated(process, sampled_designs(process, designs, seed), PAIR)
+Evaluate = Callable[[np.ndarray], pd.DataFrame]
 
 
-def nsga2(process: CoatingProcess, designs: int, seed: int) -> pd.DataFrame:
+def remembering(process: CoatingProcess) -> Evaluate:
+    """`evaluated`, which simulates a design that several methods ask about once.
+
+    Each is charged with it: they begin with the same sampled designs.
+    """
+    known: dict[bytes, dict[Any, Any]] = {}
+
+    def evaluate(designs: np.ndarray) -> pd.DataFrame:
+        new = [design for design in designs if design.tobytes() not in known]
+        if new:
+            rows = evaluated(process, np.array(new), PAIR).to_dict("records")
+            known.update(zip((design.tobytes() for design in new), rows, strict=True))
+        return pd.DataFrame([known[design.tobytes()] for design in designs])
+
+    return evaluate
+
+
+def comparison(
+    process: CoatingProcess, designs: int, generations: int, seed: int
+) -> dict[str, list[float]]:
+    """Energy and power of what each method evaluates."""
+    evaluate = remembering(process)
+    explored = {"generations": generations, "seed": seed}
+    tables = {
+        "sobol": evaluate(sampled_designs(process, designs, seed)),
+        "nsga2": nsga2(process, evaluate, designs, seed),
+        "surrogate": by_surrogate(Surrogate, process, evaluate, designs, **explored),
+        "shuffled": by_surrogate(Shuffled, process, evaluate, designs, **explored),
+    }
+    return {
+        f"{method}_{name}": tables[method][name].tolist() for method in METHODS for name in PAIR
+    }
+
+
+def nsga2(process: CoatingProcess, evaluate: Evaluate, designs: int, seed: int) -> pd.DataFrame:
     """All evaluations by NSGA-II on the simulator, in eight generations.
 
     What is not allowed costs no evaluation; there more than is left of the budget is not used.
     """
     tables: list[pd.DataFrame] = []
 
-    def evaluate(x: np.ndarray) -> np.ndarray:
+    def objectives(x: np.ndarray) -> np.ndarray:
         left = designs - sum(map(len, tables))
         possible = [place for place, one in enumerate(x) if lack(process, one) <= 0][:left]
         values = np.full((len(x), 2), -1.0)
         if possible:
-            tables.append(evaluated(process, x[possible], PAIR))
+            tables.append(evaluate(x[possible]))
             values[possible] = tables[-1][PAIR].fillna(-1.0)
         return values
 
-    search_front(evaluate, process, population=designs // 8, generations=30, seed=seed)
+    search_front(objectives, process, population=designs // 8, generations=30, seed=seed)
     return pd.concat(tables, ignore_index=True)
 
 
 def by_surrogate(
-    process: CoatingProcess, designs: int, seed: int, kind: type[Surrogate] = Surrogate
+    kind: type[Surrogate],
+    process: CoatingProcess,
+    evaluate: Evaluate,
+    designs: int,
+    *,
+    generations: int,
+    seed: int,
 ) -> pd.DataFrame:
     """Half of the evaluations spread evenly, half where a surrogate points."""
-    return explore(
-        process,
-        # Not judged, so that one that predicts nothing is searched all the same.
-        kind(process.bounds, PAIR, seed=seed, folds=0),
-        lambda chosen: evaluated(process, chosen, PAIR),
-        budget=designs,
-    ).table
+    # Not judged, so that one that predicts nothing is searched all the same.
+    surrogate = kind(process.bounds, PAIR, seed=seed, folds=0)
+    return explore(process, surrogate, evaluate, budget=designs, generations=generations).table
 
 
 class Shuffled(Surrogate):
@@ -149,15 +192,9 @@ class Shuffled(Surrogate):
         return self
 
 
-METHOD = {
-    "sobol": sobol,
-    "nsga2": nsga2,
-    "surrogate": by_surrogate,
-    "shuffled": lambda *given: by_surrogate(*given, kind=Shuffled),
-}
-
-
-def pipeline(process: CoatingProcess, designs: int, checks: int, seed: int) -> dict[str, Any]:
+def pipeline(
+    process: CoatingProcess, designs: int, checks: int, generations: int, seed: int
+) -> dict[str, Any]:
     """Sampled designs, a surrogate of them, its front, and simulations of that."""
     x = sampled_designs(process, designs, seed)
     y = evaluated(process, x, ALL)[ALL].to_numpy()
@@ -169,7 +206,7 @@ def pipeline(process: CoatingProcess, designs: int, checks: int, seed: int) -> d
     r2 = 1 - off / y[held_out].var(0)
     pair = [ALL.index(name) for name in PAIR]
     surrogate = Surrogate(process.bounds, PAIR, seed=seed, folds=0).fit(x, y[:, pair])
-    front = search_front(surrogate.predict, process, seed=seed)
+    front = search_front(surrogate.predict, process, generations=generations, seed=seed)
     predicted = surrogate.predict(front)
     some = spread(predicted, checks)
     checked = evaluated(process, front[some], PAIR)[PAIR].to_numpy()
@@ -181,7 +218,7 @@ def pipeline(process: CoatingProcess, designs: int, checks: int, seed: int) -> d
             lambda at, p=place: surrogate.predict(at)[:, [p, p]],
             process,
             population=40,
-            generations=60,
+            generations=3 * generations // 4,
             seed=seed,
         )
         alone = one[surrogate.predict(one)[:, place].argmax()]
@@ -203,8 +240,8 @@ def pipeline(process: CoatingProcess, designs: int, checks: int, seed: int) -> d
 def areas(rows: pd.DataFrame) -> dict[str, list[float]]:
     """By method what each seed's evaluations dominate above the worst of its sampled ones."""
     found: dict[str, list[float]] = {method: [] for method in METHODS}
-    for _, of_seed in rows.groupby("seed"):
-        points = {row["method"]: pairs(row) for _, row in of_seed.iterrows()}
+    for _, row in rows.iterrows():
+        points = {method: pairs(row, method) for method in METHODS}
         for method in METHODS:
             there = len(points[method]) and len(points["sobol"])
             found[method].append(
@@ -213,9 +250,9 @@ def areas(rows: pd.DataFrame) -> dict[str, list[float]]:
     return found
 
 
-def pairs(row: pd.Series) -> np.ndarray:
-    """Energy and power of those designs of a cell that have both."""
-    columns = [np.atleast_1d(np.asarray(row[name], float)) for name in PAIR]
+def pairs(row: pd.Series, method: str) -> np.ndarray:
+    """Energy and power of those designs of a method that have both."""
+    columns = [np.atleast_1d(np.asarray(row[f"{method}_{name}"], float)) for name in PAIR]
     points = np.stack(columns, 1)
     return points[np.isfinite(points).all(1)]
 
