@@ -125,7 +125,7 @@ def deployed(python: Path, folder: Path, patience: float) -> dict:
                 sys.exit(f"bench flower: no result after {patience:g} s; see {folder}/*.log")
             time.sleep(0.5)
         seconds = time.monotonic() - began
-        refused = "certificate" in (folder / "stranger.log").read_text().lower()
+        refused = "CERTIFICATE_VERIFY_FAILED" in (folder / "stranger.log").read_text()
     found = json.loads(result.read_text())
     remaining = [pid for group in groups for pid in left(group)]
     return {**found, "seconds": seconds, "refused": refused, "left": remaining}
