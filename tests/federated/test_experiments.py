@@ -191,6 +191,15 @@ BAD = {
     "no model": ({"[6]": '"absent.py"'}, [], "absent.py"),
     "steps": ({"local_steps = 2": "local_steps = [1, 2]"}, [], "local_steps"),
     "topology": ({"[algorithm]": '[topology]\nkind = "hubs"\n[algorithm]'}, [], "local_sgd"),
+    "a module for parties": (
+        {
+            '"fadamgc"': '"dpzv"',
+            "[6]": '"net.py"',
+            'kind = "dirichlet"\nalpha = 0.5': 'kind = "iid"',
+        },
+        [],
+        "widths for model",
+    ),
     "device": ({}, ["--device", "nowhere"], "--device"),
     "unknown rival": ({}, ["--against", "scafold"], "did you mean 'scaffold'"),
     "itself": ({}, ["--against", "fadamgc"], "each once"),
