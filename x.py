@@ -5,6 +5,7 @@
     python3 x.py test [ARGS...]     every test (ARGS go to pytest; --typed checks annotations, too)
     python3 x.py check [PATHS...]   format, lint and types
     python3 x.py bench [NAME]       benchmarks/bench_NAME.py; without NAME, their list
+    python3 x.py flower [ARGS...]   Flower in an environment of its own (ARGS go to `flwr`)
     python3 x.py docs [ARGS...]     the documentation, into docs/_build (ARGS go to Sphinx)
     python3 x.py wheel              build the wheel and use it in an environment of its own
     python3 x.py floors [ARGS...]   the tests with the lowest versions that pyproject.toml allows
@@ -154,6 +155,11 @@ def bench(*args: str) -> int:
     return run(str(found[args[0]]), *args[1:])
 
 
+def flower(*args: str) -> int:
+    """Set up Flower's own environment, whose pins and ours exclude each other, or run it."""
+    return run(str(HERE / "benchmarks" / "flower_environment.py"), *args)
+
+
 def docs(*args: str) -> int:
     """Build the documentation; a warning is an error."""
     sphinx = ("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html")
@@ -257,6 +263,7 @@ TASKS = {
     "test": test,
     "check": check,
     "bench": bench,
+    "flower": flower,
     "docs": docs,
     "wheel": wheel,
     "floors": floors,

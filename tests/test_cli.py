@@ -65,6 +65,7 @@ def test_help_and_list_answer_without_torch():
         "    print('answered', main(words.split()), 'torch' in sys.modules)"
     )
     asked = ["--help", "study --help", "study run --help", "study list", "battery design --help"]
+    asked.append("federate --help")
     run = subprocess.run(
         [sys.executable, "-c", script, *asked],
         capture_output=True,

@@ -12,6 +12,7 @@ import overparam
 MODULES = (
     "overparam.dynamics.record_file",
     "overparam.errors",
+    "overparam.federated.flower",
     "overparam.tangents.infinite.gaussian_process",
 )
 TOOLS = "overparam.integrations"

@@ -560,7 +560,7 @@ WITHOUT_CALL = {
          "ElectrodeDesign", "InverseDesign", "Objective", "Quality", "Structure",
          "Agreement", "ProcrustesResult", "FederatedRun", "RoundOutcome",
          "ConsensusEstimate", "DecentralisedRun", "Message", "MixingPlan", "MixingStage",
-         "NoisePlan", "TopologyPlan", "VerticalRun"],
+         "NoisePlan", "ServedRun", "TopologyPlan", "VerticalRun"],
         RECORD,
     ),
     **dict.fromkeys(
@@ -584,6 +584,9 @@ WITHOUT_CALL = {
     "__version__": "a text",
     "ClassCodes": "made by ClassCodes.of",
     "Channel": "takes nothing but a flag",
+    **dict.fromkeys(
+        ["join_vertical", "serve_vertical"], "needs a group of processes: tested in federated"
+    ),
     "Custom": "takes any function",
     "Quadratic": "takes nothing",
     "OperatorProduct": "what `@` of two operators makes",

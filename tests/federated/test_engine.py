@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from overparam.federated.engine.choice import chosen_engine, expect_no_batch_norm
 from overparam.federated.engine.flat_parameters import FlatParameters
+from overparam.federated.engine.looped import Looped
 
 CLIENTS, BATCH = 4, 6
 
@@ -163,3 +164,48 @@ def test_parameters_of_two_dtypes_are_refused():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
     with pytest.raises(ValueError, match="one floating dtype"):
         FlatParameters(model, "model")
+
+
+class HoldsOnToItself(nn.Module):
+    """A model whose forward goes by a function that a copy shares with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.through = [lambda x: self.layer(x)]
+
+    def forward(self, x):
+        return self.through[0](x)
+
+
+class NotCopied(nn.Linear):
+    """A model that refuses to be copied."""
+
+    def __deepcopy__(self, memo):
+        raise TypeError("no")
+
+
+@pytest.mark.parametrize("make", [HoldsOnToItself, lambda: NotCopied(3, 2), lambda: tied()])
+def test_the_loop_takes_a_copy_only_where_it_says_the_same(make):
+    torch.manual_seed(0)
+    model = make().double()
+    flat = FlatParameters(model, "test")
+    loop = Looped(flat, nn.functional.cross_entropy)
+    w = torch.randn(3, flat.size, dtype=torch.float64)
+    x, y = torch.randn(3, 4, 3, dtype=torch.float64), torch.randint(2, (3, 4))
+    _, found = loop(w, x, y)
+    assert (loop._own is None) == (not isinstance(model, nn.Sequential))
+    for i, row in enumerate(w):
+        leaf = row.clone().requires_grad_()
+        loss = nn.functional.cross_entropy(flat.function(flat.views(leaf), x[i]), y[i])
+        # Another order of the same few sums.
+        torch.testing.assert_close(found[i], torch.autograd.grad(loss, leaf)[0], rtol=1e-12,
+                                   atol=1e-12)  # fmt: skip
+    assert all(p.grad is None for p in model.parameters())
+
+
+def tied():
+    """Two layers with one weight, and a convolution-free chain around them."""
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.Tanh(), second, nn.Linear(3, 2))

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +191,15 @@ BAD = {
     "no model": ({"[6]": '"absent.py"'}, [], "absent.py"),
     "steps": ({"local_steps = 2": "local_steps = [1, 2]"}, [], "local_steps"),
     "topology": ({"[algorithm]": '[topology]\nkind = "hubs"\n[algorithm]'}, [], "local_sgd"),
+    "a module for parties": (
+        {
+            '"fadamgc"': '"dpzv"',
+            "[6]": '"net.py"',
+            'kind = "dirichlet"\nalpha = 0.5': 'kind = "iid"',
+        },
+        [],
+        "widths for model",
+    ),
     "device": ({}, ["--device", "nowhere"], "--device"),
     "unknown rival": ({}, ["--against", "scafold"], "did you mean 'scaffold'"),
     "itself": ({}, ["--against", "fadamgc"], "each once"),
@@ -256,3 +267,25 @@ def test_interrupted_it_says_so_and_leaves_what_was_done(folder, monkeypatch, ca
     assert main(["federate", spec(folder), "--json", "run.json"]) == 130
     assert not os.path.exists("run.json")
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
+SPECS = [
+    block
+    for page in ("federated-adam.md", "decentralised.md", "vertical-split.md")
+    for block in re.findall(
+        r"^```toml\n(.*?)^```$", (PAGES / page).read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+]
+
+
+@pytest.mark.parametrize("text", SPECS, ids=lambda text: text.split("name = ")[1].split('"')[1])
+def test_the_specs_of_the_pages_run(text, folder):
+    short, count = re.subn(r"^rounds = \d+", "rounds = 1", text, flags=re.MULTILINE)
+    assert count == 1
+    (folder / "spec.toml").write_text(short, encoding="utf-8")
+    assert len(run_federation("spec.toml").document["runs"]) == 1
+
+
+def test_the_pages_have_a_spec_of_every_kind():
+    assert len(SPECS) == 3

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,6 +92,8 @@ def job(tmp_path):
             "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), **more,
         }  # fmt: skip
         words = [sys.executable, str(tmp_path / "job.py"), str(tmp_path / f"{rank}.pt")]
+        if "TEXT" in more:
+            words = [sys.executable, "-c", more["TEXT"]]
         running.append(
             subprocess.Popen(
                 words, env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -158,6 +162,16 @@ def test_a_peer_that_dies_ends_the_server_in_one_clear_error(job, by, timeout, t
     lines = [line for line in error.splitlines() if "overparam.errors." in line]
     assert len(lines) == 1, error
     assert told in lines[0].replace("to send 'pair', got a", "to take 'scalar', got a")
+
+
+def test_the_job_of_the_page_runs(job, tmp_path):
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "vertical-split.md"
+    (text,) = re.findall(r"^```python\n(# job.py\n.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    first = job(0, WORLD_SIZE="2", TEXT=text)
+    job(1, WORLD_SIZE="2", TEXT=text)
+    out, error = first.communicate(timeout=200)
+    assert first.returncode == 0, error
+    assert "epsilon" in out
 
 
 def test_without_a_group_both_say_what_to_do():

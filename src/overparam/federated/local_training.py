@@ -94,7 +94,7 @@ class LocalTraining:
         return torch.cat([self.flat.function(views, part) for part in parts])
 
     def _counted(self, x: Tensor, y: Tensor) -> float:
-        looped = Looped(self.flat, self._loss)
+        looped = Looped(self.flat, self._loss, once=True)
         counter = FlopCounterMode(display=False)
         with counter:
             loss, _ = looped(self.flat.start()[None], x[None], y[None])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam._progress import Progress
+from overparam._random_numbers import own_random_numbers
 from overparam.federated.algorithms.algorithm import Algorithm
 from overparam.federated.clients import ClientData
 from overparam.federated.decentralised import simulate_decentralised
@@ -164,15 +165,14 @@ class Runner:
     def _parties(self, columns: list[Tensor], seed: int) -> tuple[list[nn.Module], nn.Module]:
         """A network for each party and a linear head."""
         size = self.spec.vertical.get("embedding", 4)
-        draw = torch.random.fork_rng(devices=[])
-        with draw:
+        with own_random_numbers():
             torch.manual_seed(seed)
-            widths = [] if isinstance(self.spec.model, str) else self.spec.model
             parties = [
-                nn.Sequential(chain(part.shape[1], widths, size), nn.Tanh()).to(self.device)
+                nn.Sequential(chain(part.shape[1], self.spec.model, size), nn.Tanh())
                 for part in columns
             ]
-            return parties, nn.Linear(size * len(columns), self.pool.outputs).to(self.device)
+            head = nn.Linear(size * len(columns), self.pool.outputs)
+        return [party.to(self.device) for party in parties], head.to(self.device)
 
     def _by_client(
         self, model: nn.Module, parameters: Mapping[str, Tensor], clients: ClientData

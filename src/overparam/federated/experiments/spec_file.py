@@ -151,6 +151,8 @@ def checked_spec(given: Mapping[str, Any], where: str) -> Spec:
         _known(spec.vertical, ("embedding",), where, "a setting under [vertical]")
         size = spec.vertical.get("embedding", 4)
         expect(is_integer(size) and size >= 1, where, "a whole number ≥ 1 for embedding", size)
+        expect(not isinstance(widths, str), where, "widths for model, which every party has",
+               repr(widths), "train_vertical takes modules of your own.")  # fmt: skip
     else:
         algorithm_of(spec.name, spec.settings, where)
     return spec

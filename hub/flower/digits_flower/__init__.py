@@ -1,0 +1,1 @@
+"""Federated Adam with correction on digits, by Flower."""
