@@ -1,5 +1,6 @@
 """What the statements of a fitted table rest on, measured once."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ class Findings:
         importances: Of the columns.
         interactions: That were found.
         twins: Rows that stand twice across folds.
-        other_folds: Scores on folds in time order or of whole groups, where the table looks like it.
+        other_folds: Scores in time order or of whole groups, where the table looks like that.
         leak: A column that tells the target alone.
         calibration: Of the probabilities; empty for a quantity.
     """
@@ -31,7 +32,7 @@ class Findings:
     folds_in_words: str
     importances: Importances
     interactions: tuple[Interaction, ...] = ()
-    twins: Twins = Twins(0, 0, float("nan"))
+    twins: Twins = field(default_factory=lambda: Twins(0, 0, math.nan))
     other_folds: tuple[OtherFolds, ...] = ()
     leak: Leak | None = None
     calibration: dict[str, Any] = field(default_factory=dict)

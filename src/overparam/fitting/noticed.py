@@ -136,7 +136,7 @@ def _learnable(table: Table, splits: Splits) -> bool:
 
 
 def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | None:
-    """The name and codes of groups, the columns that do not vary within, and whether it is a name."""
+    """Name and codes of groups, the columns that do not vary within, and if it is a name."""
     best = None
     coded = {name: _codes(values) for name, values in table.x.items()}
     for name, codes in coded.items():
@@ -151,9 +151,9 @@ def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | Non
             and 2 * (int(values.max()) + 1) > min(number, FEWEST_GROUPS)
             and _varies_within(table.x[other], values, codes) < WITHIN
         )
-        if within and (best is None or len(within) > len(best[2])):
-            numeric = table.x[name].dtype == np.float64
-            named = not numeric or bool((table.x[name] == table.x[name].round()).all())
+        numeric = table.x[name].dtype == np.float64
+        named = not numeric or bool((table.x[name] == table.x[name].round()).all())
+        if within and (best is None or (named, len(within)) > (best[3], len(best[2]))):
             best = (str(name), codes, within, named)
     return best
 

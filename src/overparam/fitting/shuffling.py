@@ -101,7 +101,7 @@ def _error(parts: list[np.ndarray], ratio: float) -> np.ndarray:
 def _rises(
     table: Table, model: Any, train: np.ndarray, test: np.ndarray, draw: np.random.Generator
 ) -> np.ndarray:
-    """v of every row and column in one fold, as a part of the target's variance."""
+    """What v is of every row and column in one fold, as a part of the target's variance."""
     x, wanted = table.x.iloc[test], targets(table)[test]
     columns = [[k] for k in range(x.shape[1])]
     rows, shuffles = _affordable(table, len(train), len(test), len(columns), draw)
@@ -138,9 +138,10 @@ def interactions(
     """Pairs among the first columns whose mixed differences tell something of rows not seen.
 
         D = f(x) − f(x, a of x′) − f(x, b of x′) + f(x, a and b of x′),     x′ another row
-        share = mean (t − f(x) + D̄) D̄ / Var t,     D̄ the mean of D over x′
+        share = mean [(t − f(x)) D̄ + D D″] / Var t,     D̄ the mean of D over some x′
 
-    D is what a mixed second derivative is for numbers, and exists for categories too. It is 0 for
+    D D″ is the mean product over two different x′. D is what a mixed second derivative is for
+    numbers, and exists for categories too. It is 0 for
     a model that adds up. What a model of an additive target has in its place is noise, which
     tells nothing of new rows; so share is 0 on average if a and b vary independently.
 
@@ -169,12 +170,17 @@ def interactions(
         x, wanted = x.iloc[rows], wanted[rows]
         here = _said(table, model, x)
         mixed = np.zeros((len(pairs), *here.shape))
+        squares = np.zeros_like(mixed)
+        shuffles = max(2, shuffles)
         for _ in range(shuffles):
             said = shuffled(table, model, x, sets, _moved(len(x), draw))
             for place, (i, j) in enumerate(pairs):
-                mixed[place] += here - said[i] - said[j] + said[len(first) + place]
-        mixed /= shuffles
-        told.append(np.sum((wanted - here + mixed) * mixed, 2) / variance)
+                one = here - said[i] - said[j] + said[len(first) + place]
+                mixed[place] += one
+                squares[place] += one**2
+        # A square of one D would add what it varies by with x′.
+        products = (mixed**2 - squares) / (shuffles * (shuffles - 1))
+        told.append(np.sum((wanted - here) * mixed / shuffles + products, 2) / variance)
     values = np.concatenate(told, 1)
     means = values.mean(1)
     errors = values.std(1, ddof=1) / np.sqrt(values.shape[1])

@@ -42,6 +42,8 @@ def amount(value: float) -> str:
     """Three digits, or a scale where that is all there is to say."""
     if not math.isfinite(value):
         return "nothing that can be told"
+    if abs(value) < 1e-12:  # a difference that is nothing but rounding
+        return "0"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.1e}"
 
 
@@ -116,8 +118,8 @@ def _other_folds(found: Findings) -> list[Statement]:
             continue
         how, action = _in_words(other)
         text = (
-            f"{how} {found.metric} is {amount(other.score)} (a guess: {amount(other.of_guess)}), and "
-            f"not {amount(ours.mean)}: rows drawn at random are too like those learned from."
+            f"{how} {found.metric} is {amount(other.score)} (a guess: {amount(other.of_guess)}), "
+            f"and not {amount(ours.mean)}: rows drawn at random are too like those learned from."
         )
         made.append(_statement("folds", text, other.score, ours.mean, action, "critical"))
     return made
@@ -163,7 +165,7 @@ def _twins(table: Table, found: Findings) -> list[Statement]:
         text += f" Without them {found.metric} is {amount(twins.score)}."
     elif twins.rows == tested:
         text += " There are no others to judge by."
-    low, high = _spread(found)
+    low, _ = _spread(found)
     hurts = not known or twins.score < low
     action = (
         "If they are copies, keep one of each; if they are repeats, see --group." if hurts else ""
@@ -184,14 +186,15 @@ def _classes(table: Table, found: Findings) -> list[Statement]:
         rest = counts.max() / counts.sum()
         ours, guess = found.ours, found.guess
         rare = table.class_names[int(counts.argmin())]
+        of = rare if len(counts) == 2 else "each class against the rest"
         words = [f"AUC {_measure(ours, 'AUC')}"]
         for name in ("average precision", "log-loss"):
             floor = f" (a guess: {_measure(guess, name)})" if guess else ""
             words.append(f"{name} {_measure(ours, name)}{floor}")
         text = (
             f"{rest:.1%} of the rows are {table.class_names[int(counts.argmax())]}, so accuracy "
-            f"({_measure(ours, 'accuracy')}) tells little. Models are compared by the area under the "
-            f"ROC curve, for {rare if len(counts) == 2 else 'each class against the rest'}: "
+            f"({_measure(ours, 'accuracy')}) tells little. Models are compared by the area "
+            f"under the ROC curve, for {of}: "
             f"{', '.join(words)}."
         )
         made.append(_statement("imbalance", text, float(rest), 0.8))
@@ -216,8 +219,8 @@ def _leak(table: Table, found: Findings) -> list[Statement]:
         return []
     measure = "AUC" if table.is_classification else "R²"
     text = (
-        f"{leak.column} alone gives nearly the whole answer: {measure} {leak.score:.4f} of rows not "
-        f"seen, by {leak.by}."
+        f"{leak.column} alone gives nearly the whole answer: {measure} {leak.score:.4f} of rows "
+        f"not seen, by {leak.by}."
     )
     action = f"Check that {leak.column} is known before {table.target} is."
     return [_statement("leak", text, leak.score, 0.99, action, "warning")]
