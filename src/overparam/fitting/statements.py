@@ -15,6 +15,8 @@ from overparam.fitting.table import Table
 COPIED = 0.01
 # Mean distance of probabilities from shares from which it is said.
 OFF = 0.05
+# Share of what is known beyond a guess that other folds have to cost before it is said.
+LOST = 0.1
 CARRIED = 0.8
 
 
@@ -113,8 +115,9 @@ def _other_folds(found: Findings) -> list[Statement]:
     made = []
     ours = found.ours
     for other in found.other_folds:
-        low, _ = _spread(found)
-        if not other.score < low:
+        expected = ours.mean if math.isnan(other.at_random) else other.at_random
+        lost = expected - other.score
+        if lost < max(_spread(found), LOST * (expected - other.of_guess)) or math.isnan(lost):
             continue
         how, action = _in_words(other)
         text = (
@@ -125,11 +128,11 @@ def _other_folds(found: Findings) -> list[Statement]:
     return made
 
 
-def _spread(found: Findings) -> tuple[float, float]:
-    """Three standard deviations of our score over folds, and a hundredth, to either side."""
-    ours = found.ours
-    wide = max(3 * float(np.nanstd(ours.folds, ddof=1)) * math.sqrt(1 / 5 + found.ratio), 0.01)
-    return ours.mean - wide, ours.mean + wide
+def _spread(found: Findings) -> float:
+    """Three standard errors of our score over folds, a hundredth at least."""
+    folds = found.ours.folds
+    error = float(np.nanstd(folds, ddof=1)) * math.sqrt(1 / len(folds) + found.ratio)
+    return max(3 * error, 0.01)
 
 
 def _in_words(other: OtherFolds) -> tuple[str, str]:
@@ -165,8 +168,7 @@ def _twins(table: Table, found: Findings) -> list[Statement]:
         text += f" Without them {found.metric} is {amount(twins.score)}."
     elif twins.rows == tested:
         text += " There are no others to judge by."
-    low, _ = _spread(found)
-    hurts = not known or twins.score < low
+    hurts = not known or twins.score < found.ours.mean - _spread(found)
     action = (
         "If they are copies, keep one of each; if they are repeats, see --group." if hurts else ""
     )

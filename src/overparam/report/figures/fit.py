@@ -47,7 +47,6 @@ def scores_figure(document: Mapping) -> Figure | None:
         "height": round(80 + 34 * len(drawn)),
         "margin": {**MARGIN, "l": 12, "t": 8},
         "hovermode": "closest",
-        "showlegend": False,
         "xaxis": {"title": {"text": metric}},
         "yaxis": names_axis(places, [str(row.get("name")) for row in drawn]),
     }
@@ -85,7 +84,6 @@ def _dots(place: int, row: Mapping, middle: float | None, colour: str) -> dict:
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "name": str(row.get("name")),
         "x": [row["mean"]],
         "y": [place],
         "marker": {"color": colour, "size": 11},

@@ -19,7 +19,6 @@ def effects_figure(document: Mapping) -> Figure | None:
         "height": round(60 + 190 * len(entries)),
         "margin": {**MARGIN, "t": 28},
         "hovermode": "closest",
-        "showlegend": False,
         "annotations": [],
     }
     ends = [value for entry in entries for key in ("low", "high") for value in entry[key]]
@@ -84,7 +83,6 @@ def _effect(entry: Mapping, suffix: str) -> dict:
     return {
         "type": "scatter",
         "mode": lines,
-        "name": plain(entry.get("name")),
         "x": x,
         "y": entry["y"],
         "xaxis": f"x{suffix}",
