@@ -1,12 +1,23 @@
 """What the statements of a fitted table rest on, measured once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from overparam.fitting.noticed import Leak, OtherFolds, Twins
 from overparam.fitting.scores import Score
 from overparam.fitting.shuffling import Importances, Interaction
+
+LEAST = 0.1
+
+
+def knows(scores: Sequence[Score], metric: str) -> bool:
+    """Whether our score is worth looking into; see `Findings.tells_something`."""
+    ours = next(score for score in scores if score.ours)
+    floor = next((score.mean for score in scores if score.guess), 0.0)
+    better = ours.mean - floor >= LEAST * abs(1 - floor)
+    return better and (metric != "R²" or ours.mean > 0)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,14 @@ class Findings:
     def guess(self) -> Score | None:
         """What says the same of every row."""
         return next((score for score in self.scores if score.guess), None)
+
+    @property
+    def tells_something(self) -> bool:
+        """Whether a tenth of what a guess leaves open is known, as far as the mean can tell.
+
+        An R² below 0 is nothing, whatever a guess gets: the mean of the rows themselves is better.
+        """
+        return knows(self.scores, self.metric)
 
     @property
     def rivals(self) -> list[Score]:

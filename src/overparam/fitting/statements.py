@@ -29,15 +29,16 @@ def statements(table: Table, found: Findings) -> list[Statement]:
     """
     trouble = [*_other_folds(found), *_twins(table, found)]
     rivals = found.rivals
-    made = [_worth(table, found, doubted=bool(trouble))]
+    doubted = any(statement.level in ("critical", "warning") for statement in trouble)
+    made = [_worth(table, found, doubted=doubted)]
     if rivals:
         best = max(rivals, key=lambda score: score.mean)
-        made.append(_standing(found, best, doubted=bool(trouble)))
+        made.append(_standing(found, best, doubted=doubted))
     made += [
         *trouble, *target(table), *_classes(table, found), *_leak(table, found),
         *_calibration(found), *_columns(table, found), *_interactions(found), *reading(table),
     ]  # fmt: skip
-    return most_urgent_first(made) if trouble else made
+    return most_urgent_first(made) if doubted else made
 
 
 def amount(value: float) -> str:
@@ -46,7 +47,7 @@ def amount(value: float) -> str:
         return "nothing that can be told"
     if abs(value) < 1e-12:  # a difference that is nothing but rounding
         return "0"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.1e}"
+    return f"{value:.3g}".replace("-", "−", 1) if abs(value) < 1000 else f"{value:.1e}"
 
 
 def _worth(table: Table, found: Findings, *, doubted: bool) -> Statement:
@@ -59,21 +60,17 @@ def _worth(table: Table, found: Findings, *, doubted: bool) -> Statement:
         f"over {found.folds_in_words} (a guess: {amount(floor)})."
     )
     low = ours.ahead_of(guess, found.ratio)[1] if guess else ours.mean
-    if low > 0:
+    if low > 0 and found.tells_something:
         return _statement("score", text, ours.mean, floor, level="info" if doubted else "good")
     text += (
         f" The columns say little or nothing about {table.target}."
-        if ours.mean - floor < 0.1 * abs(1 - floor)
+        if not found.tells_something
         else " That is more than a guess, but not clearly: the folds differ too much."
     )
     action = "Look for columns that could tell, or for a mistake in the target."
-    if _is_better_on_average(ours, floor):
+    if found.tells_something:
         return _statement("score", text, ours.mean, floor, "More rows would tell.", "warning")
     return _statement("score", text, ours.mean, floor, action, "critical")
-
-
-def _is_better_on_average(ours: Score, floor: float) -> bool:
-    return ours.mean - floor >= 0.1 * abs(1 - floor)
 
 
 def _standing(found: Findings, best: Score, *, doubted: bool) -> Statement:
@@ -142,9 +139,11 @@ def _in_words(other: OtherFolds) -> tuple[str, str]:
             f"To predict the future, say --time {other.column} and go by that score.",
         )
     alike = ", ".join(other.within[:3]) + (", …" if len(other.within) > 3 else "")
+    verb = "is" if len(other.within) == 1 else "are"
     if other.is_named:
         return (
-            f"For values of {other.column} that were not there ({alike} is the same within each),",
+            f"For values of {other.column} that were not there ({alike} {verb} the same "
+            "within each),",
             f"To predict others, say --group {other.column} and go by that score.",
         )
     return (
