@@ -3,9 +3,9 @@
     python3 x.py bench coverage importances [--draws 50] [--first 0] [--noise 100]
     python3 x.py bench coverage predictions [--sets NAME…] [--splits 10]
 
-`importances`: Friedman's first function, n = 400, d = 10, and with as many columns of noise again as
-`--noise` says. Of every draw an interval of nominal 90 % a column; covered is what the importance is
-in the mean over the other draws. Draws from 1000 on were for development.
+`importances`: Friedman's first function, n = 400, d = 10, and with `--noise` columns of noise more.
+Of every draw an interval of nominal 90 % a column; covered is what the importance is in the mean
+over the other draws. Draws from 1000 on were for development.
 
 `predictions`: 500 rows are fitted, up to 2000 others predicted with intervals of nominal 90 %, in
 several splits. airfoil_centred, wine_red and energy were for development.
@@ -31,7 +31,7 @@ KEPT = ("abalone", "concrete", "california_housing", "kin8nm", "power_plant", "p
 
 
 def friedman(seed: int, noise: int) -> Table:
-    """y = 10 sin(π x0 x1) + 20 (x2 − ½)² + 10 x3 + 5 x4 + e, columns uniform, e normal."""
+    """Targets y = 10 sin(π x0 x1) + 20 (x2 − ½)² + 10 x3 + 5 x4 + e, columns uniform, e normal."""
     draw = np.random.default_rng(seed)
     x = draw.uniform(size=(ROWS, 10 + noise))
     y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
@@ -90,7 +90,10 @@ def of_predictions(names: list[str], splits: int) -> None:
             part = table(x[fitted], y[fitted])
             score, parts = cross_validated(part, seed)
             residuals = np.concatenate(
-                [part.y[test] - said[:, 0] for (_, test), said in zip(parts, score.outputs)]
+                [
+                    part.y[test] - said[:, 0]
+                    for (_, test), said in zip(parts, score.outputs, strict=True)
+                ]
             )
             low, high = offsets(kept_residuals(residuals), 0.9)
             model = pipeline(part.x, RFMRegressor(random_state=seed)).fit(part.x, part.y)

@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeCV
 
 from overparam._environment import environment
 from overparam.cli import main
-from overparam.fitting import Score, Table, fit, load_model, read
+from overparam.fitting import Score, fit, load_model, read
 from overparam.fitting.findings import Findings
 from overparam.fitting.folds import folds
 from overparam.fitting.scores import compare
@@ -233,8 +233,8 @@ def test_too_few_rows_and_too_many_folds(csv):
     frame[:12].to_csv(csv, index=False)
     with pytest.raises(ValueError, match="at least 20 rows"):
         fit(csv, "y")
+    frame.to_csv(csv, index=False)
     with pytest.raises(ValueError, match=r"a number from 2 to 120, the number of rows, got 121"):
-        frame.to_csv(csv, index=False)
         fit(csv, "y", number_of_folds=121)
 
 

@@ -408,8 +408,14 @@ def make_fit() -> dict:
         "data": {"name": "wine", "target": "quality", "rows": 100, "columns": 3, "left_out": []},
         "model": {"name": "ours", "metric": "R²", "settings": {"ridge": 0.1}},
         "scores": [
-            {"name": "ours", "ours": True, "mean": 0.5, "folds": [0.4, 0.6], "seconds": 1.0},
-            {"name": "a forest", "ours": False, "mean": 0.4, "folds": [0.3, 0.5], "seconds": 2.0},
+            {"name": "ours", "ours": True, "mean": 0.5, "folds": [0.4, 0.6], "seconds": 1.0,
+             "measures": {"R²": 0.5, "MAE": 2.0}, "low": 0.4, "high": 0.6, "gap": None},
+            {"name": "a forest", "ours": False, "mean": 0.4, "folds": [0.3, 0.5], "seconds": 2.0,
+             "measures": {"R²": 0.4, "MAE": 3.0}, "low": 0.3, "high": 0.5,
+             "gap": {"mean": -0.1, "low": -0.15, "high": -0.05}},
+            {"name": "the mean", "guess": True, "mean": 0.0, "folds": [0.0, 0.0], "seconds": 0.0,
+             "measures": {"R²": 0.0, "MAE": 5.0}, "low": 0.0, "high": 0.0,
+             "gap": {"mean": -0.5, "low": -0.6, "high": -0.4}},
         ],
         "statements": [{"name": "score", "level": "good", "text": "It works.", "value": 0.5}],
         "series": {
@@ -424,8 +430,26 @@ def make_fit() -> dict:
                 "values": [[1, -0.9, 0], [-0.9, 1, 0.1], [0, 0.1, 1]],
             },
             "dependence": [{"name": "0.9 b", "share": 0.8, "x": [0, 1], "y": [1.0, 2.0]}],
+            "effects": [
+                {"name": "b", "kind": "number", "x": [0, 1, 2], "y": [1.0, 2.0, 2.5],
+                 "low": [0.8, 1.8, 2.2], "high": [1.2, 2.2, 2.8]},
+                {"name": "a", "kind": "category", "x": ["u", "v"], "y": [1.5, 1.6],
+                 "low": [1.4, 1.5], "high": [1.6, 1.7]},
+            ],
+            "interactions": [{"names": ["a", "b"], "share": 0.2}],
+            "predicted": {
+                "predicted": [1.0, 2.0, 3.0], "observed": [1.1, 1.8, 3.3],
+                "grid": [1.0, 2.0, 3.0], "low": [0.5, 1.5, 2.5], "high": [1.5, 2.5, 3.5],
+                "level": 0.9,
+            },
+            "calibration": {
+                "of": "good", "predicted": [0.1, 0.5, 0.9], "observed": [0.2, 0.5, 0.6],
+                "low": [0.05, 0.3, 0.4], "high": [0.4, 0.7, 0.8], "rows": [20, 20, 20],
+                "error": 0.13,
+            },
+            "confusion": {"classes": ["bad", "good"], "rows": [[30, 4], [2, 24]]},
         },
-    }
+    }  # fmt: skip
 
 
 def make_electrode() -> dict:

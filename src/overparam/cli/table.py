@@ -35,8 +35,21 @@ def fit(
             metavar="NAME=KIND",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="rfm, or irkm for a few columns among many.")] = "rfm",
+    model: Annotated[
+        str, typer.Option(help="rfm, irkm for a few columns among many, or best: both, weighted.")
+    ] = "rfm",
     folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
+    time: Annotated[
+        str | None,
+        typer.Option(help="A column of dates: later rows are predicted from earlier ones."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="A column that names what belongs together: folds keep groups whole."),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="linear, log or sqrt, on which a quantity is learned.")
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Cross-validate the usual models too.")] = True,
     seed: Annotated[int, typer.Option(help="Of folds and models.", min=0, max=LAST_SEED)] = 0,
     jobs: Annotated[
@@ -72,8 +85,9 @@ def fit(
     with on_cluster(cluster, n_jobs=jobs), Stages() as progress:
         found = fit_table(
             file, target, task=task, columns=columns, model=model,  # pyright: ignore
-            number_of_folds=folds, compare_with_baselines=baselines, seed=seed, n_jobs=jobs,
-            progress=progress, command=as_typed(),
+            number_of_folds=folds, compare_with_baselines=baselines, time=time, group=group,
+            scale=scale, seed=seed, n_jobs=jobs, progress=progress,  # pyright: ignore
+            command=as_typed(),
         )  # fmt: skip
     print_reading(found.document["data"]["reading"])
     print(found.summary())
@@ -96,6 +110,10 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="FILE.csv to write; by default the terminal.")
     ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(help="Of a quantity, also the ends of an interval of this level, as 0.9."),
+    ] = None,
 ) -> None:
     """Predict the rows of a table by a saved model; a column for the target is appended."""
     expect_files(output=output)
@@ -109,12 +127,18 @@ def predict(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outputs = saved.outputs(saved.coordinates(frame))
+        ends = None
+        if interval is not None:
+            warnings.simplefilter("ignore")  # what sets the rows apart was said
+            ends = saved.predict_interval(frame, interval)
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
     best = saved.classes[outputs.argmax(1)] if saved.class_names else outputs[:, 0]
     predicted = frame.assign(**{name: best})
     for index, known in enumerate(saved.class_names):
         predicted[f"P({known})"] = outputs[:, index]
+    if ends is not None:
+        predicted[f"{name}, low"], predicted[f"{name}, high"] = ends.T
     if output is None:
         predicted.to_csv(sys.stdout, index=False)
         return

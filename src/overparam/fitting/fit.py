@@ -29,13 +29,13 @@ from overparam.fitting import document as parts
 from overparam.fitting.conformal import kept_residuals
 from overparam.fitting.dependence import dependence
 from overparam.fitting.effects import effects
-from overparam.fitting.findings import Findings
+from overparam.fitting.findings import Findings, knows
 from overparam.fitting.folds import Splits, folds, train_share
 from overparam.fitting.measures import calibration, metric_of, pooled
 from overparam.fitting.noticed import OtherFolds, in_groups, in_time, leak, twins
 from overparam.fitting.saved_model import SavedModel, from_estimator
 from overparam.fitting.scores import Score, baselines, compare, guess
-from overparam.fitting.shuffling import importances, interactions
+from overparam.fitting.shuffling import Importances, importances, interactions
 from overparam.fitting.table import Table, read
 from overparam.fitting.target import ScaleName
 from overparam.kernels.irkm import IRKMClassifier, IRKMRegressor
@@ -134,8 +134,8 @@ def fit(
         >>> found = fit("iris", compare_with_baselines=False)
         >>> found.document["scores"][0]["mean"] > 0.9
         True
-        >>> [row["name"] for row in found.document["statements"]]
-        ['score', 'columns']
+        >>> print(found.document["statements"][0]["level"])
+        good
     """
     start = perf_counter()
     if model not in MODELS:
@@ -209,7 +209,10 @@ def _findings(
     """Everything that statements rest on, from the models of the folds."""
     ours = next(score for score in scores if score.ours)
     tell("looking at columns", 0.0)
-    shares = importances(table, ours.fitted, splits, seed=seed)
+    metric = metric_of(table)
+    shares = Importances(list(table.x.columns), [], [], [], 0.0)
+    if knows(scores, metric):
+        shares = importances(table, ours.fitted, splits, seed=seed)
     order = np.argsort(-np.array(shares.value)).tolist()
     names = [str(shares.names[i]) for i in order] or list(map(str, table.x.columns))
     tell("looking at columns", 0.4)
@@ -222,7 +225,7 @@ def _findings(
     best = max(score.mean for score in scores)
     found = Findings(
         scores=tuple(scores),
-        metric=metric_of(table),
+        metric=metric,
         ratio=train_share(splits),
         folds_in_words=_in_words(table, len(splits), own),
         importances=shares,

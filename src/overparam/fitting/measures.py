@@ -97,8 +97,13 @@ def calibration(table: Table, y: np.ndarray, outputs: np.ndarray) -> dict[str, A
     observed = [float(true[part].mean()) for part in parts]
     rows = [len(part) for part in parts]
     hits = [int(true[part].sum()) for part in parts]
-    low = [float(beta.ppf(0.025, h, n - h + 1)) if h else 0.0 for h, n in zip(hits, rows)]
-    high = [float(beta.ppf(0.975, h + 1, n - h)) if h < n else 1.0 for h, n in zip(hits, rows)]
+    low = [
+        float(beta.ppf(0.025, h, n - h + 1)) if h else 0.0 for h, n in zip(hits, rows, strict=True)
+    ]
+    high = [
+        float(beta.ppf(0.975, h + 1, n - h)) if h < n else 1.0
+        for h, n in zip(hits, rows, strict=True)
+    ]
     gaps = np.abs(np.array(predicted) - observed)
     return {
         "of": table.class_names[of[0]] if len(of) == 1 else "",

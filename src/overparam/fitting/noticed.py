@@ -77,6 +77,7 @@ class OtherFolds:
         within: Columns that do not vary within a group.
         score: The mean over these folds.
         of_guess: That of a guess.
+        at_random: The mean over folds of the same sizes drawn at random; NaN if those are ours.
     """
 
     kind: str
@@ -85,6 +86,7 @@ class OtherFolds:
     within: tuple[str, ...]
     score: float
     of_guess: float
+    at_random: float = np.nan
 
 
 def in_time(
@@ -102,7 +104,10 @@ def in_time(
         if np.isfinite(times).all() and len(np.unique(times)) > 2 * (OTHER_FOLDS + 1):
             splits = in_time_order(times, OTHER_FOLDS)
             if _learnable(table, splits):
-                return OtherFolds("time", name, True, (), *score(table, splits))
+                # The first parts have few rows to learn from, in whatever order.
+                mixed = np.random.default_rng(0).permutation(times)
+                alike = score(table, in_time_order(mixed, OTHER_FOLDS))[0]
+                return OtherFolds("time", name, True, (), *score(table, splits), alike)
     return None
 
 
@@ -136,7 +141,7 @@ def _learnable(table: Table, splits: Splits) -> bool:
 
 
 def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | None:
-    """The name and codes of groups, the columns that do not vary within, and whether it is a name."""
+    """Name and codes of groups, the columns that do not vary within, and if it is a name."""
     best = None
     coded = {name: _codes(values) for name, values in table.x.items()}
     for name, codes in coded.items():
@@ -151,9 +156,9 @@ def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | Non
             and 2 * (int(values.max()) + 1) > min(number, FEWEST_GROUPS)
             and _varies_within(table.x[other], values, codes) < WITHIN
         )
-        if within and (best is None or len(within) > len(best[2])):
-            numeric = table.x[name].dtype == np.float64
-            named = not numeric or bool((table.x[name] == table.x[name].round()).all())
+        numeric = table.x[name].dtype == np.float64
+        named = not numeric or bool((table.x[name] == table.x[name].round()).all())
+        if within and (best is None or (named, len(within)) > (best[3], len(best[2]))):
             best = (str(name), codes, within, named)
     return best
 

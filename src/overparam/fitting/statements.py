@@ -15,6 +15,8 @@ from overparam.fitting.table import Table
 COPIED = 0.01
 # Mean distance of probabilities from shares from which it is said.
 OFF = 0.05
+# Share of what is known beyond a guess that other folds have to cost before it is said.
+LOST = 0.1
 CARRIED = 0.8
 
 
@@ -27,22 +29,25 @@ def statements(table: Table, found: Findings) -> list[Statement]:
     """
     trouble = [*_other_folds(found), *_twins(table, found)]
     rivals = found.rivals
-    made = [_worth(table, found, doubted=bool(trouble))]
+    doubted = any(statement.level in ("critical", "warning") for statement in trouble)
+    made = [_worth(table, found, doubted=doubted)]
     if rivals:
         best = max(rivals, key=lambda score: score.mean)
-        made.append(_standing(found, best, doubted=bool(trouble)))
+        made.append(_standing(found, best, doubted=doubted))
     made += [
         *trouble, *target(table), *_classes(table, found), *_leak(table, found),
         *_calibration(found), *_columns(table, found), *_interactions(found), *reading(table),
     ]  # fmt: skip
-    return most_urgent_first(made) if trouble else made
+    return most_urgent_first(made) if doubted else made
 
 
 def amount(value: float) -> str:
     """Three digits, or a scale where that is all there is to say."""
     if not math.isfinite(value):
         return "nothing that can be told"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.1e}"
+    if abs(value) < 1e-12:  # a difference that is nothing but rounding
+        return "0"
+    return f"{value:.3g}".replace("-", "−", 1) if abs(value) < 1000 else f"{value:.1e}"
 
 
 def _worth(table: Table, found: Findings, *, doubted: bool) -> Statement:
@@ -55,21 +60,17 @@ def _worth(table: Table, found: Findings, *, doubted: bool) -> Statement:
         f"over {found.folds_in_words} (a guess: {amount(floor)})."
     )
     low = ours.ahead_of(guess, found.ratio)[1] if guess else ours.mean
-    if low > 0:
+    if low > 0 and found.tells_something:
         return _statement("score", text, ours.mean, floor, level="info" if doubted else "good")
     text += (
         f" The columns say little or nothing about {table.target}."
-        if ours.mean - floor < 0.1 * abs(1 - floor)
+        if not found.tells_something
         else " That is more than a guess, but not clearly: the folds differ too much."
     )
     action = "Look for columns that could tell, or for a mistake in the target."
-    if _is_better_on_average(ours, floor):
+    if found.tells_something:
         return _statement("score", text, ours.mean, floor, "More rows would tell.", "warning")
     return _statement("score", text, ours.mean, floor, action, "critical")
-
-
-def _is_better_on_average(ours: Score, floor: float) -> bool:
-    return ours.mean - floor >= 0.1 * abs(1 - floor)
 
 
 def _standing(found: Findings, best: Score, *, doubted: bool) -> Statement:
@@ -111,23 +112,24 @@ def _other_folds(found: Findings) -> list[Statement]:
     made = []
     ours = found.ours
     for other in found.other_folds:
-        low, _ = _spread(found)
-        if not other.score < low:
+        expected = ours.mean if math.isnan(other.at_random) else other.at_random
+        lost = expected - other.score
+        if lost < max(_spread(found), LOST * (expected - other.of_guess)) or math.isnan(lost):
             continue
         how, action = _in_words(other)
         text = (
-            f"{how} {found.metric} is {amount(other.score)} (a guess: {amount(other.of_guess)}), and "
-            f"not {amount(ours.mean)}: rows drawn at random are too like those learned from."
+            f"{how} {found.metric} is {amount(other.score)} (a guess: {amount(other.of_guess)}), "
+            f"and not {amount(ours.mean)}: rows drawn at random are too like those learned from."
         )
         made.append(_statement("folds", text, other.score, ours.mean, action, "critical"))
     return made
 
 
-def _spread(found: Findings) -> tuple[float, float]:
-    """Three standard deviations of our score over folds, and a hundredth, to either side."""
-    ours = found.ours
-    wide = max(3 * float(np.nanstd(ours.folds, ddof=1)) * math.sqrt(1 / 5 + found.ratio), 0.01)
-    return ours.mean - wide, ours.mean + wide
+def _spread(found: Findings) -> float:
+    """Three standard errors of our score over folds, a hundredth at least."""
+    folds = found.ours.folds
+    error = float(np.nanstd(folds, ddof=1)) * math.sqrt(1 / len(folds) + found.ratio)
+    return max(3 * error, 0.01)
 
 
 def _in_words(other: OtherFolds) -> tuple[str, str]:
@@ -137,9 +139,11 @@ def _in_words(other: OtherFolds) -> tuple[str, str]:
             f"To predict the future, say --time {other.column} and go by that score.",
         )
     alike = ", ".join(other.within[:3]) + (", …" if len(other.within) > 3 else "")
+    verb = "is" if len(other.within) == 1 else "are"
     if other.is_named:
         return (
-            f"For values of {other.column} that were not there ({alike} is the same within each),",
+            f"For values of {other.column} that were not there ({alike} {verb} the same "
+            "within each),",
             f"To predict others, say --group {other.column} and go by that score.",
         )
     return (
@@ -163,8 +167,7 @@ def _twins(table: Table, found: Findings) -> list[Statement]:
         text += f" Without them {found.metric} is {amount(twins.score)}."
     elif twins.rows == tested:
         text += " There are no others to judge by."
-    low, high = _spread(found)
-    hurts = not known or twins.score < low
+    hurts = not known or twins.score < found.ours.mean - _spread(found)
     action = (
         "If they are copies, keep one of each; if they are repeats, see --group." if hurts else ""
     )
@@ -184,14 +187,15 @@ def _classes(table: Table, found: Findings) -> list[Statement]:
         rest = counts.max() / counts.sum()
         ours, guess = found.ours, found.guess
         rare = table.class_names[int(counts.argmin())]
+        of = rare if len(counts) == 2 else "each class against the rest"
         words = [f"AUC {_measure(ours, 'AUC')}"]
         for name in ("average precision", "log-loss"):
             floor = f" (a guess: {_measure(guess, name)})" if guess else ""
             words.append(f"{name} {_measure(ours, name)}{floor}")
         text = (
             f"{rest:.1%} of the rows are {table.class_names[int(counts.argmax())]}, so accuracy "
-            f"({_measure(ours, 'accuracy')}) tells little. Models are compared by the area under the "
-            f"ROC curve, for {rare if len(counts) == 2 else 'each class against the rest'}: "
+            f"({_measure(ours, 'accuracy')}) tells little. Models are compared by the area "
+            f"under the ROC curve, for {of}: "
             f"{', '.join(words)}."
         )
         made.append(_statement("imbalance", text, float(rest), 0.8))
@@ -216,8 +220,8 @@ def _leak(table: Table, found: Findings) -> list[Statement]:
         return []
     measure = "AUC" if table.is_classification else "R²"
     text = (
-        f"{leak.column} alone gives nearly the whole answer: {measure} {leak.score:.4f} of rows not "
-        f"seen, by {leak.by}."
+        f"{leak.column} alone gives nearly the whole answer: {measure} {leak.score:.4f} of rows "
+        f"not seen, by {leak.by}."
     )
     action = f"Check that {leak.column} is known before {table.target} is."
     return [_statement("leak", text, leak.score, 0.99, action, "warning")]

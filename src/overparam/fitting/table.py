@@ -65,7 +65,7 @@ class Table:
     task_was_set: bool = False
     kind: TargetKind = "quantity"
     kind_reason: str = ""
-    scale: Scale = Scale()
+    scale: Scale = field(default_factory=Scale)
     scale_was_set: bool = False
     times: np.ndarray | None = None
     groups: np.ndarray | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from overparam.report.diagnosis import origin
+from overparam.report.figures.figure import Table
 from overparam.report.figures.fit import fit_figures
 from overparam.report.numbers import count, number
 from overparam.report.statements import outcome, statement_rows
@@ -27,6 +28,7 @@ def fit_view(document: Mapping) -> dict[str, Any]:
             for key, value in (model.get("settings") or {}).items()
         ],
         "model": model.get("name"),
+        "measures": _measures(document),
         "figures": fit_figures(document),
         "origin": origin(document),
     }
@@ -44,3 +46,19 @@ def _facts(document: Mapping) -> list[str]:
     if data.get("left_out"):
         facts.append(f"left out: {', '.join(map(str, data['left_out']))}")
     return facts
+
+
+def _measures(document: Mapping) -> Table | None:
+    """Every measure of every model, the best by the metric first."""
+    rows = [row for row in document["scores"] or [] if row.get("mean") is not None]
+    names = list(dict.fromkeys(name for row in rows for name in row.get("measures") or {}))
+    if not names:
+        return None
+    ordered = sorted(rows, key=lambda row: -row["mean"])
+    return Table(
+        ["model", *names],
+        [
+            [row.get("name"), *((row.get("measures") or {}).get(name) for name in names)]
+            for row in ordered
+        ],
+    )

@@ -143,12 +143,12 @@ _ENVIRONMENT = record(seconds=number, budget_seconds=number, command=word, seed=
 _DATA = record(
     name=word, train=number, test=number, classes=number, feature_names=every(word), loss=word,
     batch_size=number, steps_run=number, steps_planned=number, stopped=word, epochs_run=number,
-    target=word, predicted=word,
+    target=word, predicted=word, kind=word, scale=word,
     rows=number, columns=number, missing=number, left_out=every(word),
 )  # fmt: skip
 _MODEL = record(
-    name=word, parameters=number, parametrisation=word, metric=word, settings=each(shown),
-    layers=rows(name=word, type=word, parameters=number),
+    name=word, parameters=number, parametrisation=word, metric=word, folds=word,
+    settings=each(shown), layers=rows(name=word, type=word, parameters=number),
 )  # fmt: skip
 
 _SWEEP = record(
@@ -216,10 +216,39 @@ FIT = record(
     environment=_ENVIRONMENT,
     model=_MODEL,
     data=_DATA,
-    scores=rows(name=word, mean=number, folds=numbers, seconds=number),
+    scores=rows(
+        name=word,
+        mean=number,
+        low=number,
+        high=number,
+        folds=numbers,
+        seconds=number,
+        gap=record(mean=number, low=number, high=number),
+        measures=each(number),
+    ),
     statements=_STATEMENTS,
     series=record(
         importances=record(names=every(word), value=numbers, low=numbers, high=numbers),
+        effects=rows(name=word, kind=word, x=every(word), y=numbers, low=numbers, high=numbers),
+        interactions=rows(names=every(word), share=number),
+        predicted=record(
+            predicted=numbers,
+            observed=numbers,
+            grid=numbers,
+            low=numbers,
+            high=numbers,
+            level=number,
+        ),
+        calibration=record(
+            of=word,
+            predicted=numbers,
+            observed=numbers,
+            low=numbers,
+            high=numbers,
+            rows=numbers,
+            error=number,
+        ),
+        confusion=record(classes=every(word), rows=every(numbers)),
         feature_matrix=matrix,
         dependence=rows(name=word, x=numbers, y=numbers, share=number),
     ),

@@ -2,8 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from overparam.report.figures.figure import Figure, Table, leading, plain, sentence
-from overparam.report.figures.panels import MARGIN
+from overparam.report.figures.figure import Figure, Table, leading, sentence
+from overparam.report.figures.fit_classes import calibration_figure, confusion_figure
+from overparam.report.figures.fit_columns import (
+    dependence_figure,
+    effects_figure,
+    interactions_figure,
+    matrix_figure,
+)
+from overparam.report.figures.panels import MARGIN, names_axis
 from overparam.report.numbers import count, number, percent
 
 SHOWN = 20
@@ -11,93 +18,189 @@ SHOWN = 20
 
 def fit_figures(document: Mapping) -> list[Figure]:
     """The figures whose numbers are there, in the order they are read."""
-    draws = (scores_figure, importances_figure, matrix_figure, dependence_figure)
+    draws = (
+        scores_figure, predicted_figure, calibration_figure, confusion_figure, importances_figure,
+        effects_figure, interactions_figure, matrix_figure, dependence_figure,
+    )  # fmt: skip
     return [figure for figure in (draw(document) for draw in draws) if figure is not None]
 
 
 def scores_figure(document: Mapping) -> Figure | None:
-    """The cross-validated score of each model, every fold a tick."""
+    """How far each model is from ours, with an interval for the difference."""
     rows = [row for row in document["scores"] or [] if row.get("mean") is not None]
     if not rows:
         return None
     metric = str(document["model"].get("metric") or "score")
+    ours = next((row for row in rows if row.get("ours")), None)
     rows = sorted(rows, key=lambda row: -row["mean"])
-    places = list(range(len(rows)))
-    ours = ["var(--blue)" if row.get("ours") else "var(--muted)" for row in rows]
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "x": [row["mean"] for row in rows],
-        "y": places,
-        "marker": {"color": ours},
-    }
-    ticks = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": list(row.get("folds") or []),
-            "y": [place] * len(row.get("folds") or []),
-            "marker": {
-                "symbol": "line-ns",
-                "size": 11,
-                "line": {"color": "var(--ink)", "width": 1.5},
-            },
-        }
-        for place, row in zip(places, rows, strict=True)
+    shown = [row for row in rows if not row.get("guess")] or rows
+    compared = [row for row in shown if _gap(row)]
+    drawn = ([ours] if ours else []) + compared if compared else shown
+    drawn = sorted(drawn, key=lambda row: -row["mean"])
+    places = list(range(len(drawn)))
+    middle = ours["mean"] if ours and compared else None
+    data = [
+        _dots(place, row, middle, "var(--blue)" if row.get("ours") else "var(--muted)")
+        for place, row in zip(places, drawn, strict=True)
     ]
-    columns = ["model", f"mean {metric}", "folds", "seconds"]
-    table = Table(
-        columns,
+    layout = {
+        "height": round(80 + 34 * len(drawn)),
+        "margin": {**MARGIN, "l": 12, "t": 8},
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": metric}},
+        "yaxis": names_axis(places, [str(row.get("name")) for row in drawn]),
+    }
+    if middle is not None:
+        layout["shapes"] = [
+            {"type": "line", "x0": middle, "x1": middle, "yref": "paper", "y0": 0, "y1": 1,
+             "line": {"color": "var(--blue)", "width": 1, "dash": "dot"}}
+        ]  # fmt: skip
+    guess = next((row for row in rows if row.get("guess")), None)
+    floor = f" A guess gets {number(guess['mean'], 3)}." if guess else ""
+    return Figure(
+        "scores",
+        _scores_finding(rows, metric),
+        f"Mean {metric} of {document['model'].get('folds') or 'the folds'}; higher is better. A "
+        "line is an interval of 95 % for a model's distance from ours, fold by fold, with the "
+        "correction of Nadeau and Bengio for training rows that folds share: where it crosses the "
+        "dotted line, the folds cannot tell the two apart. All models see the same folds, at their "
+        f"default settings.{floor}",
+        data,
+        layout,
+        [_scores_table(rows, metric)],
+    )
+
+
+def _gap(row: Mapping) -> tuple[float, float] | None:
+    """Ends of the interval for a row's distance from ours, if there is one."""
+    gap = row.get("gap") or {}
+    low, high = gap.get("low"), gap.get("high")
+    return None if low is None or high is None else (low, high)
+
+
+def _dots(place: int, row: Mapping, middle: float | None, colour: str) -> dict:
+    """A model's mean, and its interval about ours where there is one."""
+    gap = _gap(row) if middle is not None else None
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [row["mean"]],
+        "y": [place],
+        "marker": {"color": colour, "size": 11},
+    }
+    if gap is not None and middle is not None:
+        # Ours is ahead by the gap: where the other would be at either end.
+        ends = (middle + gap[0], middle + gap[1])
+        trace["error_x"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [max(0.0, ends[1] - row["mean"])],
+            "arrayminus": [max(0.0, row["mean"] - ends[0])],
+            "color": "var(--ink)",
+            "thickness": 1.5,
+            "width": 4,
+        }
+    return trace
+
+
+def _scores_table(rows: Sequence[Mapping], metric: str) -> Table:
+    """Every model's mean, the ends of its distance from ours, and its folds."""
+    return Table(
+        ["model", f"mean {metric}", "distance from ours, low", "high", "folds", "seconds"],
         [
             [
                 row.get("name"),
                 row["mean"],
+                *(_gap(row) or (None, None)),
                 ", ".join(number(value) for value in row.get("folds") or []),
                 row.get("seconds"),
             ]
             for row in rows
         ],
     )
-    layout = {
-        "height": round(70 + 30 * len(rows)),
-        "margin": {**MARGIN, "l": 12, "t": 8},
-        "hovermode": "closest",
-        "xaxis": {"title": {"text": metric}},
-        "yaxis": _names_axis(places, [str(row.get("name")) for row in rows]),
-    }
-    return Figure(
-        "scores",
-        _scores_finding(rows, metric),
-        f"Mean {metric} over the folds of a cross-validation; a tick is a fold. All models see the "
-        "same folds, at their default settings; higher is better.",
-        [bars, *ticks],
-        layout,
-        [table],
-    )
 
 
 def _scores_finding(rows: Sequence[Mapping], metric: str) -> str:
-    """Where ours stands."""
+    """Where ours stands, as far as the folds can tell."""
     ours = next((row for row in rows if row.get("ours")), None)
-    best = rows[0]
-    if ours is None or len(rows) == 1:
-        return sentence(f"{best.get('name')}: {metric} {number(best['mean'], 3)}")
-    rival = rows[1] if ours is best else best
+    others = [row for row in rows if not row.get("ours") and not row.get("guess")]
+    guess = next((row for row in rows if row.get("guess")), None)
+    if ours is None or not others:
+        best = ours or rows[0]
+        floor = f", and a guess {number(guess['mean'], 3)}" if guess and guess is not best else ""
+        return sentence(f"{best.get('name')}: {metric} {number(best['mean'], 3)}{floor}")
+    rival = others[0]
     mine, other = number(ours["mean"], 3), number(rival["mean"], 3)
-    if mine == other:
-        return sentence(f"{ours.get('name')} and {rival.get('name')} are level: {metric} {mine}")
-    if ours is best:
+    names = str(ours.get("name")), str(rival.get("name"))
+    low, high = _gap(rival) or (-1.0, 1.0)
+    if low <= 0 <= high:
         return sentence(
-            f"{ours.get('name')} is the best of {len(rows)}: {metric} {mine} "
-            f"against {other} of {rival.get('name')}"
+            f"{names[0]} and {names[1]} cannot be told apart by these folds: {metric} {mine} and "
+            f"{other}"
         )
-    return sentence(
-        f"{rival.get('name')} is ahead: {metric} {other} against {mine} of {ours.get('name')}"
+    if high < 0:
+        return sentence(
+            f"{names[0]} is ahead of {count(len(others), 'other')}: {metric} {mine} against "
+            f"{other} of {names[1]}"
+        )
+    return sentence(f"{names[1]} is ahead: {metric} {other} against {mine} of {names[0]}")
+
+
+def predicted_figure(document: Mapping) -> Figure | None:
+    """Predictions of rows not seen beside the target, within their interval."""
+    entry = document["series"].get("predicted") or {}
+    x, y = entry.get("predicted") or [], entry.get("observed") or []
+    if not x or len(x) != len(y):
+        return None
+    grid, low, high = (entry.get(key) or [] for key in ("grid", "low", "high"))
+    target = str(document["data"].get("target") or "target")
+    level = percent(entry.get("level") or 0.9)
+    data: list[dict] = [
+        {"type": "scatter", "mode": "markers", "name": "a row", "x": x, "y": y,
+         "marker": {"color": "var(--blue)", "size": 5, "opacity": 0.5}},
+    ]  # fmt: skip
+    whole = len(grid) == len(low) == len(high) > 0 and None not in (*grid, *low, *high)
+    if whole:
+        data += [
+            {"type": "scatter", "mode": "lines", "name": name, "x": grid, "y": ends,
+             "line": {"color": "var(--ink)", "width": 1.5, "dash": "dash"}}
+            for name, ends in (("", low), (f"interval of {level}", high))
+        ]  # fmt: skip
+        data[1]["showlegend"] = False
+        data[1]["name"] = "lower end"
+    rows = [list(pair) for pair in zip(x, y, strict=True)]
+    tables = [leading(["predicted", "observed"], rows)]
+    if whole:
+        middle = len(grid) // 2
+        tables.append(Table(["prediction", "low", "high"], list(zip(grid, low, high, strict=True))))
+        title = (
+            f"A new {target} lies between {number(low[middle], 3)} and {number(high[middle], 3)} "
+            f"where {number(grid[middle], 3)} is predicted, nine times of ten"
+            if level.startswith("90")
+            else f"Intervals of {level} for a new {target}"
+        )
+    else:
+        title = f"Too few rows for an interval of {level} of {target}"
+    return Figure(
+        "predicted",
+        title,
+        f"Rows that a fold's model had not seen, at most 400 of them. The lines hold {level} of "
+        "new rows, if those are like these: conformal intervals from the residuals of the "
+        "cross-validation, of one width on the scale that was learned.",
+        data,
+        {
+            "height": 320,
+            "margin": MARGIN,
+            "hovermode": "closest",
+            "xaxis": {"title": {"text": f"predicted {target}"[:60]}},
+            "yaxis": {"title": {"text": f"observed {target}"[:60]}, "automargin": True},
+        },
+        tables,
     )
 
 
 def importances_figure(document: Mapping) -> Figure | None:
-    """Each column's share of the squared gradient, with its interval."""
+    """Each column's share of what the columns tell, with its interval."""
     entry = document["series"].get("importances") or {}
     names, values = entry.get("names") or [], entry.get("value") or []
     total = sum(value or 0.0 for value in values)
@@ -111,12 +214,12 @@ def importances_figure(document: Mapping) -> Figure | None:
     rows = [[names[i], *((part[i] or 0.0) / total for part in (values, low, high))] for i in order]
     shown = rows[:SHOWN]
     places = list(range(len(shown)))
-    bars = {
-        "type": "bar",
-        "orientation": "h",
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
         "x": [row[1] for row in shown],
         "y": places,
-        "marker": {"color": "var(--blue)"},
+        "marker": {"color": "var(--blue)", "size": 9},
         "error_x": {
             "type": "data",
             "symmetric": False,
@@ -137,153 +240,25 @@ def importances_figure(document: Mapping) -> Figure | None:
         "margin": {**MARGIN, "l": 12, "t": 8},
         "hovermode": "y unified",
         "xaxis": {
-            "title": {"text": "share of the squared gradient"},
+            "title": {"text": "share of what the columns tell"},
             "tickformat": ".0%",
             "rangemode": "tozero",
+            "zeroline": True,
         },
-        "yaxis": _names_axis(places, [str(row[0]) for row in shown]),
+        "yaxis": names_axis(places, [str(row[0]) for row in shown]),
     }
     verb = "carries" if needed == 1 else "carry"
+    zero = sum(1 for row in rows if row[2] <= 0)
+    none = f" {count(zero, 'column')} cannot be told from noise." if zero else ""
     return Figure(
         "importances",
-        f"{count(needed, 'column')} of {len(rows):,} {verb} {percent(running)} of what the model "
-        "responds to",
-        "Diagonal of the average gradient outer product (AGOP): the squared change of the "
-        "prediction per standard deviation of a column, averaged over the rows and divided by "
-        "the sum over columns. Bars end at the estimate; lines span a 90 % bootstrap interval "
-        "over rows.",
-        [bars],
+        f"{count(needed, 'column')} of {len(rows):,} {verb} {percent(min(running, 1.0))} of what "
+        "the columns tell",
+        "How much worse rows not seen are predicted when a column's values are shuffled among "
+        "them, as a share of all columns' sum: numbers and categories on one scale, and about 0, "
+        f"on either side, for what tells nothing.{none} Lines span intervals of 90 % for a "
+        "table drawn anew.",
+        [dots],
         layout,
         [leading(["column", "share", "low", "high"], rows)],
     )
-
-
-def matrix_figure(document: Mapping) -> Figure | None:
-    """The average gradient outer product as a map."""
-    entry = document["series"].get("feature_matrix") or {}
-    names, values = entry.get("names") or [], entry.get("values") or []
-    if len(names) < 2 or len(values) != len(names):
-        return None
-    largest = max((abs(v or 0.0) for row in values for v in row), default=0.0)
-    if not largest > 0:
-        return None
-    labels = [plain(name, longest=18) for name in names]
-    pairs = sorted(
-        (
-            [names[i], names[j], values[i][j]]
-            for i in range(len(names))
-            for j in range(i)
-            if values[i][j] is not None
-        ),
-        key=lambda row: -abs(row[2]),
-    )
-    if not pairs:
-        return None
-    scale = [[0, "var(--orange)"], [0.5, "var(--surface)"], [1, "var(--blue)"]]
-    size = round(150 + max(180, 20 * len(names)))
-    heat = {
-        "type": "heatmap",
-        "x": labels,
-        "y": labels,
-        "z": values,
-        "colorscale": scale,
-        "zmin": -largest,
-        "zmax": largest,
-        "colorbar": {"thickness": 10, "outlinewidth": 0},
-    }
-    layout = {
-        "height": min(size, 700),
-        "margin": {**MARGIN, "l": 12, "b": 12, "t": 8},
-        "hovermode": "closest",
-        "xaxis": {"type": "category", "automargin": True, "tickangle": -45, "showgrid": False},
-        "yaxis": {
-            "type": "category",
-            "autorange": "reversed",
-            "automargin": True,
-            "showgrid": False,
-        },
-    }
-    left_out = entry.get("left_out") or 0
-    note = f" {count(left_out, 'column')} of small weight are not drawn." if left_out else ""
-    strongest = pairs[0]
-    together = "with the same sign" if strongest[2] > 0 else "with opposite signs"
-    return Figure(
-        "feature-matrix",
-        f"{strongest[0]} and {strongest[1]} act together most, {together}",
-        "Average gradient outer product, in units of standardised columns: on the diagonal how "
-        "strongly the prediction responds to a column, beside it how its responses to two columns "
-        f"go together.{note}",
-        [heat],
-        layout,
-        [leading(["column", "and", "entry"], pairs)],
-    )
-
-
-def dependence_figure(document: Mapping) -> Figure | None:
-    """The prediction along the leading directions of the feature matrix."""
-    entries = document["series"].get("dependence") or []
-    entries = [entry for entry in entries if entry.get("x") and entry.get("y")]
-    if not entries:
-        return None
-    colours, dashes = ("blue", "orange", "green"), ("solid", "dash", "dot")
-    data, rows = [], []
-    for index, entry in enumerate(entries[: len(colours)]):
-        name = f"{index + 1}: {entry.get('name')}"
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": plain(name, longest=70),
-                "x": entry["x"],
-                "y": entry["y"],
-                "line": {
-                    "color": f"var(--{colours[index]})",
-                    "width": 2,
-                    "dash": dashes[index],
-                },
-            }
-        )
-        rows += [[name, *pair] for pair in zip(entry["x"], entry["y"], strict=False)]
-    target = str(document["data"].get("predicted") or document["data"].get("target") or "y")
-    shares = [entry.get("share") for entry in entries if entry.get("share") is not None]
-    finding = f"The prediction of {target} along what it responds to"
-    if shares:
-        finding = f"The first direction holds {percent(shares[0])} of the response"
-    label = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": 1}
-    layout = {
-        "height": 320,
-        "margin": MARGIN,
-        "hovermode": "closest",
-        "xaxis": {"title": {"text": "position along the direction, in standard deviations"}},
-        "annotations": [
-            {
-                **label,
-                "text": plain(f"average prediction: {target}"),
-                "yanchor": "bottom",
-                "yshift": 3,
-                "showarrow": False,
-                "font": {"size": 12},
-            }
-        ],
-    }
-    return Figure(
-        "dependence",
-        finding,
-        "Partial dependence: all rows are moved along an eigenvector of the average gradient outer "
-        "product to a given place, from its 5th to its 95th percentile, and their predictions "
-        "averaged. A direction is named by its largest weights on standardised columns.",
-        data,
-        layout,
-        [leading(["direction", "position", "average prediction"], rows, longest=100)],
-    )
-
-
-def _names_axis(places: list[int], names: Sequence[str]) -> dict:
-    """A vertical axis of words, the first on top."""
-    return {
-        "autorange": "reversed",
-        "tickvals": places,
-        "ticktext": [plain(name, longest=32) for name in names],
-        "automargin": True,
-        "showgrid": False,
-    }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from overparam.report.figures.figure import plain
 from overparam.report.numbers import number
 from overparam.report.series import Series, thinned
 
@@ -160,4 +161,15 @@ def log_ticks(low: float, high: float) -> dict:
     return {
         "tickvals": [math.log10(tick) for tick in ticks],
         "ticktext": [number(tick, 3) for tick in ticks],
+    }
+
+
+def names_axis(places: list[int], names: Sequence[str]) -> dict:
+    """A vertical axis of words, the first on top."""
+    return {
+        "autorange": "reversed",
+        "tickvals": places,
+        "ticktext": [plain(name, longest=32) for name in names],
+        "automargin": True,
+        "showgrid": False,
     }
