@@ -254,7 +254,9 @@ def fit(
             metavar="NAME=KIND",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="rfm, or irkm for a few columns among many.")] = "rfm",
+    model: Annotated[
+        str, typer.Option(help="rfm, irkm for a few columns among many, or best: both, weighted.")
+    ] = "rfm",
     folds: Annotated[int, typer.Option(help="Of the cross-validation.")] = 5,
     baselines: Annotated[bool, typer.Option(help="Cross-validate the usual models too.")] = True,
     seed: Annotated[int, typer.Option(help="Of folds and models.", min=0, max=LAST_SEED)] = 0,

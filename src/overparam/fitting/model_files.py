@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows: two processes then should not save into one folder at once
     fcntl = None
 
-FORMAT = 3
+FORMAT = 4
 WORDS = "model.json"
 # Format 1: numbers without a digest, under one name for every model. Format 2: no reader.
 _FIRST, _FIRST_NUMBERS = 1, "model.safetensors"
