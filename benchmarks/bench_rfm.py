@@ -278,6 +278,8 @@ def main() -> None:
                         help="peers that take long")  # fmt: skip
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
     parser.add_argument("--store", help="FILE.json that keeps what peers scored")
+    parser.add_argument("--reuse", action="store_true",
+                        help="what ours scored, too, as far as the store has it")  # fmt: skip
     parser.add_argument("--peers", help="a Python that has them, instead of one of our making")
     parser.add_argument("--peers-only", action="store_true", help="fit them, print nothing")
     parser.add_argument("--names", nargs="*", help="of tables")

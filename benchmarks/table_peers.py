@@ -90,9 +90,9 @@ class XRFM:
         import torch
 
         held = max(20, len(x) // 10)
-        x, y = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
-        y = y.long() if self.classify else y.float()[:, None]
-        self.model.fit(x[held:], y[held:], x[:held], y[:held])
+        points, labels = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
+        labels = labels.long() if self.classify else labels.float()[:, None]
+        self.model.fit(points[held:], labels[held:], points[:held], labels[:held])
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """As scikit-learn's."""

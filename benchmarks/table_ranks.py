@@ -50,9 +50,7 @@ def ours(classify: bool, variants: bool) -> dict[str, Any]:
     }
     if variants:
         plain: dict[str, Any] = {"standardize": True, "random_state": 0}
-        if classify:
-            models["RFM, exponent 1"] = machine(exponent=1.0, random_state=0)
-            plain["exponent"] = 1.0
+        plain |= {"exponent": 1.0} if classify else {}
         models |= {"RFM, before": machine(**plain), "IRKM, before": weighted(**plain)}
     return models
 
@@ -196,10 +194,15 @@ def results(task: str, options: argparse.Namespace) -> dict[str, dict[str, dict[
     for name in names:
         rows = part_of(name, options.rows)
         folds = folds_of(rows, options.folds)
-        found[name] = {
-            method: judged(rows, folds, of_ours(rows, folds, model))
-            for method, model in ours(task == "classification", options.variants).items()
-        }
+        found[name] = {}
+        mine = known[f"ours, {key(name, options)}"] if options.reuse else {}
+        for method, model in ours(task == "classification", options.variants).items():
+            if method not in mine:
+                mine[method] = judged(rows, folds, of_ours(rows, folds, model))
+                if store:
+                    known[f"ours, {key(name, options)}"] = mine
+                    store.write_text(json.dumps(known, indent=1))
+            found[name][method] = mine[method]
         for method in [*PEERS, *options.more]:
             if method not in options.without:
                 found[name][method] = known[key(name, options)][method]
@@ -228,7 +231,7 @@ def printed(title: str, frame: pd.DataFrame, ranks: pd.DataFrame) -> None:
     table.add_row("mean rank", *(f"{value:.2f}" for value in ranks["rank"]))
     table.add_row(
         f"{LEVEL:.0%} interval",
-        *(f"{row.low:.1f}–{row.high:.1f}" for row in ranks.itertuples()),
+        *(f"{low:.1f}–{high:.1f}" for low, high in zip(ranks["low"], ranks["high"], strict=True)),
     )
     CONSOLE.print(table)
 
@@ -276,7 +279,8 @@ def printed_summary(losses: pd.DataFrame, found: dict, said: str) -> None:
     ):  # fmt: skip
         table.add_column(words, justify="left" if words == "method" else "right")
     for method in losses.columns:
-        ratio, far = losses[method] / losses[first], losses[method] / best
+        ratio: Any = losses[method] / losses[first]
+        far: Any = losses[method] / best
         above = ", ".join(f"{name} {value:.2f}" for name, value in far[far > 1.15].items())
         table.add_row(
             str(method),

@@ -240,7 +240,8 @@ def as_numbers(
     result.columns = frame.columns
     if isinstance(x, pd.DataFrame):
         return result
-    return check_array(result, dtype="float64", ensure_all_finite="allow-nan")
+    checked: Any = check_array  # its annotations do not know "allow-nan"
+    return checked(result, dtype="float64", ensure_all_finite="allow-nan")
 
 
 def _positions(values: pd.Series, known: np.ndarray) -> np.ndarray:

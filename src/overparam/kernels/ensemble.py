@@ -155,11 +155,12 @@ class _Ensemble(FeatureMachine):
     def agop_(self) -> np.ndarray:
         """Average gradient outer product of the sum, computed when it is first asked for."""
         check_is_fitted(self)
-        if self._agop is None:
-            predictor = self._predictor()
+        found = self._agop
+        if found is None:
+            predictor = self.predictor_on(self.device or "cpu")
             weights = torch.from_numpy(self.weights_fit_).to(predictor.centres)
-            self._agop = predictor.agop(weights).cpu().numpy()
-        return self._agop
+            self._agop = found = predictor.agop(weights).cpu().numpy()
+        return found
 
 
 class KernelEnsembleRegressor(_Ensemble, RFMRegressor):

@@ -26,10 +26,11 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         f_t(x) = k_{M_t}(x, X) (K_t + λI)⁻¹ Y,     M_{t+1} ∝ [(1/n) Σᵢ ∇f_t(xᵢ) ∇f_t(xᵢ)ᵀ]^s
 
     The default kernel is exp(−‖x − z‖_M / L) with the Euclidean distance; λ is *not*
-    multiplied by n. Numerical columns are standardised, categorical ones become a coordinate a
-    level, targets are standardised; rows that occur more than once count as one of their summed
-    weight. With 500 rows or more, a tenth of them (2000 at most) is held out to choose the round
-    by, after which the coefficients are fitted to all rows; with fewer, the last round is taken.
+    multiplied by n. Numerical columns are standardised, those with heavy tails bent before,
+    categorical ones become a coordinate a level, targets are standardised; rows that occur more
+    than once count as one of their summed weight. With 500 rows or more, a tenth of them (2000 at
+    most) is held out to choose the round by, after which the coefficients are fitted to all rows;
+    with fewer, the last round is taken.
 
     Args:
         kernel: ``"laplace"``, ``"gaussian"``, ``"lpq"``, ``"quadratic"``, ``"dot_exp"``, a
@@ -56,6 +57,8 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         validation_fraction: Of the rows, held out; None: none.
         early_stopping: Hold rows out and return the best round, stopping two after it.
         standardize: Numerical columns and targets; without it columns of large scale dominate.
+            ``"logclip"`` bends columns with heavy tails first (see `Bends` in
+            `overparam.kernels.bends`), True does not.
         categorical_features: ``"from_dtype"`` takes the columns of a data frame that are
             categories, strings, objects or booleans; otherwise positions, names, a mask, or
             None.
