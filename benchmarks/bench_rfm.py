@@ -1,12 +1,13 @@
 """Feature machines beside xRFM, boosting, forests and kernel ridge regression.
 
     bench_rfm.py [speed]     fit time and peak memory beside xRFM's feature machine, same settings
-    bench_rfm.py tables      test error on public tables, everybody with defaults, mean ranks
+    bench_rfm.py tables      losses on public tables, everybody with defaults, mean ranks, times;
+                             `--part confirm` are those that no default was chosen by
     bench_rfm.py eigenpro    EigenPro beside the exact solve on two larger tables
 
 Speed is of single fits in processes of their own, ours and xRFM's in turn, each after a small
 fit that loads the libraries; of xRFM's two Euclidean kernels the one that was faster counts.
-xRFM and LightGBM live in an environment of their own, made on first use.
+Peers live in environments of their own, made on first use.
 """
 
 import argparse
@@ -18,37 +19,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.model_selection import KFold, StratifiedKFold
 
 sys.path.insert(0, str(Path(__file__).parent))
 from peer_environment import environment
+from table_ranks import tables
+from table_sets import part_of
 
 from overparam._memory import available
-from overparam.datasets import load
-from overparam.kernels import (
-    EigenProSolver,
-    IRKMClassifier,
-    IRKMRegressor,
-    Laplace,
-    RFMClassifier,
-    RFMRegressor,
-    fit_ridge,
-)
-from overparam.kernels.encoding import (
-    as_numbers,
-    categorical_positions,
-    find_levels,
-    learn_encoding,
-)
+from overparam.kernels import EigenProSolver, Laplace, RFMRegressor, fit_ridge
 
-PEERS = ("xrfm", ["xrfm==0.4.5", "lightgbm==4.6.0"])
+PEERS = ("xrfm", ["xrfm==0.4.5"])
 CONSOLE = Console(width=130)
 
 
@@ -200,138 +183,6 @@ def speed(options: argparse.Namespace) -> None:
     CONSOLE.print(table)
 
 
-# Tables.
-
-REGRESSION = (
-    "abalone", "airfoil_centred", "california_housing", "concrete", "elevators", "energy",
-    "kin8nm", "naval", "power_plant", "protein", "wine_red", "wine_white", "yacht",
-)  # fmt: skip
-CLASSIFICATION = (
-    "adult", "bank", "banknote", "breast_cancer_wisconsin", "ionosphere", "letter", "mammography",
-    "mushroom", "nursery", "pendigits", "sonar", "spambase", "splice", "vehicle", "vowel",
-    "waveform", "wine_cultivars",
-)  # fmt: skip
-FOLDS = 5
-
-
-def whole_table(name: str, rows: int) -> tuple[pd.DataFrame, np.ndarray, str]:
-    """A random part of a data set as a frame; missing numbers become the mean, categories."""
-    data = load(name)
-    x = np.concatenate([data.x_train, data.x_test])
-    y = np.concatenate([data.y_train, data.y_test])
-    chosen = np.random.default_rng(0).permutation(len(x))[:rows]
-    x, y = x[chosen], y[chosen]
-    columns = {}
-    for j, feature in enumerate(data.feature_names):
-        column = pd.Series(x[:, j])
-        if data.levels and data.levels[j]:
-            columns[feature] = column.fillna(-1).astype(int).astype(str).astype("category")
-        else:
-            columns[feature] = column.fillna(column.mean())
-    return pd.DataFrame(columns), y, data.task
-
-
-def encoded(frame: pd.DataFrame, train: np.ndarray) -> np.ndarray:
-    """What methods without categories are given: ours, standardised on the training rows."""
-    levels = find_levels(frame, categorical_positions(frame, "from_dtype", "encoded"))
-    numbers = np.asarray(as_numbers(frame, levels), dtype=float)
-    names = list(map(str, frame.columns))
-    return learn_encoding(numbers[train], levels, names, None, standardize=True).encode(numbers)
-
-
-def in_process(task: str) -> dict[str, BaseEstimator]:
-    """The methods that run here; those named after ours see the frame, the others the codes."""
-    machine = RFMRegressor if task == "regression" else RFMClassifier
-    weighted = IRKMRegressor if task == "regression" else IRKMClassifier
-    forest = RandomForestRegressor if task == "regression" else RandomForestClassifier
-    return {
-        "RFM": machine(random_state=0),
-        "RFM, power 1": machine(agop_power=1.0, random_state=0),
-        "IRKM": weighted(random_state=0),
-        "random forest": forest(random_state=0),
-        "kernel ridge, RBF": KernelRidge(kernel="rbf"),
-        "kernel ridge, Laplace": machine(n_iter=0, alpha=1e-3, standardize=True),
-    }
-
-
-def table_errors(name: str, options: argparse.Namespace) -> tuple[str, dict[str, float]]:
-    """Mean over the folds: root mean squared error over the deviation, or share of errors."""
-    frame, y, task = whole_table(name, options.rows)
-    regression = task == "regression"
-    splitter = (KFold if regression else StratifiedKFold)(FOLDS, shuffle=True, random_state=0)
-    errors: dict[str, list[float]] = {}
-    jobs, tests = {}, {}
-    for fold, (train, test) in enumerate(splitter.split(frame, y)):
-        x = encoded(frame, train)
-        mean, scale = (y[train].mean(), y[train].std()) if regression else (0, 1)
-        target = (y - mean) / scale if regression else y
-
-        def score(method: str, prediction: np.ndarray, truth: np.ndarray) -> None:
-            if regression:
-                error = float(np.mean((prediction - truth) ** 2) ** 0.5)
-            else:
-                error = float(np.mean(prediction != truth))
-            errors.setdefault(method, []).append(error)
-
-        for method, model in in_process(task).items():
-            ours = isinstance(model, RFMRegressor | RFMClassifier)
-            given = frame if ours else x
-            part = (given.iloc[train], given.iloc[test]) if ours else (given[train], given[test])
-            if isinstance(model, KernelRidge) and not regression:
-                one_hot = np.eye(int(y.max()) + 1)
-                prediction = model.fit(part[0], one_hot[y[train]]).predict(part[1]).argmax(1)
-            else:
-                prediction = model.fit(part[0], target[train]).predict(part[1])
-            score(method, prediction, target[test])
-        held = max(20, len(train) // 10)
-        for method in ("xrfm", "lightgbm"):
-            jobs[f"{method}-{fold}"] = {
-                "method": method, "task": task, "threads": options.threads,
-                "x_train": x[train[held:]], "y_train": target[train[held:]],
-                "x_valid": x[train[:held]], "y_valid": target[train[:held]], "x_test": x[test],
-            }  # fmt: skip
-        tests[fold] = (target[test], score)
-    for job, (prediction, _) in peer(jobs).items():
-        method, fold = job.split("-")
-        truth, score = tests[int(fold)]
-        score({"xrfm": "xRFM", "lightgbm": "LightGBM"}[method], prediction, truth)
-    return task, {method: float(np.mean(values)) for method, values in errors.items()}
-
-
-def tables(options: argparse.Namespace) -> None:
-    """Errors on every table, and the mean ranks."""
-    torch.set_num_threads(options.threads)
-    start = time.perf_counter()
-    for title, names in (("regression", REGRESSION), ("classification", CLASSIFICATION)):
-        chosen = [n for n in names if not options.names or n in options.names]
-        if not chosen or (title == "classification" and not options.classification):
-            continue
-        results = {}
-        for name in chosen:
-            results[name] = table_errors(name, options)[1]
-            line = ", ".join(f"{m} {v:.3f}" for m, v in results[name].items())
-            print(f"{name}: {line}", flush=True)
-        errors = pd.DataFrame(results).T
-        ranks = errors.round(6).rank(axis=1)
-        table = Table(
-            title=f"{title}: mean of {FOLDS} folds, at most {options.rows} rows, "
-            "everybody with defaults"
-        )
-        table.add_column("table")
-        for method in errors.columns:
-            table.add_column(method, justify="right")
-        for name, row in errors.iterrows():
-            table.add_row(str(name), *(f"{value:.3f}" for value in row))
-        table.add_row("mean rank", *(f"{value:.2f}" for value in ranks.mean()))
-        CONSOLE.print(table)
-        main_methods = errors.drop(columns="RFM, power 1").round(6).rank(axis=1).mean()
-        CONSOLE.print(
-            "mean rank without 'RFM, power 1': "
-            + ", ".join(f"{m} {v:.2f}" for m, v in main_methods.items())
-        )
-    CONSOLE.print(f"{time.perf_counter() - start:.0f} s")
-
-
 # EigenPro.
 
 
@@ -356,11 +207,12 @@ def eigenpro(options: argparse.Namespace) -> None:
                    "epochs", "batch", "EigenPro memory", "exact memory"):  # fmt: skip
         table.add_column(column, justify="right")
     for name in options.names or ("california_housing", "protein"):
-        frame, y, _ = whole_table(name, 50_000)
+        table = part_of(name, 50_000)
+        y = table.y
         whole = int(0.9 * len(y))
         for n in options.sizes or sorted({min(most, whole), whole}):
             train, test = np.arange(n), np.arange(whole, len(y))
-            x = torch.from_numpy(encoded(frame, train))
+            x = torch.from_numpy(table.coordinates(train))
             mean, scale = y[train].mean(), y[train].std()
             target = torch.from_numpy((y - mean) / scale)[:, None]
             solved = ["does not fit", "–", "–", "–"]
@@ -417,9 +269,20 @@ def main() -> None:
     parser.add_argument("--processor-time", action="store_true",
                         help="instead of elapsed time, where the machine is busy")  # fmt: skip
     parser.add_argument("--solver", default="cholesky", help="of xRFM: cholesky, or solve")
-    parser.add_argument("--rows", type=int, default=2000, help="of a table, at most")
+    parser.add_argument("--rows", type=int, default=800, help="of a table, at most")
+    parser.add_argument("--folds", type=int, default=3, help="of every table")
+    parser.add_argument("--part", choices=["choose", "confirm", "all"], default="choose",
+                        help="tables that defaults are chosen by, those kept, or all")  # fmt: skip
+    parser.add_argument("--variants", action="store_true", help="ours without parts of it, too")
+    parser.add_argument("--more", nargs="*", default=[], choices=["RealMLP"],
+                        help="peers that take long")  # fmt: skip
+    parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
+    parser.add_argument("--store", help="FILE.json that keeps what peers scored")
+    parser.add_argument("--reuse", action="store_true",
+                        help="what ours scored, too, as far as the store has it")  # fmt: skip
+    parser.add_argument("--peers", help="a Python that has them, instead of one of our making")
+    parser.add_argument("--peers-only", action="store_true", help="fit them, print nothing")
     parser.add_argument("--names", nargs="*", help="of tables")
-    parser.add_argument("--classification", action="store_true", help="tables of classes too")
     parser.add_argument("--sizes", type=int, nargs="*", help="training rows for eigenpro")
     parser.add_argument("--epochs", type=int, default=15, help="of EigenPro, at most")
     parser.add_argument("--exact", type=int, help="rows to solve exactly, at most; "

@@ -190,6 +190,11 @@ RFM = {
     **MACHINE, "p": 2.0, "q": 1.0, "feature_matrix": "full", "agop_power": 0.5,
     "center_gradients": False, "normalize": "max",
 }  # fmt: skip
+CLASSES: dict[str, Any] = {"class_weight": None, "exponent": "auto"}
+ENSEMBLE = {
+    name: value for name, value in MACHINE.items()
+    if name not in ("kernel", "bandwidth", "weight_floor")
+}  # fmt: skip
 # Without `n_jobs`, which would start processes.
 TREE: dict[str, Any] = {
     "estimator": None, "max_leaf_size": 8, "min_leaf_size": 2, "split": "agop",
@@ -211,6 +216,8 @@ def estimator(kind: str, options: dict[str, Any]) -> list[Call]:
 
     weights = {"sample_weight": WEIGHTS} if machine else {}
     few: dict[str, Any] = {"n_iter": 1, "bandwidth": 2.0, "alpha": 0.1}
+    if "Ensemble" in kind:
+        few = {"n_iter": 1, "alpha": 0.1}
     if not machine:
         quick = kernels.RFMRegressor(n_iter=0, bandwidth=2.0, alpha=0.1)
         leaf = kernels.RFMClassifier(n_iter=0, bandwidth=2.0, alpha=0.1) if classifies else quick
@@ -223,6 +230,7 @@ def estimator(kind: str, options: dict[str, Any]) -> list[Call]:
         method(unfitted, "fit", X=TABLE, y=y, **weights),
         method(fitted, "predict", X=TABLE),
         *([method(fitted, "predict_proba", X=TABLE)] if classifies else []),
+        *([method(fitted, "predict_log_proba", X=TABLE)] if classifies and machine else []),
         *([] if machine else [method(fitted, "apply", X=TABLE)]),
     ]
     if machine:
@@ -244,9 +252,11 @@ PREDICTOR = Made(kernels.KernelPredictor, kernel=kernels.Gaussian(2.0), centres=
 CODES = Made(lambda: kernels.ClassCodes.of(np.array([0, 1, 2, 1])))
 SOLVERS = [
     *estimator("RFMRegressor", RFM),
-    *estimator("RFMClassifier", RFM),
+    *estimator("RFMClassifier", RFM | CLASSES),
     *estimator("IRKMRegressor", MACHINE),
-    *estimator("IRKMClassifier", MACHINE),
+    *estimator("IRKMClassifier", MACHINE | CLASSES),
+    *estimator("KernelEnsembleRegressor", ENSEMBLE),
+    *estimator("KernelEnsembleClassifier", ENSEMBLE | CLASSES),
     *estimator("AGOPTreeRegressor", TREE),
     *estimator("AGOPTreeClassifier", TREE),
     method(SOLVER, "fit", x=X, targets=Y, epochs=2, tolerance=0.0, progress=False),

@@ -177,9 +177,9 @@ def _estimator(kind: str) -> Callable[[Place], Any]:
 
     def fitted(s: Place) -> Any:
         more = {"early_stopping": False, "validation_fraction": None} if "RFM" in kind else {}
-        machine = getattr(kernels, kind)(
-            bandwidth=2.0, n_iter=1, device=str(s.device), random_state=0, **more
-        )
+        if "Ensemble" not in kind:
+            more["bandwidth"] = 2.0
+        machine = getattr(kernels, kind)(n_iter=1, device=str(s.device), random_state=0, **more)
         target = s.labels if "Classifier" in kind else s.y[:, 0]
         x = s.x.cpu().numpy()
         machine.fit(x, target.cpu().numpy())
@@ -328,6 +328,8 @@ CASES: dict[str, Callable[[Place], Any]] = {
     "kernels.AGOPTreeRegressor": _tree("Regressor"),
     "kernels.IRKMClassifier": _estimator("IRKMClassifier"),
     "kernels.IRKMRegressor": _estimator("IRKMRegressor"),
+    "kernels.KernelEnsembleClassifier": _estimator("KernelEnsembleClassifier"),
+    "kernels.KernelEnsembleRegressor": _estimator("KernelEnsembleRegressor"),
     "kernels.RFMClassifier": _estimator("RFMClassifier"),
     "kernels.RFMRegressor": _estimator("RFMRegressor"),
     "kernels.KernelPredictor": lambda s: s.predictor().gradient(s.x[:2]),

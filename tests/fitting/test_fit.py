@@ -122,6 +122,25 @@ def test_a_model_is_what_its_estimator_is():
     assert saved.predict(x).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("classes", [False, True])
+def test_two_machines_are_saved_as_one_model(classes, csv, tmp_path):
+    frame = pd.read_csv(csv)
+    frame["a"] = np.exp(3 * frame["a"])  # a column of ratios, which is bent
+    if classes:
+        frame["y"] = np.where(frame["y"] > 1, "high", "low")
+    frame.to_csv(csv, index=False)
+    found = fit(csv, "y", model="best", compare_with_baselines=False, number_of_folds=2)
+    again = load_model(found.model.save(tmp_path / "model"))
+    assert again.encoding.bends is not None
+    assert len(again.predictor.predictors) == 2
+    if classes:
+        assert again.codes.exponent == found.model.codes.exponent != 1
+        np.testing.assert_array_equal(again.predict_proba(frame), found.model.predict_proba(frame))
+    else:
+        np.testing.assert_array_equal(again.predict(frame), found.model.predict(frame))
+    assert found.document["model"]["settings"].keys() == {"rfm", "irkm"}
+
+
 def test_an_unknown_level_and_a_gap_are_predicted_all_the_same(found):
     frame = table(4)
     frame["kind"] = ["blue", None, "red", "green"]
@@ -374,7 +393,7 @@ def test_the_command_line(csv, tmp_path, capsys):
     ("words", "message"),
     [
         (["fit", "no.csv"], "there is none"),
-        (["fit", "iris", "--model", "svm"], "a model out of irkm, rfm"),
+        (["fit", "iris", "--model", "svm"], "a model out of best, irkm, rfm"),
         (["fit", "iris", "--task", "guess"], "must be classification or regression"),
         (["fit", "iris", "--html", "nowhere/page.html"], "there is no folder nowhere"),
         (["predict", "nowhere", "no.csv"], "none"),

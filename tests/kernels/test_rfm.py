@@ -17,10 +17,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from overparam.kernels import IRKMClassifier, IRKMRegressor, RFMClassifier, RFMRegressor
+from overparam.kernels import (
+    IRKMClassifier,
+    IRKMRegressor,
+    KernelEnsembleClassifier,
+    KernelEnsembleRegressor,
+    RFMClassifier,
+    RFMRegressor,
+)
 from overparam.kernels._table import Rows, merged
 
-ESTIMATORS = [RFMRegressor, RFMClassifier, IRKMRegressor, IRKMClassifier]
+ESTIMATORS = [
+    RFMRegressor, RFMClassifier, IRKMRegressor, IRKMClassifier, KernelEnsembleRegressor,
+    KernelEnsembleClassifier,
+]  # fmt: skip
 every_estimator = pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 
 
@@ -366,7 +376,6 @@ def test_breast_cancer_is_told_with_few_errors():
     assert model.score(x[400:], y[400:]) >= 0.95
 
 
-BAD = np.array([[np.nan, 0.0], [1.0, 2.0]])
 SMALL = np.eye(4)
 
 
@@ -405,9 +414,16 @@ def test_a_wrong_setting_is_named(settings, where):
 @pytest.mark.parametrize(
     ("fit", "words"),
     [
-        (lambda: RFMRegressor().fit(BAD, [0, 1]), "NaN"),
         (lambda: RFMRegressor().fit(np.full((2, 2), np.inf), [0, 1]), "infinity"),
+        (lambda: RFMRegressor().fit([[np.inf, np.nan], [0, 1]], [0, 1]), "infinity"),
         (lambda: RFMRegressor().fit(SMALL, [0, 1, 2, np.nan]), "NaN"),
+        (lambda: RFMClassifier(exponent=0).fit(SMALL, [0, 1, 0, 1]), r"exponent=\.\.\."),
+        (
+            lambda: RFMClassifier(class_weight="even").fit(SMALL, [0, 1, 0, 1]),
+            r"class_weight=\.\.\.",
+        ),
+        (lambda: RFMClassifier(class_weight={2: 1}).fit(SMALL, [0, 1, 0, 1]), r"labels out of"),
+        (lambda: RFMClassifier(class_weight={1: -1}).fit(SMALL, [0, 1, 0, 1]), "weights ≥ 0"),
         (lambda: RFMRegressor().fit(SMALL, [0, 1]), "inconsistent"),
         (lambda: RFMRegressor().fit(np.empty((0, 3)), []), "0 sample"),
         (lambda: RFMRegressor().fit(SMALL[0], [0, 1, 2, 3]), "2D"),

@@ -8,11 +8,14 @@ from overparam.kernels import (
     AGOPTreeRegressor,
     IRKMClassifier,
     IRKMRegressor,
+    KernelEnsembleClassifier,
+    KernelEnsembleRegressor,
     RFMClassifier,
     RFMRegressor,
 )
 from overparam.kernels import _machine as machine
 from overparam.kernels import _tree as tree
+from overparam.kernels._classes import CLASSIFIER_SETTINGS
 
 X, Y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12.0)
 # Looked at with the table, and by joblib.
@@ -23,9 +26,11 @@ ELSEWHERE = {"categorical_features", "n_jobs"}
     ("kind", "settings"),
     [
         (RFMRegressor, machine.SETTINGS | machine.EXPONENTS),
-        (RFMClassifier, machine.SETTINGS | machine.EXPONENTS),
+        (RFMClassifier, machine.SETTINGS | machine.EXPONENTS | CLASSIFIER_SETTINGS),
         (IRKMRegressor, machine.SETTINGS),
-        (IRKMClassifier, machine.SETTINGS),
+        (IRKMClassifier, machine.SETTINGS | CLASSIFIER_SETTINGS),
+        (KernelEnsembleRegressor, machine.SETTINGS),
+        (KernelEnsembleClassifier, machine.SETTINGS | CLASSIFIER_SETTINGS),
         (AGOPTreeRegressor, tree.SETTINGS),
         (AGOPTreeClassifier, tree.SETTINGS),
     ],

@@ -38,12 +38,14 @@ from overparam.fitting.scores import Score, baselines, compare, guess
 from overparam.fitting.shuffling import Importances, importances, interactions
 from overparam.fitting.table import Table, read
 from overparam.fitting.target import ScaleName
+from overparam.kernels.ensemble import KernelEnsembleClassifier, KernelEnsembleRegressor
 from overparam.kernels.irkm import IRKMClassifier, IRKMRegressor
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 
 MODELS = {
     "irkm": (IRKMRegressor, IRKMClassifier, "iteratively reweighted kernel machine"),
     "rfm": (RFMRegressor, RFMClassifier, "recursive feature machine"),
+    "best": (KernelEnsembleRegressor, KernelEnsembleClassifier, "two feature machines, weighted"),
 }
 
 
@@ -106,7 +108,7 @@ def fit(
             "category", or "text", "identifier" or "constant", which are left out; or "day
             first", "month first", "decimal comma", "decimal point".
         model: "rfm", which learns directions in the space of columns, or "irkm", which weighs
-            single columns and is for tables with many of them.
+            single columns and is for tables with many of them, or "best", both, weighted.
         number_of_folds: Of the cross-validation, at least 2.
         compare_with_baselines: Whether boosting, a random forest and a linear model are
             cross-validated too. A guess always is.
@@ -281,6 +283,12 @@ def _medians(fitted: Pipeline) -> dict[str, float]:
 
 def _settings(machine: Any) -> dict[str, Any]:
     """What the model was fitted with, chosen values included."""
+    if isinstance(machine, KernelEnsembleRegressor | KernelEnsembleClassifier):
+        return {
+            member.name: f"share {member.share:.2f}, ridge {member.alpha:.3g}, "
+            f"{member.best_iter} rounds"
+            for member in machine.members_
+        }
     kernel = machine.kernel_
     found = {"kernel": type(kernel).__name__}
     found |= {key: value for key, value in vars(kernel).items() if not key.startswith("_")}

@@ -23,11 +23,16 @@ KEYS = frozenset(
 # What the words of the first formats lack.
 LATER = frozenset(("reader", "class_type"))
 LAST = frozenset(("target_scale",))
+# What only a model of several machines says.
+SEVERAL = frozenset(("more_kernels",))
 _ALWAYS = frozenset(
     ("centres", "dual", "medians", "mean", "scale", "output_centre", "output_scale")
 )
 _CODES = frozenset(("basis", "priors"))
 _OF_KERNEL = ("centres", "dual", "feature_matrix")
+# What there need not be: a metric, bent columns, and an exponent of probabilities.
+_OPTIONAL = frozenset(("feature_matrix", "bends", "sharpness", "residuals"))
+MOST_KERNELS = 8
 _TASKS = ("classification", "regression")
 
 
@@ -44,6 +49,7 @@ def problem(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
         or _wrong_levels(words["levels"], len(words["columns"]))
         or _wrong_reading(words)
         or _wrong_kernel(words["kernel"], words["kernel_settings"])
+        or _wrong_kernels(words.get("more_kernels", []))
         or _wrong_shapes(words, arrays)
         or _wrong_numbers(words, arrays)
     )
@@ -51,7 +57,7 @@ def problem(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
 
 def _wrong_words(words: Mapping[str, Any]) -> str:
     wanted = KEYS | LATER if words.keys() & (LATER | LAST) else KEYS
-    wanted = wanted | LAST if words.keys() & LAST else wanted
+    wanted |= words.keys() & (LAST | SEVERAL)
     if words.keys() != wanted:
         return f"entries that are absent or unknown: {sorted(words.keys() ^ wanted)}"
     if not _is_text(words["target"]):
@@ -136,15 +142,31 @@ def _wrong_kernel(kernel: Any, settings: Any) -> str:
     return ""
 
 
+def _wrong_kernels(kernels: Any) -> str:
+    """What is wrong with those of further members."""
+    if not isinstance(kernels, list) or len(kernels) > MOST_KERNELS:
+        return "kernels that are no list"
+    for kernel in kernels:
+        if not isinstance(kernel, dict) or kernel.keys() != {"kernel", "settings"}:
+            return "a kernel that is none"
+        wrong = _wrong_kernel(kernel["kernel"], kernel["settings"])
+        if wrong:
+            return wrong
+    return ""
+
+
 def _wrong_shapes(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     classes, columns = len(words["class_names"]), len(words["columns"])
     wanted = _ALWAYS | _CODES if classes else _ALWAYS
-    if arrays.keys() - {"feature_matrix", "residuals"} != wanted:
-        return f"arrays that are absent or unknown: {sorted(arrays.keys() ^ wanted)}"
+    more = range(2, 2 + len(words.get("more_kernels", [])))
+    wanted |= {f"{name} {place}" for name in ("dual", "feature_matrix") for place in more}
+    wanted |= frozenset(("shares",)) if more else frozenset()
+    if arrays.keys() - _OPTIONAL != wanted:
+        return f"arrays that are absent or unknown: {sorted((arrays.keys() - _OPTIONAL) ^ wanted)}"
     for name, array in arrays.items():
         if array.dtype not in (np.float32, np.float64):
             return f"{name} of type {array.dtype}"
-    of_kernel = {a.dtype for name, a in arrays.items() if name in _OF_KERNEL}
+    of_kernel = {a.dtype for name, a in arrays.items() if name.split()[0] in _OF_KERNEL}
     if len(of_kernel) > 1:
         return f"numbers of the kernel of types {', '.join(sorted(map(str, of_kernel)))}"
     n = len(arrays["centres"]) if arrays["centres"].ndim else 0
@@ -158,10 +180,12 @@ def _wrong_shapes(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
     scaled = (0,) if classes else (outputs,)
     shapes = dict.fromkeys(("medians", "mean", "scale"), (columns,)) | {
         "centres": (n, d), "dual": (n, outputs), "output_centre": scaled, "output_scale": scaled,
-        "basis": (classes, classes - 1), "priors": (classes,), "residuals": residuals.shape,
+        "basis": (classes, classes - 1), "priors": (classes,), "bends": (4, columns),
+        "sharpness": (2,), "shares": (1 + len(more),), "residuals": residuals.shape,
     }  # fmt: skip
     for name, array in arrays.items():
-        allowed = ((d,), (d, d)) if name == "feature_matrix" else (shapes[name],)
+        kind = name.split()[0]
+        allowed = ((d,), (d, d)) if kind == "feature_matrix" else (shapes[kind],)
         if array.shape not in allowed:
             return f"{name} of shape {array.shape}, not {' or '.join(map(str, allowed))}"
     return ""
@@ -171,8 +195,17 @@ def _wrong_numbers(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
     # A column of levels has no median.
     numeric = [i for i in range(len(words["columns"])) if str(i) not in words["levels"]]
     for name, array in arrays.items():
-        if not np.isfinite(array[numeric] if name == "medians" else array).all():
+        if (
+            name != "bends"
+            and not np.isfinite(array[numeric] if name == "medians" else array).all()
+        ):
             return f"{name} with NaN or infinity"
+    if "bends" in arrays and not _are_bends(arrays["bends"]):
+        return "bends that are none"
+    if "sharpness" in arrays:
+        exponent, drawn = arrays["sharpness"]
+        if not 0 < exponent < 1e3 or not 0 <= drawn < 1:
+            return "an exponent that is none"
     for name in ("scale", "output_scale"):
         if not (arrays[name] > 0).all():
             return f"{name} that is not positive"
@@ -191,6 +224,20 @@ def _wrong_numbers(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -
     if spanning > bound or np.abs(basis.sum(0)).max(initial=0.0) > bound:
         return "a basis of codes that is no orthonormal one"
     return ""
+
+
+def _are_bends(bends: np.ndarray) -> bool:
+    """Whether floors and shifts, centres and spreads are there in pairs, and fit their use."""
+    floor, shift, centre, spread = bends.astype(float)
+    logs, clips = ~np.isnan(shift), ~np.isnan(spread)
+    if (np.isnan(floor) == logs).any() or (np.isnan(centre) == clips).any():
+        return False
+    known = np.concatenate([floor[logs], shift[logs], centre[clips], spread[clips]])
+    if not np.isfinite(known).all():
+        return False
+    if (floor[logs] < 0).any() or (shift[logs] < 0).any():
+        return False
+    return bool((floor[logs] + shift[logs] > 0).all() and (spread[clips] > 0).all())
 
 
 def _is_text(value: Any) -> bool:

@@ -27,9 +27,11 @@ from overparam.fitting.model_files import (
 )
 from overparam.fitting.model_parts import KERNELS, problem
 from overparam.fitting.target import Scale, ScaleName
+from overparam.kernels.bends import Bends
 from overparam.kernels.codes import ClassCodes
 from overparam.kernels.encoding import Encoding
 from overparam.kernels.feature_matrix import KernelPredictor
+from overparam.kernels.predictor_sum import PredictorSum
 from overparam.kernels.rfm import RFMClassifier
 from overparam.tables.levels import name_of as level_name
 from overparam.tables.reader import Reader, TableWarning
@@ -63,7 +65,7 @@ class SavedModel:
     class_names: tuple[str, ...]
     medians: Float[np.ndarray, "columns"]
     encoding: Encoding
-    predictor: KernelPredictor
+    predictor: KernelPredictor | PredictorSum
     centre: Float[np.ndarray, "outputs"]
     scale: Float[np.ndarray, "outputs"]
     codes: ClassCodes | None
@@ -260,25 +262,38 @@ class SavedModel:
             OSError: If the folder cannot be written; a model that was there is as it was.
         """
         folder, where = Path(folder), "SavedModel.save(...)"
-        kernel = type(self.predictor.kernel).__name__
+        first, *others = members(self.predictor)
+        kernel = type(first[0].kernel).__name__
         if kernel not in KERNELS:
             unknown(where, "a kernel that can be saved", kernel, KERNELS)
         encoding, codes = self.encoding, self.codes
         arrays = {
             "centres": self.predictor.centres.cpu().numpy(),
-            "dual": self.predictor.dual.cpu().numpy(),
+            "dual": first[0].dual.cpu().numpy(),
             "medians": self.medians,
             "mean": encoding.mean,
             "scale": encoding.scale,
             "output_centre": self.centre,
             "output_scale": self.scale,
         }
-        if self.predictor.feature_matrix is not None:
-            arrays["feature_matrix"] = self.predictor.feature_matrix.cpu().numpy()
+        if first[0].feature_matrix is not None:
+            arrays["feature_matrix"] = first[0].feature_matrix.cpu().numpy()
         if len(self.residuals):
             arrays["residuals"] = self.residuals
         if codes is not None:
             arrays |= {"basis": codes.basis, "priors": codes.priors}
+            if (codes.exponent, codes.drawn) != (1.0, 0.0):
+                arrays["sharpness"] = np.array([codes.exponent, codes.drawn])
+        if encoding.bends is not None:
+            arrays["bends"] = encoding.bends.numbers
+        if others:
+            arrays["shares"] = np.array([share for _, share in (first, *others)])
+        for place, (member, _) in enumerate(others, 2):
+            arrays[f"dual {place}"] = member.dual.cpu().numpy()
+            matrix = member.feature_matrix
+            if matrix is None:
+                matrix = torch.ones_like(member.centres[0])
+            arrays[f"feature_matrix {place}"] = matrix.cpu().numpy()
         words = {
             "target": self.target,
             "task": self.task,
@@ -286,11 +301,16 @@ class SavedModel:
             "class_names": list(self.class_names),
             "levels": {str(place): _plain(found) for place, found in encoding.levels.items()},
             "kernel": kernel,
-            "kernel_settings": _settings(self.predictor.kernel),
+            "kernel_settings": _settings(first[0].kernel),
             "reader": self.reader.to_dict() if self.reader else [],
             "class_type": self.class_type,
             "target_scale": self.target_scale,
         }
+        if others:
+            words["more_kernels"] = [
+                {"kernel": type(member.kernel).__name__, "settings": _settings(member.kernel)}
+                for member, _ in others
+            ]
         wrong = problem(words, arrays)
         expect(not wrong, where, "a model that can be loaded again", f"one with {wrong}")
         expect_model_folder(folder, where)
@@ -314,15 +334,27 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
     wrong = problem(words, arrays)
     expect_sound(not wrong, where, wrong)
     levels = {int(place): _levels(found) for place, found in words["levels"].items()}
-    encoding = _encoding(words["columns"], levels, arrays["mean"], arrays["scale"])
-    classes = tuple(words["class_names"])
-    matrix = arrays.get("feature_matrix")
-    predictor = KernelPredictor(
-        KERNELS[words["kernel"]](**words["kernel_settings"]),
-        torch.from_numpy(arrays["centres"]),
-        torch.from_numpy(arrays["dual"]),
-        None if matrix is None else torch.from_numpy(matrix),
+    encoding = _encoding(
+        words["columns"], levels, arrays["mean"], arrays["scale"], arrays.get("bends")
     )
+    classes = tuple(words["class_names"])
+    told = [{"kernel": words["kernel"], "settings": words["kernel_settings"]}]
+    machines = []
+    for place, kernel in enumerate([*told, *words.get("more_kernels", ())], 1):
+        mark = f" {place}" if place > 1 else ""
+        matrix = arrays.get(f"feature_matrix{mark}")
+        machines.append(
+            KernelPredictor(
+                KERNELS[kernel["kernel"]](**kernel["settings"]),
+                torch.from_numpy(arrays["centres"]),
+                torch.from_numpy(arrays[f"dual{mark}"]),
+                None if matrix is None else torch.from_numpy(matrix),
+            )
+        )
+    predictor = machines[0]
+    if len(machines) > 1:
+        predictor = PredictorSum(tuple(machines), tuple(arrays["shares"].tolist()))
+    sharpness = arrays.get("sharpness", np.array([1.0, 0.0])).tolist()
     return SavedModel(
         target=words["target"],
         task=words["task"],
@@ -333,7 +365,7 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
         predictor=predictor,
         centre=arrays["output_centre"],
         scale=arrays["output_scale"],
-        codes=ClassCodes(arrays["basis"], arrays["priors"]) if classes else None,
+        codes=ClassCodes(arrays["basis"], arrays["priors"], *sharpness) if classes else None,
         reader=Reader.from_dict(words["reader"]) if "reader" in words else None,
         class_type=words.get("class_type", "words"),
         target_scale=words.get("target_scale", "linear"),
@@ -364,13 +396,7 @@ def from_estimator(
         residuals: Of rows not seen, in order, on that scale.
     """
     columns = tuple(map(str, estimator.feature_names_in_))
-    matrix = estimator.feature_matrix_
-    predictor = KernelPredictor(
-        estimator.kernel_,
-        torch.from_numpy(estimator.X_fit_),
-        torch.from_numpy(estimator.dual_coef_),
-        torch.from_numpy(matrix),
-    )
+    predictor = estimator.predictor_on("cpu")
     classify = isinstance(estimator, RFMClassifier)
     none = np.zeros(0)
     return SavedModel(
@@ -392,7 +418,11 @@ def from_estimator(
 
 
 def _encoding(
-    columns: list[str], levels: dict[int, np.ndarray], mean: np.ndarray, scale: np.ndarray
+    columns: list[str],
+    levels: dict[int, np.ndarray],
+    mean: np.ndarray,
+    scale: np.ndarray,
+    bends: np.ndarray | None,
 ) -> Encoding:
     """The encoding, its names made anew."""
     names: list[str] = []
@@ -401,7 +431,17 @@ def _encoding(
         own = [f"{column}={level}" for level in levels[i]] if i in levels else [column]
         names += own
         groups += [i] * len(own)
-    return Encoding(tuple(columns), levels, mean, scale, tuple(names), np.array(groups))
+    bent = None if bends is None else Bends(*bends)
+    return Encoding(tuple(columns), levels, mean, scale, tuple(names), np.array(groups), bent)
+
+
+def members(
+    predictor: KernelPredictor | PredictorSum,
+) -> tuple[tuple[KernelPredictor, float], ...]:
+    """The machines that a predictor is the sum of, with their shares."""
+    if isinstance(predictor, PredictorSum):
+        return tuple(zip(predictor.predictors, predictor.shares, strict=True))
+    return ((predictor, 1.0),)
 
 
 def _plain(levels: np.ndarray) -> list[Any]:

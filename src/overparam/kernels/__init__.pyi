@@ -3,6 +3,7 @@ from .codes import ClassCodes
 from .custom import Custom
 from .eigenpro import EigenProSolver, fit_eigenpro
 from .encoding import Encoding
+from .ensemble import KernelEnsembleClassifier, KernelEnsembleRegressor
 from .feature_matrix import KernelPredictor, predictor_agop, predictor_agop_diagonal
 from .functions import DotExponential, Gaussian, Kernel, Laplace, PairKernel, Quadratic
 from .importance import bootstrap_interval
@@ -28,6 +29,8 @@ __all__ = [
     "IRKMRegressor",
     "Iterate",
     "Kernel",
+    "KernelEnsembleClassifier",
+    "KernelEnsembleRegressor",
     "KernelPredictor",
     "Laplace",
     "Lpq",

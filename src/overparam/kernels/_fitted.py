@@ -1,5 +1,6 @@
 """What an estimator keeps of a fit, and what it tells by it: outputs, gradients, importances."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from overparam.kernels.feature_matrix import (
 )
 from overparam.kernels.functions import Kernel
 from overparam.kernels.importance import bootstrap_interval
+from overparam.kernels.predictor_sum import PredictorSum
 from overparam.tables.column import Column
 
 
@@ -60,8 +62,11 @@ class FittedMachine(BaseEstimator):
         self.feature_matrix_ = matrix.cpu().numpy()
         self._agop: np.ndarray | None = None
 
-    def _predictor(self) -> KernelPredictor:
-        device = torch.device(self.device or "cpu")
+    def _predictor(self) -> Any:
+        return self.predictor_on(self.device or "cpu")
+
+    def predictor_on(self, device: str) -> KernelPredictor | PredictorSum:
+        """The predictor on coordinates, as tensors of a device."""
         points, dual, matrix = (
             torch.from_numpy(values).to(device)
             for values in (self.X_fit_, self.dual_coef_, self.feature_matrix_)
@@ -69,8 +74,14 @@ class FittedMachine(BaseEstimator):
         return KernelPredictor(self.kernel_, points, dual, matrix)
 
     def _encoded(self, X: Any) -> Tensor:
+        return self._coordinates(self._numbers_of(X))
+
+    def _numbers_of(self, X: Any) -> np.ndarray:
+        """A table like the one fitted, before it is encoded."""
         check_is_fitted(self)
-        numbers, _ = read_table(self, X, reset=False)
+        return read_table(self, X, reset=False)[0]
+
+    def _coordinates(self, numbers: np.ndarray) -> Tensor:
         encoded = self.encoding_.encode(numbers).astype(self.X_fit_.dtype)
         return torch.from_numpy(encoded).to(self.device or "cpu")
 
@@ -102,9 +113,18 @@ class FittedMachine(BaseEstimator):
         Returns:
             Shape ``(n, outputs, coordinates)``.
         """
-        encoded = self._encoded(X)
+        numbers = self._numbers_of(X)
+        encoded = self._coordinates(numbers)
         inner = self._predictor().gradient(encoded).cpu().numpy().astype(np.float64)
-        return np.einsum("oc,ncd->nod", self._output_map(), inner) / self.encoding_.units
+        slopes = self.encoding_.slopes(numbers)[:, None]
+        return np.einsum("oc,ncd->nod", self._output_map(), inner) * slopes
+
+    def _gradient_blocks(self) -> Iterator[tuple[Any, Tensor]]:
+        """Places of centres, and gradients there, by coordinates."""
+        predictor = self._predictor()
+        return predictor.kernel.gradient_blocks(
+            None, predictor.centres, predictor.dual, predictor.feature_matrix
+        )
 
     @property
     @full_precision()
@@ -168,12 +188,8 @@ class FittedMachine(BaseEstimator):
             is_integer(n_resamples) and n_resamples >= 1,
             f"{name}(n_resamples=...)", "a positive number", described(n_resamples),
         )  # fmt: skip
-        predictor = self._predictor()
         squares = np.empty((len(self.X_fit_), self.X_fit_.shape[1]))
-        blocks = predictor.kernel.gradient_blocks(
-            None, predictor.centres, predictor.dual, predictor.feature_matrix
-        )
-        for rows, block in blocks:
+        for rows, block in self._gradient_blocks():
             squares[rows] = block.square().sum(1).cpu().numpy()
         columns = np.zeros((len(squares), self.n_features_in_))
         np.add.at(columns.T, self.encoding_.groups, squares.T)

@@ -1,7 +1,7 @@
 """The estimators without what they predict: settings looked at, a table learned, a round kept."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from overparam.kernels._rounds import KERNELS, Rounds
 from overparam.kernels._settings import (
     FLAG,
     FUNCTION,
+    Setting,
     choice,
     drawing_from,
     expect_settings,
@@ -37,9 +38,10 @@ from overparam.kernels._table import (
     read_weights,
     tensors,
 )
-from overparam.kernels.encoding import learn_encoding
+from overparam.kernels.encoding import LOGCLIP, learn_encoding
 from overparam.kernels.feature_matrix import KernelPredictor
 from overparam.kernels.functions import Kernel
+from overparam.kernels.left_out import left_out_outputs
 from overparam.kernels.recursion import Iterate
 
 # Fewer rows than this are always computed in double precision under dtype="auto".
@@ -60,7 +62,7 @@ SETTINGS = {
     "agop_samples": whole("a positive number of rows", 1),
     "validation_fraction": number("a number in (0, 1) or None", lambda v: 0 < v < 1, none=True),
     "early_stopping": FLAG,
-    "standardize": FLAG,
+    "standardize": choice(LOGCLIP, other=FLAG),
     "dtype": choice("auto", "float32", "float64"),
     "callback": FUNCTION,
     "progress": expect_progress,
@@ -101,7 +103,7 @@ class FeatureMachine(FittedMachine):
         agop_samples: int = 20_000,
         validation_fraction: float | None = 0.1,
         early_stopping: bool = True,
-        standardize: bool = True,
+        standardize: bool | str = "logclip",
         categorical_features: Any = "from_dtype",
         device: str | None = None,
         dtype: str = "auto",
@@ -142,13 +144,29 @@ class FeatureMachine(FittedMachine):
         """Those of other targets."""
         raise NotImplementedError
 
+    def _more_settings(self) -> Mapping[str, Setting]:
+        """What the parameters may be that others have not."""
+        return {}
+
+    def _weighted(self, y: Any, weights: np.ndarray) -> np.ndarray:
+        """Weights of rows with these targets, out of those that were given."""
+        return weights
+
+    def _calibrates(self) -> bool:
+        """Whether there is anything to learn from rows left out."""
+        return False
+
+    def _calibrate(self, outputs: Tensor | None, rows: Rows[Tensor]) -> None:
+        """Learn it, from outputs for rows; None: where there are none."""
+
     @or_as_before
     @full_precision()
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: Any = None) -> Any:
         """Fit.
 
         Args:
-            X: A table: data frame or array, finite but for categorical columns.
+            X: A table: data frame, array or sparse matrix. A missing number becomes the median
+                of its column, a missing category is a level of its own.
             y: Targets.
             sample_weight: ≥ 0; a weight of 2 is a row that occurs twice.
             eval_set: A pair ``(X, y)`` that the round is chosen by, instead of rows held out.
@@ -157,10 +175,10 @@ class FeatureMachine(FittedMachine):
             The estimator.
 
         Raises:
-            ValueError: NaN or infinite inputs, lengths that differ, a parameter out of range.
+            ValueError: Infinite inputs, lengths that differ, a parameter out of range.
                 An estimator that was fitted before is then as it was.
         """
-        expect_settings(self, SETTINGS)
+        expect_settings(self, {**SETTINGS, **self._more_settings()})
         if isinstance(self.kernel, str) and self.kernel == "lpq":
             expect_settings(self, EXPONENTS)
         rows = self._learn_table(X, y, sample_weight)
@@ -172,11 +190,36 @@ class FeatureMachine(FittedMachine):
         everything = tensors(rows, device, dtype)
         del rows  # in double precision it is `everything`, else a table in vain
         training = everything if kept is None else everything.at(kept)
-        rounds = Rounds.of(self, self._seed)
         judged = None if checks is None else tensors(checks, device, dtype)
-        best = self._best(rounds, training, judged)
-        predictor = best.predictor
-        if kept is not None:
+        self._learn_rows(everything, training, judged)
+        return self
+
+    def _learn_rows(
+        self, everything: Rows[Tensor], training: Rows[Tensor], judged: Rows[Tensor] | None
+    ) -> None:
+        """Fit the predictor.
+
+        Args:
+            everything: All rows.
+            training: Those that features are learned from; `everything` itself if none is held out.
+            judged: Those that the round is chosen by.
+        """
+        rounds = Rounds.of(self, self._seed)
+        predictor = self._fitted(rounds, everything, training, judged)
+        self._keep(predictor, everything.weights)
+        if self._calibrates():
+            self._calibrate(*self._left_out(rounds, predictor, everything, training, judged))
+
+    def _fitted(
+        self,
+        rounds: Rounds,
+        everything: Rows[Tensor],
+        training: Rows[Tensor],
+        judged: Rows[Tensor] | None,
+    ) -> KernelPredictor:
+        """The predictor of the best round, with coefficients of all rows."""
+        predictor = self._best(rounds, training, judged).predictor
+        if training is not everything:
             # The features are chosen; every row now counts for the coefficients.
             predictor = rounds.with_rows(predictor, everything)
         expect(
@@ -187,8 +230,21 @@ class FeatureMachine(FittedMachine):
             hint="choose a larger alpha or rescale the targets.",
             error=NumericalError,
         )
-        self._keep(predictor, everything.weights)
-        return self
+        return predictor
+
+    def _left_out(
+        self,
+        rounds: Rounds,
+        predictor: KernelPredictor,
+        everything: Rows[Tensor],
+        training: Rows[Tensor],
+        judged: Rows[Tensor] | None,
+    ) -> tuple[Tensor | None, Rows[Tensor]]:
+        """Outputs for rows that the predictor was not fitted to, and those rows."""
+        outputs = left_out_outputs(rounds, predictor, everything, self.best_iter_)
+        if outputs is not None or judged is None:
+            return outputs, everything
+        return rounds.with_rows(predictor, training)(judged.x), judged
 
     def _learn_table(self, X: Any, y: Any, sample_weight: Any) -> Rows[np.ndarray]:
         """Read and encode what is to be fitted, but for rows of weight 0."""
@@ -198,6 +254,7 @@ class FeatureMachine(FittedMachine):
         if np.asarray(y).dtype.kind == "f":
             expect_squares(np.asarray(y), f"{where}(y=...)")
         weights = read_weights(sample_weight, numbers, f"{where}(sample_weight=...)")
+        weights = self._weighted(y, weights)
         used = weights > 0
         if not used.all():
             numbers, y, weights = numbers[used], y[used], weights[used]
@@ -258,6 +315,11 @@ class FeatureMachine(FittedMachine):
         rounds.ridge = self.alpha_ = ridge
         self.best_iter_ = best.iteration
         return best
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        return tags
 
     def _dtype(self, n: int) -> torch.dtype:
         if self.dtype == "auto":

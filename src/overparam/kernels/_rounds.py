@@ -64,10 +64,10 @@ class Rounds:
         self.ridge = float(self.alpha) if not isinstance(self.alpha, str) else math.nan
 
     @classmethod
-    def of(cls, estimator: Any, seed: int) -> "Rounds":
-        """Those that an estimator's settings ask for."""
+    def of(cls, estimator: Any, seed: int, **others: Any) -> "Rounds":
+        """Those that an estimator's settings ask for, but for `others`."""
         _, _, *settings = (field.name for field in dataclasses.fields(cls) if field.init)
-        chosen = {name: getattr(estimator, name) for name in settings}
+        chosen = {name: getattr(estimator, name) for name in settings} | others
         return cls(type(estimator).__name__, seed, **chosen)
 
     def of_rows(self, rows: Rows[Tensor]) -> Iterator[Iterate]:

@@ -7,10 +7,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import issparse
 from sklearn.utils.validation import _check_feature_names, _check_sample_weight, validate_data
 from torch import Tensor
 
 from overparam._errors import expect
+from overparam._memory import expect_room
 from overparam.kernels.encoding import (
     as_numbers,
     categorical_positions,
@@ -72,6 +74,7 @@ def read_table(estimator: Any, x: Any, y: Any = None, *, reset: bool) -> tuple[n
         reset: Whether the table is to be learned; else it must be like the one that was.
     """
     name = type(estimator).__name__
+    x = dense(x, f"{name}.{'fit' if reset else 'predict'}(X=...)")
     if reset:
         positions = categorical_positions(x, estimator.categorical_features, name)
         estimator.columns_ = learn_columns(x, positions, estimator.categorical_features, name)
@@ -101,6 +104,7 @@ def read_numbers(estimator: Any, x: Any, *, reset: bool) -> Any:
     """
     name = type(estimator).__name__
     where = f"{name}.{'fit' if reset else 'predict'}(X=...)"
+    x = dense(x, where)
     if reset:
         estimator.columns_ = learn_columns(x, [], "from_dtype", name, levels=False)
         for column in estimator.columns_.values():
@@ -114,17 +118,25 @@ def read_numbers(estimator: Any, x: Any, *, reset: bool) -> Any:
     return filled(estimator, as_numbers(x, {}, estimator.columns_, where), reset=reset)
 
 
-def filled(estimator: Any, x: Any, *, reset: bool) -> Any:
-    """A data frame with the medians of the rows fitted in place of missing numbers.
+def dense(x: Any, where: str) -> Any:
+    """A sparse table with its zeros, if they fit into memory; another as it is."""
+    if not issparse(x):
+        return x
+    needed = 8 * x.shape[0] * x.shape[1]
+    expect_room(needed, None, where, "take fewer columns, or reduce them first.", "a dense table")
+    return x.toarray()
 
-    An array is handed on as it is: there scikit-learn refuses them.
+
+def filled(estimator: Any, x: Any, *, reset: bool) -> Any:
+    """A table of numbers with the medians of the rows fitted in place of missing ones.
+
+    What holds anything else is handed on as it is, for scikit-learn to judge.
     """
-    frame = isinstance(x, pd.DataFrame)
     if reset:
         estimator.medians_ = None
-    if not frame or not all(map(pd.api.types.is_numeric_dtype, x.dtypes)):
+    numbers = _floats(x)
+    if numbers is None:
         return x
-    numbers = x.to_numpy(np.float64, na_value=np.nan)
     gaps = np.isnan(numbers)
     if reset:
         estimator.medians_ = np.zeros(numbers.shape[1])
@@ -133,7 +145,22 @@ def filled(estimator: Any, x: Any, *, reset: bool) -> Any:
     medians = getattr(estimator, "medians_", None)
     if medians is None or len(medians) != numbers.shape[1] or not gaps.any():
         return x
-    return pd.DataFrame(np.where(gaps, medians, numbers), index=x.index, columns=x.columns)
+    found = np.where(gaps, medians, numbers)
+    if not isinstance(x, pd.DataFrame):
+        return found
+    return pd.DataFrame(found, index=x.index, columns=x.columns)
+
+
+def _floats(x: Any) -> np.ndarray | None:
+    """The numbers of a table where some may be missing; None if that is not what it is."""
+    if isinstance(x, pd.DataFrame):
+        numeric = all(map(pd.api.types.is_numeric_dtype, x.dtypes))
+        return x.to_numpy(np.float64, na_value=np.nan) if numeric else None
+    try:
+        numbers = np.asarray(x)
+    except ValueError:
+        return None
+    return numbers if numbers.ndim == 2 and numbers.dtype.kind == "f" and len(numbers) else None
 
 
 def read_weights(weights: Any, x: np.ndarray, where: str) -> np.ndarray:

@@ -174,6 +174,11 @@ class AGOPTree(BaseEstimator):
         """
         return leaf_shares(self.tree_, self._read(X), 0.0).argmax(axis=1)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        return tags
+
     def _read(self, X: Any) -> np.ndarray:
         """Rows like those fitted."""
         check_is_fitted(self)

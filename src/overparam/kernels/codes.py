@@ -17,14 +17,17 @@ class ClassCodes:
 
         code(k) = Q_k − Qᵀπ,     p(f) = π + Q f,     clipped to [10⁻³, 1 − 10⁻³], normalised
 
-    The columns of Q (K × (K−1)) are an orthonormal basis of the vectors that sum to 0, so codes
-    average to 0 under the priors π, and an output of 0 decodes to them.
+    and then, where an exponent is known, (1 − δ) p^T / Σ p^T + δ/K. The columns of Q (K × (K−1))
+    are an orthonormal basis of the vectors that sum to 0, so codes average to 0 under the priors
+    π, and an output of 0 decodes to them.
 
     Outputs have m = K − 1 columns.
 
     Attributes:
         basis: Q.
         priors: π.
+        exponent: T.
+        drawn: δ, the share of 1/K.
 
     Example:
         >>> codes = ClassCodes.of(np.array([0, 0, 0, 1]))
@@ -34,6 +37,8 @@ class ClassCodes:
 
     basis: Float[np.ndarray, "K K-1"]
     priors: Float[np.ndarray, "K"]
+    exponent: float = 1.0
+    drawn: float = 0.0
 
     @classmethod
     @checked
@@ -58,6 +63,12 @@ class ClassCodes:
 
     @checked
     def probabilities(self, outputs: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n K"]:
-        """The same, clipped and normalised."""
+        """The same, clipped, to the power T, normalised, and drawn to 1/K by δ."""
         clipped = self.decoded(outputs).clip(SMALLEST, 1 - SMALLEST)
-        return clipped / clipped.sum(1, keepdims=True)
+        if self.exponent != 1.0:
+            clipped /= clipped.max(1, keepdims=True)
+            clipped **= self.exponent
+        shares = clipped / clipped.sum(1, keepdims=True)
+        if self.drawn == 0.0:
+            return shares
+        return (1 - self.drawn) * shares + self.drawn / len(self.priors)

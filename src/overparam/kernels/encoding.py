@@ -10,9 +10,13 @@ from sklearn.utils.validation import check_array
 
 from overparam._errors import complaint, expect
 from overparam._numbers import described
+from overparam.kernels.bends import Bends
 from overparam.tables.column import Column
 from overparam.tables.kinds import learn_column
 from overparam.tables.reading import MISSING, read_column
+
+# How columns are scaled by default: bent where they need it, and standardised.
+LOGCLIP = "logclip"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Encoding:
         scale: Divides it; 1 for a constant column.
         names: Names of the coordinates: a column's own, or ``"column=level"``.
         groups: The position of the column that each coordinate is from.
+        bends: Applied to numerical columns before; None: nothing is.
     """
 
     columns: tuple[str, ...]
@@ -35,10 +40,13 @@ class Encoding:
     scale: np.ndarray
     names: tuple[str, ...]
     groups: np.ndarray
+    bends: Bends | None = None
 
     def encode(self, numbers: np.ndarray) -> np.ndarray:
         """Coordinates, float64, of a table that `as_numbers` made."""
         parts = []
+        if self.bends is not None:
+            numbers = self.bends.bent(numbers)
         for position in range(numbers.shape[1]):
             column = numbers[:, position, None]
             if position in self.levels:
@@ -49,9 +57,15 @@ class Encoding:
 
     @property
     def units(self) -> np.ndarray:
-        """The size of a coordinate's unit in the table's own; 1 for a level."""
+        """The size of a coordinate's unit in the table's own, once bent; 1 for a level."""
         numeric = [group not in self.levels for group in self.groups]
         return np.where(numeric, self.scale[self.groups], 1.0)
+
+    def slopes(self, numbers: np.ndarray) -> np.ndarray:
+        """Derivative of every coordinate by its column, by row; 1 for a level."""
+        if self.bends is None:
+            return np.broadcast_to(1 / self.units, (len(numbers), len(self.groups)))
+        return self.bends.slopes(numbers)[:, self.groups] / self.units
 
 
 def categorical_positions(x: Any, chosen: "str | Sequence | None", where: str) -> list[int]:
@@ -224,7 +238,10 @@ def as_numbers(
     values = [coded.get(i, frame.iloc[:, i].to_numpy()) for i in range(frame.shape[1])]
     result = pd.DataFrame(dict(enumerate(values)), index=frame.index)
     result.columns = frame.columns
-    return result if isinstance(x, pd.DataFrame) else check_array(result, dtype="float64")
+    if isinstance(x, pd.DataFrame):
+        return result
+    checked: Any = check_array  # its annotations do not know "allow-nan"
+    return checked(result, dtype="float64", ensure_all_finite="allow-nan")
 
 
 def _positions(values: pd.Series, known: np.ndarray) -> np.ndarray:
@@ -256,12 +273,19 @@ def learn_encoding(
     columns: Sequence[str],
     weights: np.ndarray | None,
     *,
-    standardize: bool,
+    standardize: bool | str,
 ) -> Encoding:
-    """Means and scales of the numerical columns, weighted, and names of all coordinates."""
+    """Bends, means and scales of the numerical columns, weighted, and names of all coordinates."""
     width = numbers.shape[1]
     mean, scale = np.zeros(width), np.ones(width)
     numeric = [i for i in range(width) if i not in levels]
+    bends = None
+    if standardize == LOGCLIP and numeric:
+        found = np.full((4, width), np.nan)
+        found[:, numeric] = Bends.learn(numbers[:, numeric], weights).numbers
+        if np.isfinite(found).any():
+            bends = Bends(*found)
+            numbers = bends.bent(numbers)
     if standardize and numeric:
         mean[numeric] = np.average(numbers[:, numeric], axis=0, weights=weights)
         spread = np.average((numbers[:, numeric] - mean[numeric]) ** 2, axis=0, weights=weights)
@@ -275,7 +299,7 @@ def learn_encoding(
         own = [f"{columns[i]}={level}" for level in levels[i]] if i in levels else [columns[i]]
         names += own
         groups += [i] * len(own)
-    return Encoding(tuple(columns), levels, mean, scale, tuple(names), np.array(groups))
+    return Encoding(tuple(columns), levels, mean, scale, tuple(names), np.array(groups), bends)
 
 
 def _column(x: Any, position: int) -> Any:

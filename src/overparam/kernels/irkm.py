@@ -1,6 +1,6 @@
 """Iteratively reweighted kernel machines: feature machines that weigh single columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -33,7 +33,7 @@ class _Reweighted(FeatureMachine):
         agop_samples: int = 20_000,
         validation_fraction: float | None = 0.1,
         early_stopping: bool = True,
-        standardize: bool = True,
+        standardize: bool | str = "logclip",
         categorical_features: Any = "from_dtype",
         device: str | None = None,
         dtype: str = "auto",
@@ -96,7 +96,8 @@ class IRKMRegressor(_Reweighted, RFMRegressor):
 class IRKMClassifier(_Reweighted, RFMClassifier):
     """Iteratively reweighted kernel machine for classes, on the codes of `RFMClassifier`.
 
-    Arguments, attributes: As for `IRKMRegressor` and `RFMClassifier`.
+    Arguments, attributes: As for `IRKMRegressor` and, `class_weight` and `exponent`, for
+    `RFMClassifier`.
 
     Example:
         >>> import numpy as np
@@ -105,3 +106,46 @@ class IRKMClassifier(_Reweighted, RFMClassifier):
         >>> int(model.feature_importances_.argmax())
         3
     """
+
+    def __init__(
+        self,
+        kernel: str | Kernel | Callable[[Tensor, Tensor], Tensor] = "laplace",
+        *,
+        bandwidth: float | str = "dimension",
+        alpha: float | str = "auto",
+        n_iter: int = 5,
+        weight_floor: float = 1e-3,
+        solver: str = "auto",
+        agop_samples: int = 20_000,
+        validation_fraction: float | None = 0.1,
+        early_stopping: bool = True,
+        standardize: bool | str = "logclip",
+        categorical_features: Any = "from_dtype",
+        device: str | None = None,
+        dtype: str = "auto",
+        random_state: Any = None,
+        callback: Callable[[int, FeatureMachine], None] | None = None,
+        progress: Progress = False,
+        class_weight: Mapping[Any, float] | str | None = None,
+        exponent: float | str = "auto",
+    ) -> None:
+        super().__init__(
+            kernel,
+            bandwidth=bandwidth,
+            alpha=alpha,
+            n_iter=n_iter,
+            weight_floor=weight_floor,
+            solver=solver,
+            agop_samples=agop_samples,
+            validation_fraction=validation_fraction,
+            early_stopping=early_stopping,
+            standardize=standardize,
+            categorical_features=categorical_features,
+            device=device,
+            dtype=dtype,
+            random_state=random_state,
+            callback=callback,
+            progress=progress,
+        )
+        self.class_weight = class_weight
+        self.exponent = exponent

@@ -1,15 +1,23 @@
 """Recursive feature machines as scikit-learn estimators."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
+from torch import Tensor
 
 from overparam._errors import expect
+from overparam._progress import Progress
+from overparam.kernels._classes import CLASSIFIER_SETTINGS, calibrated, class_weighted
 from overparam.kernels._machine import FeatureMachine
+from overparam.kernels._settings import Setting
+from overparam.kernels._table import Rows
 from overparam.kernels.codes import ClassCodes
+from overparam.kernels.functions import Kernel
 
 
 class RFMRegressor(RegressorMixin, FeatureMachine):
@@ -18,10 +26,11 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         f_t(x) = k_{M_t}(x, X) (K_t + λI)⁻¹ Y,     M_{t+1} ∝ [(1/n) Σᵢ ∇f_t(xᵢ) ∇f_t(xᵢ)ᵀ]^s
 
     The default kernel is exp(−‖x − z‖_M / L) with the Euclidean distance; λ is *not*
-    multiplied by n. Numerical columns are standardised, categorical ones become a coordinate a
-    level, targets are standardised; rows that occur more than once count as one of their summed
-    weight. With 500 rows or more, a tenth of them (2000 at most) is held out to choose the round
-    by, after which the coefficients are fitted to all rows; with fewer, the last round is taken.
+    multiplied by n. Numerical columns are standardised, those with heavy tails bent before,
+    categorical ones become a coordinate a level, targets are standardised; rows that occur more
+    than once count as one of their summed weight. With 500 rows or more, a tenth of them (2000 at
+    most) is held out to choose the round by, after which the coefficients are fitted to all rows;
+    with fewer, the last round is taken.
 
     Args:
         kernel: ``"laplace"``, ``"gaussian"``, ``"lpq"``, ``"quadratic"``, ``"dot_exp"``, a
@@ -48,6 +57,8 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         validation_fraction: Of the rows, held out; None: none.
         early_stopping: Hold rows out and return the best round, stopping two after it.
         standardize: Numerical columns and targets; without it columns of large scale dominate.
+            ``"logclip"`` bends columns with heavy tails first (see `Bends` in
+            `overparam.kernels.bends`), True does not.
         categorical_features: ``"from_dtype"`` takes the columns of a data frame that are
             categories, strings, objects or booleans; otherwise positions, names, a mask, or
             None.
@@ -134,11 +145,20 @@ class RFMClassifier(ClassifierMixin, FeatureMachine):
     Everything is as for `RFMRegressor`, on the codes of `ClassCodes`: where the predictor has
     learned nothing, probabilities are the shares of the classes.
 
-    Args: As for `RFMRegressor`.
+    Args:
+        class_weight: What the weights of a class's rows are multiplied by: ``"balanced"``, so that
+            all classes weigh the same, a dictionary from labels to numbers ≥ 0 (1 for one that
+            is not in it), or None.
+        exponent: T > 0: probabilities are those of the codes to the power T, normalised.
+            ``"auto"``: chosen by the log-loss of outputs for rows that are left out, of five
+            refits below 500 rows, of the coefficients alone up to 4096 and of the rows held out
+            beyond; probabilities are then drawn to 1/K by 2/(n + 2).
+
+    Further arguments: As for `RFMRegressor`.
 
     Attributes:
         classes_: The labels, sorted.
-        codes_: Codes and priors.
+        codes_: Codes, priors and exponent.
 
     Further attributes are those of `RFMRegressor`.
 
@@ -154,6 +174,67 @@ class RFMClassifier(ClassifierMixin, FeatureMachine):
         the recursion. Beaglehole, Holzmüller, Radhakrishnan, Belkin (2025), arXiv:2508.10053:
         the codes.
     """
+
+    def __init__(
+        self,
+        kernel: str | Kernel | Callable[[Tensor, Tensor], Tensor] = "laplace",
+        *,
+        bandwidth: float | str = 10.0,
+        p: float = 2.0,
+        q: float = 1.0,
+        alpha: float | str = "auto",
+        n_iter: int = 5,
+        feature_matrix: str = "full",
+        agop_power: float = 0.5,
+        center_gradients: bool = False,
+        normalize: str | None = "max",
+        weight_floor: float = 0.0,
+        solver: str = "auto",
+        agop_samples: int = 20_000,
+        validation_fraction: float | None = 0.1,
+        early_stopping: bool = True,
+        standardize: bool | str = "logclip",
+        categorical_features: Any = "from_dtype",
+        device: str | None = None,
+        dtype: str = "auto",
+        random_state: Any = None,
+        callback: Callable[[int, FeatureMachine], None] | None = None,
+        progress: Progress = False,
+        class_weight: Mapping[Any, float] | str | None = None,
+        exponent: float | str = "auto",
+    ) -> None:
+        super().__init__(
+            kernel,
+            bandwidth=bandwidth,
+            p=p,
+            q=q,
+            alpha=alpha,
+            n_iter=n_iter,
+            feature_matrix=feature_matrix,
+            agop_power=agop_power,
+            center_gradients=center_gradients,
+            normalize=normalize,
+            weight_floor=weight_floor,
+            solver=solver,
+            agop_samples=agop_samples,
+            validation_fraction=validation_fraction,
+            early_stopping=early_stopping,
+            standardize=standardize,
+            categorical_features=categorical_features,
+            device=device,
+            dtype=dtype,
+            random_state=random_state,
+            callback=callback,
+            progress=progress,
+        )
+        self.class_weight = class_weight
+        self.exponent = exponent
+
+    def _more_settings(self) -> Mapping[str, Setting]:
+        return CLASSIFIER_SETTINGS
+
+    def _weighted(self, y: Any, weights: np.ndarray) -> np.ndarray:
+        return class_weighted(self.class_weight, y, weights, type(self).__name__)
 
     def _read_targets(self, y: Any, weights: np.ndarray) -> np.ndarray:
         check_classification_targets(y)
@@ -184,10 +265,24 @@ class RFMClassifier(ClassifierMixin, FeatureMachine):
     def _output_map(self) -> np.ndarray:
         return self.codes_.basis
 
+    def _calibrates(self) -> bool:
+        if isinstance(self.exponent, str):
+            return True
+        self.codes_ = replace(self.codes_, exponent=float(self.exponent))
+        return False
+
+    def _calibrate(self, outputs: Tensor | None, rows: Rows[Tensor]) -> None:
+        if outputs is not None:
+            self.codes_ = calibrated(self.codes_, outputs, rows)
+
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of the classes, each between 0.001 and 0.999 before they are normalised."""
+        """Probabilities of the classes, in the order of `classes_`."""
         outputs = self._outputs(X)
         return self.codes_.probabilities(outputs)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Their logarithms."""
+        return np.log(self.predict_proba(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class."""

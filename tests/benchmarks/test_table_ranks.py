@@ -1,0 +1,60 @@
+"""What the benchmark of tables computes from predictions, and how it divides its tables."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def sets(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("table_sets")
+
+
+@pytest.fixture
+def ranks(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("table_ranks")
+
+
+def test_a_third_of_the_tables_is_kept_and_no_table_is_in_both_parts(sets):
+    for task, names in (("regression", sets.REGRESSION), ("classification", sets.CLASSIFICATION)):
+        choose, confirm = sets.names_of(task, "choose"), sets.names_of(task, "confirm")
+        assert sorted(choose + confirm) == sorted(names) == list(names)
+        assert not set(choose) & sets.KEPT
+        assert set(confirm) <= sets.KEPT
+        assert len(confirm) == len(names) // 3
+
+
+def test_the_calibration_error_of_what_is_said_half_the_time(ranks):
+    sure = np.repeat([0.9, 0.6], 50)
+    right = np.concatenate([np.arange(50) < 45, np.arange(50) < 20])
+    # The first half is right as often as it says, the second a fifth of the time less.
+    assert ranks.calibration_error(sure, right) == pytest.approx(0.1, rel=1e-12)
+
+
+def test_mean_ranks_and_their_interval(ranks):
+    losses = pd.DataFrame({"a": [1.0, 1.0, 1.0], "b": [2.0, 3.0, 2.0], "c": [3.0, 2.0, 2.0]})
+    found = ranks.mean_ranks(losses)
+    assert found["rank"].tolist() == pytest.approx([1, (2 + 3 + 2.5) / 3, (3 + 2 + 2.5) / 3])
+    assert found.loc["a"].tolist() == [1, 1, 1]
+    assert found["low"]["b"] < found["rank"]["b"] < found["high"]["b"]
+
+
+def test_scores_of_two_folds(ranks, sets):
+    y = np.array([0, 1, 1, 0, 0, 1])
+    rows = sets.Rows("t", "classification", np.zeros((6, 1)), np.zeros(1, int), ("x",), y)
+    folds = [(np.arange(3, 6), np.arange(3)), (np.arange(3), np.arange(3, 6))]
+    said = [np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), np.array([[1.0, 0.0]] * 3)]
+    scores = ranks.judged(rows, folds, [(part, np.array([1.0, 0.5])) for part in said])
+    first = -np.log([0.9, 0.8, 0.4]).mean()
+    sure = -(2 * np.log(1 / 1.001) + np.log(1e-3 / 1.001)) / 3
+    assert scores["loss"] == pytest.approx((first + sure) / 2, rel=1e-12)
+    assert scores["auc"] == pytest.approx((1.0 + 0.5) / 2)
+    assert scores["error"] == pytest.approx(1 / 3)
+    assert (scores["fit"], scores["predict"]) == (2.0, 1.0)
