@@ -402,12 +402,12 @@ def test_a_weight_is_a_repetition_to_a_tree(kind, temperature, bent):
     weights = np.random.default_rng(2).integers(0, 4, 120)
     twice = np.repeat(np.arange(120), weights)
     settings = {
-        "max_leaf_size": 50, "min_leaf_size": 5, "split_temperature": temperature,
+        "max_leaf_size": 40, "min_leaf_size": 5, "split_temperature": temperature,
         "random_state": 0,
     }  # fmt: skip
     weighted = kind(**settings).fit(x, y, sample_weight=weights)
     repeated = kind(**settings).fit(x[twice], y[twice])
-    assert len(weighted.leaves_) > 2
+    assert len(weighted.leaves_) > 1
     assert weighted.leaf_sizes_.sum() == (weights > 0).sum()
     outputs = "predict" if kind is AGOPTreeRegressor else "predict_proba"
     wanted = getattr(repeated, outputs)(x)
