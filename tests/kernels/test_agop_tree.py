@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
 from overparam.kernels._tree_routing import (
@@ -22,8 +23,8 @@ from overparam.kernels.tree_splits import Split, cut
 class Plane(RegressorMixin, BaseEstimator):
     """Least squares with the gradient of a linear function: what a split's model must offer."""
 
-    def fit(self, X, y):
-        self.model_ = LinearRegression().fit(X, y)
+    def fit(self, X, y, sample_weight=None):
+        self.model_ = LinearRegression().fit(X, y, sample_weight)
         return self
 
     def predict(self, X):
@@ -338,5 +339,131 @@ def test_a_frame_counts_by_its_values_and_not_by_its_types():
         a=frame["a"].map(repr), day=frame["day"].astype(str), on=np.where(frame["on"], "yes", "no")
     )
     np.testing.assert_allclose(model.predict(other), model.predict(frame), atol=1e-9)
-    with pytest.raises(ValueError, match=r"column 'kind', got a category of 2 levels, such as 'u'"):
-        AGOPTreeRegressor().fit(frame.assign(kind=["u", "v"] * 40), y)
+
+
+KINDS = np.random.default_rng(5).choice(["red", "green", "blue"], 300)
+MIXED = pd.DataFrame({"a": np.random.default_rng(6).normal(size=300), "kind": KINDS})
+HEIGHT = pd.Series(KINDS).map({"red": 5.0, "green": 0.0, "blue": -5.0}).to_numpy()
+
+
+def test_categories_are_split_and_counted_as_one_column():
+    y = HEIGHT + np.where(KINDS == "red", 1, -1) * MIXED["a"]
+    model = AGOPTreeRegressor(max_leaf_size=160, random_state=0).fit(MIXED, y)
+    assert len(model.leaves_) > 1
+    assert list(model.encoded_names_) == ["a", "kind=blue", "kind=green", "kind=red"]
+    assert model.score(MIXED, y) > 0.99
+    categories = MIXED.assign(kind=pd.Categorical(KINDS, ["red", "blue", "green"]))
+    np.testing.assert_allclose(model.predict(categories), model.predict(MIXED), atol=1e-9)
+    # Another spelling of the same levels, and one that was never seen.
+    np.testing.assert_array_equal(
+        model.predict(MIXED.assign(kind=[f" {kind} " for kind in KINDS])), model.predict(MIXED)
+    )
+    assert np.isfinite(model.predict(pd.DataFrame({"a": [0.0], "kind": ["pink"]}))).all()
+    # y is a sum of a(kind) and ± a: variances about 16.7 and, ± known or not, 1.
+    assert model.feature_importances_.sum() == pytest.approx(1)
+    assert 0.85 < model.feature_importances_[1] < 0.99
+    by_position = np.column_stack([MIXED["a"], pd.Categorical(KINDS).codes])
+    codes = AGOPTreeRegressor(max_leaf_size=160, categorical_features=[1], random_state=0)
+    np.testing.assert_allclose(
+        codes.fit(by_position, y).predict(by_position), model.predict(MIXED), atol=1e-9
+    )
+
+
+def test_classes_of_categories():
+    model = AGOPTreeClassifier(max_leaf_size=160, random_state=0).fit(MIXED, KINDS)
+    assert model.score(MIXED, KINDS) == 1
+    assert model.feature_importances_[1] > 0.95
+
+
+@pytest.mark.parametrize("levels", [2, 20])
+def test_an_irrelevant_column_counts_little_whatever_it_is(levels):
+    draw = np.random.default_rng(1)
+    frame = pd.DataFrame({"a": draw.normal(size=400)})
+    frame["b"] = draw.choice([f"b{i}" for i in range(levels)], 400)
+    frame["jump"] = draw.normal(size=400)
+    y = 3.0 * (frame["jump"] > 0) + frame["a"]
+    model = AGOPTreeRegressor(
+        Plane(), max_leaf_size=250, split="axis", split_estimator=Plane(), random_state=0
+    ).fit(frame, y)
+    assert len(model.leaves_) == 2
+    a, b, jump = model.feature_importances_
+    # Variances 9/4 and 1: the jump lies between two leaves, where no gradient sees it.
+    assert jump == pytest.approx(2.25 / 3.25, abs=0.12)
+    assert a == pytest.approx(1 / 3.25, abs=0.12)
+    assert b < 0.05
+
+
+@pytest.mark.parametrize("kind", [AGOPTreeRegressor, AGOPTreeClassifier])
+@pytest.mark.parametrize("temperature", [None, 0.5])
+def test_a_weight_is_a_repetition_to_a_tree(kind, temperature, bent):
+    x, y = bent[0][:120], bent[1][:120]
+    y = y if kind is AGOPTreeRegressor else y > np.median(y)
+    weights = np.random.default_rng(2).integers(0, 4, 120)
+    twice = np.repeat(np.arange(120), weights)
+    settings = {
+        "max_leaf_size": 40, "min_leaf_size": 5, "split_temperature": temperature,
+        "random_state": 0,
+    }  # fmt: skip
+    weighted = kind(**settings).fit(x, y, sample_weight=weights)
+    repeated = kind(**settings).fit(x[twice], y[twice])
+    assert len(weighted.leaves_) > 1
+    assert weighted.leaf_sizes_.sum() == (weights > 0).sum()
+    outputs = "predict" if kind is AGOPTreeRegressor else "predict_proba"
+    wanted = getattr(repeated, outputs)(x)
+    np.testing.assert_allclose(
+        getattr(weighted, outputs)(x), wanted, rtol=0, atol=1e-7 * np.abs(wanted).max()
+    )
+
+
+def test_leaves_that_know_no_weights_say_so(bent):
+    x, y = bent
+    tree = AGOPTreeRegressor(KNeighborsRegressor(), split="pca")
+    assert tree.fit(x, y, sample_weight=np.full(len(x), 2.0)).score(x, y) > 0
+    with pytest.raises(ValueError, match=r"fit takes sample_weight, got KNeighborsRegressor"):
+        tree.fit(x, y, sample_weight=np.arange(len(x)))
+    with pytest.raises(TypeError, match=r"gradient\(X\), got KNeighborsRegressor"):
+        tree.gradient(x)
+
+
+@pytest.mark.parametrize("temperature", [None, 0.4])
+@pytest.mark.parametrize("kind", [AGOPTreeRegressor, AGOPTreeClassifier])
+def test_gradients_of_a_tree_are_differences(kind, temperature, bent):
+    x, y = bent[0][:200], bent[1][:200]
+    y = np.stack([y, x[:, 2] * 100], 1) if kind is AGOPTreeRegressor else (y > 0) + 0
+    y = np.where(x[:, 0] > 1, 2, y) if kind is AGOPTreeClassifier else y
+    leaves = None if kind is AGOPTreeRegressor else Chances()
+    model = kind(leaves, max_leaf_size=60, split_temperature=temperature, random_state=0).fit(x, y)
+    outputs = model.predict if kind is AGOPTreeRegressor else model.predict_proba
+    points = x[:40] + 1e-3 * np.array([1.0, 100.0, 0.01])
+    slopes = model.gradient(points)
+    scales = np.array([1.0, 100.0, 0.01])
+    away = np.ones(len(points), dtype=bool)
+    for split in splits(model.tree_):
+        away &= np.abs(split.margin(points)) > 1e-3 * split.spread
+    assert away.sum() > 20
+    for column in range(3):
+        step = np.zeros(3)
+        step[column] = 1e-5 * scales[column]
+        between = (outputs(points + step) - outputs(points - step)) / (2 * step[column])
+        size = np.abs(slopes[:, :, column]).max()
+        # Central differences of width h are right to h² third derivatives, here of unit scale.
+        np.testing.assert_allclose(
+            slopes[away, :, column], between[away], rtol=1e-4, atol=1e-4 * size
+        )
+
+
+class Chances(LogisticRegression):
+    """Probabilities whose gradient is known: p (w_k − Σ_l p_l w_l)."""
+
+    def gradient(self, X):
+        shares = self.predict_proba(X)
+        slopes = self.coef_ if len(self.coef_) > 1 else np.concatenate([0 * self.coef_, self.coef_])
+        return shares[:, :, None] * (slopes - (shares @ slopes)[:, None, :])
+
+
+def splits(node):
+    """All inner nodes of a tree."""
+    if isinstance(node, Split):
+        yield node
+        yield from splits(node.left)
+        yield from splits(node.right)

@@ -52,6 +52,10 @@ FIT = """
     solver.partial_fit(x + 1, y)
     found = {"dual": solver.dual, "history": solver.history, "batch": solver.batch_size_}
     found["values"] = solver.predict(data["x"][:9])
+    solver = EigenProSolver(Laplace(3.0), ridge=0.3, n_subsamples=60, batch_size=40, group=group)
+    solver.fit(x, y, weights=weights, epochs=3)
+    solver.partial_fit(x + 1, y, weights=weights)
+    found["weighted dual"], found["weighted history"] = solver.dual, solver.history
     for name, kernel in (("laplace", Laplace(3.0)), ("quadratic", Quadratic())):
         predictor = KernelPredictor(kernel, x, y, data["metric"])
         found[name] = predictor_agop(predictor, center=True, group=group)
@@ -127,6 +131,14 @@ def test_two_processes_find_what_one_finds(data, both_found):
     torch.testing.assert_close(
         second["dual"], torch.cat([old[70:], new[70:]]), rtol=1e-9, atol=1e-9
     )
+    weighted = EigenProSolver(Laplace(3.0), ridge=0.3, n_subsamples=60, batch_size=40)
+    weighted.fit(x, y, weights=weights, epochs=3)
+    weighted.partial_fit(x + 1, y, weights=weights)
+    rows = torch.cat([torch.arange(70), torch.arange(180, 250)])
+    others = torch.cat([torch.arange(70, 180), torch.arange(250, 360)])
+    for found, own in ((first, rows), (second, others)):
+        torch.testing.assert_close(found["weighted dual"], weighted.dual[own], rtol=1e-9, atol=1e-9)
+        assert found["weighted history"] == pytest.approx(weighted.history, rel=1e-9)
     metric = None
     for _ in range(3):
         solver = EigenProSolver(Laplace(10.0), feature_matrix=metric, ridge=1e-3).fit(x, y)

@@ -440,12 +440,6 @@ def test_a_wrong_setting_is_named(settings, where):
             lambda: RFMRegressor().fit(SMALL, range(4)).importance_interval(level=1),
             r"importance_interval\(level=",
         ),
-        (
-            lambda: RFMRegressor(solver="eigenpro", alpha=1.0).fit(
-                SMALL, range(4), sample_weight=[1, 2, 1, 1]
-            ),
-            "rows of equal weight",
-        ),
     ],
 )
 def test_bad_data_is_refused(fit, words):

@@ -154,6 +154,78 @@ def test_eigenpro_approaches_the_exact_solution(problem):
     torch.testing.assert_close(solver.predict(x), matrix @ solver.dual)
 
 
+@pytest.mark.parametrize(("n", "d", "samples"), [(300, 3, 100), (1000, 3, 300), (600, 20, 150)])
+def test_eigenpro_arrives_where_its_sample_is_small(n, d, samples, generator):
+    """The sample's eigenvalues promise longer steps than points outside it allow."""
+    x = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    y = torch.stack([x[:, 0].sin(), x[:, 1] * x[:, 2]], 1)
+    kernel = Laplace(3.0)
+    exact = fit_ridge(kernel, x, y, ridge=0.5)
+    solver = EigenProSolver(kernel, ridge=0.5, n_subsamples=samples).fit(x, y, epochs=20)
+    assert len(solver.history) == 20
+    matrix = kernel.matrix(x)
+    assert (matrix @ (solver.dual - exact)).norm() < 0.01 * (matrix @ exact).norm()
+
+
+def test_a_weight_is_a_repetition_to_eigenpro(generator):
+    x = torch.randn(120, 3, generator=generator, dtype=torch.float64)
+    y = x[:, :1] * x[:, 1:2]
+    weights = torch.randint(1, 4, (120,), generator=generator).double()
+    twice = torch.arange(120).repeat_interleave(weights.long())
+    kernel = Laplace(3.0)
+    exact = fit_ridge(kernel, x, y, ridge=0.3, weights=weights)
+    for weighted, points in ((weights, x), (None, x[twice])):
+        targets = y if weighted is not None else y[twice]
+        solver = EigenProSolver(kernel, ridge=0.3).fit(points, targets, weights=weighted, epochs=60)
+        torch.testing.assert_close(solver.predict(x), kernel.matrix(x) @ exact, rtol=0, atol=1e-3)
+
+
+WEIGHTS = {
+    "one row twice": lambda u: torch.where(torch.arange(len(u)) == 0, 2.0, 1.0).double(),
+    "all seven": lambda u: torch.full_like(u, 7.0),
+    "any": lambda u: u + 0.01,
+    "heavy tails": lambda u: (1 / (u + 0.002)) ** 1.2,
+    "one row as half of them": lambda u: torch.where(
+        torch.arange(len(u)) == 5, 250.0, 1.0
+    ).double(),
+}
+
+
+@pytest.mark.parametrize("weighs", WEIGHTS.values(), ids=WEIGHTS)
+def test_eigenpro_with_weights_approaches_the_exact_solution(weighs, generator):
+    x = torch.randn(250, 3, generator=generator, dtype=torch.float64)
+    y = torch.stack([x[:, 0].sin(), x[:, 1] * x[:, 2]], 1)
+    weights = weighs(torch.rand(250, generator=generator, dtype=torch.float64))
+    kernel, ridge = Laplace(3.0), 0.5 * float(weights.mean())
+    exact = fit_ridge(kernel, x, y, ridge=ridge, weights=weights)
+    solver = EigenProSolver(kernel, ridge=ridge, n_subsamples=100)
+    solver.fit(x, y, weights=weights, epochs=80)
+    matrix, root = kernel.matrix(x), weights.sqrt()[:, None]
+    gap = (root * (matrix @ (solver.dual - exact))).norm() / (root * (matrix @ exact)).norm()
+    assert gap < 1e-3
+    same = EigenProSolver(kernel, ridge=3 * ridge, n_subsamples=100)
+    same.fit(x, y, weights=3 * weights, epochs=80)
+    # Only the ratio of ridge and weights counts, up to rounding that some hundred steps carry on.
+    torch.testing.assert_close(same.dual, solver.dual, rtol=1e-6, atol=1e-8)
+
+
+def test_eigenpro_tells_of_parts_of_an_epoch(problem):
+    x, y = problem
+    calls = []
+    solver = EigenProSolver(Laplace(3.0), ridge=0.3, batch_size=20, n_subsamples=50)
+    solver.fit(x, y, epochs=2, progress=lambda stage, done: calls.append(done))
+    assert calls == pytest.approx([part / 40 for part in range(1, 41)])
+
+
+def test_weights_of_zero_are_refused_by_eigenpro(problem):
+    x, y = problem
+    for value in (0.0, -1.0, torch.nan, torch.inf):
+        weights = torch.ones(len(x), dtype=x.dtype)
+        weights[3] = value
+        with pytest.raises(ValueError, match=r"weights=.*finite numbers > 0"):
+            EigenProSolver(Laplace(3.0)).fit(x, y, weights=weights)
+
+
 def test_its_correction_takes_far_fewer_steps(generator):
     """The comparison at 2000 points, shrunk: 10 passes with and without leading eigenpairs."""
     x = torch.randn(500, 8, generator=generator, dtype=torch.float64)

@@ -39,6 +39,16 @@ FEW = DRAW.integers(1, 5, N)
 GAPS = DRAW.random(N) < 0.3
 
 
+FRENCH = [
+    *("janvier", "février", "mars", "avril", "mai", "juin"),
+    *("juillet", "août", "septembre", "octobre", "novembre", "décembre"),
+]
+SPANISH = [
+    *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
+    *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
+]
+
+
 def german(value: float) -> str:
     """1234.5 as 1.234,5."""
     return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
@@ -100,6 +110,22 @@ CASES = {
         "number",
         np.where(YES, -WHOLE, WHOLE),
     ),
+    "a minus behind": Case(
+        [f"{v}-" if y else f"{v}" for v, y in zip(WHOLE, YES, strict=True)],
+        "number",
+        np.where(YES, -WHOLE, WHOLE),
+    ),
+    "Swiss francs": Case(
+        [f"CHF {v:,.2f}".replace(",", "'") for v in WHOLE], "number in CHF", WHOLE
+    ),
+    "reais": Case([f"R$ {german(v)}" for v in WHOLE], "number in R$, decimal comma", WHOLE),
+    "thousands of pounds": Case([f"£{v / 1000:g}k" for v in WHOLE], "number in £", WHOLE),
+    "degrees": Case(
+        [f"{v} °C" for v in REAL], "number in °C", [f"{v}°C" for v in REAL], to="b.csv"
+    ),
+    "exponents with a comma": Case(
+        [f"{v:.6e}".replace(".", ",") for v in WHOLE], "number, decimal comma", WHOLE
+    ),
     "a real minus": Case([f"{-v}".replace("-", "−") for v in WHOLE], "number", -WHOLE),
     "kilometres": Case([f"{v} km" for v in REAL], "number in km", REAL),
     "rooms": Case([f"{v} room{'s'[: int(v != 1)]}" for v in FEW], "number in room", FEW),
@@ -137,6 +163,23 @@ CASES = {
     "very many digits predicted": Case(
         WHOLE * 10**13, "number", [str(v) for v in WHOLE * 10**13], "a.parquet", "b.csv"
     ),
+    "decimals of Arrow": Case(
+        pd.Series([Decimal(str(v)) for v in REAL], dtype=pd.ArrowDtype(pa.decimal128(10, 2))),
+        "number",
+        REAL.astype(str),
+        "a.feather",
+        "b.csv",
+    ),
+    "spans of Arrow": Case(
+        pd.Series(pd.to_timedelta(WHOLE, unit="s")).astype(pd.ArrowDtype(pa.duration("s"))),
+        "number",
+        pd.to_timedelta(WHOLE, unit="s"),
+        "a.parquet",
+        "b.csv",
+    ),
+    "nullable single precision": Case(
+        pd.Series(gaps(REAL, None), dtype="Float32"), "number", gaps(REAL, ""), "a.feather", "b.csv"
+    ),
     "spans": Case(
         pd.to_timedelta(WHOLE, unit="min"),
         "number",
@@ -157,6 +200,43 @@ CASES = {
     "month first": Case([d.strftime("%m/%d/%Y") for d in DAYS], "date, month first", DAYS),
     "points": Case([f"{d.day}.{d.month}.{d.year}" for d in DAYS], "date", stamps(DAYS)),
     "two digits of a year": Case([d.strftime("%d.%m.%y") for d in DAYS], "date", stamps(DAYS)),
+    "dates of Arrow": Case(
+        pd.Series(DAYS, dtype=pd.ArrowDtype(pa.date32())), "date", DAYS, "a.feather", "b.csv"
+    ),
+    "time stamps of Arrow": Case(
+        pd.Series(TIMES, dtype=pd.ArrowDtype(pa.timestamp("us", "UTC"))),
+        "date",
+        [t.strftime("%Y%m%dT%H%M%SZ") for t in TIMES],
+        "a.parquet",
+        "b.csv",
+    ),
+    "without marks between": Case([t.strftime("%Y%m%dT%H%M%S") for t in TIMES], "date", TIMES),
+    "weeks": Case(
+        [f"{d.isocalendar().year}-W{d.isocalendar().week:02}" for d in DAYS],
+        "date",
+        [d - datetime.timedelta(d.weekday()) for d in DAYS],
+    ),
+    "quarters": Case(
+        [f"{d.year}-Q{(d.month + 2) // 3}" for d in DAYS],
+        "date",
+        [d.replace(month=(d.month + 2) // 3 * 3 - 2, day=1) for d in DAYS],
+    ),
+    "French months": Case(
+        [f"{d.day} {FRENCH[d.month - 1]} {d.year}" for d in DAYS],
+        "date",
+        [f"{d.day} de {SPANISH[d.month - 1]} de {d.year}" for d in DAYS],
+        to="b.csv",
+    ),
+    "Japanese days": Case([f"{d.year}年{d.month}月{d.day}日" for d in DAYS], "date", DAYS),
+    "days of the week": Case(
+        [t.strftime("%a, %d %b %Y %H:%M:%S +0000") for t in TIMES], "date", TIMES
+    ),
+    "months of a period": Case(
+        pd.Series(pd.PeriodIndex(DAYS, freq="M")),
+        "date",
+        [d.replace(day=1).isoformat() for d in DAYS],
+        to="b.csv",
+    ),
     "names of months": Case([d.strftime("%d %b %Y") for d in DAYS], "date", stamps(DAYS)),
     "American names": Case(
         [d.strftime("%B %d, %Y") for d in DAYS],
@@ -208,6 +288,14 @@ CASES = {
         "a.parquet",
         "b.csv",
     ),
+    "ja and nein": Case(np.where(YES, "ja", "nein"), "yes/no", pd.Series(YES), to="b.feather"),
+    "booleans of Arrow": Case(
+        pd.Series(YES, dtype=pd.ArrowDtype(pa.bool_())),
+        "yes/no",
+        np.where(YES, "Y", "N"),
+        "a.parquet",
+        "b.csv",
+    ),
     "one and zero": Case(YES.astype(int), "yes/no", np.where(YES, "True", "False"), to="b.tsv"),
     # categories
     "cities": Case(
@@ -246,6 +334,22 @@ CASES = {
         "a.parquet",
         "b.csv",
     ),
+    "a dictionary of Arrow": Case(
+        pd.Series(pd.Categorical(CITY)).astype(
+            pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+        ),
+        "category of 3 levels",
+        CITY,
+        "a.feather",
+        "b.csv",
+    ),
+    "a dictionary of Arrow in Parquet": Case(
+        CITY,
+        "category of 3 levels",
+        pd.Series(pd.Categorical(CITY)).astype(
+            pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string()))
+        ),
+    ),
     "bounds": Case(
         [f"<{v}" if v == 1 else str(v) for v in FEW],
         "category of 4 levels",
@@ -280,6 +384,12 @@ CASES = {
         CITY, "category of 3 levels", CITY, options={"encoding": "utf-8-sig"}
     ),
     "gz": Case(CITY, "category of 3 levels", CITY, "a.csv.gz", "b.csv"),
+    "Windows' letters": Case(
+        [f"{c} – “{c}”" for c in CITY],
+        "category of 3 levels",
+        [f"{c} – “{c}”" for c in CITY],
+        options={"encoding": "cp1252"},
+    ),
     "xz": Case(REAL, "number", REAL, "a.tsv.xz", "b.csv.bz2"),
     "zip": Case(REAL, "number", REAL, "a.zip", "b.csv"),
     "a workbook of dates": Case(

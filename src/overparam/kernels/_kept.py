@@ -1,6 +1,7 @@
 """The kernel matrix of a round, kept from its solve for its gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 from torch import Tensor
 
@@ -24,6 +25,9 @@ class Kept(PairKernel):
     Args:
         kernel: Whose values they are; may be replaced between rounds.
         points: The set, known by identity.
+
+    Attributes:
+        told: Called with "matrix" or "slopes", and the share of them that is computed.
     """
 
     def __init__(self, kernel: PairKernel, points: Tensor) -> None:
@@ -32,6 +36,7 @@ class Kept(PairKernel):
         self.distance = kernel.distance
         self._matrix: Tensor | None = None
         self._of: tuple[PairKernel, FeatureMatrix] | None = None
+        self.told: Callable[[Literal["matrix", "slopes"], float], None] = lambda part, done: None
 
     @property
     def held(self) -> int:
@@ -55,7 +60,8 @@ class Kept(PairKernel):
         if self._matrix is None:
             self._matrix = x1.new_empty(len(x1), len(x1))
         self._of = self.kernel, feature_matrix
-        return self.kernel.fill(self._matrix, self.kernel.pairs(x1, None, feature_matrix))
+        pairs = self.kernel.pairs(x1, None, feature_matrix)
+        return self.kernel.fill(self._matrix, pairs, lambda done: self.told("matrix", done))
 
     def slope_products(
         self,
@@ -73,8 +79,22 @@ class Kept(PairKernel):
             and self._of[1] is feature_matrix
         )
         if not known or weighted.shape[1] > SYMMETRIC_COLUMNS:
-            return self.kernel.slope_products(x, centres, weighted, feature_matrix)
-        return symmetric_products(self._slopes(), weighted)
+            yield from self._watched(x, centres, weighted, feature_matrix)
+            return
+        yield from symmetric_products(self._slopes(), weighted)
+
+    def _watched(
+        self,
+        x: Tensor | None,
+        centres: Tensor,
+        weighted: Tensor,
+        feature_matrix: FeatureMatrix,
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """The kernel's own products, block by block."""
+        count = len(centres if x is None else x)
+        for rows, block in self.kernel.slope_products(x, centres, weighted, feature_matrix):
+            yield rows, block
+            self.told("slopes", rows.stop / count)
 
     def _slopes(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Tiles of slopes, each in the memory of the one before."""
@@ -87,6 +107,8 @@ class Kept(PairKernel):
                 tile.diagonal().fill_(1)  # whatever ridge was added there
             self.kernel.slopes_of_values_(tile)
             yield rows, columns, tile
+            if rows == columns:
+                self.told("slopes", (rows.stop / len(self._matrix)) ** 2)
 
 
 def kept(kernel: Kernel, points: Tensor) -> Kept | None:

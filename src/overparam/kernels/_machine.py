@@ -11,11 +11,11 @@ from torch import Tensor
 from overparam._as_before import or_as_before
 from overparam._devices import expect_device
 from overparam._errors import expect
-from overparam._progress import Progress, counted, expect_progress
+from overparam._progress import Progress, expect_progress, telling
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.kernels._fitted import FittedMachine
-from overparam.kernels._rounds import KERNELS, Rounds
+from overparam.kernels._rounds import KERNELS, Rounds, rows_for_features
 from overparam.kernels._settings import (
     FLAG,
     FUNCTION,
@@ -172,7 +172,7 @@ class FeatureMachine(FittedMachine):
             eval_set: A pair ``(X, y)`` that the round is chosen by, instead of rows held out.
 
         Returns:
-            The estimator.
+            The estimator. Interrupted from the keyboard, it is fitted as in the best round so far.
 
         Raises:
             ValueError: Infinite inputs, lengths that differ, a parameter out of range.
@@ -190,6 +190,7 @@ class FeatureMachine(FittedMachine):
         everything = tensors(rows, device, dtype)
         del rows  # in double precision it is `everything`, else a table in vain
         training = everything if kept is None else everything.at(kept)
+        training = rows_for_features(training, self.solver, self._seed)
         judged = None if checks is None else tensors(checks, device, dtype)
         self._learn_rows(everything, training, judged)
         return self
@@ -294,9 +295,8 @@ class FeatureMachine(FittedMachine):
         """Rounds until no more are worth while; the best by the rows held out, or the last."""
         self.history_: list[dict[str, float]] = []
         best, lowest, ridge = None, math.inf, rounds.ridge
-        with counted(self.progress, "rounds", self.n_iter + 1) as advance:
+        with telling(self.progress) as rounds.tell:
             for current in rounds.of_rows(training):
-                advance()
                 self.n_iter_ = current.iteration
                 record = {"iteration": float(current.iteration), "alpha": rounds.ridge}
                 if checks is not None:
@@ -309,11 +309,14 @@ class FeatureMachine(FittedMachine):
                     self.callback(current.iteration, self)
                 if best is None or error < lowest:
                     best, lowest, ridge = current, error, rounds.ridge
-                elif current.iteration - best.iteration >= PATIENCE:
+                # What an interrupt finds is fitted.
+                self.alpha_, self.best_iter_ = ridge, best.iteration
+                self._keep(best.predictor, training.weights)
+                if current.iteration - best.iteration >= PATIENCE:
                     break
+            rounds.tell("rounds", 1.0)
         assert best is not None
-        rounds.ridge = self.alpha_ = ridge
-        self.best_iter_ = best.iteration
+        rounds.ridge = ridge
         return best
 
     def __sklearn_tags__(self) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from overparam._errors import expect
-from overparam._memory import expect_room, fits
+from overparam._memory import expect_room, fits, part_of
+from overparam._progress import Progress, Tell, telling
 from overparam.kernels._pairs import apply_metric
 from overparam.kernels._table import Rows, unequal
 from overparam.kernels.custom import Custom
@@ -26,11 +26,14 @@ from overparam.kernels.functions import (
 from overparam.kernels.leave_one_out import leave_one_out_ridge
 from overparam.kernels.lpq import Lpq
 from overparam.kernels.powers import matrix_power_psd
-from overparam.kernels.recursion import Iterate, Normalize, feature_recursion
+from overparam.kernels.recursion import SOLVED, Iterate, Normalize, feature_recursion
 from overparam.kernels.ridge import fit_ridge
 
 KERNELS = ("dot_exp", "gaussian", "laplace", "lpq", "quadratic")
 ROWS_FOR_RIDGE, ROWS_FOR_MEDIAN = 500, 1000
+# Rows that features are learned from where a kernel matrix of all does not fit, and bytes of it
+# and its factor per squared row and byte of a number.
+ROWS_FOR_FEATURES, HELD = 20_000, 2.2
 
 
 @dataclasses.dataclass
@@ -41,6 +44,8 @@ class Rounds:
         estimator: Its name, for complaints.
         seed: Of rows that are drawn.
         ridge: λ of the round that was last solved.
+        solved: Number of rounds that were begun.
+        tell: Told "rounds" and the share of them that is done.
     """
 
     estimator: str
@@ -58,10 +63,14 @@ class Rounds:
     weight_floor: float
     solver: Literal["auto", "cg", "cholesky", "eigenpro", "lstsq"]
     agop_samples: int
+    progress: Progress
     ridge: float = dataclasses.field(init=False)
+    tell: Tell = dataclasses.field(init=False)
+    solved: int = dataclasses.field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.ridge = float(self.alpha) if not isinstance(self.alpha, str) else math.nan
+        self.tell = lambda stage, done: None
 
     @classmethod
     def of(cls, estimator: Any, seed: int, **others: Any) -> "Rounds":
@@ -96,12 +105,22 @@ class Rounds:
             adapt=self._adapted if isinstance(self.bandwidth, str) else None,
             solve=self._solved,
             seed=self.seed,
+            inside=self._inside,
         )
+
+    def _inside(self, done: float) -> None:
+        """Tell of the rounds that are done, in parts."""
+        self.tell("rounds", min(1.0, done / (self.n_iter + 1)))
 
     def with_rows(self, predictor: KernelPredictor, rows: Rows[Tensor]) -> KernelPredictor:
         """The predictor with its kernel and features, its coefficients fitted to other rows."""
         kernel, matrix = predictor.kernel, predictor.feature_matrix
-        dual = self._with_ridge(kernel, rows.x, rows.targets, matrix, unequal(rows.weights))
+        with telling(self.progress) as tell:
+            dual = self._with_ridge(
+                kernel, rows.x, rows.targets, matrix, unequal(rows.weights),
+                lambda done: tell("all rows", done),
+            )  # fmt: skip
+            tell("all rows", 1.0)
         return KernelPredictor(kernel, rows.x, dual, matrix)
 
     def _first_kernel(self, width: int) -> Kernel:
@@ -152,7 +171,12 @@ class Rounds:
                 feature_matrix=feature_matrix,
                 weights=None if weights is None else weights[rows],
             )
-        return self._with_ridge(kernel, x, targets, feature_matrix, weights)
+        self.solved += 1
+        first = self.solved - 1
+        return self._with_ridge(
+            kernel, x, targets, feature_matrix, weights,
+            lambda done: self._inside(first + SOLVED * done),
+        )  # fmt: skip
 
     def _with_ridge(
         self,
@@ -161,13 +185,13 @@ class Rounds:
         targets: Tensor,
         feature_matrix: FeatureMatrix,
         weights: Tensor | None,
+        inside: Callable[[float], None],
     ) -> Tensor:
         """Coefficients for the ridge as it is, by a direct solver or by steps."""
         solver = self.solver
         if solver == "auto":
-            needed = 2.2 * len(x) ** 2 * x.element_size() - kernel.held
-            direct = weights is not None or fits(needed / 0.9, x.device)
-            solver = "auto" if direct else "eigenpro"
+            needed = HELD * len(x) ** 2 * x.element_size() - kernel.held
+            solver = "auto" if fits(needed / 0.9, x.device) else "eigenpro"
         if solver != "eigenpro":
             return fit_ridge(
                 kernel,
@@ -178,16 +202,34 @@ class Rounds:
                 weights=weights,
                 solver=solver,
             )
-        expect(
-            weights is None,
-            f"{self.estimator}(solver='eigenpro')",
-            "rows of equal weight and no duplicates",
-            "different weights",
-            hint="use solver='cholesky'.",
-        )
         return fit_eigenpro(
-            kernel, x, targets, ridge=self.ridge, feature_matrix=feature_matrix, seed=self.seed
+            kernel,
+            x,
+            targets,
+            ridge=self.ridge,
+            feature_matrix=feature_matrix,
+            weights=weights,
+            seed=self.seed,
+            progress=lambda stage, done: inside(done),
         )
+
+
+def rows_for_features(rows: Rows[Tensor], solver: str, seed: int) -> Rows[Tensor]:
+    """The rows that rounds are fitted to: all, or under "auto" a draw if their matrix is too large.
+
+    A feature matrix is an average over rows, and as good from a part of them; coefficients, which
+    are not, are fitted to all rows at the end.
+    """
+    n, device = len(rows.x), rows.x.device
+    word = HELD * rows.x.element_size()
+    if solver != "auto" or fits(word * n**2 / 0.9, device):
+        return rows
+    room = part_of(0.9, int(word * ROWS_FOR_FEATURES**2), device)
+    most = max(100, int(math.sqrt(room / word)))
+    if n <= most:
+        return rows
+    draw = torch.Generator().manual_seed(seed)
+    return rows.at(torch.randperm(n, generator=draw)[:most].sort().values.to(device))
 
 
 def median_distance(kernel: Kernel, x: Tensor, feature_matrix: FeatureMatrix, seed: int) -> float:

@@ -64,16 +64,77 @@ def averaged(
     return total
 
 
+def averaged_slopes(
+    tree: Split | int,
+    leaves: Sequence[Any],
+    x: np.ndarray,
+    temperature: float,
+    outputs: Outputs,
+    slopes: Outputs,
+) -> np.ndarray:
+    """Derivatives of what `averaged` gives, (rows, outputs, columns of x).
+
+        ∇ Σ_l s_l f_l = Σ_l s_l ∇f_l + Σ_l s_l (g_l − Σ_k s_k g_k) f_l,     g_l = ∇ log of the
+        product of sigmoids
+
+    Hard borders have no second term, and which leaves are kept counts as given.
+
+    Args:
+        tree: As for `leaf_shares`.
+        leaves: Fitted estimators.
+        x: Rows.
+        temperature: As for `leaf_shares`.
+        outputs: Of a leaf, a column each.
+        slopes: Derivatives of a leaf's outputs.
+    """
+    shares = leaf_shares(tree, x, temperature)
+    total: np.ndarray | None = None
+    paths = dict(_paths(tree))
+    logs = np.zeros((len(x), x.shape[1]))  # Σ_k s_k g_k
+    if temperature > 0:
+        for place in range(len(leaves)):
+            logs += shares[:, place, None] * _log_slopes(paths[place], x, temperature)
+    for place, leaf in enumerate(leaves):
+        used = shares[:, place] > 0
+        if not used.any():
+            continue
+        part = shares[used, place, None, None] * slopes(leaf, x[used])
+        if temperature > 0:
+            moved = _log_slopes(paths[place], x[used], temperature) - logs[used]
+            moved *= shares[used, place, None]
+            part = part + outputs(leaf, x[used])[:, :, None] * moved[:, None]
+        if total is None:
+            total = np.zeros((len(x), *part.shape[1:]))
+        total[used] += part
+    assert total is not None
+    return total
+
+
+def _log_slopes(path: tuple, x: np.ndarray, temperature: float) -> np.ndarray:
+    """Derivative of the logarithm of a leaf's product of sigmoids."""
+    total = np.zeros((len(x), x.shape[1]))
+    for split, right in path:
+        width = temperature * split.spread * (1 if right else -1)
+        total += np.outer(1 - _sigmoid(split.margin(x) / width), split.direction / width)
+    return total
+
+
 def best_temperature(
-    tree: Split | int, leaves: Sequence[Any], x: np.ndarray, numbers: np.ndarray, outputs: Outputs
+    tree: Split | int,
+    leaves: Sequence[Any],
+    x: np.ndarray,
+    numbers: np.ndarray,
+    outputs: Outputs,
+    weights: np.ndarray | None = None,
 ) -> float:
     """The temperature of least squared error on rows held out, 0 among those tried."""
     tried = (0.0, *TEMPERATURES)
     known = np.stack([outputs(leaf, x) for leaf in leaves], axis=1)
-    errors = [
-        float(np.square(np.einsum("nl,nlc->nc", leaf_shares(tree, x, t), known) - numbers).sum())
-        for t in tried
-    ]
+    weight = np.ones((len(x), 1)) if weights is None else weights[:, None]
+    errors = []
+    for t in tried:
+        gaps = np.einsum("nl,nlc->nc", leaf_shares(tree, x, t), known) - numbers
+        errors.append(float((weight * np.square(gaps)).sum()))
     return tried[int(np.argmin(errors))]
 
 

@@ -6,12 +6,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, column_or_1d
 
 from overparam._as_before import or_as_before
 from overparam._errors import expect
 from overparam.kernels._settings import expect_settings
-from overparam.kernels._table import read_numbers
 from overparam.kernels._tree import SETTINGS, AGOPTree
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 from overparam.kernels.tree_splits import Split as Split  # pickled trees name it here
@@ -44,13 +43,17 @@ class AGOPTreeRegressor(RegressorMixin, AGOPTree):
             that make up 99 %. ``"tune"``: by the squared error of rows held out from the fit,
             0 or one of 20 values from 0.025 to 4.5; then leaves are fitted again, to all rows.
         validation_fraction: Of the rows, held out for "tune".
+        categorical_features: As for `RFMRegressor`; a categorical column becomes a coordinate a
+            level, for splits and leaves.
         n_jobs: Leaves fitted at a time, as for joblib.
         random_state: Of the rows drawn and of the leaves; None is 0, and leaves NumPy's own
             generator as it was.
 
     Attributes:
         leaves_: The fitted estimators.
-        leaf_sizes_: Their numbers of rows.
+        leaf_sizes_: Their numbers of rows, those that stand there twice counted once.
+        feature_importances_: Shares of the columns in what changes the predictions.
+        encoded_names_: Names of the coordinates that splits and leaves see.
         tree_: A `Split`, or 0 for a single leaf.
         temperature_: The temperature used; 0 is hard routing.
 
@@ -79,22 +82,23 @@ class AGOPTreeRegressor(RegressorMixin, AGOPTree):
     """
 
     @or_as_before
-    def fit(self, X: Any, y: Any) -> "AGOPTreeRegressor":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "AGOPTreeRegressor":
         """Fit.
 
         Args:
-            X: Rows of finite numbers.
+            X: A table: data frame or array, finite but for categorical columns.
             y: Targets, one or several columns.
+            sample_weight: ≥ 0; a weight of 2 is a row that occurs twice. Splits halve their sum,
+                and leaves are fitted with them.
 
         Returns:
             The estimator.
         """
         expect_settings(self, SETTINGS)
-        X = read_numbers(self, X, reset=True)
-        read = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        x, y = (np.asarray(part, dtype=np.float64) for part in read)
+        x, y, weights = self._learn_table(X, y, sample_weight)
+        y = check_array(y, dtype="float64", ensure_2d=False, input_name="y")
         self._flat = y.ndim == 1
-        self._grow(x, y)
+        self._grow(x, y, weights)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -111,6 +115,14 @@ class AGOPTreeRegressor(RegressorMixin, AGOPTree):
     def _outputs(self, leaf: Any, x: np.ndarray) -> np.ndarray:
         outputs = np.asarray(leaf.predict(x), dtype=np.float64)
         return outputs[:, None] if outputs.ndim == 1 else outputs
+
+    def _slopes(self, leaf: Any, x: np.ndarray) -> np.ndarray:
+        slopes = np.asarray(leaf.gradient(x), dtype=np.float64)
+        return slopes.reshape(len(x), -1, x.shape[1])
+
+    def _unit(self, outputs: np.ndarray) -> np.ndarray:
+        spread = outputs.std(axis=0)
+        return np.where(spread > 0, spread, 1.0)
 
     def _numbers(self, y: np.ndarray) -> np.ndarray:
         return y[:, None] if y.ndim == 1 else y
@@ -147,20 +159,21 @@ class AGOPTreeClassifier(ClassifierMixin, AGOPTree):
     """
 
     @or_as_before
-    def fit(self, X: Any, y: Any) -> "AGOPTreeClassifier":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "AGOPTreeClassifier":
         """Fit.
 
         Args:
-            X: Rows of finite numbers.
+            X: A table, as for `AGOPTreeRegressor`.
             y: Labels.
+            sample_weight: As for `AGOPTreeRegressor`.
 
         Returns:
             The estimator.
         """
         expect_settings(self, SETTINGS)
-        X = read_numbers(self, X, reset=True)
-        x, y = (np.asarray(part) for part in validate_data(self, X, y, dtype=np.float64))
+        x, y, weights = self._learn_table(X, y, sample_weight)
         check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
         self.classes_, labels = np.unique(y, return_inverse=True)
         expect(
             len(self.classes_) > 1,
@@ -168,7 +181,7 @@ class AGOPTreeClassifier(ClassifierMixin, AGOPTree):
             "labels of more than one class",
             f"one class, {self.classes_[0]!r}",
         )
-        self._grow(x, labels)
+        self._grow(x, labels, weights)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -193,6 +206,14 @@ class AGOPTreeClassifier(ClassifierMixin, AGOPTree):
         else:
             outputs[np.arange(len(x)), leaf.predict(x)] = 1.0
         return outputs
+
+    def _slopes(self, leaf: Any, x: np.ndarray) -> np.ndarray:
+        slopes = np.zeros((len(x), len(self.classes_), x.shape[1]))
+        slopes[:, leaf.classes_] = leaf.gradient(x)
+        return slopes
+
+    def _unit(self, outputs: np.ndarray) -> np.ndarray:
+        return np.ones(outputs.shape[1])
 
     def _numbers(self, y: np.ndarray) -> np.ndarray:
         return np.eye(len(self.classes_))[y]

@@ -1,6 +1,7 @@
 """EigenPro: kernel regression by preconditioned stochastic gradients, in memory linear in n."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -16,6 +17,12 @@ from overparam.errors import NumericalError
 from overparam.kernels._shards import Shards
 from overparam.kernels.functions import FeatureMatrix, Kernel
 
+PARTS = 20  # of an epoch, after each of which progress is told
+# Of the largest step that cannot lengthen the error on a batch, 2 over its largest eigenvalue.
+STABLE = 1.5
+PROBED = 1024  # points of the batch by which that eigenvalue is known
+TIE = 1e-6  # weights over their mean that differ by less count as equal
+
 
 class EigenProSolver:
     """Coefficients of kernel regression by gradient steps whose largest directions are damped.
@@ -27,8 +34,15 @@ class EigenProSolver:
 
     where K_S/s = E Λ Eᵀ for a sample S of s points. That turns the q largest eigenvalues into
     λ_{q+1}, so batches up to m* = β/λ_{q+1}, β = max k(x, x) + λ, are as good per point as single
-    ones. Step: η = 1/β below m*, 2/(β + (m − 1) λ_{q+1}) from there on. Where the batch, limited
-    by n, is below m*, eigenvalues are lowered to β/m only, which is all it can use.
+    ones. Step: η = 1/β below m*, 2/(β + (m − 1) λ_{q+1}) from there on, and no longer than a batch
+    that was drawn allows: 1.5 over the largest eigenvalue that is left of it, since a small sample
+    says too little of points outside. Where the batch, limited by n, is below m*, eigenvalues are
+    lowered to β/m only, which is all it can use.
+
+    With weights w the solution is that of `fit_ridge` with them. A point is visited ⌈w⌉ times an
+    epoch, w in units of the mean, each time with the share w/⌈w⌉ of its gradient: a weight of 2
+    is then a point that occurs twice, the heaviest point shortens no step, and an epoch has at
+    most twice the visits.
 
     Every point fitted is a centre. Directions of eigenvalue λ_i take about β/(n λ_i) epochs, so
     stopping early is a ridge too, and a very small ridge is not reached.
@@ -53,16 +67,17 @@ class EigenProSolver:
         batch_size_: m.
         critical_batch_size_: m*.
         n_components_: q.
-        history: Root mean squared residual g of each epoch, measured as it went.
+        history: Root mean squared residual g of each epoch, measured as it went; a weighted
+            mean, of f(x) + λ α/w − y.
 
     Raises:
         ValueError: A number out of range, or targets that do not match.
         NumericalError: If the steps diverge. After an error the solver is as it was before.
 
     Cost:
-        n² kernel values an epoch, s³ once; memory n (d + c) + s² numbers and a block. In a group
-        of p processes, n (n + s)/p kernel values each, and m (d + 2c) + s c numbers exchanged
-        a batch.
+        n² kernel values an epoch, up to 2 n² with weights, and s³ + 1024³ once; memory n (d + c)
+        + s² numbers and a block. In a group of p processes, n (n + s)/p kernel values each, and
+        m (d + 2c) + s c numbers exchanged a batch.
 
     Example:
         >>> from overparam.kernels import Laplace
@@ -123,6 +138,7 @@ class EigenProSolver:
         x: Float[Tensor, "n d"],
         targets: Float[Tensor, "n c"],
         *,
+        weights: Float[Tensor, "n"] | None = None,
         epochs: int = 10,
         tolerance: float = 0.0,
         progress: Progress = False,
@@ -132,22 +148,21 @@ class EigenProSolver:
         Args:
             x: Points.
             targets: Y, one column an output.
+            weights: w > 0, one a point; None: all 1. In a group either all give some or none.
             epochs: Passes.
             tolerance: Stop when the residual is at most this share of the targets, or an epoch
                 lowers it by less than this share.
             progress: Whether to draw a bar where somebody watches, or a function that is called
-                with the stage and the share of it that is done.
+                with the stage and the share of it that is done, many times an epoch.
         """
         expect(epochs >= 1, "EigenProSolver.fit(epochs=...)", "at least one pass", epochs)
         expect_progress(progress, "EigenProSolver.fit(progress=...)")
         self._prepared, self.history = False, []
-        shards = self._add(x, targets)
-        squares = shards.sum_(targets.square().sum())
-        enough = tolerance * math.sqrt(float(squares) / (shards.total * targets.shape[1]))
-        with counted(progress, "epochs", epochs, done=1) as advance:
+        with counted(progress, "epochs", epochs * PARTS, unit="part") as advance:
+            points = self._add(x, targets, weights, advance)
+            enough = tolerance * points.size
             for _ in range(1, epochs):
-                self._epoch(shards, targets)
-                advance()
+                self._epoch(points, advance)
                 before, after = self.history[-2:]
                 if after <= enough or before - after < tolerance * before:
                     break
@@ -157,13 +172,29 @@ class EigenProSolver:
     @checked
     @full_precision()
     def partial_fit(
-        self, x: Float[Tensor, "n d"], targets: Float[Tensor, "n c"]
+        self,
+        x: Float[Tensor, "n d"],
+        targets: Float[Tensor, "n c"],
+        *,
+        weights: Float[Tensor, "n"] | None = None,
     ) -> "EigenProSolver":
-        """One pass over new points, which become centres; the first call fixes the sample."""
-        self._add(x, targets)
+        """One pass over new points, which become centres; the first call fixes the sample.
+
+        Args:
+            x: Points.
+            targets: Y, one column an output.
+            weights: w > 0, one a point, in the unit of the first call; None: all 1.
+        """
+        self._add(x, targets, weights)
         return self
 
-    def _add(self, x: Tensor, targets: Tensor) -> Shards:
+    def _add(
+        self,
+        x: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        advance: Callable[[], None] = lambda: None,
+    ) -> "_Points":
         """New centres and a pass over them."""
         where = "EigenProSolver.partial_fit(x=..., targets=...)"
         expect(
@@ -175,10 +206,10 @@ class EigenProSolver:
         shards = Shards(len(x), self.group, x.device, where)
         finite = bool(torch.isfinite(x).all() and torch.isfinite(targets).all())
         expect(shards.all(finite), where, "finite numbers", "NaN or inf")
-        if not self._prepared:
-            self.centres, self.dual = x, torch.zeros_like(targets)
-            self._prepare(shards)
-        else:
+        positive = weights is None or bool((torch.isfinite(weights) & (weights > 0)).all())
+        words = "EigenProSolver.partial_fit(weights=...)", "finite numbers > 0"
+        expect(shards.all(positive), *words, "others", hint="leave out points of weight 0.")
+        if self._prepared:
             expect(
                 x.shape[1] == self.centres.shape[1] and targets.shape[1] == self.dual.shape[1],
                 where,
@@ -187,8 +218,14 @@ class EigenProSolver:
             )
             self.centres = torch.cat([self.centres, x])
             self.dual = torch.cat([self.dual, torch.zeros_like(targets)])
-        self._epoch(shards, targets)
-        return shards
+            points = _Points(shards, targets, weights, self._unit)
+        else:
+            self.centres, self.dual = x, torch.zeros_like(targets)
+            points = _Points(shards, targets, weights, None)
+            self._unit = points.unit
+            self._prepare(points)
+        self._epoch(points, advance)
+        return points
 
     @checked
     @full_precision()
@@ -203,24 +240,34 @@ class EigenProSolver:
             distributed.all_reduce(values, group=self.group)
         return values
 
-    def _prepare(self, shards: Shards) -> None:
+    def _prepare(self, points: "_Points") -> None:
         """The sample, its leading eigenpairs, and from them batch and step."""
-        n = shards.total
+        shards, n = points.shards, len(points.visits)
         size = min(self.n_subsamples, n)
-        drawn = torch.randperm(n, generator=self._draw)[:size]
+        drawn = points.visits[torch.randperm(n, generator=self._draw)[:size]]
+        if points.weights is not None:  # a point that was drawn twice counts twice
+            drawn, times = torch.unique(drawn, return_counts=True)
         self._of_sample, self._sample_rows = shards.own(drawn)
-        self._sample = shards.spread(self.centres[self._sample_rows], self._of_sample, size)
+        self._sample = shards.spread(self.centres[self._sample_rows], self._of_sample, len(drawn))
         matrix = self.kernel.matrix(self._sample.double(), None, _double(self.feature_matrix))
+        if points.weights is not None:
+            own = points.share[self._sample_rows, None]
+            root = shards.spread(own, self._of_sample, len(drawn))[:, 0].double()
+            root = (root * times.to(root)).sqrt()
+            matrix *= root * root[:, None]
         values, vectors = torch.linalg.eigh(matrix)
         values, vectors = values.flip(0).clamp_min(0) / size, vectors.flip(1)
+        if points.weights is not None:
+            vectors *= root[:, None]
         diagonal = self.kernel.diagonal(self.centres, self.feature_matrix)
-        beta = shards.largest(float(diagonal.max())) + self.ridge
+        # No share is above 1.
+        beta = shards.largest(float(diagonal.max())) + self.ridge / points.unit
         wanted = 1024 if self.batch_size == "critical" else int(self.batch_size)
         if self.n_components is None:
             enough = int((beta / values.clamp_min(1e-300) < min(wanted, n)).sum())
-            self.n_components_ = min(enough, size // 4)
+            self.n_components_ = min(enough, len(values) // 4)
         else:
-            self.n_components_ = min(self.n_components, size - 1)
+            self.n_components_ = min(self.n_components, len(values) - 1)
         q = self.n_components_
         edge = max(float(values[q]), 1e-9 * beta)
         self.critical_batch_size_ = int(beta / edge + 1)
@@ -234,26 +281,61 @@ class EigenProSolver:
         damping = (1 - (edge / values[:q]) ** 0.95) / (size * values[:q])
         self._vectors = vectors[:, :q].to(self.centres.dtype)
         self._damping = damping.to(self.centres.dtype)
+        self._step = min(self._step, STABLE / self._largest(points))
         self._prepared = True
 
-    def _epoch(self, shards: Shards, targets: Tensor) -> None:
-        """One pass over the last centres, those of `shards`, in random order."""
-        order = torch.randperm(shards.total, generator=self._draw)
+    def _largest(self, points: "_Points") -> float:
+        """Largest eigenvalue of what a step applies to the residual of a batch, of one drawn.
+
+        The sample's λ_{q+1} is too small for points outside it, the more the smaller it is.
+        """
+        shards = points.shards
+        m = min(self.batch_size_, PROBED)
+        drawn = points.visits[torch.randperm(len(points.visits), generator=self._draw)[:m]]
+        here, rows = shards.own(drawn)
+        batch = shards.spread(self.centres[rows], here, m)
+        matrix = self.kernel.matrix(batch, None, self.feature_matrix).double()
+        seen = self.kernel.matrix(batch, self._sample, self.feature_matrix) @ self._vectors
+        matrix -= ((seen * self._damping) @ seen.T).double()
+        if points.weights is not None:
+            root = shards.spread(points.share[rows, None], here, m)[:, 0].double().sqrt()
+            matrix *= root * root[:, None]
+        largest = float(torch.linalg.eigvalsh(matrix)[-1])
+        # Eigenvalues of a sum are at most the sum of those of its parts.
+        return largest * self.batch_size_ / m + self.ridge / points.unit
+
+    def _epoch(self, points: "_Points", advance: Callable[[], None] = lambda: None) -> None:
+        """One pass over the last centres, those of `points`, in random order."""
+        shards, targets = points.shards, points.targets
+        order = points.visits[torch.randperm(len(points.visits), generator=self._draw)]
         first = len(self.centres) - len(targets)
+        shift = self.ridge if points.weights is None else self.ridge / points.weights[:, None]
+        parts, told = order.split(self.batch_size_), 0
         total = 0.0
-        for part in order.split(self.batch_size_):
+        for place, part in enumerate(parts, 1):
             here, rows = shards.own(part)
             own, centres = self.centres[first + rows], first + rows
-            known = targets[rows] - self.ridge * self.dual[centres]
-            points = shards.spread(own, here, len(part))
-            residual = self._values(points) - shards.spread(known, here, len(part))
-            total += float(residual.square().sum())
-            self.dual[centres] -= self._step * residual[here]
-            common = self.kernel.matrix(self._sample, own, self.feature_matrix) @ residual[here]
+            own_shift = shift if points.weights is None else shift[rows]
+            known = targets[rows] - own_shift * self.dual[centres]
+            batch = shards.spread(own, here, len(part))
+            residual = self._values(batch) - shards.spread(known, here, len(part))
+            gradient = residual[here]
+            if points.weights is None:
+                total += float(residual.square().sum())
+                self.dual[centres] -= self._step * gradient
+            else:
+                share = points.share[rows, None]
+                total += float(shards.sum_((share * gradient.square()).sum()))
+                gradient = share * gradient
+                _add_rows_(self.dual, centres, -self._step * gradient)
+            common = self.kernel.matrix(self._sample, own, self.feature_matrix) @ gradient
             common = shards.sum_(common)
             correction = self._vectors @ (self._damping[:, None] * (self._vectors.T @ common))
             self.dual[self._sample_rows] += self._step * correction[self._of_sample]
-        self.history = [*self.history, math.sqrt(total / (shards.total * targets.shape[1]))]
+            while told < PARTS * place // len(parts):
+                advance()
+                told += 1
+        self.history = [*self.history, math.sqrt(total / (points.mass * targets.shape[1]))]
         expect(
             math.isfinite(total),
             "EigenProSolver.fit()",
@@ -264,6 +346,48 @@ class EigenProSolver:
         )
 
 
+class _Points:
+    """Points with their targets and weights, and how often an epoch visits each.
+
+    Attributes:
+        visits: Numbers of points over all processes, each as often as it is visited.
+        unit: The weight that is visited once.
+        share: Of the gradient in each visit, at most 1; of this process's points.
+        mass: Sum of the shares over all visits.
+        size: Root mean square of the targets.
+    """
+
+    def __init__(
+        self, shards: Shards, targets: Tensor, weights: Tensor | None, unit: float | None
+    ) -> None:
+        self.shards, self.targets, self.weights = shards, targets, weights
+        self.visits = torch.arange(shards.total)
+        self.unit = 1.0 if unit is None else unit
+        squares, self.mass = targets.square().sum(), float(shards.total)
+        if weights is not None:
+            summed = float(shards.sum_(weights.double().sum()))
+            self.unit = summed / shards.total if unit is None else unit
+            # Weights that are equal to rounding are equal: one visit each.
+            relative = weights.double() / self.unit
+            times = (relative - TIE).ceil().clamp_min(1)
+            self.share = (relative / times).to(targets.dtype)
+            own = torch.arange(len(targets), device=targets.device) + shards.start
+            of_all = shards.spread(times[:, None], own, shards.total)[:, 0]
+            self.visits = self.visits.repeat_interleave(of_all.long().cpu())
+            squares = (targets.square() * (weights / self.unit)[:, None]).sum()
+            self.mass = summed / self.unit
+        squares = float(shards.sum_(squares))
+        self.size = math.sqrt(squares / (self.mass * targets.shape[1]))
+
+
+def _add_rows_(matrix: Tensor, rows: Tensor, values: Tensor) -> None:
+    """Add to rows, some of them twice, in an order that each device keeps to."""
+    if matrix.device.type == "cpu":
+        matrix.index_add_(0, rows, values)
+    else:
+        matrix.index_put_((rows,), values, accumulate=True)
+
+
 @checked
 def fit_eigenpro(
     kernel: Kernel,
@@ -272,12 +396,15 @@ def fit_eigenpro(
     *,
     ridge: float,
     feature_matrix: FeatureMatrix = None,
+    weights: Float[Tensor, "n"] | None = None,
     epochs: int = 20,
     seed: int = 0,
+    progress: Progress = False,
 ) -> Float[Tensor, "n c"]:
     """Coefficients by `EigenProSolver`, to a residual of a hundredth or until little is gained."""
     solver = EigenProSolver(kernel, feature_matrix=feature_matrix, ridge=ridge, seed=seed)
-    return solver.fit(x, targets, epochs=epochs, tolerance=0.01).dual
+    solver.fit(x, targets, weights=weights, epochs=epochs, tolerance=0.01, progress=progress)
+    return solver.dual
 
 
 def _double(feature_matrix: FeatureMatrix) -> FeatureMatrix:

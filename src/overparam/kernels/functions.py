@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -136,17 +136,25 @@ class PairKernel(Kernel):
         pairs = self.pairs(x1, x2, feature_matrix)
         return self.fill(x1.new_empty(pairs.shape), pairs)
 
-    def fill(self, matrix: Tensor, pairs: Pairs) -> Tensor:
-        """The kernel of every pair, written into a matrix of their shape."""
+    def fill(
+        self,
+        matrix: Tensor,
+        pairs: Pairs,
+        told: Callable[[float], None] = lambda done: None,
+    ) -> Tensor:
+        """The kernel of every pair, written into a matrix; `told` of the share that is."""
         cheap = matrix.dtype == torch.float32 and pairs.left.shape[1] <= MIRRORED_ABOVE
         if pairs.same and not cheap:
             for rows, columns, tile in pairs.tiles():
                 matrix[rows, columns] = self.values_(tile)
                 if rows != columns:
                     matrix[columns, rows] = tile.T
+                else:
+                    told((rows.stop / len(matrix)) ** 2)
             return matrix
         for rows in pairs.row_slices():
             self.values_(pairs.block(rows, out=matrix[rows]))
+            told(rows.stop / len(matrix))
         return matrix
 
     @full_precision()

@@ -27,6 +27,8 @@ from overparam.kernels.ridge import fit_ridge
 Normalize = Literal["max", "trace"]
 # Coefficients of a kernel predictor: of (kernel, points, targets, M, weights).
 Solve = Callable[[Kernel, Tensor, Tensor, FeatureMatrix, Tensor | None], Tensor]
+# Parts of a round for whoever watches: the kernel matrix, the solution, the outer products.
+FORMED, SOLVED = 0.3, 0.6
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def feature_recursion(
     adapt: Callable[[Kernel, Tensor, FeatureMatrix], Kernel] | None = None,
     solve: Solve | None = None,
     seed: int = 0,
+    inside: Callable[[float], None] | None = None,
 ) -> Iterator[Iterate]:
     """Rounds of kernel ridge regression, each under the feature matrix of the one before.
 
@@ -88,6 +91,8 @@ def feature_recursion(
         adapt: Gives the kernel of a round from (kernel, x, M), such as its bandwidth.
         solve: Gives α from (kernel, x, targets, M, weights); None: `fit_ridge`.
         seed: Of the points drawn.
+        inside: Called many times a round, with the number of rounds that are done and the share
+            of the next.
 
     Yields:
         Rounds 0 to `n_iter`.
@@ -132,7 +137,7 @@ def feature_recursion(
     rounds, keeper = range(n_iter + 1), kept(kernel, x)
     draw = torch.Generator().manual_seed(seed)
     return _rounds(x, kernel, rounds, keeper, solved, average, next_matrix, weights,
-                   agop_samples, adapt, draw)  # fmt: skip
+                   agop_samples, adapt, draw, inside or (lambda done: None))  # fmt: skip
 
 
 def _rounds(
@@ -147,6 +152,7 @@ def _rounds(
     agop_samples: int | None,
     adapt: Callable[[Kernel, Tensor, FeatureMatrix], Kernel] | None,
     draw: torch.Generator,
+    inside: Callable[[float], None],
 ) -> Iterator[Iterate]:
     """The rounds themselves; arguments are looked at before the first is asked for."""
     matrix: FeatureMatrix = None
@@ -155,18 +161,20 @@ def _rounds(
         machine = adapted
         if keeper and isinstance(adapted, PairKernel):
             keeper.kernel, machine = adapted, keeper
+            keeper.told = functools.partial(_share, inside, iteration)
         dual = solved(machine, matrix)
+        inside(iteration + SOLVED)
         predictor = KernelPredictor(adapted, x, dual, matrix)
         yield Iterate(iteration, predictor)
         if iteration == rounds[-1]:
             return
+        known = KernelPredictor(machine, x, dual, matrix)
         if agop_samples is None or agop_samples >= len(x):
-            known = KernelPredictor(machine, x, dual, matrix)
             outer = average(known, weights=weights)
         else:
             rows = torch.randperm(len(x), generator=draw)[:agop_samples].to(x.device)
             share = None if weights is None else weights[rows]
-            outer = average(predictor, x[rows], weights=share)
+            outer = average(known, x[rows], weights=share)
         if not float(outer.max()) > 0:
             warnings.warn(
                 "the predictor does not depend on its input (constant targets?): "
@@ -176,6 +184,14 @@ def _rounds(
             )
             continue
         matrix = next_matrix(outer)
+
+
+def _share(
+    inside: Callable[[float], None], iteration: int, part: Literal["matrix", "slopes"], done: float
+) -> None:
+    """What a share of a part is of the rounds."""
+    whole = FORMED * done if part == "matrix" else SOLVED + (1 - SOLVED) * done
+    inside(iteration + whole)
 
 
 @full_precision()

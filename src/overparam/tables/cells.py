@@ -71,6 +71,10 @@ def cells(column: pd.Series, where: str) -> Cells:
     if isinstance(dtype, pd.SparseDtype):
         column = pd.Series(column.to_numpy(), name=column.name)
         dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype) and pa.types.is_duration(dtype.pyarrow_dtype):
+        # In Arrow a span is a whole number of whatever unit its type names.
+        column = column.astype("timedelta64[us]")
+        dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return _of_categories(column, where)
     if types.is_bool_dtype(dtype):

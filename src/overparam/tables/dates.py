@@ -14,10 +14,19 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "january jan januar", "february feb februar febr", "march mar märz mär mrz",
-            "april apr", "may mai", "june jun juni", "july jul juli", "august aug",
-            "september sep sept", "october oct oktober okt", "november nov",
-            "december dec dezember dez",
+            # English, German, French, Spanish, Italian, Dutch, Portuguese
+            "january jan januar janvier janv enero ene gennaio gen januari janeiro",
+            "february feb februar febr février févr fév febrero febbraio februari fevereiro fev",
+            "march mar märz mär mrz mars marzo maart mrt março",
+            "april apr avril avr abril abr aprile",
+            "may mai mayo maggio mag mei maio",
+            "june jun juni juin junio giugno giu junho",
+            "july jul juli juillet juil julio luglio lug julho",
+            "august aug août aou aout agosto ago augustus",
+            "september sep sept septembre septiembre settembre set setembro",
+            "october oct oktober okt octobre octubre ottobre ott outubro out",
+            "november nov novembre noviembre novembro",
+            "december dec dezember dez décembre déc diciembre dic dicembre dezembro",
         ),
         start=1,
     )
@@ -37,10 +46,16 @@ _YEAR_LAST = re.compile(
 )
 _MONTH = re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})")
 _QUARTER = re.compile(r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])")
+_WEEK = re.compile(r"(?P<y>\d{4})-?W(?P<w>\d{2})(?:-?(?P<k>[1-7]))?")
+_STAMP = re.compile(
+    r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})T(?P<hour>\d{2})(?P<minute>\d{2})(?:(?P<second>\d{2})"
+    r"(?:[.,](?P<part>\d{1,9}))?)?(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?"
+)
+_SIGNS = re.compile(r"(?P<y>\d{4})[年년] ?(?P<m>\d{1,2})[月월] ?(?P<d>\d{1,2})[日일]" + _TIME)
 _COMPACT = re.compile(r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})" + _TIME)
 _DAY_NAMED = re.compile(
-    _WEEKDAY + r"(?P<d>\d{1,2})(?:st|nd|rd|th|\.)?[ -]*(?P<n>[^\W\d_]{3,9})\.?[ ,-]*"
-    r"(?P<y>\d{4}|\d{2})" + _TIME,
+    _WEEKDAY + r"(?P<d>\d{1,2})(?:st|nd|rd|th|er|\.|º)?[ -]*(?:de )?(?P<n>[^\W\d_]{3,10})\.?"
+    r"(?: de )?[ ,-]*(?P<y>\d{4}|\d{2})" + _TIME,
     re.IGNORECASE,
 )
 _NAMED_DAY = re.compile(
@@ -48,7 +63,7 @@ _NAMED_DAY = re.compile(
     + _TIME,
     re.IGNORECASE,
 )  # fmt: skip
-_NAMED_MONTH = re.compile(r"(?P<n>[^\W\d_]{3,9})\.?[ -](?P<y>\d{4})")
+_NAMED_MONTH = re.compile(r"(?P<n>[^\W\d_]{3,10})\.?[ -](?:de )?(?P<y>\d{4})")
 _CLOCK = re.compile(
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
@@ -141,10 +156,15 @@ def _read(text: str, compact: bool) -> tuple[str, float, float] | None:
         second = first if found["mark"] == "." else _day(year, a, b, found)
         return None if first != first and second != second else ("days since 1970", first, second)
     value = np.nan
-    if found := _YEAR_FIRST.fullmatch(text) or (compact and _COMPACT.fullmatch(text)):
+    if found := (
+        _YEAR_FIRST.fullmatch(text) or _SIGNS.fullmatch(text) or _STAMP.fullmatch(text)
+        or (compact and _COMPACT.fullmatch(text))
+    ):  # fmt: skip
         value = _day(int(found["y"]), int(found["m"]), int(found["d"]), found)
     elif found := _MONTH.fullmatch(text):
         value = _day(int(found["y"]), int(found["m"]), 1)
+    elif found := _WEEK.fullmatch(text):
+        value = _monday(int(found["y"]), int(found["w"]), int(found["k"] or 1))
     elif found := _QUARTER.fullmatch(text):
         value = _day(int(found["y"]), 3 * int(found["q"]) - 2, 1)
     elif found := _DAY_NAMED.fullmatch(text) or _NAMED_DAY.fullmatch(text):
@@ -159,6 +179,14 @@ def _year(digits: str) -> int:
     """Two digits as POSIX reads them: 69 to 99 are of the last century."""
     year = int(digits)
     return year if len(digits) == 4 else year + (1900 if year >= 69 else 2000)
+
+
+def _monday(year: int, week: int, day: int) -> float:
+    """A day of a week of ISO 8601, its Monday if none is given."""
+    try:
+        return float(datetime.date.fromisocalendar(year, week, day).toordinal() - _FIRST_DAY)
+    except ValueError:
+        return np.nan
 
 
 def _day(year: int, month: int, day: int, time: "re.Match[str] | None" = None) -> float:

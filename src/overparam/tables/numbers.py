@@ -116,6 +116,10 @@ def read_numbers(
         parts = [part if part and part.unit in ("", unit) else None for part in parts]
     bodies = [part.body for part in parts if part is not None]
     note = ""
+    # Digits with a power of ten stand in no groups of three.
+    scientific = [part.body for part in parts if part is not None and part.power]
+    if not decimal and any("," in body for body in scientific):
+        decimal = "" if any("." in body for body in scientific) else ","
     if not decimal:
         decimal, note = _decimal(bodies)
     values = np.array(
@@ -140,6 +144,8 @@ def taken_apart(text: str, *, codes: bool = False) -> Written | None:
     """One number as it is written; None if it is none, or a code such as 007 unless `codes`."""
     text = text.translate(_MINUS).replace("\u00a0", " ").replace("\u202f", " ")
     text = text.replace("\u2009", " ")
+    if text[-1:] == "-" and text[-2:-1].isdecimal() and text[:1] not in "+-(":
+        text = "-" + text[:-1]  # as ledgers write it
     negative = text.startswith("(") and text.endswith(")")
     found = _NUMBER.fullmatch(text[1:-1].strip() if negative else text)
     if found is None:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow
 import pyarrow.dataset
+import pyarrow.feather
 import pyarrow.parquet
 
 from overparam._errors import expect
@@ -147,9 +148,10 @@ def _parquet(source: Any, where: str) -> pd.DataFrame:
     room(needed, where)
 
     def read() -> pd.DataFrame:
-        if hasattr(source, "seek"):
-            source.seek(0)
-        return pd.read_parquet(source, engine="pyarrow")
+        return _by_type(
+            lambda: pd.read_parquet(_again(source), engine="pyarrow"),
+            lambda: pyarrow.parquet.read_table(_again(source)),
+        )
 
     return _whole(read, problem, "a Parquet file", where)
 
@@ -168,7 +170,36 @@ def _feather(source: Any, size: int, where: str) -> pd.DataFrame:
     except Exception as error:  # of damaged bytes the reader raises anything
         problem = str(error) or type(error).__name__
     room(needed, where)
-    return _whole(lambda: pd.read_feather(source), problem, "a Feather file", where)
+
+    def read() -> pd.DataFrame:
+        return _by_type(
+            lambda: pd.read_feather(_again(source)),
+            lambda: pyarrow.feather.read_table(_again(source)),
+        )
+
+    return _whole(read, problem, "a Feather file", where)
+
+
+def _again(source: Any) -> Any:
+    """A path, or an open file from its beginning."""
+    if hasattr(source, "seek"):
+        source.seek(0)
+    return source
+
+
+def _by_type(
+    pandas: Callable[[], pd.DataFrame], arrow: Callable[[], pyarrow.Table]
+) -> pd.DataFrame:
+    """What pandas reads, or Arrow where pandas wrote down a type that it cannot name again.
+
+    That is so of dictionaries of Arrow. The index is then left out.
+    """
+    try:
+        return pandas()
+    except TypeError:
+        table = arrow()
+        names = [name for name in table.column_names if not name.startswith("__index_level_")]
+        return table.select(names).to_pandas(ignore_metadata=True)
 
 
 def read_workbook(path: Path, where: str) -> pd.DataFrame:

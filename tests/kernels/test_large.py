@@ -1,0 +1,117 @@
+"""Tables whose kernel matrix does not fit: rows that repeat, weights, progress, an interrupt."""
+
+import numpy as np
+import pytest
+
+from overparam import memory_limit
+from overparam.kernels import (
+    IRKMClassifier,
+    IRKMRegressor,
+    RFMClassifier,
+    RFMRegressor,
+    _rounds,
+)
+
+DRAW, ROWS = np.random.default_rng(0), 520  # enough to hold some out
+X = DRAW.normal(size=(ROWS, 5))
+Y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.05 * DRAW.normal(size=ROWS)
+TEST = DRAW.normal(size=(300, 5))
+TRUTH = np.sin(2 * TEST[:, 0]) + TEST[:, 1] * TEST[:, 2]
+
+
+def score(model):
+    """R² of rows that were not fitted."""
+    return 1 - np.square(model.predict(TEST) - TRUTH).mean() / TRUTH.var()
+
+
+@pytest.mark.parametrize("solver", ["auto", "eigenpro"])
+def test_a_row_that_repeats_and_weights_stop_no_large_fit(solver):
+    """A limit that lets some 230 rows be solved at once, not 520."""
+    repeated = np.r_[0, np.arange(len(X))]
+    with memory_limit(2.2 * 250**2 * 8):
+        plain, twice, weighted = (
+            RFMRegressor(n_iter=int(solver == "auto"), solver=solver, random_state=0).fit(*data)
+            for data in (
+                (X, Y),
+                (X[repeated], Y[repeated]),
+                (X, Y, np.r_[np.full(260, 1.5), np.full(260, 0.5)]),
+            )
+        )
+    assert [len(model.X_fit_) for model in (plain, twice, weighted)] == [ROWS] * 3
+    assert min(score(model) for model in (plain, twice, weighted)) > 0.7
+    # One more weight among 520 changes what steps end in by little.
+    assert np.abs(twice.predict(TEST) - plain.predict(TEST)).max() < 0.3 * TRUTH.std()
+
+
+def test_features_are_learned_from_a_part_where_all_rows_do_not_fit(monkeypatch):
+    solved = []
+    solve = _rounds.fit_ridge
+    monkeypatch.setattr(
+        _rounds, "fit_ridge", lambda *a, **k: solved.append(len(a[1])) or solve(*a, **k)
+    )
+    with memory_limit(2.2 * 400**2 * 8):
+        model = RFMRegressor(n_iter=2, random_state=0).fit(X, Y)
+    # Rounds in a part that fits, and at the end all rows in steps.
+    assert len(solved) == 3
+    assert set(solved) == {int(400 * 0.9**0.5)}
+    assert len(model.X_fit_) == ROWS
+    assert model.feature_importances_[:3].sum() > 0.9
+    few = RFMRegressor(n_iter=2, random_state=0).fit(X[:379], Y[:379])
+    assert score(model) > score(few) - 0.02
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"solver": "eigenpro"}, {"dtype": "float32"}, {"kernel": "gaussian"}]
+)
+def test_progress_moves_inside_a_round(settings):
+    calls = []
+    copies = {"dtype": 4, "solver": 1}.get(
+        next(iter(settings), ""), 2
+    )  # from 1500 rows on by iterations
+    big = np.tile(X, (copies, 1)) + 0.01 * DRAW.normal(size=(copies * ROWS, 5))
+    RFMRegressor(n_iter=1, progress=lambda *call: calls.append(call), **settings).fit(
+        big, np.tile(Y, copies)
+    )
+    assert {stage for stage, _ in calls} == {"rounds", "all rows"}
+    for stage, least in (("rounds", 8), ("all rows", 1)):
+        shares = [done for name, done in calls if name == stage]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        assert len(set(shares)) >= least
+        if stage == "rounds":
+            assert max(np.diff([0, *shares])) < 0.35  # of two rounds
+
+
+@pytest.mark.parametrize("kind", [RFMRegressor, IRKMRegressor, RFMClassifier, IRKMClassifier])
+def test_an_interrupt_keeps_the_best_round(kind):
+    y = Y if "Regressor" in kind.__name__ else np.where(Y > 0, "high", "low")
+
+    def interrupt(iteration, model):
+        if iteration == 2:
+            raise KeyboardInterrupt
+
+    whole = kind(n_iter=4, random_state=0, callback=lambda i, m: None)
+    cut = kind(n_iter=4, random_state=0, callback=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cut.fit(X, y)
+    whole.fit(X, y)
+    errors = [record["validation_error"] for record in whole.history_]
+    assert cut.best_iter_ == int(np.argmin(errors[:2]))
+    assert cut.predict(TEST).shape == (300,)
+    right = np.where(TRUTH > 0, "high", "low")
+    if kind in (RFMClassifier, IRKMClassifier):
+        assert (cut.predict(TEST) == right).mean() > 0.8
+    else:
+        assert score(cut) > 0.8
+    np.testing.assert_allclose(cut.feature_importances_.sum(), 1)
+
+
+def test_an_interrupt_of_the_last_fit_keeps_the_round_that_was_chosen(monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_rounds.Rounds, "with_rows", interrupt)
+    model = RFMRegressor(n_iter=1, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert score(model) > 0.8
