@@ -12,7 +12,7 @@ Changed:
     of its eigenvectors, and on spectra whose worst case is known. The full size repeats it on
     MNIST with 10 000 digits.
 Cost:
-    Smoke 5 s, quick 30 s on one core. Full decomposes a kernel matrix of order 10 000: minutes
+    Smoke 3 s, quick 10 s on one core. Full decomposes a kernel matrix of order 10 000: minutes
     and 3 GB, not timed.
 Failure:
     If the closed forms failed, nothing that is derived from them would hold. If errors did not
