@@ -62,6 +62,10 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
         )
         for rho in rhos
     ]  # fmt: skip
+    plan += [
+        {"measure": "worst case", "method": "gradient descent", "rho": 1e-4, "steps": 0,
+         "replicate": 0}
+    ]  # fmt: skip
     return plan
 
 
