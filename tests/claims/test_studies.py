@@ -14,11 +14,9 @@ from overparam.claims import load_study, study_names
 CONSTANTS = (0.0, 1e6, 0.5, 1.0, -1.0)
 # Studies whose claims are still to be told apart; it may only become shorter.
 PENDING = {
-    "beaglehole2025_xrfm", "liu2018_parametrized_acceleration", "liu2020_kernel_constancy",
-    "liu2020_mass", "liu2022_pl_condition", "liu2022_weak_models", "liu2023_aiming",
-    "liu2023_clean_priority", "liu2023_relu_conditioning", "mallinar2025_modular_grokking",
-    "marreddy2026_label_alignment", "radhakrishnan2024_rfm", "zhu2022_dag_linearity",
-    "zhu2024_quadratic_catapult", "zhu2024_sgd_catapults", "zhu2025_irkm",
+    "beaglehole2025_xrfm", "liu2023_aiming", "liu2023_clean_priority",
+    "mallinar2025_modular_grokking", "radhakrishnan2024_rfm", "zhu2024_quadratic_catapult",
+    "zhu2024_sgd_catapults", "zhu2025_irkm",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ Changed:
     of the second layer. The share of the largest submodel in the gradient is added, since it is
     what tells the control from the rest without second derivatives.
 Cost:
-    Processor time: smoke 2 s, quick 40 s. full about 10 minutes and up to 2 GB per job,
+    Processor time: smoke 3 s, quick 55 s. full about 10 minutes and up to 2 GB per job,
     extrapolated from single cells.
 Failure:
     If the slope of equal weights were flat, averaging would not be what makes wide networks
@@ -39,30 +39,41 @@ from overparam.nets.mlp import ntk_mlp
 from overparam.tangents.empirical import empirical_ntk, empirical_ntk_blocks
 
 SIZES = {
-    "smoke": {"numbers": (4, 16), "widths": (16, 64), "replicates": 2},
+    "smoke": {
+        "numbers": (4, 16), "widths": (16, 64), "replicates": 2, "layers": (16, 32), "few": 2,
+    },
     "quick": {
         "numbers": (4, 16, 64, 256, 1024),
         "widths": (32, 128, 512, 2048),
         "replicates": 20,
+        "layers": (32, 128, 512),
+        "few": 6,
     },
     "full": {
         "numbers": (4, 16, 64, 256, 1024, 4096, 16384),
         "widths": (32, 128, 512, 2048, 8192, 32768),
         "replicates": 20,
+        "layers": (32, 128, 512, 2048),
+        "few": 20,
     },
-}
+}  # fmt: skip
 INPUTS, UNITS = 5, 8  # of a submodel
 NEURONS = 64  # of the second layer, compared pairwise
+LEVELS = {"level 1": 1, "level 2": 2, "level 3": 3, "identical": 2, "path": 2}  # hidden layers
+STEPS, TARGET = 300, 1e-2  # of gradient descent, and the share of the loss that is left
 
 
 def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Assemblies with either kind of weights at every number, and the neurons at every width."""
     plan = [("assembly", kind, k) for kind in ("equal", "dominated") for k in config["numbers"]]
     plan += [("neurons", "shared layer", width) for width in config["widths"]]
+    layers = [("layers", model, width) for model in LEVELS for width in config["layers"]]
     return [
         {"measure": measure, "model": model, "number": number, "replicate": replicate}
-        for measure, model, number in sorted(plan, key=lambda one: -one[2])
-        for replicate in range(config["replicates"])
+        for cells, replicates in ((plan, config["replicates"]), (layers, config["few"]))
+        for measure, model, number in sorted(cells, key=lambda one: -one[2])
+        # What identical neurons add up to is one normal number, with a spread of its own.
+        for replicate in range(replicates * (3 if model == "identical" else 1))
     ]
 
 
@@ -72,6 +83,8 @@ def cell(measure: str, model: str, number: int, seed: int) -> dict[str, Any]:
     x = torch.randn(1, INPUTS, generator=draw, dtype=torch.float64)
     if measure == "neurons":
         return {"cosine": mean_cosine(number, x, draw)}
+    if measure == "layers":
+        return recursion(model, number, x, draw)
     # Submodels before signs: the first, which may dominate, is then the same at every number.
     widths = [INPUTS, UNITS, 1]
     submodels = [ntk_mlp(widths, seed=draw, dtype=torch.float64) for _ in range(number)]
@@ -81,13 +94,54 @@ def cell(measure: str, model: str, number: int, seed: int) -> dict[str, Any]:
     whole = AssemblyModel(submodels, weights)
     # A looser iteration takes the second largest block where it is nearer than 1 in 1000.
     norm = hessian_norm(whole, x, tolerance=1e-4)
+    squares = [v**2 * squared_gradient(g, x) for v, g in zip(weights, submodels, strict=True)]
+    gradient = empirical_ntk(whole, x).item() ** 0.5
+    mean = (float(sum(squares)) / number) ** 0.5
+    share = float(max(squares) / sum(squares)) ** 0.5
+    dominant = dominance(whole, x).item()
     largest = float((weights.abs() * exact_hessian_norms(whole, x)).max()) / number**0.5
     return {
         "hessian_norm": norm,
-        "gradient_norm": empirical_ntk(whole, x).item() ** 0.5,
+        "gradient_norm": gradient,
         "identity_error": abs(norm / largest - 1),
-        "dominance": dominance(whole, x).item(),
+        "gradient_error": max(abs(gradient / mean - 1), abs(dominant / share - 1)),
+        "dominance": dominant,
     }
+
+
+def squared_gradient(net: torch.nn.Module, x: Tensor) -> Tensor:
+    """‖∇g(x)‖² of one submodel, by one backward pass."""
+    parts = torch.autograd.grad(net(x).sum(), list(net.parameters()))
+    return torch.stack([part.square().sum() for part in parts]).sum()
+
+
+def recursion(model: str, width: int, x: Tensor, draw: torch.Generator) -> dict[str, Any]:
+    """‖∇²f‖ of a neuron above layers of `width` units, at the start or the largest on the path."""
+    net = ntk_mlp([INPUTS, *[width] * LEVELS[model], 1], seed=draw, dtype=torch.float64)
+    if model == "identical":
+        with torch.no_grad():
+            second = net.get_parameter("2.weight")
+            second.copy_(second[:1].expand_as(second).clone())
+    norms = [hessian_norm(net, x, tolerance=1e-2)]
+    if model != "path":
+        return {"hessian_norm": norms[0]}
+    inputs = torch.randn(6, INPUTS, generator=draw, dtype=torch.float64)
+    labels = 0.7 * (2 * torch.randint(0, 2, (6,), generator=draw) - 1).double()
+    rate = 1 / float(torch.linalg.eigvalsh(empirical_ntk(net, inputs))[-1])
+    parameters, first, targets = list(net.parameters()), 0.0, [TARGET**0.5, TARGET]
+    for step in range(STEPS + 1):
+        loss = (net(inputs)[:, 0] - labels).square().sum() / 2
+        first = first or float(loss.detach())
+        if float(loss.detach()) <= targets[0] * first or step == STEPS:
+            norms.append(hessian_norm(net, x, tolerance=1e-2))
+            targets.pop(0)
+            if not targets or step == STEPS:
+                break
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for p, g in zip(parameters, gradients, strict=True):
+                p -= rate * g
+    return {"hessian_norm": max(norms), "loss_ratio": float(loss.detach()) / first}
 
 
 def exact_hessian_norms(whole: AssemblyModel, x: Tensor) -> Tensor:
@@ -116,6 +170,13 @@ def mean_cosine(width: int, x: Tensor, draw: torch.Generator) -> float:
     return float(cosines[upper[0], upper[1]].abs().mean())
 
 
+MANY = "Abstract: linearity emerges from assembling a large number of weak submodels"
+DIVERSE = "Abstract: that are diverse"
+NONE_DOMINATES = "Abstract: and of which none dominates the assembly"
+RECURSIVE = "Abstract: a network is an assembly built recursively from the submodels of its neurons"
+REGION = "Abstract: it is near-linear in a region that contains the path of gradient descent"
+HEADLINES = (MANY, DIVERSE, NONE_DOMINATES, RECURSIVE, REGION)
+ORTHOGONAL = "Section on multiple layers: gradients of the neurons of a layer are nearly orthogonal"
 EQUAL = {"measure": "assembly", "model": "equal"}
 DOMINATED = {"measure": "assembly", "model": "dominated"}
 BOTH = {"measure": "assembly"}
@@ -140,6 +201,9 @@ CLAIMS = [
         weaker=Range(-1, -0.25),
         tolerance="flatter than -1/2, since the largest of k draws grows as a root of log k",
         where=EQUAL,
+        kind="paper",
+        sentence=MANY,
+        criterion="beforehand",
     ),
     Claim(
         "gradient_norm_slope",
@@ -150,6 +214,7 @@ CLAIMS = [
         passes=Range(-0.1, 0.1),
         tolerance="a fifth of the Hessian's slope, so that the two cannot be confused",
         where=EQUAL,
+        criterion="theory",
     ),
     Claim(
         "dominance_slope",
@@ -161,6 +226,7 @@ CLAIMS = [
         weaker=Range(-1, -0.25),
         tolerance="as for the Hessian, also a largest of k draws",
         where=EQUAL,
+        criterion="beforehand",
     ),
     Claim(
         "hessian_norm_slope_dominated",
@@ -171,6 +237,9 @@ CLAIMS = [
         passes=Range(-0.1, 0.1),
         tolerance="a fifth of the exponent under equal weights",
         where=DOMINATED,
+        kind="paper",
+        sentence=NONE_DOMINATES,
+        criterion="beforehand",
     ),
     Claim(
         "dominated_over_equal",
@@ -182,6 +251,7 @@ CLAIMS = [
         weaker=Range(low=3),
         tolerance="a third of √k at k = 1024: the dominant submodel is one draw, not the largest",
         where=BOTH,
+        criterion="beforehand",
     ),
     Claim(
         "dominance_dominated",
@@ -192,6 +262,8 @@ CLAIMS = [
         passes=Range(low=0.5),
         tolerance="submodels differ in their gradient norms",
         where=DOMINATED,
+        kind="identity",
+        criterion="arithmetic",
     ),
     Claim(
         "block_identity",
@@ -203,6 +275,8 @@ CLAIMS = [
         tolerance="ten times what the iteration for the Hessian norm is asked for",
         where=BOTH,
         smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
     ),
     Claim(
         "cosine_slope",
@@ -214,6 +288,93 @@ CLAIMS = [
         weaker=Range(-1, -0.25),
         tolerance="±0.1, for the logarithm in Õ",
         where=NEURON_ROWS,
+        kind="paper",
+        sentence=ORTHOGONAL,
+        criterion="beforehand",
+    ),
+]
+
+
+def steepest_level(rows: pd.DataFrame) -> float:
+    """Of the exponents of one, two and three layers the one farthest from -1/2."""
+    levels = [
+        slope(select(rows, {"model": model}), "number", "hessian_norm")
+        for model in LEVELS
+        if model.startswith("level")
+    ]
+    return max(levels, key=lambda one: (one != one, abs(one + 0.5)))
+
+
+LAYERS = {"measure": "layers"}
+CLAIMS += [
+    Claim(
+        "recursion_slopes",
+        "Neurons above one, two and three layers have Hessian norms that fall as width^(-1/2).",
+        paper=-0.5,
+        source="induction over layers",
+        statistic=steepest_level,
+        passes=Range(-0.6, -0.35),
+        weaker=Range(-1, -0.25),
+        tolerance="the exponent farthest from -1/2; the logarithm flattens one layer's, as above",
+        where={**LAYERS, "model": [model for model in LEVELS if model.startswith("level")]},
+        kind="paper",
+        sentence=RECURSIVE,
+        criterion="beforehand",
+    ),
+    Claim(
+        "path_slope",
+        "On the path of gradient descent, too, the largest Hessian norm falls as width^(-1/2).",
+        paper=-0.5,
+        source="region of the path",
+        statistic=lambda rows: slope(rows, "number", "hessian_norm"),
+        passes=Range(-0.6, -0.35),
+        weaker=Range(-1, -0.25),
+        tolerance="largest of start, middle and end, mean over seeds",
+        where={**LAYERS, "model": "path"},
+        kind="paper",
+        sentence=REGION,
+        criterion="beforehand",
+    ),
+    Claim(
+        "path_converges",
+        "That path removes 99 % of the loss.",
+        paper="gradient descent converges",
+        source="region of the path",
+        statistic=lambda rows: float(np.max(rows["loss_ratio"].to_numpy(float))),
+        passes=Range(high=TARGET),
+        weaker=Range(high=0.1),
+        tolerance="largest loss over initial loss; a path that goes nowhere would prove nothing",
+        where={**LAYERS, "model": "path"},
+        kind="control",
+        criterion="beforehand",
+    ),
+    Claim(
+        "identical_submodels_do_not_become_linear",
+        "With as many neurons in the second layer, but all of them one, the Hessian norm does not "
+        "fall with width.",
+        paper="diversity is needed",
+        source="discussion of near-orthogonal gradients",
+        statistic=lambda rows: slope(rows, "number", "hessian_norm"),
+        passes=Range(-0.25, 0.25),
+        tolerance="half of the exponent of diverse neurons; a sum of identical ones is |N(0, 1)| "
+        "times one, whose mean over 18 seeds has a spread of 18 %",
+        where={**LAYERS, "model": "identical"},
+        kind="paper",
+        sentence=DIVERSE,
+        criterion="beforehand",
+    ),
+    Claim(
+        "gradient_identity",
+        "Gradient norm and largest share are those of the submodels' own gradients, to 1e-10.",
+        paper="exact",
+        source="‖∇f‖² = Σ v_i² ‖∇g_i‖² / k; submodels by one backward pass each",
+        statistic=lambda rows: float(np.max(rows["gradient_error"].to_numpy(float))),
+        passes=Range(high=1e-10),
+        tolerance="rounding in float64 over 10^5 terms at most",
+        where=BOTH,
+        smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
     ),
 ]
 
@@ -256,4 +417,4 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     return drawn
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)

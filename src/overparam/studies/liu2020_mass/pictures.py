@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from overparam.claims.figures import figure, line_of_means
-from overparam.claims.statistics import select, slope
+from overparam.claims.statistics import mean_at, select, slope
 from overparam.optim.second_moment import second_moment_rate
 from overparam.studies.liu2020_mass.quadratics import alpha_of, problem
 
@@ -16,6 +16,18 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     """The exact rates, the regimes of the batch size, where training is stable, and the network."""
     spectrum = select(table, {"measure": "spectrum", "data": "decoupled"})
     regime, network = (select(table, {"measure": name}) for name in ("regime", "network"))
+    exponents = (
+        regime.sort_values("batch_size")["mass_slope"].iloc[[0, len(regime) // 2, -1]].tolist()
+    )
+    lowest = []
+    for method in ("SGD", "Adam", "Nesterov", "MaSS"):
+        rows = select(network, {"method": method})
+        means = {
+            (lr, alpha): mean_at(select(rows, {"alpha": alpha}), "lr", "loss", lr)
+            for lr, alpha in set(zip(rows["lr"], rows["alpha"], strict=True))
+        }
+        best = min(means, key=lambda at, means=means: means[at])
+        lowest.append(f"{means[best]:.2g} ({method} at {best[0]:g})")
     rates = {"MaSS": "mass_rate", "best Nesterov": "nesterov_rate", "SGD at 1/L₁": "sgd_rate"}
     x = "condition_number"
     return {
@@ -33,7 +45,8 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
         ),
         "regimes": figure(
             "line",
-            "A larger batch speeds MaSS up linearly, then as a root, then not at all",
+            "From the smallest, a middle and the largest batch the rate of MaSS goes as m^p, p = "
+            + ", ".join(f"{exponent:.2f}" for exponent in exponents),
             [
                 line_of_means(name, regime, "batch_size", column)
                 for name, column in (("MaSS", "mass_rate"), ("SGD", "sgd_rate"))
@@ -50,7 +63,7 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
         "map_mass": stability_map(6.0, "MaSS with κ̃ = 6"),
         "network": figure(
             "line",
-            "Nesterov's momentum fails at rates at which MaSS is at its best",
+            "Lowest training loss: " + ", ".join(lowest),
             network_lines(network),
             x="learning rate",
             y="final training loss",

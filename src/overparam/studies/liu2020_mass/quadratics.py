@@ -18,6 +18,10 @@ from overparam.optim.second_moment import (
 )
 
 REPLICAS = 200
+DIVERGING = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # momenta out of the theorem's interval
+STEPS = (0.1, 0.5, 1.0, 1.5, 1.9)  # times 1/L₁: SGD is stable below 2/L₁
+FULL = 2**60
+NOISE = 0.1  # standard deviation of labels without interpolation
 # Two groups of eigenvalues that set the critical batch sizes four decades apart.
 GROUPS = {"variances": [1.0, 1e-6], "counts": [100, 1e6 - 100]}
 
@@ -67,6 +71,13 @@ def spectrum(data: str, exponent: int, seed: int) -> dict[str, Any]:
     constants = quadratic.constants
     best = mass_hyperparameters(constants, 1)
     _, _, nesterov = best_nesterov(quadratic)
+    limit = 1 / constants.single
+    momenta = torch.tensor(DIVERGING, dtype=torch.float64)
+    steps = torch.tensor(STEPS, dtype=torch.float64) * limit
+    # The best settings for a step size below 2/L₁: αδκ̃ = 2η − η²L₁ and δ = α/μ, where the
+    # optimizer's δ is η/(α κ̃) with a κ̃ of its own.
+    strengths = constants.kappa_t / (2 - steps / limit)
+    alphas = torch.sqrt(steps * constants.smallest / strengths)
     flipped = second_moment_rate(quadratic, best.lr, best.alpha, 1 / (2 - 1 / best.kappa_t))
     return {
         "condition_number": constants.single / constants.smallest,
@@ -76,7 +87,47 @@ def spectrum(data: str, exponent: int, seed: int) -> dict[str, Any]:
         "nesterov_rate": nesterov,
         "flipped_radius": 1 - float(flipped),
         "nesterov_threshold": threshold(quadratic, best.lr),
+        "nesterov_at_sgd": float(second_moment_rate(quadratic, limit, alpha_of(momenta)).max()),
+        "sgd_least": float(second_moment_rate(quadratic, steps).min()),
+        "mass_least": float(second_moment_rate(quadratic, steps, alphas, strengths).min()),
     }
+
+
+def batches(data: str, batch_size: int, seed: int) -> dict[str, Any]:
+    """Exact rates of MaSS at its optimal settings and of SGD at its best step, at one batch size.
+
+    At `FULL` examples a batch is as good as the whole: 1/m is below the rounding of float64.
+    Then E‖w − w*‖² must fall as the square of Nesterov's (1 − 1/√κ)^t.
+    """
+    quadratic = problem(data, 9)
+    constants = quadratic.constants
+    best = mass_hyperparameters(constants, batch_size)
+    steps = torch.linspace(0.02, 2, 400, dtype=torch.float64) * best.lr
+    kappa = constants.largest / constants.smallest
+    return {
+        "mass_rate": rate_of(quadratic, best, batch_size),
+        "sgd_rate": float(second_moment_rate(quadratic, steps, batch_size=batch_size).max()),
+        "nesterov_full": 1 - (1 - kappa**-0.5) ** 2,
+    }
+
+
+def update(steps: int, seed: int) -> dict[str, Any]:
+    """The optimizer against the authors' three sequences w, u, v on a stochastic problem."""
+    draw = torch.Generator().manual_seed(seed)
+    lr, alpha, kappa_t = 0.05, 0.1, 3.0
+    delta = lr / (alpha * kappa_t)
+    w = nn.Parameter(torch.randn(5, generator=draw, dtype=torch.float64))
+    u = v = w.detach().clone()
+    optimizer, worst = MaSS([w], lr, alpha, kappa_t), 0.0
+    for _ in range(steps):
+        x = torch.randn(5, generator=draw, dtype=torch.float64)
+        w.grad = x * (x @ w.detach())
+        g = x * (x @ u)
+        moved, v = u - lr * g, (1 - alpha) * v + alpha * u - delta * g
+        u = (alpha * v + moved) / (1 + alpha)
+        optimizer.step()
+        worst = max(worst, float((w.detach() - u).norm() / u.norm()))
+    return {"update_error": worst}
 
 
 def threshold(quadratic: SampledQuadratic, lr: float) -> float:
@@ -121,7 +172,10 @@ def sample_paths(data: str, method: str, steps: int, seed: int) -> dict[str, Any
         if data == "decoupled":
             axis = torch.randint(2, (REPLICAS, 1), generator=draw)
             x = torch.zeros_like(x).scatter(1, axis, x.gather(1, axis))
-        w.grad = x * (x * w.detach()).sum(1, keepdim=True)
+        residual = (x * w.detach()).sum(1, keepdim=True)
+        if method == "MaSS without interpolation":
+            residual += NOISE * torch.randn(REPLICAS, 1, generator=draw, dtype=torch.float64)
+        w.grad = x * residual
         optimizer.step()
     error = w.detach().square().sum(1).nan_to_num(nan=math.inf).median()
     return {"error": float(error)}
@@ -130,8 +184,8 @@ def sample_paths(data: str, method: str, steps: int, seed: int) -> dict[str, Any
 def path_optimizer(
     method: str, w: nn.Parameter, quadratic: SampledQuadratic, best: MassHyperparameters
 ) -> Optimizer:
-    """One of the four that are compared."""
-    if method == "MaSS":
+    """One of those that are compared."""
+    if method.startswith("MaSS"):
         return MaSS([w], best.lr, best.alpha, best.kappa_t)
     if method == "SGD":
         return SGD([w], best.lr)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Adam, Optimizer
 
 from overparam.optim.hyperparameters import InterpolationConstants, mass_hyperparameters
 from overparam.optim.mass import MaSS
@@ -100,7 +100,9 @@ def network(
 def optimizer_of(
     method: str, model: nn.Module, lr: float, alpha: float, kappa_t: float, **options: Any
 ) -> Optimizer:
-    """SGD, SGD with Nesterov momentum 0.9, or MaSS."""
+    """SGD, SGD with Nesterov momentum 0.9, Adam, or MaSS."""
+    if method == "Adam":
+        return Adam(model.parameters(), lr, **options)
     if method == "MaSS":
         return MaSS(model.parameters(), lr, alpha, kappa_t, **options)
     momentum = 0.9 if method == "Nesterov" else 0.0

@@ -16,7 +16,7 @@ Changed:
     batches are summed; μ/(λ(nλ + μ(s − 1))) does not. The output map is tanh on a network of
     three hidden layers; ten inputs of length √10, labels ±0.7.
 Cost:
-    Processor time: smoke 4 s, quick 15 s and up to 1 GB, full about 10 minutes and 4 GB per job,
+    Processor time: smoke 5 s, quick 30 s and up to 1 GB, full about 10 minutes and 4 GB per job,
     extrapolated from single cells.
 Failure:
     If a certified run left its ball or its bound, the certificate's proof or its arithmetic
@@ -35,7 +35,13 @@ from torch import Tensor, nn
 from overparam.claims.study import Study
 from overparam.nets.linear import NTKLinear
 from overparam.nets.mlp import ntk_mlp
-from overparam.studies.liu2022_pl_condition.claims import CLAIMS
+from overparam.studies.liu2022_pl_condition.claims import CLAIMS, HEADLINES
+from overparam.studies.liu2022_pl_condition.landscape import (
+    almost,
+    convexity,
+    most_of_space,
+    sgd_on_a_wide_network,
+)
 from overparam.studies.liu2022_pl_condition.pictures import figures
 from overparam.tangents.empirical import empirical_ntk
 from overparam.tangents.pl.certificate import pl_certificate
@@ -80,6 +86,9 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     plan += [("descent", config["descent"], "path")]
     plan += [("sgd", batch, "independent") for batch in BATCHES]
+    plan += [("convexity", 60, kind) for kind in ("network", "linear")]
+    plan += [("almost", 60, ""), ("most", 60, "")]
+    plan += [("wide sgd", batch, "") for batch in (1, INPUTS)]
     plan += [("sgd", HUGE, "parallel"), ("gaussian", 60, ""), ("duplicate", 2**10, "path")]
     return [
         {"measure": measure, "at": at, "kind": kind, "runs": config["runs"], "replicate": replicate}
@@ -97,6 +106,14 @@ def cell(measure: str, at: int, kind: str, runs: int, seed: int) -> dict[str, An
         return gaussian(at, runs, draw)
     if measure == "tanh output":
         return tanh_output(at, draw)
+    if measure == "convexity":
+        return convexity(kind, draw)
+    if measure == "most":
+        return most_of_space(runs, draw)
+    if measure == "almost":
+        return almost(draw)
+    if measure == "wide sgd":
+        return sgd_on_a_wide_network(at, 6, np.random.default_rng(seed))
     x = torch.randn(INPUTS, DIMENSION, generator=draw, dtype=torch.float64)
     x /= x.norm(dim=1, keepdim=True)
     y = (2 * torch.randint(0, 2, (INPUTS, 1), generator=draw) - 1).double()
@@ -106,7 +123,35 @@ def cell(measure: str, at: int, kind: str, runs: int, seed: int) -> dict[str, An
     found = pl_certificate(net, x, y, radius=kind)  # type: ignore[arg-type]
     if measure == "descent":
         return descent(net, x, y, found, draw)
-    return {"certified": found.certified, "mu": found.mu, "margin": found.margin}
+    # What the radius must be, from ‖r_0‖ = √6 and the constants of the ball.
+    steep = 1.0 if kind == "path" else found.lipschitz / math.sqrt(found.mu or math.nan)
+    radius = 2 * math.sqrt(INPUTS) / math.sqrt(found.mu or math.nan) * steep
+    sigma = torch.linalg.eigvalsh(closed_kernel(net.get_parameter("0.weight").detach(), x)).sqrt()
+    return {
+        "certified": found.certified,
+        "mu": found.mu,
+        "margin": found.margin,
+        "radius_over": found.radius / radius,
+        "sigma_over": found.sigma[0] / float(sigma[0]),
+        "top_sigma_over": found.sigma[1] / float(sigma[-1]),
+    }
+
+
+def closed_kernel(weight: Tensor, x: Tensor) -> Tensor:
+    """K of m^(−1/2) Σ ±tanh(w_jᵀx) by its hidden weights: (1/m) Σ σ'(w_jᵀx) σ'(w_jᵀz) xᵀz."""
+    slopes = 1 - torch.tanh(x @ weight.T).square()
+    return slopes @ slopes.T * (x @ x.T) / len(weight)
+
+
+def steepest(start: Tensor, x: Tensor, radius: float, which: int) -> Tensor:
+    """The point of the rim that a few linear searches find for K's lowest or highest eigenvalue."""
+    weight = start
+    for _ in range(3):
+        weight = weight.clone().requires_grad_()
+        value = torch.linalg.eigvalsh(closed_kernel(weight, x))[which]
+        (g,) = torch.autograd.grad(-value if which == 0 else value, weight)
+        weight = start + g * (radius / g.norm())
+    return weight.detach()
 
 
 def two_layers(width: int, draw: torch.Generator) -> nn.Sequential:
@@ -144,6 +189,8 @@ def descent(
     for number in (-1, -2, -3):  # the rim of the ball, in directions of their own
         step = torch.randn(weight.shape, generator=draw, dtype=torch.float64)
         kept[STEPS - number] = {"0.weight": start + step * (found.radius / step.norm())}
+    for number, which in ((4, 0), (5, -1)):
+        kept[STEPS + number] = {"0.weight": steepest(start, x, found.radius, which)}
     trace = pl_trace(net, x, y, kept, radius=found.radius_kind)
     ratios = torch.tensor(losses, dtype=torch.float64) / bounds
     return {
@@ -249,4 +296,4 @@ def tanh_output(width: int, draw: torch.Generator) -> dict[str, Any]:
     }
 
 
-STUDY = Study(cells, cell, SIZES, CLAIMS, figures)
+STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)

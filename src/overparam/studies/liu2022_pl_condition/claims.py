@@ -55,6 +55,9 @@ def exists(kind: str, power: int, what: str) -> Claim:
         passes=Range(low=1),
         tolerance="certified or not, the worst seed",
         where={"measure": "certificate", "kind": kind},
+        kind="paper",
+        sentence=WIDE,
+        criterion="beforehand",
     )
 
 
@@ -69,9 +72,19 @@ def missing(kind: str, power: int, what: str) -> Claim:
         passes=Range(high=0),
         tolerance="certified or not, the best seed",
         where={"measure": "certificate", "kind": kind},
+        kind="control",
+        criterion="beforehand",
     )
 
 
+NOT_CONVEX = "Abstract: these problems are in general not convex, even locally"
+MOST = "Abstract: they satisfy PL* on most, but not all, of the parameter space"
+GUARANTEE = "Abstract: PL* guarantees a solution and that (stochastic) gradient descent finds it"
+CONDITION = "Abstract: PL* is closely related to the condition number of the tangent kernel"
+WIDE = "Abstract: wide networks satisfy PL*, which explains convergence to a global minimum"
+ALMOST = "Abstract: a relaxation of PL* applies to almost over-parameterised systems"
+HEADLINES = (NOT_CONVEX, MOST, GUARANTEE, CONDITION, WIDE, ALMOST)
+OUTPUT = "Section on wide networks: PL* survives a non-linear output, under which K is not constant"
 PATH, PAPER = "the radius 2‖r_0‖/√μ of the path", "the paper's radius 2 L_F‖r_0‖/μ"
 CERTIFIED = {"measure": "descent"}
 CLAIMS = [
@@ -89,6 +102,130 @@ CLAIMS = [
         weaker=Range(low=2),
         tolerance="widths at which mean margins cross 1; half of the ratio of 2^18 and 2^14",
         where={"measure": "certificate"},
+        criterion="beforehand",
+    ),
+    Claim(
+        "radius_and_spectrum",
+        "R is 2‖r_0‖/√μ or 2 L_F‖r_0‖/μ with ‖r_0‖ = √6, and σ_min, σ_max are those of the closed "
+        "kernel (1/m) Σ σ'(w_jᵀx) σ'(w_jᵀz) xᵀz.",
+        paper="R = 2 L_F ‖r_0‖/μ",
+        source="theorem on gradient descent; absolute values",
+        statistic=lambda rows: float(
+            np.max(
+                np.abs(rows[["radius_over", "sigma_over", "top_sigma_over"]].to_numpy(float) - 1)
+            )
+        ),
+        passes=Range(high=1e-8),
+        tolerance="largest relative error; σ_min² is known to ε κ = 1e-14 or so",
+        where={"measure": "certificate", "certified": True},
+        kind="identity",
+        criterion="arithmetic",
+    ),
+    Claim(
+        "not_convex_near_a_solution",
+        "At every distance from 0.1 down to 10^-4 of a solution there is a point at which ∇²L has "
+        "a negative eigenvalue of order the distance.",
+        paper="no neighbourhood is convex if an output's Hessian has rank above 2n",
+        source="proposition on local non-convexity",
+        statistic=smallest("negative_share"),
+        passes=Range(low=0.1),
+        weaker=Range(low=1e-6),
+        tolerance="-λ_min over δ‖Σ (Ju)_i ∇²f_i‖, best of four directions, worst distance and seed;"
+        " to first order that is what the curvature keeps outside of 5 of 60 dimensions",
+        where={"measure": "convexity", "kind": "network"},
+        smallest="smoke",
+        kind="paper",
+        sentence=NOT_CONVEX,
+        criterion="beforehand",
+    ),
+    Claim(
+        "linear_is_convex_near_a_solution",
+        "Of a model that is linear in its parameters ∇²L has none there.",
+        paper="convex",
+        source="control: no curvature of the outputs",
+        statistic=smallest("relative_curvature"),
+        passes=Range(low=-1e-12),
+        tolerance="smallest over largest eigenvalue; rounding is about 60 ε = 1e-14",
+        where={"measure": "convexity", "kind": "linear"},
+        smallest="smoke",
+        kind="control",
+        criterion="arithmetic",
+    ),
+    Claim(
+        "most_parameters_are_regular",
+        "Of random parameters with 60 numbers for 5 examples 99 % have a regular kernel, and the "
+        "zero vector has none.",
+        paper="the singular set has measure zero and is not empty",
+        source="section on over-parameterised systems",
+        statistic=lambda rows: smallest("regular")(rows) - float(largest("at_zero")(rows) > 0),
+        passes=Range(low=0.99),
+        tolerance="share with σ_min above 10^-6 σ_max, worst seed; less 1 if zero were regular",
+        where={"measure": "most"},
+        kind="paper",
+        sentence=MOST,
+        criterion="beforehand",
+    ),
+    Claim(
+        "almost_reaches_epsilon",
+        "Where inputs occur twice with different labels gradient descent with the step 1/β is down "
+        "to ε in the steps that PL*_ε allows, from ten times ε or more.",
+        paper="log(L_0/ε)/(ημ) steps",
+        source="theorem on almost over-parameterised systems",
+        statistic=lambda rows: float(
+            np.max(
+                np.where(
+                    rows["start_over_epsilon"].to_numpy(float) < 10,
+                    np.inf,
+                    rows["steps_over_bound"].to_numpy(float),
+                )
+            )
+        ),
+        passes=Range(high=1),
+        tolerance="steps over those allowed, worst seed; ε is 4 times the least loss",
+        where={"measure": "almost"},
+        smallest="smoke",
+        kind="paper",
+        sentence=ALMOST,
+        criterion="theory",
+    ),
+    Claim(
+        "almost_is_not_pl",
+        "There PL* itself fails: near the least loss ½‖∇L‖²/L is 10^-6 of its μ above ε.",
+        paper="no zero loss, hence no PL*",
+        source="control: without ε there is nothing to satisfy",
+        statistic=largest("floor_ratio"),
+        passes=Range(high=1e-6),
+        tolerance="worst seed; within 10^-8 of the least loss L* the ratio is of that order",
+        where={"measure": "almost"},
+        smallest="smoke",
+        kind="control",
+        criterion="beforehand",
+    ),
+    Claim(
+        "sgd_bound_on_a_wide_network",
+        "On 1024 units SGD's mean loss stays below (1 − μsη/n)^t L_0 with μ = λ_min(K(w_0))/2.",
+        paper="at most 1",
+        source="theorem on SGD for wide networks",
+        statistic=largest("bound_ratio"),
+        passes=Range(high=1),
+        tolerance="mean of six runs after 2000 steps over its bound, worst batch (1, 6) and seed",
+        where={"measure": "wide sgd"},
+        kind="paper",
+        sentence=WIDE,
+        criterion="theory",
+    ),
+    Claim(
+        "pl_on_the_path_of_sgd",
+        "On all of those runs λ_min(K) stays above that μ.",
+        paper="PL* in a ball that holds the path",
+        source="theorem on SGD for wide networks",
+        statistic=smallest("mu_kept"),
+        passes=Range(low=1),
+        tolerance="smallest λ_min of ten looks at each run over μ, worst seed",
+        where={"measure": "wide sgd"},
+        kind="paper",
+        sentence=WIDE,
+        criterion="theory",
     ),
     Claim(
         "bound_holds",
@@ -99,6 +236,9 @@ CLAIMS = [
         passes=Range(high=1 + 1e-6),
         tolerance=f"largest loss over bound after the first step; {EXACT}",
         where=CERTIFIED,
+        kind="paper",
+        sentence=GUARANTEE,
+        criterion="theory",
     ),
     Claim(
         "path_within_ball",
@@ -109,6 +249,9 @@ CLAIMS = [
         passes=Range(high=1),
         tolerance="a theorem: the worst seed",
         where=CERTIFIED,
+        kind="paper",
+        sentence=GUARANTEE,
+        criterion="theory",
     ),
     Claim(
         "converges",
@@ -120,6 +263,7 @@ CLAIMS = [
         weaker=Range(high=1e-3),
         tolerance="the bound alone gives about 10^-3; the worst seed",
         where=CERTIFIED,
+        criterion="seen",
     ),
     Claim(
         "mu_holds_in_the_ball",
@@ -128,8 +272,11 @@ CLAIMS = [
         source="PL* from the tangent kernel",
         statistic=largest("mu_share"),
         passes=Range(high=1),
-        tolerance="a theorem; five points of the path and three of the rim",
+        tolerance="a theorem; five points of the path and five of the rim, two where it moves most",
         where=CERTIFIED,
+        kind="paper",
+        sentence=CONDITION,
+        criterion="theory",
     ),
     Claim(
         "lipschitz_holds_in_the_ball",
@@ -138,8 +285,9 @@ CLAIMS = [
         source="theorem on gradient descent",
         statistic=largest("lipschitz_share"),
         passes=Range(high=1),
-        tolerance="a theorem; five points of the path and three of the rim",
+        tolerance="a theorem; five points of the path and five of the rim, two where it moves most",
         where=CERTIFIED,
+        criterion="theory",
     ),
     Claim(
         "half_in_pl",
@@ -150,6 +298,8 @@ CLAIMS = [
         passes=Range(low=1 - 1e-6),
         tolerance=EXACT,
         where={"measure": ["descent", "tanh output"]},
+        kind="identity",
+        criterion="arithmetic",
     ),
     Claim(
         "sgd_bound",
@@ -161,6 +311,9 @@ CLAIMS = [
         tolerance="mean over runs of the loss after 200 steps over its bound, worst batch and seed",
         where={"measure": "sgd", "kind": "independent"},
         smallest="smoke",
+        kind="paper",
+        sentence=GUARANTEE,
+        criterion="theory",
     ),
     Claim(
         "corrected_step_is_safe",
@@ -172,6 +325,7 @@ CLAIMS = [
         tolerance="mean over runs of the loss over its bound, worst seed",
         where={"measure": "sgd", "kind": "parallel"},
         smallest="smoke",
+        criterion="theory",
     ),
     Claim(
         "quoted_step_diverges",
@@ -184,6 +338,7 @@ CLAIMS = [
         tolerance="log10 of final over initial loss, worst seed; a stable step gives at most 0",
         where={"measure": "sgd", "kind": "parallel"},
         smallest="smoke",
+        criterion="beforehand",
     ),
     Claim(
         "duplicate_refused",
@@ -195,6 +350,8 @@ CLAIMS = [
         tolerance="certified (0 or 1) plus μ, worst seed",
         where={"measure": "duplicate"},
         smallest="smoke",
+        kind="control",
+        criterion="beforehand",
     ),
     Claim(
         "tanh_output_kernel_moves",
@@ -206,6 +363,9 @@ CLAIMS = [
         weaker=Range(low=0.1),
         tolerance="about half of what is measured at widths from 64 on; mean over seeds",
         where={"measure": "tanh output"},
+        kind="paper",
+        sentence=OUTPUT,
+        criterion="beforehand",
     ),
     Claim(
         "tanh_output_converges",
@@ -217,6 +377,9 @@ CLAIMS = [
         weaker=Range(high=0.1),
         tolerance="gradient descent with step 1/λ_max, 3000 steps at most; the worst seed",
         where={"measure": "tanh output"},
+        kind="paper",
+        sentence=OUTPUT,
+        criterion="beforehand",
     ),
     Claim(
         "output_map",
@@ -227,6 +390,8 @@ CLAIMS = [
         passes=Range(low=1 - 1e-6),
         tolerance=EXACT,
         where={"measure": "tanh output"},
+        kind="identity",
+        criterion="arithmetic",
     ),
     Claim(
         "gaussian_condition_number",
@@ -237,5 +402,8 @@ CLAIMS = [
         passes=Range(high=0),
         tolerance="mean over draws minus the bound, the worst n and seed",
         where={"measure": "gaussian"},
+        kind="paper",
+        sentence=CONDITION,
+        criterion="theory",
     ),
 ]

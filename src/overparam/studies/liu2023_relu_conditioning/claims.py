@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from overparam.claims.claim import Claim, Range
-from overparam.claims.statistics import mean_at, seed_means
+from overparam.claims.statistics import mean_at, seed_means, select
 
 
 def largest_step(rows: pd.DataFrame, column: str = "condition") -> float:
@@ -33,6 +33,16 @@ def farthest_from(rows: pd.DataFrame, column: str, value: float) -> float:
     return float(np.max(np.abs(rows[column].to_numpy(float) - value)))
 
 
+SEPARATES = (
+    "Abstract: a ReLU network separates similar data better than a linear one, in gradient angle"
+)
+CONDITIONS = "Abstract: and its tangent kernel has a smaller condition number"
+LINEAR = "Abstract: of a linear network both are those of the linear model, whatever its depth"
+DEEPER = "Abstract: a deeper ReLU network has a smaller condition number than a shallower one"
+FASTER = "Abstract: so ReLU, and its depth, help gradient descent to converge faster"
+HEADLINES = (SEPARATES, CONDITIONS, LINEAR, DEEPER, FASTER)
+LIMIT = "Theorem on infinite depth: the angle tends to arccos(1/4)"
+FIRST = "Theorem on training the first layer: the condition number falls with depth"
 STRICT = "the largest ratio of neighbours, seed means; 1 is no fall at all"
 PAPER_LIMIT = "section 4, theorem on infinite depth; it prints (n + 4)/3"
 
@@ -51,6 +61,9 @@ def falls(measure: str, data: str, ratio: float, what: str, why: str) -> list[Cl
             passes=Range(high=1 - 1e-9),
             tolerance=STRICT,
             where=where,
+            kind="paper",
+            sentence=DEEPER,
+            criterion="theory",
         ),
         Claim(
             f"condition_ratio_{name}",
@@ -62,11 +75,111 @@ def falls(measure: str, data: str, ratio: float, what: str, why: str) -> list[Cl
             weaker=Range(low=1.5),
             tolerance=why,
             where=where,
+            criterion="beforehand",
         ),
     ]
 
 
+def loss_over(rows: pd.DataFrame, depth: int, other: str) -> float:
+    """Largest ratio over seeds of the ReLU network's loss to another's of depth 1 or the same."""
+    ratios = []
+    for seed in sorted(set(rows["seed"])):
+        own = select(rows, {"seed": seed, "measure": "speed"})
+        beside = select(rows, {"seed": seed, "measure": other})
+        at = depth if other == "linear speed" else 1
+        ratios.append(
+            mean_at(own, "depth", "loss_ratio", depth) / mean_at(beside, "depth", "loss_ratio", at)
+        )
+    return float(np.max(ratios))
+
+
+BESIDE = {"measure": "beside linear"}
+SPEED = {"measure": ["speed", "linear speed"]}
 CLAIMS = [
+    Claim(
+        "relu_separates_digits",
+        "On 40 digits the smallest gradient angle of a ReLU network is larger than a linear "
+        "network's of the same widths, at every depth.",
+        paper="larger",
+        source="experiments, smallest angle by depth, ReLU against linear",
+        statistic=lambda rows: float(rows["angle_over"].to_numpy(float).min()),
+        passes=Range(low=1 + 1e-9),
+        tolerance="smallest ratio over depths and seeds",
+        where=BESIDE,
+        kind="paper",
+        sentence=SEPARATES,
+        criterion="theory",
+    ),
+    Claim(
+        "relu_conditions_digits",
+        "There its condition number is smaller than the linear network's, at every depth.",
+        paper="smaller",
+        source="experiments, condition number by depth, ReLU against linear",
+        statistic=lambda rows: float(rows["condition_over"].to_numpy(float).max()),
+        passes=Range(high=1 - 1e-9),
+        tolerance="largest ratio over depths and seeds",
+        where=BESIDE,
+        kind="paper",
+        sentence=CONDITIONS,
+        criterion="theory",
+    ),
+    Claim(
+        "relu_conditions_better_than_the_model",
+        "And smaller than the linear model's.",
+        paper="smaller",
+        source="section 4",
+        statistic=lambda rows: float(rows["condition_over_model"].to_numpy(float).max()),
+        passes=Range(high=1 - 1e-9),
+        tolerance="largest ratio over depths and seeds",
+        where=BESIDE,
+        kind="paper",
+        sentence=CONDITIONS,
+        criterion="theory",
+    ),
+    *(
+        Claim(
+            f"relu_trains_faster_{depth}",
+            f"With {depth} hidden layers 500 steps of 1/λ_max leave a ReLU network less of its "
+            "loss than a linear one.",
+            paper="faster",
+            source="experiments, training loss",
+            statistic=lambda rows, depth=depth: loss_over(rows, depth, "linear speed"),
+            passes=Range(high=1 - 1e-9),
+            tolerance="largest ratio over seeds of loss over initial loss",
+            where=SPEED,
+            kind="paper",
+            sentence=FASTER,
+            criterion="theory",
+        )
+        for depth in (1, 4)
+    ),
+    Claim(
+        "deeper_trains_faster",
+        "Four hidden layers of ReLU leave less of their loss than one.",
+        paper="deeper is faster",
+        source="experiments, training loss",
+        statistic=lambda rows: loss_over(rows, 4, "speed"),
+        passes=Range(high=1 - 1e-9),
+        tolerance="largest ratio over seeds of loss over initial loss",
+        where=SPEED,
+        kind="paper",
+        sentence=FASTER,
+        criterion="theory",
+    ),
+    Claim(
+        "orthogonal_inputs",
+        "Two orthogonal inputs of length 2 have the kernel entries 8 and 4/π with one layer, and "
+        "gradients at arccos(1/(2π)).",
+        paper="exact",
+        source="section 3, by hand at a right angle; absolute values",
+        statistic=lambda rows: float(np.max(rows[["kernel_error", "angle_error"]].to_numpy(float))),
+        passes=Range(high=1e-12),
+        tolerance="largest error; rounding of numbers up to 8",
+        where={"measure": "orthogonal"},
+        smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
+    ),
     *falls(
         "kernel",
         "gaussian",
@@ -97,6 +210,9 @@ CLAIMS = [
         passes=Range(low=1 + 1e-9),
         tolerance="the smallest ratio of neighbours, seed means; 1 is no growth at all",
         where={"measure": "finite", "data": "unit digits"},
+        kind="paper",
+        sentence=SEPARATES,
+        criterion="theory",
     ),
     Claim(
         "linear_scale",
@@ -110,6 +226,7 @@ CLAIMS = [
         passes=Range(high=3 / math.sqrt(512)),
         tolerance="3/√width: distance of the ratio from 1, seed means, worst depth",
         where={"measure": "linear"},
+        criterion="theory",
     ),
     Claim(
         "linear_cosines",
@@ -120,6 +237,9 @@ CLAIMS = [
         passes=Range(high=3 / math.sqrt(512)),
         tolerance="3/√width: relative error in the Frobenius norm, worst network",
         where={"measure": "linear"},
+        kind="paper",
+        sentence=LINEAR,
+        criterion="theory",
     ),
     Claim(
         "gradient_norm",
@@ -130,6 +250,7 @@ CLAIMS = [
         passes=Range(0.9, 1.1),
         tolerance="10 %: fluctuations √(L/width) of 4 %",
         where={"data": "gradient norm"},
+        criterion="theory",
     ),
     Claim(
         "gram_is_singular",
@@ -141,6 +262,8 @@ CLAIMS = [
         tolerance="exact: there are five coordinates",
         where={"measure": "rank"},
         smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
     ),
     Claim(
         "gradient_angle_limit",
@@ -151,6 +274,9 @@ CLAIMS = [
         passes=Range(high=0.1),
         tolerance="distance in degrees: the limit is reached as 1/depth",
         where={"measure": "angle"},
+        kind="paper",
+        sentence=LIMIT,
+        criterion="beforehand",
     ),
     *(
         Claim(
@@ -162,6 +288,8 @@ CLAIMS = [
             passes=Range(high=tolerance),
             tolerance="distance from (n + 3)/3; the printed limit is 0.33 away",
             where={"measure": "limit", "n": n},
+            kind="identity",
+            criterion="arithmetic",
         )
         for n, tolerance in ((2, 0.01), (20, 0.05))
     ),
@@ -175,6 +303,8 @@ CLAIMS = [
         tolerance="distance of the ratio from 1: the next term is of order Lθ",
         where={"measure": "small angle"},
         smallest="smoke",
+        kind="identity",
+        criterion="theory",
     ),
     Claim(
         "turning_point",
@@ -186,6 +316,8 @@ CLAIMS = [
         tolerance="the digits printed",
         where={"measure": "turning point"},
         smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
     ),
     Claim(
         "first_layer_falls",
@@ -197,6 +329,9 @@ CLAIMS = [
         tolerance=STRICT,
         where={"measure": "first layer"},
         smallest="smoke",
+        kind="paper",
+        sentence=FIRST,
+        criterion="theory",
     ),
     Claim(
         "separated_inputs_do_not_gain",
@@ -209,6 +344,7 @@ CLAIMS = [
         passes=Range(low=1),
         tolerance="condition number of depth 5 over that of depth 1: 1 is no gain",
         where={"measure": "kernel", "data": "separated"},
+        criterion="seen",
     ),
     Claim(
         "repeated_input_is_singular",
@@ -220,5 +356,7 @@ CLAIMS = [
         tolerance="exact: the share of kernels is all",
         where={"measure": "repeated"},
         smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
     ),
 ]
