@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from overparam.studies.zhu2024_sgd_catapults.claims import rank_correlation
+from overparam.studies.zhu2024_sgd_catapults.statistics import rank_correlation
 from overparam.studies.zhu2024_sgd_catapults.synthetic import problem
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from overparam.kernels.modular.arithmetic import ModularTask, modular_arithmetic
 from overparam.kernels.modular.circulance import circulant_deviation
-from overparam.kernels.modular.operand_features import operand_block
+from overparam.kernels.modular.operand_features import operand_block, random_circulant_features
 from overparam.kernels.modular.quadratic_network import (
     QuadraticNetwork,
     quadratic_agop,
@@ -69,6 +69,37 @@ def network(
     return result | milestones(result)
 
 
+def given_features(
+    kind: str, operation: str, p: int, fraction: float, width: int, epochs: int, batch: int,
+    every: int, seed: int,
+) -> dict[str, list]:  # fmt: skip
+    """Accuracies of a network whose inputs are seen under random features, or as they are.
+
+    As a kernel machine would, it sees M^½ x for a matrix M of `random_circulant_features`.
+    Training is by AdamW, as in `network`.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    task = modular_arithmetic(operation, p, train_fraction=fraction, seed=draw, dtype=torch.float32)
+    root = torch.eye(2 * p)
+    if kind != "none":
+        matrix = random_circulant_features(operation, p, kind=kind, seed=draw)
+        root = matrix_power_psd(matrix, 0.5).float()
+    x, x_test = task.x_train @ root, task.x_test @ root
+    net = QuadraticNetwork(2 * p, width, outputs=p, seed=draw, dtype=torch.float32)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
+    result: dict[str, list] = {"accuracy": [], "train_accuracy": [], "epoch": []}
+    for epoch in range(1, epochs + 1):
+        for rows in torch.randperm(len(x), generator=draw).split(batch):
+            optimizer.zero_grad()
+            (net(x[rows]) - task.y_train[rows]).square().mean().backward()
+            optimizer.step()
+        if epoch % every == 0:
+            result["accuracy"].append(accuracy(net, x_test, task.y_test))
+            result["train_accuracy"].append(accuracy(net, x, task.y_train))
+            result["epoch"].append(epoch)
+    return result
+
+
 @torch.no_grad()
 def measures(net: QuadraticNetwork, task: ModularTask) -> dict[str, float]:
     """Accuracies; correlation of W₁ᵀW₁ with AGOP^½; how circulant AGOP^½ is."""
@@ -85,6 +116,7 @@ def measures(net: QuadraticNetwork, task: ModularTask) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
 def accuracy(net: QuadraticNetwork, x: Tensor, y: Tensor) -> float:
     """Share of pairs whose largest output is the correct one."""
     return float((net(x).argmax(1) == y.argmax(1)).double().mean())

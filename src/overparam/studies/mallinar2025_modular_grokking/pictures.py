@@ -9,8 +9,8 @@ import pandas as pd
 
 from overparam.claims.figures import figure
 from overparam.claims.statistics import select
-from overparam.studies.mallinar2025_modular_grokking.claims import NAMES, values
 from overparam.studies.mallinar2025_modular_grokking.machines import FILM, FRAMES
+from overparam.studies.mallinar2025_modular_grokking.statistics import NAMES, values
 
 GAP = 0.08  # of a picture's width, between two of them
 
@@ -47,8 +47,8 @@ def film(run: Mapping[str, Any]) -> dict[str, Any]:
     flat = max((t for t, value in enumerate(run["accuracy"]) if value == 0), default=0)
     return figure(
         "heatmap",
-        f"The feature matrix turns circulant: deviation {run['circulant'][flat]:.2f} at iteration "
-        f"{flat}, the last without a correct answer",
+        f"Deviation from circulant {run['circulant'][0]:.2f} at first and "
+        f"{run['circulant'][flat]:.2f} at iteration {flat}, the last without a correct answer",
         [line],
         x="plus so many, to the right",
         y="iteration of the leftmost block, upwards",
@@ -71,7 +71,8 @@ def progress(run: Mapping[str, Any]) -> dict[str, Any]:
     }
     return figure(
         "line",
-        f"Test accuracy leaves 0 at iteration {first}; the matrix moves from the start",
+        f"Test accuracy leaves 0 at iteration {first}; the alignment was {run['alignment'][0]:.2f} "
+        f"at first and is {run['alignment'][min(first, len(steps) - 1)]:.2f} there",
         [{"name": name, "x": steps, "y": list(curve)} for name, curve in curves.items()],
         x="iteration",
         y="between 0 and 1",

@@ -14,13 +14,17 @@ from overparam.nets.mlp import ntk_mlp
 from overparam.tangents.empirical import empirical_ntk
 
 PAIRS = {"digits": (3, 8), "mnist": (3, 8), "cifar10": (0, 2)}  # the last: airplane and bird
+SCALINGS = ("mean row", "own mean")  # the paper's is not stated: both
 EVERY = 10  # steps between two looks at the test loss
 
 
 def two_classes(
-    data: str, n_train: int, n_test: int, draw: torch.Generator
+    data: str, n_train: int, n_test: int, draw: torch.Generator, scaling: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Two classes as ±1, the mean training row taken off, rows scaled to norm √d; a random draw."""
+    """Two classes as ±1, rows scaled to norm √d; a random draw.
+
+    Before that the mean training row is taken off, or each row's own mean.
+    """
     source = load(data)
     x = np.concatenate([source.x_train, source.x_test]).reshape(
         len(source.x_train) + len(source.x_test), -1
@@ -30,7 +34,7 @@ def two_classes(
     kept = torch.as_tensor(np.flatnonzero((y == low) | (y == high)))
     chosen = kept[torch.randperm(len(kept), generator=draw)[: n_train + n_test]].numpy()
     rows = torch.as_tensor(x[chosen], dtype=torch.float32)
-    rows = rows - rows[:n_train].mean(0)
+    rows = rows - (rows[:n_train].mean(0) if scaling == "mean row" else rows.mean(1, keepdim=True))
     rows = math.sqrt(rows.shape[1]) * rows / rows.norm(dim=1, keepdim=True)
     signs = torch.as_tensor(np.where(y[chosen] == low, -1.0, 1.0), dtype=torch.float32)[:, None]
     return rows[:n_train], signs[:n_train], rows[n_train:], signs[n_train:]
@@ -43,10 +47,11 @@ def best_test_losses(
     n_test: int,
     steps: int,
     factor: float,
+    scaling: str,
     draw: torch.Generator,
 ) -> dict[str, Any]:
     """Least test loss along gradient descent at `factor` times the critical rate, by model."""
-    x, y, x_test, y_test = two_classes(data, n_train, n_test, draw)
+    x, y, x_test, y_test = two_classes(data, n_train, n_test, draw, scaling)
     start = ntk_mlp([x.shape[1], width, 1], "relu", seed=draw)
     lr = factor * n_train / float(torch.linalg.eigvalsh(empirical_ntk(start, x).double())[-1])
     found: dict[str, Any] = {}

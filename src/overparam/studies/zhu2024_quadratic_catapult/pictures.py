@@ -7,7 +7,7 @@ import pandas as pd
 
 from overparam.claims.figures import figure, line_of_means
 from overparam.claims.statistics import mean_at, select
-from overparam.studies.zhu2024_quadratic_catapult.claims import PEAK, farthest_slope, gain
+from overparam.studies.zhu2024_quadratic_catapult.statistics import PEAK, farthest_slope, gain
 
 NAMES = {"linear": "linear", "quadratic": "quadratic", "network": "network"}
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from overparam.claims.figures import figure, line_of_means
 from overparam.claims.statistics import seed_means, select
-from overparam.studies.zhu2024_sgd_catapults.claims import (
+from overparam.studies.zhu2024_sgd_catapults.statistics import (
     ATTRIBUTION,
     BATCH,
     CATAPULTS,
