@@ -33,6 +33,10 @@ DOCUMENT = {
     "study": str,
     "title": str,
     "reference": str,
+    "changed": str,
+    "cost": str,
+    "failure": str,
+    "headlines": list,
     "size": str,
     "seed": int,
     "environment": dict,
@@ -42,7 +46,10 @@ DOCUMENT = {
 }
 CLAIM = {
     "name": str,
+    "kind": str,
     "statement": str,
+    "sentence": str,
+    "criterion": str,
     "paper": (str, int, float),
     "source": str,
     "measured": (int, float, type(None)),
@@ -69,7 +76,10 @@ def run(study, folder):
         rows = store.execute("SELECT parameters, seed, result FROM cells")
         found = {(of_plain(json.loads(given)), seed): result for given, seed, result in rows}
     plan = study.plan("smoke", 0)
-    return Runs(study, document, [found[of_plain(c.parameters), c.seed] for c in plan])
+    places = [(of_plain(cell.parameters), cell.seed) for cell in plan]
+    # What was absent is not stored: asked again, it says so again.
+    results = [found.get(at) or computed(study, plan, i) for i, at in enumerate(places)]
+    return Runs(study, document, results)
 
 
 def of_plain(value):

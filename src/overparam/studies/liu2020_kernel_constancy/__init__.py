@@ -18,7 +18,7 @@ Changed:
     radius is 2, what gradient descent needs here; its rim is looked at in two random directions
     and along the top eigenvector of the Hessian, both ways, where it changes most.
 Cost:
-    Processor time: smoke 4 s, quick 60 s. full about an hour and a half and up to 4 GB per job,
+    Processor time: smoke 4 s, quick 70 s. full about an hour and a half and up to 4 GB per job,
     extrapolated from single cells.
 Failure:
     If a slope of the linear output were flat, wide networks would not be near their linearisation

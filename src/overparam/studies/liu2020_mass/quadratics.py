@@ -89,7 +89,7 @@ def spectrum(data: str, exponent: int, seed: int) -> dict[str, Any]:
         "nesterov_threshold": threshold(quadratic, best.lr),
         "nesterov_at_sgd": float(second_moment_rate(quadratic, limit, alpha_of(momenta)).max()),
         "sgd_least": float(second_moment_rate(quadratic, steps).min()),
-        "mass_least": float(second_moment_rate(quadratic, steps, alphas, constants.kappa_t).min()),
+        "mass_least": float(second_moment_rate(quadratic, steps, alphas, strengths).min()),
     }
 
 

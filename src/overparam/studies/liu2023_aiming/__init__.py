@@ -22,7 +22,8 @@ Changed:
     The theorem is tried on 20 runs from one start at width 2048, where Newton's method reaches a
     solution from the start. Its constants are those of the tangent kernel at the start, and θ the
     smallest of a first run. Where inputs are orthogonal and of one length it is an equality, to
-    which all constants are held.
+    which all constants are held. The mean of dist² falls 2.6 to 3.5 times as fast as its bound, so
+    that keeping the bound says less than it might: the control that asks for three fails.
     Early projections stop after 40 iterations with a tangential part of 1e-3 to 1e-2, so their
     second digit is uncertain.
 Cost:
