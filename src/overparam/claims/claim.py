@@ -174,7 +174,7 @@ class Claim:
         """
         rows = self._select(table)
         # Where a cell had nothing to compute with, there is no number, whatever the others say.
-        absent = "absent" in rows and bool(rows["absent"].fillna("").astype(bool).any())
+        absent = "absent" in rows and any(isinstance(why, str) and why for why in rows["absent"])
         measured = math.nan if absent else float(self.statistic(rows))
         return {
             "name": self.name,
