@@ -29,8 +29,10 @@ def smallest(column: str) -> Statistic:
 
 
 def farthest_from_one(column: str) -> Statistic:
-    """Value of a column that is farthest from 1."""
-    return lambda rows: float(max(rows[column].to_numpy(float), key=lambda one: abs(one - 1)))
+    """Value of a column that is farthest from 1; NaN if one is."""
+    return lambda rows: float(
+        max(rows[column].to_numpy(float), key=lambda one: (one != one, abs(one - 1)))
+    )
 
 
 def error_at(rows: pd.DataFrame, rho: float, horizon: int) -> float:

@@ -87,9 +87,9 @@ def loss_over(rows: pd.DataFrame, depth: int, other: str) -> float:
         own = select(rows, {"seed": seed, "measure": "speed"})
         beside = select(rows, {"seed": seed, "measure": other})
         at = depth if other == "linear speed" else 1
-        ratios.append(
-            mean_at(own, "depth", "loss_ratio", depth) / mean_at(beside, "depth", "loss_ratio", at)
-        )
+        left = mean_at(beside, "depth", "loss_ratio", at)
+        # Where nothing is left at all, as of a few examples, nothing is faster.
+        ratios.append(mean_at(own, "depth", "loss_ratio", depth) / left if left else math.inf)
     return float(np.max(ratios))
 
 
