@@ -23,7 +23,7 @@ Changed:
     adds MNIST and airplane against bird of CIFAR-10; SVHN, CelebA, convolutional networks and
     transformers are left out.
 Cost:
-    Processor time: smoke 5 s; quick about 3 minutes, for 140 networks trained to a small loss;
+    Processor time: smoke 5 s; quick about 4 minutes, for 140 networks trained to a small loss;
     full some hours, extrapolated from single cells.
 Failure:
     If small batches did not catapult, spikes of stochastic training would need another cause,
@@ -56,6 +56,7 @@ SIZES = {
         "catapults": (0, 1),
         "mults": (1.35,),
         "spikes": ((4,), 60, 1),
+        "image_steps": 40,
         "tasks": ("x1x2",),
         "optimizers": ("sgd 256", "adam 256"),
         "causes": ("labels", "divergence"),
@@ -72,6 +73,7 @@ SIZES = {
         "catapults": (0, 1, 2, 4),
         "mults": (1.2, 1.35),
         "spikes": ((16, 4), 2000, 2),  # batch sizes, most steps, replicates
+        "image_steps": 2000,
         "tasks": ("x1x2", "x1x2+x2x3", "x1x2+x3x4"),
         "optimizers": tuple(OPTIMIZERS),
         "causes": ("catapult", "labels", "inputs", "divergence"),
@@ -89,6 +91,7 @@ SIZES = {
         "catapults": (0, 1, 2, 4, 8),
         "mults": (1.2, 1.35),
         "spikes": ((16, 4), 2000, 2),  # batch sizes, most steps, replicates
+        "image_steps": 100_000,
         "tasks": ("x1x2", "x1x2+x2x3", "x1x2+x3x4"),
         "optimizers": tuple(OPTIMIZERS),
         "causes": ("catapult", "labels", "inputs", "divergence"),
@@ -140,12 +143,13 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
     plan += [("sgd spike", "x1x2", str(size), 0.7, config["width"], few) for size in batches]
     plan.append(("capped", "x1x2", "4", 0.7, config["width"], replicates))
     plan.append(("oracle", "x1x2", "", 0.0, config["width"], replicates))
+    most = {"sgd spike": config["spikes"][1], "images": config["image_steps"]}
     names = ("measure", "task", "setting", "factor", "width")
     return [
         {
             **dict(zip(names, row[:5], strict=True)),
             "n": config["images"].get(row[1], (0, 0, 256))[2],
-            "steps": config["spikes"][1] if row[0] == "sgd spike" else config["steps"],
+            "steps": most.get(row[0], config["steps"]),
             "replicate": r,
         }
         for row in plan
