@@ -110,7 +110,7 @@ def design_electrode(
         MissingPackage: Without PyBaMM or pymoo.
 
     Cost:
-        About 0.1 s for each design and job, and 15 s.
+        About 0.06 s for each design and job, and 7 s.
 
     Example:
         ::

@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
+from scipy.linalg import lapack
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+_lapack: Any = lapack  # its functions are made when it is imported
 _RESTARTS = 8  # of two restarts one search in a few ended at a constant; of eight none did
 
 
@@ -35,12 +36,12 @@ class MaternProcess(GaussianProcessRegressor):
         y, n = self.y_train_, len(self.y_train_)
         noisy = kernel.reshape(n, n).copy()
         noisy.flat[:: n + 1] += noise + self.alpha
-        factor, problem = dpotrf(noisy, lower=1, overwrite_a=1)
+        factor, problem = _lapack.dpotrf(noisy, lower=1, overwrite_a=1)
         if problem:
             return -np.inf, np.zeros_like(theta)
         logarithm = np.log(factor.diagonal()).sum()
-        weights, _ = dpotrs(factor, y, lower=1)
-        half, _ = dpotri(factor, lower=1, overwrite_c=1)  # the lower half of the inverse
+        weights, _ = _lapack.dpotrs(factor, y, lower=1)
+        half, _ = _lapack.dpotri(factor, lower=1, overwrite_c=1)  # the lower half of the inverse
         value = -(y @ weights + n * np.log(2 * np.pi)) / 2 - logarithm
         rest = weights[:, None] * weights - half
         rest -= np.tril(half, -1).T
@@ -50,7 +51,7 @@ class MaternProcess(GaussianProcessRegressor):
 
     def _apart(self) -> Any:
         """Squared differences of designs, a row for each parameter; found once for a fit."""
-        x = self.X_train_
+        x: Any = self.X_train_
         if getattr(self, "_apart_of", None) is not x:
             self._squares = ((x.T[:, :, None] - x.T[:, None]) ** 2).reshape(x.shape[1], -1)
             self._apart_of = x

@@ -18,8 +18,8 @@ Changed:
     decided after a run. Liu is a namesake of the author of this library's other papers, as far as
     is known.
 Cost:
-    Processor time on a machine busy with other work: smoke 30 s, quick 4 min; full about an hour,
-    extrapolated. The extra `battery`.
+    Processor time: smoke 4 s, quick 75 s; full about a quarter of an hour, extrapolated. The extra
+    `battery`.
 Failure:
     If the surrogate were no better than sampling, designs could as well be drawn evenly; if a
     shuffled surrogate were as good, it would be the checking that helps and not the model. If
