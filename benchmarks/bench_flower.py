@@ -172,7 +172,7 @@ def main() -> int:
     )  # fmt: skip
     if apart.returncode:
         sys.exit(apart.stderr)
-    rows = json.loads(apart.stdout.splitlines()[-1])
+    rows = json.loads(str(apart.stdout).splitlines()[-1])
     good = True
     for name, row in rows["algorithms"].items():
         good &= row["difference"] <= MOST

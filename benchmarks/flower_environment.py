@@ -28,7 +28,7 @@ def flower() -> Path:
     python = environment("flower", [pin for pin in pins if pin])
     subprocess.run(
         [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--no-deps", "--no-build-isolation", "-e", str(ROOT)],
+         "--no-deps", "-e", str(ROOT)],
         check=True, timeout=600,
     )  # fmt: skip
     return python

@@ -93,8 +93,8 @@ def through_flower(data, algorithm, lost=()):
     def finished(parameters, history, _) -> None:
         found.parameters, found.history = parameters, history
 
-    more = {"local_steps": STEPS, "batch_size": BATCH}
-    grid = Grid(client_app(model, own, algorithm, **more), lost)
+    app = client_app(model, own, algorithm, local_steps=STEPS, batch_size=BATCH)
+    grid = Grid(app, lost)
     server = server_app(
         model, algorithm, n_clients=CLIENTS, rounds=ROUNDS, finished=finished, patience=1.0
     )

@@ -185,7 +185,9 @@ class NotCopied(nn.Linear):
         raise TypeError("no")
 
 
-@pytest.mark.parametrize("make", [HoldsOnToItself, lambda: NotCopied(3, 2), lambda: tied()])
+@pytest.mark.parametrize(
+    "make", [HoldsOnToItself, lambda: NotCopied(3, 2), lambda: one_weight_twice()]
+)
 def test_the_loop_takes_a_copy_only_where_it_says_the_same(make):
     torch.manual_seed(0)
     model = make().double()
@@ -204,7 +206,7 @@ def test_the_loop_takes_a_copy_only_where_it_says_the_same(make):
     assert all(p.grad is None for p in model.parameters())
 
 
-def tied():
+def one_weight_twice():
     """Two layers with one weight, and a convolution-free chain around them."""
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight

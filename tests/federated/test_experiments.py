@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,11 @@ def test_a_simulation_from_a_file_has_a_page_and_numbers(folder, capsys):
 def test_without_arguments_it_shows_an_example(capsys):
     assert main(["federate"]) == 2
     told = capsys.readouterr()
-    for words in ("[partition]", "[algorithm]", "--against scaffold,fedadam"):
-        assert words in told.out + told.err
+    shown = told.out + told.err
+    assert "overparam federate sites.toml --against scaffold,fedadam" in shown
+    lines = [line.strip() for line in shown.splitlines()]
+    example = [line for line in lines if re.match(r"[a-z]+ = ", line)]
+    assert checked_spec(tomllib.loads("\n".join(example)), "federate").rounds == 30
 
 
 def test_a_finished_run_is_kept_and_not_computed_again(folder, monkeypatch):

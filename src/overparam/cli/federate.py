@@ -39,22 +39,25 @@ def federate(
     json: ResultFile = None,
     html: PageFile = None,
 ) -> None:
-    r"""Simulate training across clients, and say what it costs and whom it leaves behind.
+    """Simulate training across clients, and say what it costs and whom it leaves behind.
 
     Finished runs are kept, and unfinished ones up to where they stood: the same command goes on.
-    A spec that is complete, to be changed from there:
 
-        data = "digits"          # or FILE.csv:TARGET, FILE.npz
-        model = [32]             # hidden layers, or "FILE.py" with model(x)
-        clients = 20
-        rounds = 30
-        local_steps = 20
-        \[partition]
-        kind = "dirichlet"       # iid, pathological, own
-        alpha = 0.1
-        \[algorithm]
-        name = "fadamgc"         # scaffold, fedadam, …, local_sgd, dpzv
-        lr = 0.01
+    A spec that is complete, to be changed from there (sites.toml):
+
+    data = "digits"
+
+    model = [32]
+
+    clients = 20
+
+    rounds = 30
+
+    partition = {kind = "dirichlet", alpha = 0.1}
+
+    algorithm = {name = "fadamgc", lr = 0.01}
+
+    Without a server the algorithm is local_sgd, with columns apart dpzv. To compare, tuned alike:
 
     overparam federate sites.toml --against scaffold,fedadam --html sites.html
     """

@@ -112,7 +112,7 @@ def _from_program(path: str, examples: Tensor, where: str) -> nn.Module:
     try:
         members = runpy.run_path(path)
         function: Any = members.get("model")
-        found = function(examples) if callable(function) else None
+        found: Any = function(examples) if callable(function) else None
     except Exception as problem:  # whatever the user's own code raises
         raise UsageError(f"{path}: {type(problem).__name__}: {problem}.") from problem
     expect(callable(function), f"{where}, model", f"a function model(x) in {path}", "none")

@@ -25,7 +25,11 @@ from overparam.federated.experiments.spec_file import (
     topology_of,
 )
 from overparam.federated.simulation import simulate
-from overparam.federated.vertical.training import VerticalData, train_vertical
+from overparam.federated.vertical.training import (
+    VerticalData,
+    each_cross_entropy,
+    train_vertical,
+)
 
 # A run is kept about so many times while it goes on.
 _KEPT = 20
@@ -141,7 +145,7 @@ class Runner:
         done = train_vertical(
             parties, head, train, method, epochs=spec.rounds, batch_size=spec.batch_size,
             test=test, progress=self.progress, seed=seed,
-            **({} if self.pool.names else {"loss": _each_squared}),
+            loss=each_cross_entropy if self.pool.names else _each_squared,
         )  # fmt: skip
         table = done.history
         return {
