@@ -143,7 +143,8 @@ def _learnable(table: Table, splits: Splits) -> bool:
 def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | None:
     """Name and codes of groups, the columns that do not vary within, and if it is a name."""
     best = None
-    coded = {name: _codes(values) for name, values in table.x.items()}
+    columns: dict[Any, pd.Series] = dict(table.x.items())
+    coded = {name: _codes(values) for name, values in columns.items()}
     for name, codes in coded.items():
         number = int(codes.max()) + 1
         if number < FEWEST_GROUPS or len(codes) < ROWS_A_GROUP * number:
@@ -154,7 +155,7 @@ def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | Non
             for other, values in coded.items()
             if other != name
             and 2 * (int(values.max()) + 1) > min(number, FEWEST_GROUPS)
-            and _varies_within(table.x[other], values, codes) < WITHIN
+            and _varies_within(columns[other], values, codes) < WITHIN
         )
         numeric = table.x[name].dtype == np.float64
         named = not numeric or bool((table.x[name] == table.x[name].round()).all())
@@ -237,7 +238,7 @@ def leak(table: Table, best: float, first: list[str]) -> Leak | None:
 
 
 def _alone(model: Any, column: np.ndarray, wanted: np.ndarray, table: Table) -> float:
-    said = np.reshape(cross_val_predict(model, column, wanted, cv=3), wanted.shape)
+    said = np.asarray(cross_val_predict(model, column, wanted, cv=3)).reshape(wanted.shape)
     if not table.is_classification:
         error, total = ((wanted - said) ** 2).sum(), ((wanted - wanted.mean(0)) ** 2).sum()
         return float(1 - error / total) if total > 0 else 0.0
