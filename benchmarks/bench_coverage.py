@@ -109,7 +109,7 @@ def of_predictions(names: list[str], splits: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     what = parser.add_subparsers(dest="what", required=True)
     one = what.add_parser("importances")
     one.add_argument("--draws", type=int, default=50)

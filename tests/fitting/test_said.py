@@ -189,6 +189,18 @@ def test_a_rare_class_is_not_judged_by_accuracy(tmp_path):
     assert all(word in text for word in ("for ill", "average precision", "log-loss"))
 
 
+def test_one_class_is_followed_throughout(tmp_path):
+    """The effect of a column and the curve along a direction that is nearly the column."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.normal(size=90), "b": draw.normal(size=90)})
+    frame["y"] = np.where(frame["a"] > 0.8, "ill", "well")
+    series = fitted(tmp_path, frame, number_of_folds=3)["document"]["series"]
+    effect, curve = series["effects"][0], series["dependence"][0]
+    assert (effect["name"], curve["name"].split()[-1]) == ("a", "a")
+    rises = [row["y"][-1] - row["y"][0] for row in (effect, curve)]
+    assert rises[0] * rises[1] > 0
+
+
 def test_a_guess_is_always_computed(tmp_path):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
     frame["y"] = np.where(frame["a"] > 0.3, "x", "z")
@@ -225,16 +237,16 @@ def test_random_walks_are_told_by_their_dates(tmp_path):
 
 @pytest.mark.parametrize("named", [True, False])
 def test_patients_of_several_rows_are_told(named, tmp_path):
-    """30 patients of 6 rows, a target of each patient that has nothing to do with the columns."""
+    """24 patients of 6 rows, a target of each patient that has nothing to do with the columns."""
     draw = np.random.default_rng(0)
-    patient = np.repeat(np.arange(30), 6)
-    frame = pd.DataFrame({"height": draw.normal(size=30)[patient]})
-    frame["weight"] = draw.normal(size=30)[patient]
-    frame["visit"] = draw.normal(size=180)
+    patient = np.repeat(np.arange(24), 6)
+    frame = pd.DataFrame({"height": draw.normal(size=24)[patient]})
+    frame["weight"] = draw.normal(size=24)[patient]
+    frame["visit"] = draw.normal(size=144)
     if named:
         frame["patient"] = [f"p{i}" for i in patient]
-    frame["y"] = draw.normal(size=30)[patient]
-    said = fitted(tmp_path, frame)
+    frame["y"] = draw.normal(size=24)[patient]
+    said = fitted(tmp_path, frame, number_of_folds=4)
     assert said["score"]["value"] > 0.3  # what random folds promise
     assert said["score"]["level"] != "good"
     assert said["folds"]["level"] == "critical"

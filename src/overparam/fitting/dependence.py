@@ -35,20 +35,22 @@ def dependence(
     agop: Float[np.ndarray, "d d"] | Float[np.ndarray, "d"],
     *,
     directions: int = 3,
+    followed: int | None = None,
     seed: int = 0,
 ) -> tuple[list[Dependence], int]:
     """Partial dependence along the leading eigenvectors of an AGOP.
 
         y(s) = mean_i f(zᵢ + (s − vᵀzᵢ) v),     s from the 5th to the 95th percentile of vᵀz
 
-    For a classification f is the probability of one class: the one that varies most along the
-    first direction.
+    For a classification f is the probability of one class: `followed`, or the one that varies most
+    along the first direction.
 
     Args:
         model: The predictor.
         coordinates: Rows, encoded as `model.coordinates` does.
         agop: Average gradient outer product of the predictor, or its diagonal.
         directions: How many.
+        followed: The output to follow; `None` is as above.
         seed: Of the 400 rows that are drawn where there are more.
 
     Returns:
@@ -61,7 +63,7 @@ def dependence(
     values, vectors = np.linalg.eigh(matrix)
     total = values.clip(min=0).sum()
     if not total > 0:
-        return [], 0
+        return [], followed or 0
     order = np.argsort(-values)[:directions]
     rows = np.random.default_rng(seed).permutation(len(coordinates))[:ROWS]
     z = coordinates[rows]
@@ -75,8 +77,9 @@ def dependence(
         if grid[-1] > grid[0]:
             curves.append((index, v, grid, _along(model, z, v, grid)))
     if not curves:
-        return [], 0
-    followed = int(np.ptp(curves[0][3], axis=0).argmax())
+        return [], followed or 0
+    if followed is None:
+        followed = int(np.ptp(curves[0][3], axis=0).argmax())
     found = [
         Dependence(
             _name(v, model.encoding.names),

@@ -174,9 +174,12 @@ def fit(
             table.class_type, table.scale.name, residuals,
         )  # fmt: skip
         coordinates = saved.encoded(table.reader.unframed(table.x))
-        curves, along = dependence(saved, coordinates, machine.agop_, seed=seed)
         order = np.argsort(-np.array(found.importances.value)).tolist()
         shown, followed = effects(table, found.ours.fitted, splits, order)
+        # What is drawn of a class is of one class throughout.
+        curves, followed = dependence(
+            saved, coordinates, machine.agop_, followed=followed if shown else None, seed=seed
+        )
         tell("fitting to all rows", 1.0)
     columns_used = list(machine.feature_names_in_)
     document = {
@@ -189,7 +192,7 @@ def fit(
             data=_digest(table),
             command=command,
         ),
-        "data": parts.described(table, followed if shown else along, columns_used),
+        "data": parts.described(table, followed, columns_used),
         "model": {
             "name": name, "metric": found.metric, "folds": found.folds_in_words,
             "settings": _settings(machine),

@@ -25,7 +25,7 @@ FEWEST_GROUPS, ROWS_A_GROUP = 6, 2.0
 # Share of a column's variance that lies within groups, up to which it is the groups'.
 WITHIN = 0.05
 LEAK = 0.99
-MOST_TRIED, MOST_ROWS = 100, 2000
+MOST_TRIED, MOST_ROWS, MOST_NUMBERS = 100, 2000, 2e7
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,9 @@ def _learnable(table: Table, splits: Splits) -> bool:
 def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | None:
     """Name and codes of groups, the columns that do not vary within, and if it is a name."""
     best = None
-    coded = {name: _codes(values) for name, values in table.x.items()}
+    # Pairs of columns are looked at: of very many the first ones do.
+    columns: dict[Any, pd.Series] = dict(list(table.x.items())[:MOST_TRIED])
+    coded = {name: _codes(values) for name, values in columns.items()}
     for name, codes in coded.items():
         number = int(codes.max()) + 1
         if number < FEWEST_GROUPS or len(codes) < ROWS_A_GROUP * number:
@@ -154,7 +156,7 @@ def _groups(table: Table) -> tuple[str, np.ndarray, tuple[str, ...], bool] | Non
             for other, values in coded.items()
             if other != name
             and 2 * (int(values.max()) + 1) > min(number, FEWEST_GROUPS)
-            and _varies_within(table.x[other], values, codes) < WITHIN
+            and _varies_within(columns[other], values, codes) < WITHIN
         )
         numeric = table.x[name].dtype == np.float64
         named = not numeric or bool((table.x[name] == table.x[name].round()).all())
@@ -171,9 +173,10 @@ def _codes(values: pd.Series) -> np.ndarray:
 def _varies_within(values: pd.Series, codes: np.ndarray, groups: np.ndarray) -> float:
     """Share of a column's variance that lies within groups; of a category's Gini index."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        indicators = np.eye(int(codes.max()) + 1)[codes] if codes.max() < 200 else None
-        if indicators is None:
+        levels = int(codes.max()) + 1
+        if levels * len(codes) > MOST_NUMBERS:
             return 1.0
+        indicators = np.eye(levels)[codes]
     else:
         filled = values.fillna(values.median()).to_numpy(np.float64)
         indicators = filled[:, None]
@@ -237,7 +240,7 @@ def leak(table: Table, best: float, first: list[str]) -> Leak | None:
 
 
 def _alone(model: Any, column: np.ndarray, wanted: np.ndarray, table: Table) -> float:
-    said = np.reshape(cross_val_predict(model, column, wanted, cv=3), wanted.shape)
+    said = np.asarray(cross_val_predict(model, column, wanted, cv=3)).reshape(wanted.shape)
     if not table.is_classification:
         error, total = ((wanted - said) ** 2).sum(), ((wanted - wanted.mean(0)) ** 2).sum()
         return float(1 - error / total) if total > 0 else 0.0

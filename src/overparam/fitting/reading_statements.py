@@ -64,7 +64,7 @@ def _scale(table: Table) -> list[Statement]:
     if scale == "log":
         text = (
             f"{name} is skewed ({skewed:.1f}) and positive: its logarithm is learned and scored "
-            f"(skewness {float(skew(table.y)):.1f}), and predictions are medians."
+            f"(skewness {abs(float(skew(table.y))):.1f}), and predictions are medians."
         )
     else:
         text = (

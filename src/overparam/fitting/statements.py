@@ -36,8 +36,11 @@ def statements(table: Table, found: Findings) -> list[Statement]:
         made.append(_standing(found, best, doubted=doubted))
     made += [
         *trouble, *target(table), *_classes(table, found), *_leak(table, found),
-        *_calibration(found), *_columns(table, found), *_interactions(found), *reading(table),
+        *_calibration(found), *_columns(found),
     ]  # fmt: skip
+    if not doubted:
+        made += _interactions(found)
+    made += reading(table)
     return most_urgent_first(made) if doubted else made
 
 
@@ -244,7 +247,7 @@ def _calibration(found: Findings) -> list[Statement]:
     return [_statement("calibration", text, error, OFF, action, "warning")]
 
 
-def _columns(table: Table, found: Findings) -> list[Statement]:
+def _columns(found: Findings) -> list[Statement]:
     """How few columns matter."""
     shares = np.array(found.importances.value)
     names = found.importances.names

@@ -209,10 +209,11 @@ def _arranged(
         f"{wanted!r}" + (f", which is left out: {reason}" if reason else ""),
         hint=f"--column {wanted}=date or =number takes it all the same." if reason else "",
     )  # fmt: skip
-    values = frame[wanted]
+    values = pd.Series(frame[wanted])
+    gaps = int(np.count_nonzero(values.isna()))
     expect(
-        not values.isna().any(), where, f"a value in every row of {wanted!r}",
-        f"{int(values.isna().sum())} empty fields",
+        gaps == 0, where, f"a value in every row of {wanted!r}",
+        f"{gaps} empty fields",
     )  # fmt: skip
     if time:
         words = "dates or numbers that folds can be in order of"

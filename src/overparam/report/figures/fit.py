@@ -14,6 +14,7 @@ from overparam.report.figures.panels import MARGIN, names_axis
 from overparam.report.numbers import count, number, percent
 
 SHOWN = 20
+_SCALES = {"log": " of the logarithm", "sqrt": " of the square root"}
 
 
 def fit_figures(document: Mapping) -> list[Figure]:
@@ -47,7 +48,7 @@ def scores_figure(document: Mapping) -> Figure | None:
         "height": round(80 + 34 * len(drawn)),
         "margin": {**MARGIN, "l": 12, "t": 8},
         "hovermode": "closest",
-        "xaxis": {"title": {"text": metric}},
+        "xaxis": {"title": {"text": metric + _SCALES.get(document["data"].get("scale"), "")}},
         "yaxis": names_axis(places, [str(row.get("name")) for row in drawn]),
     }
     if middle is not None:
