@@ -27,10 +27,7 @@ from overparam.kernels import (
 )
 from overparam.kernels._table import Rows, merged
 
-ESTIMATORS = [
-    RFMRegressor, RFMClassifier, IRKMRegressor, IRKMClassifier, KernelEnsembleRegressor,
-    KernelEnsembleClassifier,
-]  # fmt: skip
+ESTIMATORS = [RFMRegressor, RFMClassifier, IRKMRegressor, IRKMClassifier]
 every_estimator = pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 
 
@@ -43,11 +40,22 @@ def targets(kind, y):
     return y if "Regressor" in kind.__name__ else np.where(y > np.median(y), "high", "low")
 
 
-@every_estimator
-def test_it_is_a_scikit_learn_estimator(kind):
+@pytest.mark.parametrize(
+    "model",
+    [
+        RFMRegressor(n_iter=1),
+        RFMClassifier(n_iter=0),  # five refits for each fit of the checks
+        IRKMRegressor(n_iter=1),
+        IRKMClassifier(n_iter=1, exponent=1.0),
+        KernelEnsembleRegressor(n_iter=0, alpha=1.0),
+        KernelEnsembleClassifier(n_iter=0, alpha=1.0, exponent=1.0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_it_is_a_scikit_learn_estimator(model):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checks fit constants, vectors as columns, lists
-        outcomes = check_estimator(kind(n_iter=1), on_fail=None, on_skip=None)
+        outcomes = check_estimator(model, on_fail=None, on_skip=None)
     failed = [str(outcome["exception"]) for outcome in outcomes if outcome["status"] == "failed"]
     assert failed == []
     assert len(outcomes) > 50
@@ -141,7 +149,7 @@ def test_the_scale_of_columns_and_targets_does_not_matter(table):
     np.testing.assert_allclose(scaled.feature_importances_, plain.feature_importances_, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [RFMRegressor, IRKMClassifier])
+@pytest.mark.parametrize("kind", [RFMRegressor, IRKMClassifier, KernelEnsembleRegressor])
 def test_a_weight_is_a_repetition_and_order_does_not_matter(kind, table):
     x, y = table
     y = targets(kind, y)
@@ -150,7 +158,7 @@ def test_a_weight_is_a_repetition_and_order_does_not_matter(kind, table):
     order = np.random.default_rng(1).permutation(weights.sum())
     repeated = kind(n_iter=2).fit(x.repeat(weights, 0)[order], y.repeat(weights)[order])
     assert weighted.alpha_ == repeated.alpha_
-    output = "predict" if kind is RFMRegressor else "predict_proba"
+    output = "predict_proba" if kind is IRKMClassifier else "predict"
     np.testing.assert_allclose(
         getattr(weighted, output)(x), getattr(repeated, output)(x), atol=1e-8
     )
@@ -185,7 +193,7 @@ def test_gradients_are_differences_in_the_units_of_the_table(table):
 def test_probabilities_sum_to_one_and_their_gradients_to_zero(table):
     x, y = table
     labels = np.digitize(y, np.quantile(y, [0.3, 0.8]))
-    model = RFMClassifier(n_iter=1).fit(x, labels)
+    model = RFMClassifier(n_iter=1, exponent=1.0).fit(x, labels)
     probabilities = model.predict_proba(x)
     np.testing.assert_allclose(probabilities.sum(1), 1)
     assert probabilities.min() > 5e-4

@@ -176,7 +176,8 @@ class KernelEnsembleRegressor(_Ensemble, RFMRegressor):
         members_: The machines, each with `share`, `kernel`, `dual`, `feature_matrix`, `alpha`,
             `best_iter` and `history`.
 
-    Further attributes are those of `RFMRegressor`; `agop_` and importances are of the sum.
+    Further attributes are those of `RFMRegressor`, but for `kernel_`, `dual_coef_` and
+    `feature_matrix_`, which members have; `agop_` and importances are of the sum.
 
     Cost:
         Two fits, and an inverse of n³ flops each; below 500 rows about ten fits.

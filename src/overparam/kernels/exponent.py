@@ -41,7 +41,7 @@ def best_exponent(
 
         >>> said = np.tile([[0.6, 0.4]], (10, 1))
         >>> round(best_exponent(said, np.tile([[1.0, 0.0]], (10, 1)), np.ones(10)), 1)
-        1.2
+        1.1
     """
     logarithms = np.log(probabilities)
     total = weights.sum()
