@@ -3,6 +3,7 @@
 import copy
 import errno
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save, save_file
 
+from overparam.cli import main
 from overparam.fitting import SavedModel, load_model
 from overparam.fitting.model_files import _digest, _sweep
 from overparam.kernels.codes import ClassCodes
@@ -484,3 +486,16 @@ def test_a_folder_that_is_no_place_for_a_model_is_left_as_it_was(tmp_path):
     with pytest.raises(ValueError, match=r"one that holds model\.json"):
         model().save(tmp_path / "odd")
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_the_command_line_looks_at_the_folder_before_it_fits(tmp_path, capsys, monkeypatch):
+    def fitted(*arguments, **settings):
+        raise AssertionError("fitted in vain")
+
+    monkeypatch.setattr(importlib.import_module("overparam.fitting.fit"), "fit", fitted)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "one.tex").write_text("precious")
+    (tmp_path / "t.csv").write_text("a,y\n" + "\n".join(f"{i},{i % 7}" for i in range(40)))
+    words = ["fit", str(tmp_path / "t.csv"), "--target", "y", "--save", str(tmp_path / "thesis")]
+    assert main(words) == 2
+    assert "one that holds one.tex" in capsys.readouterr().err

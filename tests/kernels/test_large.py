@@ -1,12 +1,17 @@
 """Tables whose kernel matrix does not fit: rows that repeat, weights, progress, an interrupt."""
 
 import numpy as np
+import pyarrow
 import pytest
+import torch
+from pyarrow import parquet
 
 from overparam import memory_limit
 from overparam.kernels import (
+    EigenProSolver,
     IRKMClassifier,
     IRKMRegressor,
+    Laplace,
     RFMClassifier,
     RFMRegressor,
     _rounds,
@@ -115,3 +120,26 @@ def test_an_interrupt_of_the_last_fit_keeps_the_round_that_was_chosen(monkeypatc
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert score(model) > 0.8
+
+
+@pytest.mark.parametrize("form", ["memory-mapped", "Parquet"])
+def test_blocks_of_a_file_go_through_eigenpro(form, tmp_path):
+    """As docs/how-to/tables.md has it: no more than a block is read at a time."""
+    table = np.column_stack([X, Y])
+    if form == "Parquet":
+        columns = {str(i): table[:, i] for i in range(6)}
+        parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet", row_group_size=130)
+        file = parquet.ParquetFile(tmp_path / "t.parquet")
+        blocks = [np.column_stack(batch.columns) for batch in file.iter_batches(130)]
+    else:
+        np.save(tmp_path / "t.npy", table)
+        rows = np.load(tmp_path / "t.npy", mmap_mode="r")
+        blocks = [np.array(rows[start : start + 130]) for start in range(0, ROWS, 130)]
+    solver = EigenProSolver(Laplace(3.0), ridge=0.1)
+    for block in blocks:
+        read = torch.from_numpy(block)
+        solver.partial_fit(read[:, :5], read[:, 5:], weights=torch.full((130,), 2.0).double())
+    assert len(blocks) == 4
+    assert len(solver.centres) == ROWS
+    predicted = solver.predict(torch.from_numpy(TEST)).numpy()[:, 0]
+    assert 1 - np.square(predicted - TRUTH).mean() / TRUTH.var() > 0.6

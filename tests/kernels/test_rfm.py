@@ -378,6 +378,23 @@ def test_noise_columns_are_outdone_by_a_diagonal():
     assert reweighted.score(x[600:], y[600:]) > ridge.score(x[600:], y[600:]) + 0.08
 
 
+def test_more_columns_than_rows_are_weighed_one_by_one():
+    draw = np.random.default_rng(0)
+    hidden, x = draw.normal(size=(300, 4)), draw.normal(size=(300, 800)) / 2
+    x += hidden @ draw.normal(size=(4, 800))
+    y = np.sin(hidden[:, 0]) + hidden[:, 1] * hidden[:, 2]
+    model = RFMRegressor(random_state=0).fit(x[:100], y[:100])
+    assert model.feature_matrix_.shape == model.agop_.shape == (800,)
+    assert model.kernel_.bandwidth == pytest.approx(40)
+    full = RFMRegressor(n_iter=1, feature_matrix="full", bandwidth=10.0).fit(x[:100], y[:100])
+    assert model.score(x[100:], y[100:]) > full.score(x[100:], y[100:]) + 0.4
+    assert model.gradient(x[:2]).shape == (2, 1, 800)
+    tall = RFMRegressor(n_iter=1).fit(x[:100, :3], y[:100])
+    assert tall.feature_matrix_.shape == (3, 3)
+    assert tall.kernel_.bandwidth == 10
+    assert RFMRegressor(n_iter=0).fit(x[:100], y[:100]).feature_matrix_.shape == (800,)
+
+
 def test_breast_cancer_is_told_with_few_errors():
     x, y = load_breast_cancer(return_X_y=True)
     model = RFMClassifier(random_state=0).fit(x[:400], y[:400])

@@ -298,7 +298,7 @@ def _settings(machine: Any) -> dict[str, Any]:
     return found | {
         "ridge": float(machine.alpha_),
         "rounds kept": int(machine.best_iter_),
-        "feature matrix": machine.feature_matrix,
+        "feature matrix": "diag" if machine.feature_matrix_.ndim == 1 else "full",
     }
 
 

@@ -13,6 +13,7 @@ from overparam._errors import expect
 from overparam._numbers import described, is_integer, is_number
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
+from overparam.kernels._rounds import is_wide
 from overparam.kernels._table import read_table, unequal
 from overparam.kernels.encoding import Encoding
 from overparam.kernels.feature_matrix import (
@@ -54,7 +55,9 @@ class FittedMachine(BaseEstimator):
         d = x.shape[1]
         matrix = predictor.feature_matrix
         if matrix is None:
-            matrix = x.new_ones(d) if self.feature_matrix == "diag" else torch.eye(d).to(x)
+            wide = self.feature_matrix == "auto" and is_wide(len(x), d)
+            diagonal = wide or self.feature_matrix == "diag"
+            matrix = x.new_ones(d) if diagonal else torch.eye(d).to(x)
         self.kernel_ = predictor.kernel
         self.X_fit_ = x.cpu().numpy()
         self.dual_coef_ = predictor.dual.cpu().numpy()
@@ -132,7 +135,7 @@ class FittedMachine(BaseEstimator):
         """Average gradient outer product of the predictor, computed when it is first asked for."""
         check_is_fitted(self)
         if self._agop is None:
-            average = predictor_agop_diagonal if self.feature_matrix == "diag" else predictor_agop
+            average = predictor_agop_diagonal if self.feature_matrix_.ndim == 1 else predictor_agop
             predictor = self._predictor()
             x = predictor.centres
             shares = unequal(torch.from_numpy(self.weights_fit_).to(x.device))

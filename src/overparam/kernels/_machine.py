@@ -50,10 +50,12 @@ PATIENCE = 2  # rounds without a better one after which the recursion stops
 
 # What every parameter may be, but for categorical_features, which the table has a say in.
 SETTINGS = {
-    "bandwidth": number("a positive number or a rule", lambda v: v > 0, "dimension", "median"),
+    "bandwidth": number(
+        "a positive number or a rule", lambda v: v > 0, "auto", "dimension", "median"
+    ),
     "alpha": number("a number ≥ 0 or 'auto'", lambda v: v >= 0, "auto"),
     "n_iter": whole("a number of rounds ≥ 0", 0),
-    "feature_matrix": choice("diag", "full"),
+    "feature_matrix": choice("auto", "diag", "full"),
     "agop_power": number("a positive number", lambda v: v > 0),
     "center_gradients": FLAG,
     "normalize": choice("max", "trace", None),
@@ -89,12 +91,12 @@ class FeatureMachine(FittedMachine):
         self,
         kernel: str | Kernel | Callable[[Tensor, Tensor], Tensor] = "laplace",
         *,
-        bandwidth: float | str = 10.0,
+        bandwidth: float | str = "auto",
         p: float = 2.0,
         q: float = 1.0,
         alpha: float | str = "auto",
         n_iter: int = 5,
-        feature_matrix: str = "full",
+        feature_matrix: str = "auto",
         agop_power: float = 0.5,
         center_gradients: bool = False,
         normalize: str | None = "max",

@@ -31,6 +31,7 @@ from overparam.kernels.ridge import fit_ridge
 
 KERNELS = ("dot_exp", "gaussian", "laplace", "lpq", "quadratic")
 ROWS_FOR_RIDGE, ROWS_FOR_MEDIAN = 500, 1000
+BANDWIDTH = 10.0  # of standardised rows, more than coordinates
 # Rows that features are learned from where a kernel matrix of all does not fit, and bytes of it
 # and its factor per squared row and byte of a number.
 ROWS_FOR_FEATURES, HELD = 20_000, 2.2
@@ -56,7 +57,7 @@ class Rounds:
     q: float
     alpha: float | str
     n_iter: int
-    feature_matrix: Literal["diag", "full"]
+    feature_matrix: Literal["auto", "diag", "full"]
     agop_power: float
     center_gradients: bool
     normalize: Normalize | None
@@ -82,6 +83,11 @@ class Rounds:
     def of_rows(self, rows: Rows[Tensor]) -> Iterator[Iterate]:
         """Rounds 0 to `n_iter`, each computed when it is asked for."""
         x = rows.x
+        wide = is_wide(*x.shape)
+        if self.feature_matrix == "auto":
+            self.feature_matrix = "diag" if wide else "full"
+        if self.bandwidth == "auto":
+            self.bandwidth = "dimension" if wide else BANDWIDTH
         if self.feature_matrix == "full":  # the last round's matrix and the next one
             expect_room(
                 2 * x.shape[1] ** 2 * x.element_size(),
@@ -212,6 +218,11 @@ class Rounds:
             seed=self.seed,
             progress=lambda stage, done: inside(done),
         )
+
+
+def is_wide(rows: int, coordinates: int) -> bool:
+    """Whether "auto" weighs coordinates one by one, as too few rows tell of all their pairs."""
+    return coordinates > rows
 
 
 def rows_for_features(rows: Rows[Tensor], solver: str, seed: int) -> Rows[Tensor]:

@@ -278,7 +278,8 @@ class AGOPTree(BaseEstimator):
         categories are on one scale. Over 500 of the rows fitted; all 0 for a constant prediction.
         """
         check_is_fitted(self)
-        if self._importances is None:
+        shares = self._importances
+        if shares is None:
             unit = self._unit(self._averaged_at(self._rows))
             found = effects(
                 lambda x: self._averaged_at(x) / unit,
@@ -287,8 +288,9 @@ class AGOPTree(BaseEstimator):
                 self.n_features_in_,
                 self._weights,
             )
-            self._importances = found / found.sum() if found.sum() > 0 else found
-        return self._importances
+            shares = found / found.sum() if found.sum() > 0 else found
+            self._importances = shares
+        return shares
 
     def apply(self, X: Any) -> np.ndarray:
         """Number of the leaf that each row falls into, whatever the temperature.

@@ -309,14 +309,13 @@ class EigenProSolver:
         shards, targets = points.shards, points.targets
         order = points.visits[torch.randperm(len(points.visits), generator=self._draw)]
         first = len(self.centres) - len(targets)
-        shift = self.ridge if points.weights is None else self.ridge / points.weights[:, None]
         parts, told = order.split(self.batch_size_), 0
         total = 0.0
         for place, part in enumerate(parts, 1):
             here, rows = shards.own(part)
             own, centres = self.centres[first + rows], first + rows
-            own_shift = shift if points.weights is None else shift[rows]
-            known = targets[rows] - own_shift * self.dual[centres]
+            weight = 1.0 if points.weights is None else points.weights[rows, None]
+            known = targets[rows] - self.ridge / weight * self.dual[centres]
             batch = shards.spread(own, here, len(part))
             residual = self._values(batch) - shards.spread(known, here, len(part))
             gradient = residual[here]

@@ -36,13 +36,16 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         kernel: ``"laplace"``, ``"gaussian"``, ``"lpq"``, ``"quadratic"``, ``"dot_exp"``, a
             `Kernel`, or a function of two sets of points (see `Custom`).
         bandwidth: L > 0, ``"median"``: the median distance of the rows under M, anew in every
-            round, or ``"dimension"``: √(2d).
+            round, ``"dimension"``: √(2d), or ``"auto"``: 10, and √(2d) where coordinates
+            outnumber rows, which are then all far from each other.
         p: Of the norm, for ``"lpq"``.
         q: The exponent, for ``"lpq"``.
         alpha: The ridge λ ≥ 0, or ``"auto"``: in every round what leave-one-out errors of at
             most 500 rows prefer.
         n_iter: Rounds after the plain kernel ridge regression.
-        feature_matrix: ``"full"`` or ``"diag"``, which reweighs columns only.
+        feature_matrix: ``"full"``, ``"diag"``, which reweighs columns only, or ``"auto"``: full,
+            and the diagonal where coordinates outnumber rows. See `IRKMRegressor` for the
+            recursion made for that.
         agop_power: s in M ∝ AGOP^s, in the convention that the kernel sees xᵀMz. The published
             method has 1 on tables and 1/2 on modular arithmetic; 1/2, which moves more slowly,
             was the better of the two on most of our tables (``bench_rfm.py tables``).
