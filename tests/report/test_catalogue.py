@@ -75,3 +75,16 @@ def test_a_result_that_says_little_is_shown_all_the_same(claims):
     page = render_catalogue([{"kind": "study", "study": "x", "size": "quick", "seed": 0,
                               "claims": claims}])  # fmt: skip
     assert "No claim is marked as the paper's." in page.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_it_draws_and_fits_in_a_browser(browser, tmp_path, study, width):
+    page = tmp_path / "studies.html"
+    page.write_text(render_catalogue([told(study), told(study, "c2021_d")]), encoding="utf-8")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    drawn = "return document.querySelectorAll('.plot .main-svg').length > 0"
+    assert browser.execute_script(drawn)
+    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+    assert browser.get_log("browser") == []
