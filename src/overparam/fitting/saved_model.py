@@ -4,7 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from overparam.fitting.model_files import (
     write_model,
 )
 from overparam.fitting.model_parts import KERNELS, problem
+from overparam.fitting.model_words import encoding_of, levels_of, plain_of, settings_of
 from overparam.fitting.target import Scale, ScaleName
-from overparam.kernels.bends import Bends
 from overparam.kernels.codes import ClassCodes
 from overparam.kernels.encoding import Encoding
 from overparam.kernels.feature_matrix import KernelPredictor
@@ -299,16 +299,16 @@ class SavedModel:
             "task": self.task,
             "columns": list(self.columns),
             "class_names": list(self.class_names),
-            "levels": {str(place): _plain(found) for place, found in encoding.levels.items()},
+            "levels": {str(place): plain_of(found) for place, found in encoding.levels.items()},
             "kernel": kernel,
-            "kernel_settings": _settings(first[0].kernel),
+            "kernel_settings": settings_of(first[0].kernel),
             "reader": self.reader.to_dict() if self.reader else [],
             "class_type": self.class_type,
             "target_scale": self.target_scale,
         }
         if others:
             words["more_kernels"] = [
-                {"kernel": type(member.kernel).__name__, "settings": _settings(member.kernel)}
+                {"kernel": type(member.kernel).__name__, "settings": settings_of(member.kernel)}
                 for member, _ in others
             ]
         wrong = problem(words, arrays)
@@ -333,8 +333,8 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
     words, arrays = read_model(Path(folder), where)
     wrong = problem(words, arrays)
     expect_sound(not wrong, where, wrong)
-    levels = {int(place): _levels(found) for place, found in words["levels"].items()}
-    encoding = _encoding(
+    levels = {int(place): levels_of(found) for place, found in words["levels"].items()}
+    encoding = encoding_of(
         words["columns"], levels, arrays["mean"], arrays["scale"], arrays.get("bends")
     )
     classes = tuple(words["class_names"])
@@ -417,24 +417,6 @@ def from_estimator(
     )
 
 
-def _encoding(
-    columns: list[str],
-    levels: dict[int, np.ndarray],
-    mean: np.ndarray,
-    scale: np.ndarray,
-    bends: np.ndarray | None,
-) -> Encoding:
-    """The encoding, its names made anew."""
-    names: list[str] = []
-    groups: list[int] = []
-    for i, column in enumerate(columns):
-        own = [f"{column}={level}" for level in levels[i]] if i in levels else [column]
-        names += own
-        groups += [i] * len(own)
-    bent = None if bends is None else Bends(*bends)
-    return Encoding(tuple(columns), levels, mean, scale, tuple(names), np.array(groups), bent)
-
-
 def members(
     predictor: KernelPredictor | PredictorSum,
 ) -> tuple[tuple[KernelPredictor, float], ...]:
@@ -442,22 +424,3 @@ def members(
     if isinstance(predictor, PredictorSum):
         return tuple(zip(predictor.predictors, predictor.shares, strict=True))
     return ((predictor, 1.0),)
-
-
-def _plain(levels: np.ndarray) -> list[Any]:
-    """Levels as JSON knows them; a missing one is null."""
-    plain = [level.item() if isinstance(level, np.generic) else level for level in levels]
-    return [None if pd.isna(level) else level for level in plain]
-
-
-def _settings(kernel: Any) -> dict[str, Any]:
-    """Settings of a kernel as JSON knows them."""
-    found = asdict(kernel).items()
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in found}
-
-
-def _levels(found: list[Any]) -> np.ndarray:
-    """Levels as the encoding holds them."""
-    levels = np.empty(len(found), dtype=object)
-    levels[:] = [np.nan if level is None else level for level in found]
-    return levels
