@@ -46,10 +46,9 @@ def main() -> int:
     if not words:
         print(f"Flower is in {python.parents[1]}; python3 x.py flower run hub/flower")
         return 0
-    try:
-        return subprocess.call([str(python.with_name("flwr")), *words], env=switches())
-    except KeyboardInterrupt:
-        return 130
+    # It takes this process's place, as long as it may take.
+    tool = str(python.with_name("flwr"))
+    os.execve(tool, [tool, *words], switches())
 
 
 if __name__ == "__main__":

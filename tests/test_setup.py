@@ -147,7 +147,8 @@ def test_an_old_python_is_told_so_before_anything_happens(x, monkeypatch):
 def test_an_unknown_task_exits_with_2_and_names_the_tasks(x, capsys, argv):
     assert x.main(argv) == 2
     assert (
-        "one of demo, test, check, bench, docs, wheel, floors, run, got" in capsys.readouterr().err
+        "one of demo, test, check, bench, flower, docs, wheel, floors, run, got"
+        in capsys.readouterr().err
     )
     assert x.made == []
 

@@ -608,8 +608,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 }
 # Packages of files, tables, documents and runs, which use the functions above, or NumPy.
 WITHOUT_TENSORS = {
-    "battery", "claims", "cluster", "datasets", "fitting", "integrations", "report", "search",
-    "studies", "tables", "transport", "watch",
+    "battery", "claims", "cli", "cluster", "datasets", "fitting", "integrations", "report",
+    "search", "studies", "tables", "transport", "watch",
 }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def job(tmp_path):
     for process in running:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 def test_between_processes_it_is_the_same_and_only_scalars_go_down(job, tmp_path):
