@@ -37,7 +37,7 @@ def at_width(width: int, statistic: Statistic) -> Statistic:
 def constants_error(rows: pd.DataFrame) -> float:
     """Largest relative error of a certificate's radius and spectrum; NaN if there is none."""
     found = rows[rows["certified"] == 1]
-    errors = found[["radius_over", "sigma_over", "top_sigma_over"]].to_numpy(float) - 1
+    errors = np.asarray(found[["radius_over", "sigma_over", "top_sigma_over"]], dtype=float) - 1
     return float(np.max(np.abs(errors))) if len(found) else math.nan
 
 
