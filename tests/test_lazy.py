@@ -22,7 +22,8 @@ PACKAGES = (
     *(
         name
         for _, name, is_package in pkgutil.walk_packages(overparam.__path__, "overparam.")
-        if is_package and not name.startswith("overparam.studies.")
+        # The command line offers commands, and names to what starts it alone.
+        if is_package and not name.startswith(("overparam.studies.", "overparam.cli"))
     ),
 )
 

@@ -608,7 +608,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 }
 # Packages of files, tables, documents and runs, which use the functions above, or NumPy.
 WITHOUT_TENSORS = {
-    "battery", "claims", "cli", "cluster", "datasets", "fitting", "integrations", "report",
+    "battery", "claims", "cluster", "datasets", "fitting", "integrations", "report",
     "search", "studies", "tables", "transport", "watch",
 }  # fmt: skip
 

@@ -1,3 +1,4 @@
-from .commands import app, main
+from .commands import app as app
+from .commands import main as main
 
-__all__ = ["app", "main"]
+__all__ = []
