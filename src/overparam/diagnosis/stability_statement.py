@@ -9,7 +9,7 @@ from overparam._told import limits, part_of_limit
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.rate_of_run import rate_to_set
-from overparam.diagnosis.run_facts import larger, learned_nothing, unmeasured
+from overparam.diagnosis.run_facts import larger, learned_nothing, longer, unmeasured
 
 # From this part of the limit on a run counts as at the edge.
 _EDGE = 0.8
@@ -35,7 +35,7 @@ def stability_of_run(found: Findings) -> Statement:
         return Statement(
             "stability",
             f"The stable limit is not told: {lost}, and the limit of a network that learned "
-            "nothing says nothing of one that does.", math.nan, 1.0, "", "unknown",
+            "nothing says nothing of one that does.", math.nan, 1.0, longer(found), "unknown",
         )  # fmt: skip
     if not (known and where):
         more = {
