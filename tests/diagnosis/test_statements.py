@@ -651,8 +651,8 @@ def test_spikes_that_come_all_the_time_are_what_batches_differ_by() -> None:
 
 def test_batch_sizes_are_compared_over_examples_and_not_steps() -> None:
     rows = [
-        Reached("batch size", "32", 0.1, 0.5, 368, 1500, 2.3, "finished"),
-        Reached("batch size", "128", 0.4, 0.9, 92, 300, 2.3, "finished"),
+        Reached("batch size", "32", 0.1, 0.5, 2.3, 368, 1500, "finished"),
+        Reached("batch size", "128", 0.4, 0.9, 2.3, 92, 300, "finished"),
     ]
     text = comparison_statements(rows)[0].text
     assert text.startswith("Training loss at the end of as many examples as 368 steps of 32 see,")
@@ -661,3 +661,18 @@ def test_batch_sizes_are_compared_over_examples_and_not_steps() -> None:
 def test_a_single_input_holds_and_several_hold() -> None:
     one = statements.inputs(replace(FOUND, input_share=[1.0, 0.0, 0.0, 0.0]))
     assert one.text.startswith("1 of 4 inputs holds 90 %")
+
+
+def test_no_budget_that_is_told_is_smaller_than_the_one_there_was() -> None:
+    short = replace(
+        OUTCOME, horizon=20, planned=80, epoch=45, step_seconds=4.6e-3, stopped="budget"
+    )
+    said = statements.learning_rate(replace(FOUND, outcome=short, budget=20.0))
+    assert said.action.endswith("A budget of about 40 s compares whole trainings.")
+
+
+def test_three_times_the_limit_is_beyond_the_edge() -> None:
+    above = statements.stability_of_run(replace(FOUND, ratios=[2.9, 3.0, 3.5]))
+    assert "trained beyond the edge of stability" in above.text
+    at = statements.stability_of_run(replace(FOUND, ratios=[0.9, 1.0, 1.1]))
+    assert "trained at the edge of stability" in at.text

@@ -24,6 +24,7 @@ class RateFindings:
         batch_size: Examples per batch.
         given: The user's rate; `None` if it is for us to find one.
         share: Part of the budget that the race had.
+        budget: That budget in seconds; zero if it is not known.
     """
 
     outcome: Outcome
@@ -31,6 +32,7 @@ class RateFindings:
     batch_size: int
     given: float | None = None
     share: float = 1.0
+    budget: float = 0.0
 
 
 def rate_statement(found: RateFindings) -> Statement:
@@ -245,4 +247,6 @@ def _more_time(found: RateFindings) -> str:
     seconds = whole_budget(found.outcome, found.share)
     if math.isnan(seconds):
         return "Give it a larger budget."
-    return f"A budget of about {show(max(seconds, 1), 2)} s compares whole trainings."
+    # Twice what was not enough at least: loading counts, and machines have other work.
+    seconds = max(seconds, 2 * found.budget, 1)
+    return f"A budget of about {show(seconds, 2)} s compares whole trainings."

@@ -389,3 +389,10 @@ def test_the_stretches_of_the_title_are_counted() -> None:
     few = {"step": [0.0, 6.0], "value": [9.0, 4.0]}
     figure = by_name({"kind": "diagnosis", "series": {"loss": curve, "loss_stretches": few}})
     assert "the last of 2 stretches" in figure["loss"].caption
+
+
+def test_a_shorter_training_of_a_lower_loss_was_not_compared_last():
+    sweep = {"lr": [0.1, 0.2], "loss": [0.3, 0.2], "advised": 0.2}
+    race = [{"rate": 0.8, "order": 0, "steps": 20, "loss": 0.1}]
+    figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep, "race": race}})
+    assert figure["rate_sweep"].title.endswith("0.2 reached the lowest loss of those compared last")
