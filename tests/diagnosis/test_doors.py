@@ -444,6 +444,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: suggest_lr(net(), loader(), split=7), "expected a function of a batch, got 7"),
     "a split for arrays": (
         lambda: suggest_lr(net(), (X, Y), split=tuple), "splits the batches of a loader"),
+    "targets that a loss spreads over outputs": (
+        lambda: suggest_lr(
+            nn.Linear(4, 1), DataLoader(TensorDataset(X, X[:, 0]), 8), nn.MSELoss()
+        ), r"Hint: give both one shape: targets as y\[:, None\]"),
     "a loader without a model": (lambda: suggest_lr(None, loader()), "a model for the batches"),
 }  # fmt: skip
 

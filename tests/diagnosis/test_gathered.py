@@ -1,7 +1,7 @@
 """What a diagnosis tells of its spikes: nothing that the rest of the run speaks against."""
 
 from overparam.diagnosis.document import _event
-from overparam.diagnosis.gathered import _plausible
+from overparam.diagnosis.gathered import _plausible, _until_lost
 
 SPIKE = {
     "step": 9, "kind": "catapult", "cause": "above the limit", "outcome": "catapult",
@@ -15,6 +15,8 @@ def test_no_catapult_in_a_run_that_was_far_below_its_limit() -> None:
         "unexplained", "unexplained", "recovered"
     )  # fmt: skip
     assert told["reason"].endswith("and the rate was at most 3e-4 of its limit")
+    # Far is where no run of `bench limits` began to diverge.
+    assert _plausible(SPIKE, [0.02, 0.12])["kind"] == "unexplained"
     for ratios in ([], [2e-4, 0.3]):
         assert _plausible(SPIKE, ratios) == SPIKE
     lost = {**SPIKE, "outcome": "divergence"}
@@ -24,3 +26,14 @@ def test_no_catapult_in_a_run_that_was_far_below_its_limit() -> None:
 def test_a_reason_names_nothing_that_a_diagnosis_does_not_take() -> None:
     reason = "cannot tell: no batch was measured: pass batch= at every step"
     assert _event({**SPIKE, "reason": reason})["reason"] == "cannot tell: no batch was measured"
+
+
+def test_a_loss_that_leaves_for_good_is_one_spike() -> None:
+    back = {**SPIKE, "step": 3, "outcome": "recovered"}
+    gone = {**SPIKE, "step": 20, "kind": "divergence", "outcome": "lost"}
+    later = {**gone, "step": 25, "kind": "numerical"}
+    events = [back, gone, later, {**later, "kind": "non-finite", "step": 30}]
+    assert _until_lost(events, True) == [back, gone]
+    assert _until_lost(events, False) == events
+    assert _until_lost([gone, back, later], True) == [gone, back, later]
+    assert _until_lost([], True) == []

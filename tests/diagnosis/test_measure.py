@@ -1,12 +1,20 @@
 """Constants of a loss at a network, against dense matrices."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from overparam.curvature import GGNOperator
 from overparam.diagnosis.examples import Examples
-from overparam.diagnosis.measure import change_since, kernel_at_start, smoothness_ratio
+from overparam.diagnosis.measure import (
+    after_run,
+    before_run,
+    change_since,
+    kernel_at_start,
+    smoothness_ratio,
+)
 from overparam.diagnosis.task import TrainingTask, build_task
 
 
@@ -131,3 +139,16 @@ def test_a_linearization_that_fails_takes_neither_kernel_nor_spectrum(monkeypatc
     assert change > 0.05
     assert missed != missed
     assert spectrum
+
+
+def test_what_there_is_no_time_for_is_left_out() -> None:
+    task = small_task("cross_entropy")
+    generator = torch.Generator().manual_seed(0)
+    before = before_run(task, generator, 0.0)
+    assert before.kernel is not None
+    assert math.isnan(before.found.initial_limit)
+    assert math.isfinite(before_run(task, generator).found.initial_limit)
+    late = after_run(task, before, generator, sound=True, in_time=lambda: False)
+    assert math.isnan(late.found.kernel_change)
+    assert late.sensitivity is None
+    assert math.isfinite(late.found.output_spread)

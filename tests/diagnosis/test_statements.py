@@ -1,14 +1,17 @@
 """Conclusions from numbers: each threshold separates what it says it separates."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from overparam.diagnosis import statements
+from overparam.diagnosis.comparison_statement import comparison_statements
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial, with_run
+from overparam.diagnosis.race.variant import Reached
 from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.statements import conclude
 from overparam.optim import NoiseScale
@@ -173,7 +176,8 @@ def test_longer_training_is_not_advised_where_the_test_measure_got_worse() -> No
     assert statements.progress(falling).action == "Train longer."
     worse = replace(falling, test_errors=[0.3, 0.1, 0.2])
     assert statements.progress(worse).action == ""
-    cut = replace(falling, steps=100, cut=300, budget=60.0)
+    untimed = replace(OUTCOME, step_seconds=math.nan)
+    cut = replace(falling, steps=100, cut=300, budget=60.0, outcome=untimed)
     assert statements.progress(cut).action == "A budget of about 180 s sees it to its end."
     assert "larger budget" in statements.progress(replace(cut, budget=math.nan)).action
 
@@ -561,8 +565,114 @@ def test_a_run_that_diverged_at_once_is_not_told_to_be_longer() -> None:
 
 
 def test_the_budget_that_would_do_is_not_told_by_a_run_that_ended_early() -> None:
-    early = replace(FOUND, limits=[], ratios=[], steps=10, cut=900, budget=60.0)
+    unknown = replace(OUTCOME, step_seconds=math.nan)
+    early = replace(FOUND, limits=[], ratios=[], steps=10, cut=900, budget=60.0, outcome=unknown)
     assert "about 5,400 s" in statements.stability_of_run(early).action
     done = replace(early, stopped="interpolated")
     assert "about 120 s" in statements.stability_of_run(done).action
     assert "no time to measure it" in statements.stability_of_run(done).text
+
+
+def test_all_statements_of_a_run_cut_at_once_name_one_budget() -> None:
+    # Three steps of 600: the budget went into what does not grow with them.
+    outcome = replace(
+        OUTCOME, horizon=38, planned=600, epoch=15, step_seconds=0.04, stopped="budget"
+    )
+    found = replace(
+        FOUND, outcome=outcome, losses=[2.30, 2.25, 2.29], steps=3, cut=600, budget=20.0,
+        ratios=[], limits=[], label_evidence=None,
+    )  # fmt: skip
+    said = {statement.name: statement for statement in conclude(found)}
+    amounts = {name: re.findall("about ([0-9,]+) s", s.action) for name, s in said.items()}
+    told = [name for name, amount in amounts.items() if amount]
+    assert told == ["learning_rate", "stability", "progress", "regime", "labels"]
+    assert {amounts[name][0] for name in told} == {"240"}
+    for name in ("stability", "regime"):
+        assert "over after 3 of 600 steps" in said[name].text
+
+
+def test_a_dead_network_is_told_to_start_again_and_nothing_else() -> None:
+    nothing = replace(
+        OUTCOME, losses={0.125: 2.30, 0.5: 2.30}, own={0.1: 2.30}, learned=False, planned=1600,
+    )  # fmt: skip
+    hard = LabelEvidence(
+        epoch=11, classes=10, n_train=1000, held_out=500, error=0.78, error_by_class=0.78, sure=0,
+        sure_wrong=0, implausible=0, suspects=0, learned=0.0,
+    )  # fmt: skip
+    found = replace(
+        FOUND, outcome=nothing, output_spread=0.0, losses=[2.30] * 10, label_evidence=hard,
+        input_share=(), steps=400, cut=1600,
+    )  # fmt: skip
+    said = {statement.name: statement for statement in conclude(found)}
+    assert "any of 3 rates from 0.1 to 0.5" in said["learning_rate"].text
+    assert said["learning_rate"].action == "Do first what is said of progress."
+    assert "Start again" in said["progress"].action
+    for name in ("labels", "inputs", "stability", "regime", "noise"):
+        assert "the network is dead" in said[name].text
+        assert said[name].action == ""
+
+
+def test_targets_of_a_regression_are_no_labels_where_it_diverged() -> None:
+    lost = replace(FOUND, labels=False, label_evidence=None, diverged=True)
+    assert statements.labels(lost).text.startswith("Cannot tell which targets are wrong")
+
+
+def test_the_rate_to_train_at_after_a_divergence_comes_with_what_it_rests_on() -> None:
+    said = statements.learning_rate(replace(FOUND, rate=40.0, diverged=True))
+    assert said.text.startswith("At the rate 40 the run diverged. Of ")
+    assert "0.2 did best in trainings of 400 steps" in said.text
+    assert "Expect the best in 0.1 to 0.4." in said.text
+    assert said.action == "Train at 0.2."
+
+
+def test_a_lower_loss_on_labels_that_look_wrong_is_no_reason_to_raise_the_rate() -> None:
+    found = replace(FOUND, rate=1e-3, outcome=UP, label_evidence=NOISY)
+    said = {statement.name: statement for statement in conclude(found)}
+    assert "learned by the end" in said["labels"].action
+    assert said["learning_rate"].action == "Do first what is said of labels."
+    assert said["learning_rate"].text.endswith("part of it: lower is no aim.")
+    assert statements.direction(found) == 0
+    rate, why = statements.rate_to_set(found)
+    assert (rate, why.rpartition("; ")[2]) == (1e-3, "labels that look wrong come first")
+    assert statements.learning_rate(replace(found, label_evidence=SOUND)).action.startswith("Raise")
+
+
+def test_a_run_that_went_on_where_the_race_gave_up_is_not_said_to_have_diverged() -> None:
+    found = replace(FOUND, rate=3.0, outcome=replace(OUTCOME, own={3.0: math.inf}))
+    assert statements.learning_rate(found).text.endswith("first loss; the run went on.")
+    assert "the run went on" not in statements.learning_rate(replace(found, diverged=True)).text
+
+
+def test_spikes_that_come_all_the_time_are_what_batches_differ_by() -> None:
+    often = replace(FOUND, events=[{"kind": "unexplained"}] * 66, steps=500)
+    assert statements.spikes(often).text.endswith("one in 8 steps: batches differ so much.")
+    assert "batches differ" not in statements.spikes(replace(often, steps=5000)).text
+
+
+def test_batch_sizes_are_compared_over_examples_and_not_steps() -> None:
+    rows = [
+        Reached("batch size", "32", 0.1, 0.5, 2.3, 368, 1500, "finished"),
+        Reached("batch size", "128", 0.4, 0.9, 2.3, 92, 300, "finished"),
+    ]
+    text = comparison_statements(rows)[0].text
+    assert text.startswith("Training loss at the end of as many examples as 368 steps of 32 see,")
+
+
+def test_a_single_input_holds_and_several_hold() -> None:
+    one = statements.inputs(replace(FOUND, input_share=[1.0, 0.0, 0.0, 0.0]))
+    assert one.text.startswith("1 of 4 inputs holds 90 %")
+
+
+def test_no_budget_that_is_told_is_smaller_than_the_one_there_was() -> None:
+    short = replace(
+        OUTCOME, horizon=20, planned=80, epoch=45, step_seconds=4.6e-3, stopped="budget"
+    )
+    said = statements.learning_rate(replace(FOUND, outcome=short, budget=20.0))
+    assert said.action.endswith("A budget of about 40 s compares whole trainings.")
+
+
+def test_three_times_the_limit_is_beyond_the_edge() -> None:
+    above = statements.stability_of_run(replace(FOUND, ratios=[2.9, 3.0, 3.5]))
+    assert "trained beyond the edge of stability" in above.text
+    at = statements.stability_of_run(replace(FOUND, ratios=[0.9, 1.0, 1.1]))
+    assert "trained at the edge of stability" in at.text

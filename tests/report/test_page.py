@@ -367,3 +367,12 @@ def test_why_no_label_is_listed_is_said(diagnosis):
 def test_two_matrices_do_not_share_the_name_of_an_eigenvalue(diagnosis):
     diagnosis["series"]["eigenvalue_1"] = {"step": [1], "value": [3.0]}
     assert "eigenvalue 1 of the leading directions" in Page(render([diagnosis])).text
+
+
+def test_where_no_rate_is_advised_nothing_is_said_to_hold_for_it(diagnosis):
+    none = {"learning_rate": None, "meaning": "no rate is advised: none lowered the loss"}
+    diagnosis["advice"] |= {"set": none, "learning_rate": None, "interval": [None, None]}
+    table = render([diagnosis]).partition("What to set")[2].partition("</table>")[0]
+    assert "no rate is advised: none lowered the loss" in table
+    assert "not measured" not in table
+    assert "hold for" not in table

@@ -44,7 +44,7 @@ def _optimizers(rows: list[Reached]) -> Statement:
 
 
 def _batch_sizes(rows: list[Reached]) -> Statement:
-    text = f"{_list(rows, 'batches of ')}; all saw the same number of examples."
+    text = f"{_list(rows, 'batches of ')}."
     if not _compared(rows):
         return _unknown("batch_size", text)
     own, best = rows[0], _least(rows)
@@ -84,9 +84,11 @@ def _list(rows: Sequence[Reached], before: str = "") -> str:
         else f"{before}{row.name}: {'diverged at every rate' if row.steps else 'no time'}"
         for row in sorted(rows, key=lambda row: (not math.isfinite(row.loss), row.steps == 0))
     ]
-    steps = rows[0].steps
+    steps = f"{rows[0].steps:,} steps"
+    # Larger batches take fewer steps for as many examples.
+    over = f"as many examples as {steps} of {rows[0].name} see" if before else steps
     return (
-        f"Training loss at the end of {steps:,} steps, each at its own best rate and with nothing "
+        f"Training loss at the end of {over}, each at its own best rate and with nothing "
         f"else changed: {', '.join(told)}"
     )
 

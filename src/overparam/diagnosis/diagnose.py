@@ -248,7 +248,8 @@ def _observed(
 ) -> Diagnosis:
     """Train at a rate that is known by now, measuring before, meanwhile and after."""
     asked.tell("measuring the kernel", 0.0)
-    before = before_run(task, generator)
+    left = asked.seconds - (time.perf_counter() - asked.began)
+    before = before_run(task, generator, left)
     # Where nothing was learned or compared, what did least harm.
     rate = given if task.rate_given else outcome.rate
     if not math.isfinite(rate):
@@ -271,7 +272,10 @@ def _observed(
 
     asked.tell("concluding", 0.0)
     # Of a network that diverged nothing can be measured any more but its batches.
-    end = after_run(task, before, generator, sound=run.stopped != "diverged")
+    end = after_run(
+        task, before, generator, sound=run.stopped != "diverged",
+        in_time=lambda: time.perf_counter() - asked.began < asked.seconds,
+    )  # fmt: skip
     elapsed = time.perf_counter() - asked.began
     return as_diagnosis(
         Measured(

@@ -19,6 +19,7 @@ from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.race.record import sweep_of, trials_of
 from overparam.diagnosis.rate_of_run import interval_to_set, rate_to_set
 from overparam.diagnosis.result import Diagnosis
+from overparam.diagnosis.run_facts import learned_nothing
 from overparam.diagnosis.statements import conclude
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.nets.linear import NTKLinear
@@ -119,6 +120,8 @@ def _data(measured: Measured) -> dict[str, Any]:
 def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
     task, outcome = measured.task, measured.outcome
     rate, meaning = rate_to_set(found)
+    lost = learned_nothing(found)
+    critical = math.nan if lost else measured.after.found.critical_batch_size
     return {
         "learning_rate": outcome.rate,
         # What the page tells to set, which may be the rate in use.
@@ -127,12 +130,13 @@ def _advice(measured: Measured, found: Findings) -> dict[str, Any]:
         "verdict": outcome.verdict,
         "horizon": {"steps": outcome.horizon, "of": outcome.planned or outcome.horizon},
         "trial_steps": outcome.spent,
-        "stable_limit": median(found.limits) if found.limits else math.nan,
+        # Of a network that learned nothing the statements tell neither.
+        "stable_limit": median(found.limits) if found.limits and not lost else math.nan,
         "limit_at_initialisation": measured.before.found.initial_limit,
         "optimizer": optimizer_name(task.optimizer),
         "batch_size": task.batch_size,
         # What a formula says of these was not borne out by training; they are not advised.
-        "critical_batch_sizes": [measured.after.found.critical_batch_size, math.nan],
+        "critical_batch_sizes": [critical, math.nan],
         # A measurement, beside them: see the statement on noise.
         "noise_scale": None if found.noise is None else {
             "scale": found.noise.scale, "low": found.noise.low, "high": found.noise.high,

@@ -19,6 +19,7 @@ from overparam._user_line import user_level
 from overparam.diagnosis.budget import UNKNOWN_EPOCH
 from overparam.diagnosis.examples import Examples, is_labels
 from overparam.diagnosis.feed_loss import loss_of_batches
+from overparam.diagnosis.losses import misfit, unspread
 from overparam.diagnosis.race.drawn import Drawn
 from overparam.diagnosis.split import Split, split_of, unknown_batch
 from overparam.errors import OverparamError
@@ -186,14 +187,14 @@ def _expect_loss(model: nn.Module, loss_of: Any, batch: Any, who: str) -> None:
     """Raise in a line unless model, loss and batches fit together."""
     where, words = f"{who}(model=...)", "a model and a loss that take the loader's batches"
     try:
-        with quietly(), torch.no_grad():
+        with quietly(), unspread(), torch.no_grad():
             value = loss_of(model, batch)
     except OverparamError:
         raise
     except Exception as problem:
         came = (str(problem).strip() or "no message").splitlines()[0]
-        hint = ""
-        if isinstance(problem, (AttributeError, TypeError, AssertionError)):
+        hint = misfit(problem)
+        if not hint and isinstance(problem, (AttributeError, TypeError, AssertionError)):
             hint = ("a model that returns a tuple, a dict or an object needs forward=lambda model, "
                     "x: model(x)[0] or the like, one that takes parts of its inputs forward=lambda "
                     "model, x: model(x.a, x.b); batches in a form of their own split=lambda batch: "

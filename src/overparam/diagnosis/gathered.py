@@ -15,12 +15,15 @@ from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
-from overparam.dynamics.spikes.causes import FAR
 from overparam.optim.limits import limit_unknown
 from overparam.optim.noise_scale import noise_scale
 
 # Stretches of a run whose mean losses are told.
 STRETCHES = 24
+# Below this part of the limit no run of `bench limits` began to diverge; see the docs on rates.
+_FAR = 0.3
+# Outcomes of a spike that the loss does not come back from.
+_GONE = ("lost", "divergence")
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,12 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         n_test=n_examples(examples.x_test),
         ratios=ratios,
         unsettled=unsettled,
-        events=[_plausible(event.to_dict(), ratios) for event in run.monitor.events],
+        events=[
+            _plausible(event, ratios)
+            for event in _until_lost(
+                [event.to_dict() for event in run.monitor.events], run.stopped == "diverged"
+            )
+        ],
         losses=stretch_means(columns.get("loss", {"value": []})["value"], STRETCHES),
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
@@ -135,12 +143,22 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
     )
 
 
+def _until_lost(events: list[dict[str, Any]], diverged: bool) -> list[dict[str, Any]]:
+    """Of a run that diverged, its spikes up to the one that it did not come back from.
+
+    A loss that leaves for good sets new marks on its way, and ends in gradients that are not
+    finite: all of that is one spike, and the first of them has its cause.
+    """
+    back = max((i for i, event in enumerate(events) if event["outcome"] not in _GONE), default=-1)
+    return events[: back + 2] if diverged else events
+
+
 def _plausible(event: dict[str, Any], ratios: Sequence[float]) -> dict[str, Any]:
     """A spike without signs of a rate above its limit, where all of the run was far below.
 
     They are seen before the limit is measured, and a few unusual batches make them, too.
     """
-    far = bool(ratios) and max(ratios) < FAR
+    far = bool(ratios) and max(ratios) < _FAR
     if not far or event["cause"] != "above the limit" or event["outcome"] != "catapult":
         return event
     seen = f"{event['reason']}, and the rate was at most {show(max(ratios))} of its limit"

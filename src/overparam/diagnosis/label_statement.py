@@ -26,6 +26,7 @@ def label_statement(
     turned: bool = False,
     more_time: str = "Give it a larger budget.",
     unmeasured: tuple[str, str] = ("", ""),
+    lost: str = "",
 ) -> Statement:
     """What labels look wrong, and when to stop.
 
@@ -37,6 +38,7 @@ def label_statement(
         turned: Whether the test measure got worse again.
         more_time: What to do about a run without an epoch.
         unmeasured: Why no outputs were measured, and what would do; empty if they were.
+        lost: Why the network says nothing of labels, where it diverged or died.
     """
     why, action = unmeasured
     if why:
@@ -48,6 +50,11 @@ def label_statement(
         return Statement(
             "labels", f"Cannot tell which targets are wrong: that needs {needed}.",
             math.nan, LEAST, "", "unknown",
+        )  # fmt: skip
+    if lost:
+        return Statement(
+            "labels", f"Cannot tell whether labels are wrong: {lost}.", math.nan, LEAST, "",
+            "unknown",
         )  # fmt: skip
     if evidence is None:
         why, action = (

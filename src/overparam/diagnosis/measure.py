@@ -42,6 +42,8 @@ _ROWS, _OUTPUTS, _EXAMPLES, _FEW_EXAMPLES = 640, 128, 128, 32
 _TIED_EXAMPLES, _DIRECTIONS, _NUMBERS = 32, 4, 2**26
 _PROBE, _FEWEST = 256, 64
 _SENSITIVITY = 512
+# A kernel that takes this part of what is left leaves no time for a measurement about as dear.
+_DEAR = 0.2
 
 T = TypeVar("T")
 
@@ -224,26 +226,37 @@ class After:
     sensitivity: Tensor | None
 
 
-def before_run(task: TrainingTask, generator: torch.Generator) -> Before:
-    """Probe, kernel and limit of the rate at initialisation."""
+def before_run(task: TrainingTask, generator: torch.Generator, seconds: float = math.inf) -> Before:
+    """Probe, kernel and limit of the rate at initialisation.
+
+    Args:
+        task: Before its training.
+        generator: Draws examples.
+        seconds: That are left for all that is to come; of a large part the limit is left out.
+    """
     initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
     if task.unmeasured:
         return Before(AtStart(), None, None, 0.0, initial)
     probe = probe_batch(task, generator)
     began = time.perf_counter()
     kernel = attempt("the kernel", lambda: kernel_at_start(task, generator), None)
-    seconds = time.perf_counter() - began
+    taken = time.perf_counter() - began
     limit = math.nan
     # An optimizer that divides by what it has seen of gradients has no limit before its first
     # step. An unknown one is told of by a statement.
-    if known_kind(task.optimizer) in (SGD, MaSS):
+    if known_kind(task.optimizer) in (SGD, MaSS) and taken <= _DEAR * seconds:
         with quietly(), undisturbed(task.model, evaluation=True):
             limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
-    return Before(AtStart(initial_limit=limit), probe, kernel, seconds, initial)
+    return Before(AtStart(initial_limit=limit), probe, kernel, taken, initial)
 
 
 def after_run(
-    task: TrainingTask, before: Before, generator: torch.Generator, *, sound: bool
+    task: TrainingTask,
+    before: Before,
+    generator: torch.Generator,
+    *,
+    sound: bool,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> After:
     """Change of the kernel, batch regimes and sensitivity to the inputs.
 
@@ -252,6 +265,7 @@ def after_run(
         before: What was measured before it was trained.
         generator: Draws examples.
         sound: Whether the network survived its training; otherwise only the regimes are measured.
+        in_time: Whether there is time left, asked before what takes long.
     """
     start, probe = before.kernel, before.probe
     if probe is None:
@@ -263,14 +277,14 @@ def after_run(
         tied = start is not None and start.tied
         first = math.nan if tied else smoothness_ratio(task, probe, generator)
     change, missed, spectrum = math.nan, math.nan, []
-    if start is not None and sound:
+    if start is not None and sound and in_time():
         change, missed, spectrum = attempt(
             "the kernel's change",
             lambda: change_since(task, start, before.parameters),
             (math.nan, math.nan, []),
         )
     sensitivity = None
-    if sound:
+    if sound and in_time():
         sensitivity = attempt("the inputs", lambda: _sensitivity(task, generator), None)
     found = AtEnd(
         critical_batch_size=first, kernel_change=change, linearization_error=missed,

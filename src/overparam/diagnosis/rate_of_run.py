@@ -11,9 +11,11 @@ from overparam.diagnosis.race.outcome import SHORT_OF
 from overparam.diagnosis.rate_statement import (
     RateFindings,
     as_good,
+    comparison,
     does_as_well,
     rate_statement,
 )
+from overparam.diagnosis.run_facts import dead, memorising
 
 # A schedule that comes to this part of its rate has reached it.
 _REACHED = 0.95
@@ -35,20 +37,42 @@ def learning_rate(found: Findings) -> Statement:
             if short_of_its_rate(found)
             else f"At the rate {show(rate)}"
         )
+        told = f"{where} the run diverged{raced}."
+        if not below:  # what the rate to train at rests on
+            told += f" {comparison(_raced(found))}"
         return Statement(
-            "learning_rate", f"{where} the run diverged{raced}.", rate, rate,
-            f"Train at {show(lower)}{below}.", "critical",
-        )  # fmt: skip
-    said = rate_statement(
-        RateFindings(
-            outcome=outcome, optimizer=found.optimizer, batch_size=found.batch_size,
-            given=rate if found.rate_given else None, share=RACE,
+            "learning_rate", told, rate, rate, f"Train at {show(lower)}{below}.", "critical"
         )
-    )  # fmt: skip
+    said = rate_statement(_raced(found))
+    if found.outcome.verdict == "nothing" and dead(found):
+        # More time teaches a network nothing that gives all examples the same outputs.
+        said = replace(said, action="Do first what is said of progress.")
+    if _labels_first(found) and said.level == "warning":
+        said = replace(
+            said, text=f"{said.text} Labels that look wrong are part of it: lower is no aim.",
+            action="Do first what is said of labels.", level="info",
+        )  # fmt: skip
+    if found.rate_given and math.isinf(found.outcome.own.get(rate, 0.0)):
+        went_on = "The race gives up at a thousand times the first loss; the run went on."
+        said = replace(said, text=f"{said.text} {went_on}")
     if not short_of_its_rate(found):
         return said
     far = f"The run did not reach {show(rate)}: its schedule had come to {show(found.highest)}."
     return replace(said, text=f"{said.text} {far}")
+
+
+def _raced(found: Findings) -> RateFindings:
+    return RateFindings(
+        outcome=found.outcome, optimizer=found.optimizer, batch_size=found.batch_size,
+        given=found.rate if found.rate_given else None, share=RACE,
+        budget=found.budget if math.isfinite(found.budget) else 0.0,
+    )  # fmt: skip
+
+
+def _labels_first(found: Findings) -> bool:
+    """Whether losses of trainings compare how well they learn labels that look wrong."""
+    compared = math.isfinite(found.outcome.own.get(found.rate, math.nan))
+    return found.rate_given and compared and not found.diverged and memorising(found)
 
 
 def short_of_its_rate(found: Findings) -> bool:
@@ -67,6 +91,8 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
         return lower, f"this or below{peak}; the run diverged at a higher one"
     if found.rate_given and does_as_well(outcome, rate):
         return rate, f"the one in use{peak}; {_why_kept(found)}"
+    if _labels_first(found) and found.outcome.learned:
+        return rate, f"the one in use{peak}; labels that look wrong come first"
     if not outcome.learned:
         why = "none lowered the loss" if outcome.losses else "there was no time to compare any"
         return math.nan, f"no rate is advised: {why}"

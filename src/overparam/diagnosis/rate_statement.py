@@ -24,6 +24,7 @@ class RateFindings:
         batch_size: Examples per batch.
         given: The user's rate; `None` if it is for us to find one.
         share: Part of the budget that the race had.
+        budget: That budget in seconds; zero if it is not known.
     """
 
     outcome: Outcome
@@ -31,6 +32,7 @@ class RateFindings:
     batch_size: int
     given: float | None = None
     share: float = 1.0
+    budget: float = 0.0
 
 
 def rate_statement(found: RateFindings) -> Statement:
@@ -41,7 +43,7 @@ def rate_statement(found: RateFindings) -> Statement:
     if outcome.verdict == "nothing":
         return _nothing_learned(found)
     low, high = outcome.interval
-    text = f"{_opening(found)} {_sureness(outcome).strip()} {_beyond(outcome)}".strip()
+    text = f"{comparison(found)} {_beyond(outcome)}".strip()
     if outcome.stopped == "interrupted":
         text += _INTERRUPTED
     if found.given is None:
@@ -49,6 +51,11 @@ def rate_statement(found: RateFindings) -> Statement:
         action = f"Train at {show(outcome.rate)}.{_would_tell(found)}"
         return Statement("learning_rate", text, outcome.rate, high, action, level)
     return _judged(found, text, low, high)
+
+
+def comparison(found: RateFindings) -> str:
+    """What was compared, what did best, and where the best rate is expected."""
+    return f"{_opening(found)} {_sureness(found.outcome).strip()}"
 
 
 def _opening(found: RateFindings) -> str:
@@ -207,7 +214,9 @@ def _not_compared(found: RateFindings) -> Statement:
 
 
 def _nothing_learned(found: RateFindings) -> Statement:
-    outcome, rates = found.outcome, sorted(found.outcome.losses)
+    outcome = found.outcome
+    own = () if outcome.ahead else outcome.own
+    rates = sorted({*outcome.losses, *own})
     whole = outcome.share == 1
     part = "" if whole else f", {_fraction(outcome.share)} of the {outcome.planned:,} planned,"
     text = (
@@ -226,10 +235,18 @@ def _nothing_learned(found: RateFindings) -> Statement:
     return Statement("learning_rate", text, math.nan, math.nan, action, level)
 
 
+def whole_budget(outcome: Outcome, share: float) -> float:
+    """Seconds in which whole trainings are compared, of which a race has a share; or `nan`."""
+    if outcome.planned is None or not math.isfinite(outcome.step_seconds):
+        return math.nan
+    return 5 * outcome.planned * outcome.step_seconds / share
+
+
 def _more_time(found: RateFindings) -> str:
     """The budget in which whole trainings are compared."""
-    outcome = found.outcome
-    if outcome.planned is None or not math.isfinite(outcome.step_seconds):
+    seconds = whole_budget(found.outcome, found.share)
+    if math.isnan(seconds):
         return "Give it a larger budget."
-    seconds = 5 * outcome.planned * outcome.step_seconds / found.share
-    return f"A budget of about {show(max(seconds, 1), 2)} s compares whole trainings."
+    # Twice what was not enough at least: loading counts, and machines have other work.
+    seconds = max(seconds, 2 * found.budget, 1)
+    return f"A budget of about {show(seconds, 2)} s compares whole trainings."

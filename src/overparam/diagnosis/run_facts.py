@@ -4,9 +4,11 @@ import math
 
 from overparam._curves import level_at_end
 from overparam._told import real as show
+from overparam.diagnosis.budget import RACE
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.label_evidence import MEMORISED, judge
 from overparam.diagnosis.race.outcome import LEARNED
+from overparam.diagnosis.rate_statement import whole_budget
 
 # A loss that lost less than this part of itself over the last quarter of a run has stalled.
 STALLED = 0.01
@@ -35,6 +37,10 @@ def learned_nothing(found: Findings) -> str:
         return "the network is dead"
     if fell(found):
         return ""
+    if cut_short(found):
+        return (
+            f"the run was over after {found.steps:,} of {found.cut:,} steps, before the loss fell"
+        )
     return f"the training loss fell by less than {show(100 * LEARNED)} %"
 
 
@@ -84,8 +90,17 @@ def larger(found: Findings, what: str) -> str:
     if not math.isfinite(found.budget):
         return f"A larger budget {what}."
     short = found.cut and found.steps and found.stopped == "budget"
-    times = (found.cut or 1) / found.steps if short else 1.0
-    return f"A budget of about {show(max(times, 2.0) * found.budget, 2)} s {what}."
+    seconds = (found.cut or 1) / found.steps * found.budget if short else 0.0
+    # Of a small budget what does not grow with the steps may have taken most.
+    whole = whole_budget(found.outcome, RACE)
+    seconds = max(min(seconds, whole) if whole > 0 else seconds, 2 * found.budget)
+    return f"A budget of about {show(seconds, 2)} s {what}."
+
+
+def longer(found: Findings) -> str:
+    """What would tell of a run that its budget cut short; empty if it was not, or would not."""
+    lost = found.diverged or dead(found) or not cut_short(found)
+    return "" if lost else larger(found, "sees it to its end")
 
 
 def unmeasured(found: Findings) -> tuple[str, str]:

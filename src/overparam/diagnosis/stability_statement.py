@@ -9,10 +9,12 @@ from overparam._told import limits, part_of_limit
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.rate_of_run import rate_to_set
-from overparam.diagnosis.run_facts import larger, learned_nothing, unmeasured
+from overparam.diagnosis.run_facts import larger, learned_nothing, longer, unmeasured
 
 # From this part of the limit on a run counts as at the edge.
 _EDGE = 0.8
+# And from this multiple of it on as beyond the edge.
+_BEYOND = 2.0
 
 
 def stability_of_run(found: Findings) -> Statement:
@@ -35,7 +37,7 @@ def stability_of_run(found: Findings) -> Statement:
         return Statement(
             "stability",
             f"The stable limit is not told: {lost}, and the limit of a network that learned "
-            "nothing says nothing of one that does.", math.nan, 1.0, "", "unknown",
+            "nothing says nothing of one that does.", math.nan, 1.0, longer(found), "unknown",
         )  # fmt: skip
     if not (known and where):
         more = {
@@ -51,9 +53,10 @@ def stability_of_run(found: Findings) -> Statement:
     trend = course(known)
     last = median(known) if trend is None else trend[1]
     advised, _ = rate_to_set(found)
+    where_at = "beyond" if last > _BEYOND else "at"
     edge = (
-        " So it trained at the edge of stability; the limit follows the rate in use, so that this "
-        "is no reason to lower it, nor a ceiling for a fresh training."
+        f" So it trained {where_at} the edge of stability; the limit follows the rate in use, so "
+        "that this is no reason to lower it, nor a ceiling for a fresh training."
         if last > _EDGE
         else f" The limit follows the rate in use: it is no ceiling for a fresh training at "
         f"{show(advised)}."

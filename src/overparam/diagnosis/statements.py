@@ -7,6 +7,7 @@ from overparam._statement import Level, Statement, most_urgent_first
 from overparam._told import part
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.label_evidence import judge
 from overparam.diagnosis.label_statement import label_statement
 from overparam.diagnosis.noise_statement import noise_statement
 from overparam.diagnosis.progress_statement import progress
@@ -18,6 +19,7 @@ from overparam.diagnosis.run_facts import (
     fell,
     larger,
     learned_nothing,
+    longer,
     slack,
     unmeasured,
     worsened,
@@ -27,6 +29,8 @@ from overparam.diagnosis.stability_statement import stability_of_run
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
 KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
+# Spikes that come more often than once in so many steps are no events.
+_OFTEN = 20
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -99,6 +103,8 @@ def spikes(found: Findings) -> Statement:
         return Statement("spikes", f"The loss had no spikes{steps}{but}.", 0.0, 0.0, "", level)
     told = "; ".join(f"{count} × {kind} ({_CAUSES[kind]})" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
+    if found.steps and _OFTEN * len(kinds) > found.steps:
+        text += f" That is one in {found.steps / len(kinds):.0f} steps: batches differ so much."
     causes = {str(event.get("cause") or event["kind"]) for event in found.events}
     others = [_ACTIONS[cause] for cause in _ACTIONS if cause in causes - {"above the limit"}]
     lost = any(event.get("outcome") in ("lost", "divergence") for event in found.events)
@@ -121,9 +127,11 @@ def regime(found: Findings) -> Statement:
     if (lost := learned_nothing(found)) and (math.isfinite(change) or not why):
         return Statement(
             "regime", f"Cannot tell whether features were learned: {lost}.", change,
-            FEATURE_REGIME, "", "unknown",
+            FEATURE_REGIME, longer(found), "unknown",
         )  # fmt: skip
     if not math.isfinite(change):
+        if not why and found.cut and found.stopped == "budget":
+            action = larger(found, "leaves time to measure it")
         return Statement(
             "regime",
             f"Cannot tell whether features were learned: {why or 'the kernel was not measured'}.",
@@ -183,10 +191,17 @@ def labels(found: Findings) -> Statement:
         more_time=larger(found, "has time for one")
         if found.cut and found.stopped == "budget"
         else "Plan at least one.",
-        unmeasured=("the run diverged", "")
-        if found.diverged and found.label_evidence is None
-        else unmeasured(found),
+        unmeasured=unmeasured(found),
+        lost=_lost_labels(found),
     )
+
+
+def _lost_labels(found: Findings) -> str:
+    """Why a network says nothing of labels; empty if it may, or had before it was lost."""
+    if found.diverged and found.label_evidence is None:
+        return "the run diverged"
+    alarm = found.label_evidence is not None and judge(found.label_evidence).kind == "random"
+    return "the network is dead" if dead(found) and not alarm else ""
 
 
 def generalisation(found: Findings) -> Statement:
@@ -249,6 +264,8 @@ def inputs(found: Findings) -> Statement:
             if not found.numeric
             else "the run diverged"
             if found.diverged
+            else "the network is dead"
+            if dead(found)
             else "the derivatives were not measured"
             if not shares
             else "no input changes the outputs"
@@ -265,9 +282,10 @@ def inputs(found: Findings) -> Statement:
     else:
         most = ""
     kind = "pixels" if found.image else "inputs"
+    verb = "holds" if count == 1 else "hold"
     return Statement(
         "inputs",
-        f"{count:,} of {len(shares):,} {kind} hold 90 % of the network's sensitivity; spread "
+        f"{count:,} of {len(shares):,} {kind} {verb} 90 % of the network's sensitivity; spread "
         f"evenly it would be {math.ceil(even):,}.{most}",
         count, even,
         "Check that these are what the answer should depend on." if found.input_names else "",

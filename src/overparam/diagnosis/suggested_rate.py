@@ -171,7 +171,9 @@ def find_rate(
         clock.deadline = clock.began + _OF_BUDGET * budget
         rows = _compared(outcome, recipe, batch_size, variants, seed, clock, tell)
     name = optimizer_name(recipe.optimizer)
-    asked = RateFindings(outcome=outcome, optimizer=name, batch_size=batch_size, given=given)
+    asked = RateFindings(
+        outcome=outcome, optimizer=name, batch_size=batch_size, given=given, budget=budget
+    )
     return SuggestedRate(
         environment=environment(
             seconds=round(clock.now() - clock.began, 1), seed=seed, device=recipe.device,

@@ -24,7 +24,7 @@ from overparam._own_loss import own_value, seen_with_loss, with_targets
 from overparam._types import Forward, Loss
 from overparam.diagnosis.examples import Examples, is_labels, told
 from overparam.diagnosis.feed import Feed, fed, first_examples
-from overparam.diagnosis.losses import named_loss
+from overparam.diagnosis.losses import misfit, named_loss, unspread
 from overparam.diagnosis.losses import squared_error_of_labels as squared_error_of_labels
 from overparam.diagnosis.split import Split
 from overparam.diagnosis.trainee import OptimizerSource as OptimizerSource
@@ -275,13 +275,15 @@ def _expect_runs(task: TrainingTask, who: str) -> int:
                 hint="give the last layer one output per class.",
             )
         try:
-            value = task.loss(outputs, y)
+            with unspread():
+                value = task.loss(outputs, y)
         except Exception as problem:
+            hint = misfit(problem)
             raise InvalidValue(
                 f"`{who}(loss=...)` expected a loss that takes outputs of shape "
                 f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)} {y.dtype} from "
                 f"inputs of shape {tuple(x.shape) if isinstance(x, Tensor) else '...'}, got "
-                f"{told(problem)}"
+                f"{told(problem)}" + f".\nHint: {hint}" * bool(hint)
             ) from problem
         expect(
             isinstance(value, Tensor) and value.numel() == 1,

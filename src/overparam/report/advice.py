@@ -43,11 +43,13 @@ def settings(advice: Mapping) -> list[Setting]:
     values |= {f"mass_{key}": value for key, value in (advice.get("mass") or {}).items()}
     meanings = dict(_MEANINGS)
     rate, low, high = (told.get("learning_rate"), values.get("lowest"), values.get("highest"))
-    if rate is not None:  # documents of earlier versions have the rate of the race alone
+    if told.get("meaning"):  # documents of earlier versions have the rate of the race alone
         values["learning_rate"] = rate
-        meanings["learning_rate"] = ("Learning rate", str(told.get("meaning") or ""))
-        if low is not None and high is not None and not low <= rate <= high:
-            values |= {"lowest": None, "highest": None}
+        meanings["learning_rate"] = ("Learning rate", str(told["meaning"]))
+    if told and rate is None:  # nor is there anything that rates hold for
+        return [Setting("Learning rate", "none", meanings["learning_rate"][1])]
+    if None not in (rate, low, high) and not low <= rate <= high:
+        values |= {"lowest": None, "highest": None}
     return [
         Setting(label, values[key], meaning)
         for key, (label, meaning) in meanings.items()

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from overparam.diagnosis.examples import Examples
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.entrant import Entrant, set_rate
-from overparam.diagnosis.race.outcome import Outcome, best, flat
+from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat
 from overparam.diagnosis.race.race import Race, horizons
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, run_race
@@ -291,3 +291,20 @@ def test_a_recipe_is_made_of_batches_of_the_task() -> None:
     assert [len(y) for _, y in recipe.probe] == [100, 100]
     one, again = (next(recipe.batches(4))[1] for _ in range(2))
     assert torch.equal(one, again)
+
+
+def test_the_best_is_not_expected_where_the_loss_was_ten_times_as_large() -> None:
+    trial = Trial(1e-3, 0, 100, 0.9, False, (1.0,) * 100)
+    outcome = Outcome(
+        losses={0.1: 0.5, 0.2: 0.003, 0.4: 0.3}, horizon=100, planned=100, epoch=10, learned=True,
+        ceiling=math.inf, own={}, pair=(), spent=0, step_seconds=1e-3, trials=(trial,),
+        stopped="finished",
+    )  # fmt: skip
+    assert outcome.interval == (0.1, pytest.approx(0.9 * 0.4))
+    # Six times as much may be another order of batches, and so may all of a little.
+    assert replace(outcome, losses={0.2: 0.05, 0.4: 0.3}).interval == (0.1, 0.4)
+    assert replace(outcome, losses={0.2: 1e-4, 0.4: 9e-3}).interval == (0.1, 0.4)
+    # Nor does a shorter training tell what a longer one comes to.
+    short = replace(trial, rate=0.3, steps=25, loss=0.3)
+    alike = replace(outcome, losses={0.2: 0.003}, trials=(trial, short))
+    assert alike.interval == (0.1, 0.4)

@@ -368,3 +368,31 @@ def test_every_kind_of_spike_has_a_mark_of_its_own():
     looks = [(entry.mark, entry.outlined, entry.colour) for entry in legend(data)]
     assert len(looks) == len(kinds) + 1
     assert len(set(looks)) == len(looks)
+
+
+def test_where_no_rate_lowered_the_loss_none_is_said_to_have_reached_anything() -> None:
+    sweep = {"lr": [0.1, 0.2], "loss": [2.3, 2.31], "steps": 40, "advised": None, "learned": False}
+    figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep}})["rate_sweep"]
+    assert figure.title == "None of 2 rates tried lowered the loss"
+
+
+def test_one_eigenvalue_is_told_as_one_and_rounding_as_none() -> None:
+    spectrum = {"eigenvalues": [3.0], "label_alignment": [4.9e-33]}
+    figure = by_name({"kind": "diagnosis", "series": {"spectrum": spectrum}})["spectrum"]
+    assert figure.title == "The one eigenvalue holds 0\N{NO-BREAK SPACE}% of the labels"
+
+
+def test_the_stretches_of_the_title_are_counted() -> None:
+    curve = {"step": [*range(12)], "value": [12.0 - step for step in range(12)]}
+    short = {"loss": curve, "loss_stretches": curve}
+    assert "stretches" not in by_name({"kind": "diagnosis", "series": short})["loss"].caption
+    few = {"step": [0.0, 6.0], "value": [9.0, 4.0]}
+    figure = by_name({"kind": "diagnosis", "series": {"loss": curve, "loss_stretches": few}})
+    assert "the last of 2 stretches" in figure["loss"].caption
+
+
+def test_a_shorter_training_of_a_lower_loss_was_not_compared_last():
+    sweep = {"lr": [0.1, 0.2], "loss": [0.3, 0.2], "advised": 0.2}
+    race = [{"rate": 0.8, "order": 0, "steps": 20, "loss": 0.1}]
+    figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep, "race": race}})
+    assert figure["rate_sweep"].title.endswith("0.2 reached the lowest loss of those compared last")

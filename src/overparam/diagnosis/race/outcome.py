@@ -18,6 +18,8 @@ SHORT_OF = 0.9
 # The loss must fall by this part of itself below that of the smallest rate.
 LEARNED = 0.02
 _FEW_STEPS = 100
+# A loss of so many times the best is no other order's doing, unless little is left of the first.
+_FAR, _GONE = 10.0, 1e-2
 # First steps of the smallest rate, whose mean loss is that before training.
 _FIRST = 10
 
@@ -97,6 +99,12 @@ class Outcome:
         return near[0] / wider, min(highest * wider, max(highest, failed * SHORT_OF))
 
     @property
+    def ahead(self) -> bool:
+        """Whether the user's rate lowered the loss as no other did, by what is called learning."""
+        least = min(self.losses.values(), default=math.inf)
+        return any(loss < least - LEARNED * abs(least) for loss in self.own.values())
+
+    @property
     def began(self) -> float:
         """The loss before training, `nan` if unknown: what the smallest rate left it at.
 
@@ -111,8 +119,9 @@ class Outcome:
 
     @property
     def failed(self) -> float:
-        """The lowest rate above the pick whose training was lost, or learned nothing.
+        """The lowest rate above the pick whose training was lost, or learned next to nothing.
 
+        That is also one that ended far above the best, where there is something left to learn.
         Infinite if none did.
         """
         if not self.learned:
@@ -121,6 +130,10 @@ class Outcome:
         ends = [(self.ceiling, math.inf), *self.losses.items(), *self.own.items()]
         ends += [(t.rate, math.inf if t.lost else t.loss) for t in self.trials]
         learned = began - LEARNED * abs(began)
+        far = max(_FAR * min(self.losses.values()), _GONE * began)
+        if far > 0 and began > 0:  # of trainings as long as that of the best alone
+            compared = {**self.losses, **self.own}
+            ends += [(rate, math.inf) for rate, loss in compared.items() if loss > far]
         failed = (rate for rate, loss in ends if rate > pick and not loss < learned)
         unknown = (rate for rate, loss in ends if rate > pick and math.isinf(loss))
         return min(unknown if math.isnan(began) else failed, default=math.inf)

@@ -22,6 +22,7 @@ def sweep_of(outcome: Outcome) -> dict[str, Any]:
         "high": high,
         "steps": outcome.horizon,
         "averaged": outcome.averaged,
+        "learned": outcome.learned or outcome.ahead,
     }
 
 

@@ -250,7 +250,9 @@ def _spectrum_finding(eigenvalues: list[float], alignment: list[float], what: st
     verb = "hold" if top == 10 else "holds"
     total = sum(eigenvalues)
     share = percent(sum(eigenvalues[:top]) / total if total > 0 else None)
-    finding = f"{leading} of {len(eigenvalues)} eigenvalues {verb} {share} of their sum"
-    if alignment:
-        finding += f" and {percent(sum(alignment[:top]))} of the {what}"
-    return finding
+    of = f"of {len(eigenvalues)} eigenvalues {verb} {share} of their sum and"
+    finding = f"{leading} {of}" if len(eigenvalues) > 1 else "The one eigenvalue holds"
+    if not alignment:
+        return finding.removesuffix(" and") if len(eigenvalues) > 1 else "There is one eigenvalue"
+    held = sum(alignment[:top])
+    return f"{finding} {percent(held if held > _ROUNDING else 0.0)} of the {what}"

@@ -86,6 +86,10 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
     best = min(pairs, key=lambda pair: (pair[1], pair[0] != advised))[0]
     rates = len({*known, *lost, *(trial["rate"] for trial in _trials(document))})
     finding = f"Of {count(rates, 'rate')} tried, {number(best, 3)} reached the lowest loss"
+    if any(trial["loss"] < min(loss for _, loss in pairs) for trial in shorter):
+        finding += " of those compared last"  # the others are judged on fewer examples
+    if sweep.get("learned") is False:
+        finding = f"None of {count(rates, 'rate')} tried lowered the loss"
     if advised:
         mark = vertical(advised, bottom, top, "to set", "var(--green)")
         traces.append(mark)

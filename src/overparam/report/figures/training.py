@@ -60,8 +60,11 @@ def loss_figure(document: Mapping) -> Figure | None:
     caption = "Training loss is that of each batch, before the step that follows. "
     if smooth:
         caption += f"The strong line is its median over {window} values around each. "
-    if read_series(document, "loss_stretches") is not None:
-        caption += "The title tells the means of the first and the last of 24 stretches. "
+    told = read_series(document, "loss_stretches")
+    # As many stretches as steps are the steps themselves.
+    if told is not None and (loss is None or len(told.steps) < len(loss.steps)):
+        parts = len(told.steps)
+        caption += f"The title tells the means of the first and the last of {parts} stretches. "
     if error is not None and (several := level_at_end(_known(error))[1]) > 1:
         caption += f"Of the test error it tells the median of the last {several} values. "
     if document["events"]:
