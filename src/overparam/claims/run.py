@@ -153,8 +153,10 @@ def compute_cells(
             compute(dict(lost[first:]))
             compute(dict(lost[:first]))
     except KeyboardInterrupt:
+        # The store is asked: one may be in it that had not been counted yet.
+        stored = sum(cells.get(key) is not None for key in keys)
         print(
-            f"Interrupted: {len(done)} of {len(plan)} cells of {study.name} are stored in "
+            f"Interrupted: {stored} of {len(plan)} cells of {study.name} are stored in "
             f"{cells.path}; the same command continues from there.",
             file=sys.stderr,
         )
