@@ -647,6 +647,8 @@ def test_spikes_that_come_all_the_time_are_what_batches_differ_by() -> None:
     often = replace(FOUND, events=[{"kind": "unexplained"}] * 66, steps=500)
     assert statements.spikes(often).text.endswith("one in 8 steps: batches differ so much.")
     assert "batches differ" not in statements.spikes(replace(often, steps=5000)).text
+    once = replace(often, events=[{"kind": "divergence"}], steps=12, diverged=True)
+    assert "batches differ" not in statements.spikes(once).text
 
 
 def test_batch_sizes_are_compared_over_examples_and_not_steps() -> None:

@@ -29,8 +29,8 @@ from overparam.diagnosis.stability_statement import stability_of_run
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
 KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
-# Spikes that come more often than once in so many steps are no events.
-_OFTEN = 20
+# So many spikes that come more often than once in so many steps are no events.
+_OFTEN, _SEVERAL = 20, 8
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -103,7 +103,8 @@ def spikes(found: Findings) -> Statement:
         return Statement("spikes", f"The loss had no spikes{steps}{but}.", 0.0, 0.0, "", level)
     told = "; ".join(f"{count} × {kind} ({_CAUSES[kind]})" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
-    if found.steps and _OFTEN * len(kinds) > found.steps:
+    came_back = not found.diverged and len(kinds) >= _SEVERAL
+    if came_back and found.steps and _OFTEN * len(kinds) > found.steps:
         text += f" That is one in {found.steps / len(kinds):.0f} steps: batches differ so much."
     causes = {str(event.get("cause") or event["kind"]) for event in found.events}
     others = [_ACTIONS[cause] for cause in _ACTIONS if cause in causes - {"above the limit"}]
