@@ -678,3 +678,11 @@ def test_three_times_the_limit_is_beyond_the_edge() -> None:
     assert "trained beyond the edge of stability" in above.text
     at = statements.stability_of_run(replace(FOUND, ratios=[0.9, 1.0, 1.1]))
     assert "trained at the edge of stability" in at.text
+
+
+def test_what_a_budget_left_out_comes_with_the_budget_that_leaves_time() -> None:
+    cut = replace(FOUND, kernel_change=math.nan, input_share=(), steps=300, cut=400, budget=30.0)
+    said = {statement.name: statement for statement in conclude(cut)}
+    for name in ("regime", "inputs"):
+        assert "not measured" in said[name].text
+        assert said[name].action.startswith("A budget of about 60 s leaves time")

@@ -31,6 +31,7 @@ from overparam.diagnosis.stability_statement import stability_of_run
 KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
 # So many spikes that come more often than once in so many steps are no events.
 _OFTEN, _SEVERAL = 20, 8
+_NO_DERIVATIVES = "the derivatives were not measured"
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -267,13 +268,16 @@ def inputs(found: Findings) -> Statement:
             if found.diverged
             else "the network is dead"
             if dead(found)
-            else "the derivatives were not measured"
+            else _NO_DERIVATIVES
             if not shares
             else "no input changes the outputs"
         )
+        action = unmeasured(found)[1]
+        if why == _NO_DERIVATIVES and found.cut and found.stopped == "budget":
+            action = larger(found, "leaves time for them")
         return Statement(
-            "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan,
-            unmeasured(found)[1], "unknown",
+            "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan, action,
+            "unknown",
         )  # fmt: skip
     order = sorted(range(len(shares)), key=lambda i: -shares[i])
     count, even = fewest(shares), MOST * len(shares)
