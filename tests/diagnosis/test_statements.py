@@ -585,9 +585,9 @@ def test_all_statements_of_a_run_cut_at_once_name_one_budget() -> None:
     said = {statement.name: statement for statement in conclude(found)}
     amounts = {name: re.findall("about ([0-9,]+) s", s.action) for name, s in said.items()}
     told = [name for name, amount in amounts.items() if amount]
-    assert told == ["learning_rate", "stability", "progress", "regime", "labels"]
+    assert told == ["learning_rate", "stability", "progress", "regime", "labels", "inputs"]
     assert {amounts[name][0] for name in told} == {"240"}
-    for name in ("stability", "regime"):
+    for name in ("stability", "regime", "inputs"):
         assert "over after 3 of 600 steps" in said[name].text
 
 
@@ -686,3 +686,10 @@ def test_what_a_budget_left_out_comes_with_the_budget_that_leaves_time() -> None
     for name in ("regime", "inputs"):
         assert "not measured" in said[name].text
         assert said[name].action.startswith("A budget of about 60 s leaves time")
+
+
+def test_spikes_without_a_cause_wait_for_the_rate() -> None:
+    unknown = replace(FOUND, events=[{"kind": "unexplained"}], budget=60.0)
+    assert "about 120 s" in statements.spikes(unknown).action
+    lower = replace(unknown, rate=3.0, outcome=DOWN)
+    assert statements.spikes(lower).action == "Change the rate first, as advised."

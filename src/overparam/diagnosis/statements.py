@@ -93,7 +93,7 @@ def spikes(found: Findings) -> Statement:
         text = "Training diverged: the last step left a loss that is not finite."
         return Statement("spikes", text, 0.0, 0.0, lower, "critical")
     if not counts:
-        steps = f" in {found.steps:,} steps" if found.steps else ""
+        steps = f" in {found.steps:,} step{'s' * (found.steps > 1)}" if found.steps else ""
         but = (
             ", and the network is dead" if dead(found)
             else ", nor did it fall" if not fell(found)
@@ -118,7 +118,9 @@ def spikes(found: Findings) -> Statement:
             text += " Then training diverged." if found.diverged else " The loss did not come back."
         return Statement("spikes", text, len(kinds), 0.0, action, "critical")
     known = [_ACTIONS[kind] for kind in _ACTIONS if kind in causes | counts.keys()]
-    action = known[0] if known else larger(found, "leaves more time to learn the cause")
+    rate_first = "Change the rate first, as advised." if direction(found) else ""
+    more = rate_first or larger(found, "leaves more time to learn the cause")
+    action = known[0] if known else more
     return Statement("spikes", text, len(kinds), 0.0, action, "info")
 
 
@@ -278,6 +280,11 @@ def inputs(found: Findings) -> Statement:
         return Statement(
             "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan, action,
             "unknown",
+        )  # fmt: skip
+    if cut_short(found) and not fell(found):  # that is what it looked at when it was made
+        return Statement(
+            "inputs", f"Cannot tell which inputs matter: {learned_nothing(found)}.", math.nan,
+            math.nan, longer(found), "unknown",
         )  # fmt: skip
     order = sorted(range(len(shares)), key=lambda i: -shares[i])
     count, even = fewest(shares), MOST * len(shares)
