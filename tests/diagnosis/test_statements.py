@@ -585,9 +585,9 @@ def test_all_statements_of_a_run_cut_at_once_name_one_budget() -> None:
     said = {statement.name: statement for statement in conclude(found)}
     amounts = {name: re.findall("about ([0-9,]+) s", s.action) for name, s in said.items()}
     told = [name for name, amount in amounts.items() if amount]
-    assert told == ["learning_rate", "stability", "progress", "regime", "labels"]
+    assert told == ["learning_rate", "stability", "progress", "regime", "labels", "inputs"]
     assert {amounts[name][0] for name in told} == {"240"}
-    for name in ("stability", "regime"):
+    for name in ("stability", "regime", "inputs"):
         assert "over after 3 of 600 steps" in said[name].text
 
 
@@ -647,6 +647,8 @@ def test_spikes_that_come_all_the_time_are_what_batches_differ_by() -> None:
     often = replace(FOUND, events=[{"kind": "unexplained"}] * 66, steps=500)
     assert statements.spikes(often).text.endswith("one in 8 steps: batches differ so much.")
     assert "batches differ" not in statements.spikes(replace(often, steps=5000)).text
+    once = replace(often, events=[{"kind": "divergence"}], steps=12, diverged=True)
+    assert "batches differ" not in statements.spikes(once).text
 
 
 def test_batch_sizes_are_compared_over_examples_and_not_steps() -> None:
@@ -676,3 +678,18 @@ def test_three_times_the_limit_is_beyond_the_edge() -> None:
     assert "trained beyond the edge of stability" in above.text
     at = statements.stability_of_run(replace(FOUND, ratios=[0.9, 1.0, 1.1]))
     assert "trained at the edge of stability" in at.text
+
+
+def test_what_a_budget_left_out_comes_with_the_budget_that_leaves_time() -> None:
+    cut = replace(FOUND, kernel_change=math.nan, input_share=(), steps=300, cut=400, budget=30.0)
+    said = {statement.name: statement for statement in conclude(cut)}
+    for name in ("regime", "inputs"):
+        assert "not measured" in said[name].text
+        assert said[name].action.startswith("A budget of about 60 s leaves time")
+
+
+def test_spikes_without_a_cause_wait_for_the_rate() -> None:
+    unknown = replace(FOUND, events=[{"kind": "unexplained"}], budget=60.0)
+    assert "about 120 s" in statements.spikes(unknown).action
+    lower = replace(unknown, rate=3.0, outcome=DOWN)
+    assert statements.spikes(lower).action == "Change the rate first, as advised."

@@ -47,6 +47,8 @@ from overparam.dynamics.probes.probe import Probe
 
 # Shares of the budget: the race, and what follows the run.
 _AFTER = 0.1
+# What takes as long as the kernel did is not begun where it would end beyond this.
+_MOST = 1.1
 _FEWEST_STEPS = 60
 _LOADING = "loading the data"
 # Part of training time that the monitor takes, at least and at most.
@@ -274,7 +276,9 @@ def _observed(
     # Of a network that diverged nothing can be measured any more but its batches.
     end = after_run(
         task, before, generator, sound=run.stopped != "diverged",
-        in_time=lambda: time.perf_counter() - asked.began < asked.seconds,
+        in_time=lambda: (
+            time.perf_counter() - asked.began + before.kernel_seconds < _MOST * asked.seconds
+        ),
     )  # fmt: skip
     elapsed = time.perf_counter() - asked.began
     return as_diagnosis(

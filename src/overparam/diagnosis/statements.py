@@ -29,8 +29,9 @@ from overparam.diagnosis.stability_statement import stability_of_run
 # Below this the kernel of training is the kernel of initialisation for all purposes; from the
 # other on the change is of the order of the kernel itself.
 KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
-# Spikes that come more often than once in so many steps are no events.
-_OFTEN = 20
+# So many spikes that come more often than once in so many steps are no events.
+_OFTEN, _SEVERAL = 20, 8
+_NO_DERIVATIVES = "the derivatives were not measured"
 
 
 def conclude(found: Findings) -> list[Statement]:
@@ -92,7 +93,7 @@ def spikes(found: Findings) -> Statement:
         text = "Training diverged: the last step left a loss that is not finite."
         return Statement("spikes", text, 0.0, 0.0, lower, "critical")
     if not counts:
-        steps = f" in {found.steps:,} steps" if found.steps else ""
+        steps = f" in {found.steps:,} step{'s' * (found.steps > 1)}" if found.steps else ""
         but = (
             ", and the network is dead" if dead(found)
             else ", nor did it fall" if not fell(found)
@@ -103,7 +104,8 @@ def spikes(found: Findings) -> Statement:
         return Statement("spikes", f"The loss had no spikes{steps}{but}.", 0.0, 0.0, "", level)
     told = "; ".join(f"{count} × {kind} ({_CAUSES[kind]})" for kind, count in counts.items())
     text = f"The loss spiked {len(kinds)} time{'s' if len(kinds) > 1 else ''}: {told}."
-    if found.steps and _OFTEN * len(kinds) > found.steps:
+    came_back = not found.diverged and len(kinds) >= _SEVERAL
+    if came_back and found.steps and _OFTEN * len(kinds) > found.steps:
         text += f" That is one in {found.steps / len(kinds):.0f} steps: batches differ so much."
     causes = {str(event.get("cause") or event["kind"]) for event in found.events}
     others = [_ACTIONS[cause] for cause in _ACTIONS if cause in causes - {"above the limit"}]
@@ -116,7 +118,9 @@ def spikes(found: Findings) -> Statement:
             text += " Then training diverged." if found.diverged else " The loss did not come back."
         return Statement("spikes", text, len(kinds), 0.0, action, "critical")
     known = [_ACTIONS[kind] for kind in _ACTIONS if kind in causes | counts.keys()]
-    action = known[0] if known else larger(found, "leaves more time to learn the cause")
+    rate_first = "Change the rate first, as advised." if direction(found) else ""
+    more = rate_first or larger(found, "leaves more time to learn the cause")
+    action = known[0] if known else more
     return Statement("spikes", text, len(kinds), 0.0, action, "info")
 
 
@@ -266,13 +270,21 @@ def inputs(found: Findings) -> Statement:
             if found.diverged
             else "the network is dead"
             if dead(found)
-            else "the derivatives were not measured"
+            else _NO_DERIVATIVES
             if not shares
             else "no input changes the outputs"
         )
+        action = unmeasured(found)[1]
+        if why == _NO_DERIVATIVES and found.cut and found.stopped == "budget":
+            action = larger(found, "leaves time for them")
         return Statement(
-            "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan,
-            unmeasured(found)[1], "unknown",
+            "inputs", f"Cannot tell which inputs matter: {why}.", math.nan, math.nan, action,
+            "unknown",
+        )  # fmt: skip
+    if cut_short(found) and not fell(found):  # that is what it looked at when it was made
+        return Statement(
+            "inputs", f"Cannot tell which inputs matter: {learned_nothing(found)}.", math.nan,
+            math.nan, longer(found), "unknown",
         )  # fmt: skip
     order = sorted(range(len(shares)), key=lambda i: -shares[i])
     count, even = fewest(shares), MOST * len(shares)

@@ -308,3 +308,11 @@ def test_the_best_is_not_expected_where_the_loss_was_ten_times_as_large() -> Non
     short = replace(trial, rate=0.3, steps=25, loss=0.3)
     alike = replace(outcome, losses={0.2: 0.003}, trials=(trial, short))
     assert alike.interval == (0.1, 0.4)
+
+
+def test_a_rate_in_use_above_one_that_was_lost_is_trained_as_well() -> None:
+    task = squares()
+    outcome = run_race(recipe_of(task), 40, given=64.0)
+    assert outcome.ceiling < 64.0
+    assert outcome.own == {64.0: math.inf}
+    assert any(trial.rate == 64.0 and trial.lost for trial in outcome.trials)

@@ -110,8 +110,15 @@ class Race:
         self.learned = self.learned or not flat(losses)
 
     def also(self, rate: float) -> dict[float, float]:
-        """The loss at one more rate, as in the last comparison."""
-        return {rate: self._trained(rate, self.horizon)}
+        """The loss at one more rate, as in the last comparison.
+
+        It is trained even above a rate that was lost: what is said of it is to be seen.
+        """
+        ceiling, self.ceiling = self.ceiling, math.inf
+        try:
+            return {rate: self._trained(rate, self.horizon)}
+        finally:
+            self.ceiling = min(ceiling, self.ceiling)
 
     @property
     def first(self) -> float:
