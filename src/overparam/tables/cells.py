@@ -96,7 +96,8 @@ def cells(column: pd.Series, where: str) -> Cells:
 
 
 def _numbers(column: pd.Series) -> np.ndarray:
-    values = np.asarray(column.to_numpy(na_value=np.nan))
+    plain = isinstance(column.dtype, np.dtype)  # pandas 2.2 puts no NaN into whole numbers
+    values = np.asarray(column.to_numpy() if plain else column.to_numpy(na_value=np.nan))
     if values.dtype in (np.float32, np.float16):
         # A decimal that was rounded to single precision is that decimal, as a file writes it.
         return values.astype(str).astype(np.float64)
