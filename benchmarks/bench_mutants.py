@@ -24,6 +24,7 @@ import importlib
 import inspect
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -164,7 +165,12 @@ def in_a_child(holds: Callable[[], bool], mutant: Mutant | None, seconds: int, l
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    try:
+        _, status = os.waitpid(child, 0)
+    except BaseException:  # Ctrl+C, or the end of a test's time
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     if os.WIFSIGNALED(status):
         return f"stopped by signal {os.WTERMSIG(status)}"
     return OUTCOMES.get(os.WEXITSTATUS(status), "broken")

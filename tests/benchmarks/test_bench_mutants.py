@@ -61,12 +61,13 @@ def test_a_mistake_is_caught_and_no_change_survives(bench, tmp_path):
         bench.Mutant(place, old, f'"growth_final": {new}', (str(test),), ("equality",))
         for new in ("excess", "excess * 2")
     )
+    bench.imports([mistake])
     judge, code = bench.Judge(60, tmp_path), bench.target(mistake).__code__
-    assert judge(mistake) == {"tests": "caught", "study": "caught"}
-    assert judge(nothing) == {"tests": "survived", "study": "survived"}
+    found = {mutant.name: judge(mutant) for mutant in (mistake, nothing)}
+    assert found[mistake.name] == {"tests": "caught", "study": "caught"}
+    assert found[nothing.name] == {"tests": "survived", "study": "survived"}
     assert judge.unmutated("tests", mistake.tests) == "passes"
     assert bench.target(mistake).__code__ is code  # here nothing was changed
-    found = {mutant.name: judge(mutant) for mutant in (mistake, nothing)}
     lines, good = bench.summary(found, 0)
     assert not good
     assert "by tests: 1 of 2 caught (50.0%, asked 95%)" in lines
