@@ -49,6 +49,15 @@ def test_runs_with_several_seeds_are_one_result_and_long_lines_are_thinned():
     assert line["y"][0] == 0.33333
 
 
+def test_a_verdict_may_hang_on_how_a_processor_rounds():
+    here, there = (
+        run(0, a=verdict) | {"environment": {"device": device}}
+        for verdict, device in (("weaker", "cpu (AVX512)"), ("reproduced", "cpu (AVX2)"))
+    )
+    (result,) = gathered([here, there])
+    assert sorted(verdicts(result)["a"]) == ["reproduced", "weaker"]
+
+
 def test_what_is_recorded_surprises_nobody_and_any_change_does():
     recorded(run(0, a="weaker", b="reproduced"), run(1, a="reproduced", b="reproduced"))
     assert engine.surprises(run(5, a="weaker", b="reproduced")) == {}

@@ -20,14 +20,17 @@ def gathered(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     under ``"repeated"``, stay seed, environment and what each claim measured.
 
     Args:
-        documents: In any order; of two with study, size and seed alike the last counts.
+        documents: In any order; of two with study, size, seed and device alike the last counts:
+            processors round in ways of their own, and a verdict may hang on that.
     """
-    runs: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
+    runs: dict[tuple[str, str], dict[tuple[int, str], Mapping[str, Any]]] = {}
     for document in documents:
-        runs.setdefault((document["study"], document["size"]), {})[document["seed"]] = document
+        device = str(document.get("environment", {}).get("device", ""))
+        alike = runs.setdefault((document["study"], document["size"]), {})
+        alike[document["seed"], device] = document
     found = []
     for (_, _), by_seed in sorted(runs.items()):
-        first, *others = (by_seed[seed] for seed in sorted(by_seed))
+        first, *others = (by_seed[run] for run in sorted(by_seed))
         series = {name: _shorter(entry) for name, entry in first.get("series", {}).items()}
         repeated = [
             {

@@ -40,9 +40,9 @@ def study_record(
         written = record(result, because)
         if into is not None:
             write_whole(into / f"{result['study']}.{result['size']}.json", to_json(result))
-        seeds = 1 + len(result["repeated"])
+        runs = 1 + len(result["repeated"])
         said = "as recorded" if written is None else f"recorded in {written}"
-        print(f"{result['study']} ({result['size']}, seeds: {seeds}): {said}", file=sys.stderr)
+        print(f"{result['study']} ({result['size']}, runs: {runs}): {said}", file=sys.stderr)
 
 
 def study_table(
