@@ -14,7 +14,7 @@ from overparam._numbers import described, is_integer, is_number
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
 from overparam.kernels._rounds import is_wide
-from overparam.kernels._table import read_table, unequal
+from overparam.kernels._table import read_table, shared, unequal
 from overparam.kernels.encoding import Encoding
 from overparam.kernels.feature_matrix import (
     KernelPredictor,
@@ -71,7 +71,7 @@ class FittedMachine(BaseEstimator):
     def predictor_on(self, device: str) -> KernelPredictor | PredictorSum:
         """The predictor on coordinates, as tensors of a device."""
         points, dual, matrix = (
-            torch.from_numpy(values).to(device)
+            shared(values, device)
             for values in (self.X_fit_, self.dual_coef_, self.feature_matrix_)
         )
         return KernelPredictor(self.kernel_, points, dual, matrix)
@@ -138,7 +138,7 @@ class FittedMachine(BaseEstimator):
             average = predictor_agop_diagonal if self.feature_matrix_.ndim == 1 else predictor_agop
             predictor = self._predictor()
             x = predictor.centres
-            shares = unequal(torch.from_numpy(self.weights_fit_).to(x.device))
+            shares = unequal(shared(self.weights_fit_, x.device))
             if self.agop_samples >= len(x):
                 outer = average(predictor, weights=shares)
             else:

@@ -1,6 +1,7 @@
 """A table read, as numbers: checked, merged where rows repeat, some of them held out."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -49,10 +50,23 @@ class Rows(Generic[Values]):
 def tensors(rows: Rows[np.ndarray], device: torch.device, dtype: torch.dtype) -> Rows[Tensor]:
     """The rows on a device."""
     x, targets, weights = (
-        torch.from_numpy(np.ascontiguousarray(part)).to(device, dtype)
+        torch.from_numpy(np.require(part, requirements=("C", "W"))).to(device, dtype)
         for part in (rows.x, rows.targets, rows.weights)
     )
     return Rows(x, targets, weights)
+
+
+def shared(array: np.ndarray, device: torch.device | str) -> Tensor:
+    """An array of a fitted estimator on a device; on the CPU it is the same memory.
+
+    That may be read-only, as a file's that joblib mapped or an array's between processes: torch
+    warns of it, and nobody writes here.
+    """
+    if array.flags.writeable:
+        return torch.from_numpy(array).to(device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
 
 
 def unequal(weights: Tensor) -> Tensor | None:

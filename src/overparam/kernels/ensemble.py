@@ -14,7 +14,7 @@ from overparam._progress import Progress
 from overparam._switches import full_precision
 from overparam.kernels._machine import FeatureMachine
 from overparam.kernels._rounds import Rounds
-from overparam.kernels._table import Rows
+from overparam.kernels._table import Rows, shared
 from overparam.kernels.feature_matrix import KernelPredictor
 from overparam.kernels.functions import Kernel
 from overparam.kernels.predictor_sum import PredictorSum
@@ -133,14 +133,14 @@ class _Ensemble(FeatureMachine):
 
     def predictor_on(self, device: str) -> PredictorSum:
         """The sum on coordinates, as tensors of a device."""
-        points = torch.from_numpy(self.X_fit_).to(device)
+        points = shared(self.X_fit_, device)
         return PredictorSum(
             tuple(
                 KernelPredictor(
                     member.kernel,
                     points,
-                    torch.from_numpy(member.dual).to(device),
-                    torch.from_numpy(member.feature_matrix).to(device),
+                    shared(member.dual, device),
+                    shared(member.feature_matrix, device),
                 )
                 for member in self.members_
             ),
@@ -157,8 +157,9 @@ class _Ensemble(FeatureMachine):
         check_is_fitted(self)
         found = self._agop
         if found is None:
-            predictor = self.predictor_on(self.device or "cpu")
-            weights = torch.from_numpy(self.weights_fit_).to(predictor.centres)
+            device = self.device or "cpu"
+            predictor = self.predictor_on(device)
+            weights = shared(self.weights_fit_, device).to(predictor.centres)
             self._agop = found = predictor.agop(weights).cpu().numpy()
         return found
 
