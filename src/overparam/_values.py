@@ -128,7 +128,7 @@ def check_inputs(value: Any) -> Problem | None:
         if isinstance(value, (tuple, Mapping)) and not value:
             return Problem("at least one tensor", "none", ValueError)
         inside = isinstance(value, (tuple, Mapping)) and any(True for _ in leaves(value))
-        first = strange[0] if strange else next(member for _, member in leaves(value))
+        first = strange[0] if strange else next((member for _, member in leaves(value)), value)
         came = f"{described(first)} among them" if inside else described(value)
         return Problem(words, came, hint="" if inside else "torch.as_tensor makes one of an array.")
     if all(m.ndim == 0 for m in members):

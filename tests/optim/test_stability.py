@@ -225,3 +225,11 @@ def test_nothing_is_changed(training: bool) -> None:
     assert all(p.grad is None for p in model.parameters())
     assert [part.training for part in model.modules()] == modes
     assert not optimizer.state
+
+
+@pytest.mark.untyped("what no annotation allows is the point")
+def test_an_empty_list_of_inputs_is_refused_in_a_line() -> None:
+    model = nn.Linear(2, 1)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises((TypeError, ValueError), match=r"`critical_learning_rate\(x=\.\.\.\)` expe"):
+        critical_learning_rate(model, [], torch.ones(3, 1), nn.MSELoss(), sgd)
