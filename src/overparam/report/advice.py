@@ -48,7 +48,7 @@ def settings(advice: Mapping) -> list[Setting]:
         meanings["learning_rate"] = ("Learning rate", str(told["meaning"]))
     if told and rate is None:  # nor is there anything that rates hold for
         return [Setting("Learning rate", "none", meanings["learning_rate"][1])]
-    if None not in (rate, low, high) and not low <= rate <= high:
+    if rate is not None and low is not None and high is not None and not low <= rate <= high:
         values |= {"lowest": None, "highest": None}
     return [
         Setting(label, values[key], meaning)
