@@ -27,6 +27,8 @@ Failure:
     relations rather than found.
 """
 
+# Longer than other files: one experiment, whose cells share designs and are judged together.
+
 from collections.abc import Callable
 from typing import Any
 
