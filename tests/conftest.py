@@ -38,6 +38,17 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 # for it.
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
+# torch keeps what it has compiled by its source, not by the instructions it was compiled for:
+# kernels made for another ATEN_CPU_CAPABILITY write past their arrays, or end the process.
+os.environ.setdefault(
+    "TORCHINDUCTOR_CACHE_DIR",
+    str(
+        Path(__file__).parents[1]
+        / ".pytest_cache"
+        / f"compiled-{torch.backends.cpu.get_cpu_capability()}"
+    ),
+)
+
 SWITCHES = (
     "headless=new no-sandbox disable-gpu disable-dev-shm-usage disable-quic no-first-run "
     "disable-background-networking disable-component-update disable-sync"
