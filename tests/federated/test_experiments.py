@@ -247,6 +247,14 @@ def test_an_order_is_told_only_where_the_repeats_agree(theirs, level):
     assert {s.name: s for s in single}["against_scaffold"].level == "unknown"
 
 
+def test_what_is_said_of_repeats_is_said_of_all_of_them():
+    ours = [row("fadamgc", i, 0.9, drift=[0.0, end]) for i, end in enumerate((1.0, 2.0))]
+    rivals = [row("scaffold", i, 0.8) for i in range(2)]
+    said = {s.name: s for s in conclusions([*ours, *rivals], [], "fadamgc")}
+    assert said["drift"].value == 1.5
+    assert "scaffold sends as much as fadamgc" in said["against_scaffold"].text
+
+
 def test_what_goes_wrong_is_told():
     diverged = row("fadamgc", 0, 0.1, test_loss=[2.3, None], not_finite=[0, 3])
     said = {s.name: s.level for s in conclusions([diverged], [], "fadamgc")}

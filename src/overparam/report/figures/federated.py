@@ -108,11 +108,12 @@ def traffic_figure(document: Mapping) -> Figure | None:
     if not data or not sent:
         return None
     least, most = min(sent, key=lambda n: sent[n]), max(sent, key=lambda n: sent[n])
-    title = f"{most} sends {number(sent[most], 3)} numbers"
+    title = f"Numbers sent: {number(sent[most], 3)}"
     if sent[most] > sent[least] > 0:
-        title = f"{most} sends {number(sent[most] / sent[least], 2)} times as much as {least}"
+        times = number(sent[most] / sent[least], 2)
+        title = f"Numbers sent: {times} times as many by {most} as by {least}"
     return _plot(
-        "traffic", sentence(title),
+        "traffic", title,
         "The same runs by what all clients and the server have sent to each other since the start, "
         "in numbers. Who is further left at the same height pays less for it.",
         data, {"title": {"text": "numbers sent"}}, {"title": {"text": words}},
