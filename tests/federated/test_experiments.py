@@ -16,6 +16,8 @@ from overparam.federated.experiments import one_run, tuning
 from overparam.federated.experiments.conclusions import conclusions
 from overparam.federated.experiments.federation import run_federation
 from overparam.federated.experiments.spec_file import WITH_SERVER, checked_spec
+from overparam.report.documents import read_documents
+from overparam.report.federated import federated_view
 
 SPEC = """
 data = "toy.npz"
@@ -157,7 +159,10 @@ def test_a_vertical_split_tells_what_privacy_was_spent(folder):
     spent = document["runs"][0]["curve"]["epsilon"]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(2.0, rel=1e-6)  # the bisection's
-    assert {row["name"]: row for row in document["statements"]}["privacy"]["level"] == "good"
+    said = {row["name"]: row for row in document["statements"]}
+    assert said["privacy"]["level"] == "good"
+    assert " epochs and " in said["accuracy"]["text"]
+    assert "2 parties" in federated_view(read_documents(document)[0])["facts"]
 
 
 def test_regressions_and_models_of_ones_own(folder):

@@ -73,9 +73,10 @@ def _outcome(rows: Rows) -> Iterator[Statement]:
     kind = "accuracy" if first["curve"].get("test_accuracy") else "minus the loss"
     spread = f" ± {real(stdev(found), 2)} over {len(found)} repeats" if len(found) > 1 else ""
     rounds, floats = first["curve"]["round"][-1], last(first, "floats")
+    unit = "epochs" if "epsilon" in first["curve"] else "rounds"
     yield Statement(
         "accuracy", f"{name} ends with a test {kind} of {real(fmean(found), 3)}{spread}, after "
-        f"{rounds} rounds and {real(floats, 3)} numbers sent.", fmean(found), math.nan, "", "info",
+        f"{rounds} {unit} and {real(floats, 3)} numbers sent.", fmean(found), math.nan, "", "info",
     )  # fmt: skip
 
 
