@@ -274,6 +274,12 @@ def test_one_example_moves_a_release_by_its_sensitivity_at_most():
         assert abs(released[1]) <= len(rows) * 0.5 / BATCH + 1e-6
 
 
+def over_the_mean(outputs, y):
+    """A number for each example that the others of its batch move."""
+    each = nn.functional.cross_entropy(outputs, y, reduction="none")
+    return each / each.mean()
+
+
 X = torch.ones(4, 2)
 REFUSED = {
     "lambda 0": lambda: DPZV(smoothing=0.0),
@@ -303,6 +309,7 @@ REFUSED = {
     "batch norm in the head": lambda: run(head=nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))),
     "a head of other inputs": lambda: run(head=nn.Linear(9, 2)),
     "a mean loss": lambda: run(loss=nn.functional.cross_entropy),
+    "a loss over a batch's mean": lambda: run(loss=over_the_mean),
     "a test of other columns": lambda: run(test=VerticalData([X], torch.zeros(4))),
 }
 

@@ -115,6 +115,25 @@ class Server(Walker):
         )  # fmt: skip
         return each.to(self.w.dtype)
 
+    def expect_apart(self, where: str) -> None:
+        """Raise if an example's loss depends on who else is in its batch: its clip bounds nothing.
+
+        Told by what examples alone make of it. The bound is far above rounding, far below a share.
+        """
+        n = len(self._table)
+        rows = torch.linspace(0, n - 1, min(n, 8), device=self.y.device).round().long().unique()
+        outputs, y = self.outputs(self.embedded(rows)), self.y[rows]
+        whole = self.losses(outputs, y)
+        alone = torch.cat([
+            self.losses(outputs[i : i + 1], y[i : i + 1]) for i in range(len(rows))
+        ])  # fmt: skip
+        same = torch.allclose(whole, alone, rtol=1e-3, atol=1e-5, equal_nan=True)
+        expect(
+            same, where, "a loss of each example by itself",
+            "losses that change with the others of a batch",
+            "cross_entropy(outputs, targets, reduction='none') is one of each by itself.",
+        )  # fmt: skip
+
     def answer(self, party: int, rows: Tensor, pairs: Tensor) -> Tensor:
         """What a party is told for its pairs: one noised slope a direction, (R,)."""
         columns, count = self._columns[party], len(pairs)

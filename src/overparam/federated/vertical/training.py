@@ -192,6 +192,7 @@ class _Run:
         self._server.receive(received)
         probe = self._server.embedded(torch.arange(min(2, self._n)))
         expect_own_outputs(head, probe, "train_vertical(head=...)")
+        self._server.expect_apart("train_vertical(loss=...)")
         self._step = 0
 
     def through(self, epochs: int, test: VerticalData | None, progress: Progress) -> VerticalRun:
