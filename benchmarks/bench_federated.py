@@ -1,14 +1,16 @@
 """A round of many clients in one process: stacked, by vmap, and in a loop.
 
-    python3 x.py bench federated [--json FILE] [--threads N]
+    python3 x.py bench federated [--json FILE] [--threads N] [--python FILE]
 
 Time of one warm round of FedAvg, ten local steps on batches of 20: with 100 clients and a network
 of 32-32-10, with 20 clients and a small convolutional network, and what `engine="auto"` takes
 there. The plain loop is how one writes it without the library: a module and an optimizer of torch
 for each client in turn, on the same batches. All run in one process, one after another, several
 times; printed is the least of the processor's time and of the clock's. Results are compared before
-they are timed: they agree up to rounding. Last, the memory of a round of FAdamGC with 1000 clients
-of 100 000 parameters, all of which keep their state, in a process of its own.
+they are timed: they agree up to rounding. The 100 clients also go through Flower's simulation and
+its own FedAvg, where its environment is (`python3 x.py flower`), or is named by --python; both are
+warm there, in one process, and end with the same weights. Last, the memory of a round of FAdamGC
+with 1000 clients of 100 000 parameters, all of which keep their state, in a process of its own.
 """
 
 import argparse
@@ -16,13 +18,17 @@ import copy
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from flower_environment import QUIET
 from measuring import GIB, hold, in_a_new_process, measure, peak
+from peer_environment import ROOT
 
 STEPS, BATCH, RATE, ROUNDS = 10, 20, 0.1, 3
+FLOWER = ROOT / ".peers" / "flower" / "bin" / "python"
 
 
 def problems() -> dict:
@@ -127,10 +133,36 @@ def large() -> dict[str, float]:
     }
 
 
+def flower(python: Path, threads: int) -> dict:
+    """Rounds of Flower's simulation and of ours in one process, or why there are none."""
+    if not python.exists():
+        return {"skipped": f"no {python}; python3 x.py flower makes it"}
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= QUIET | {"FLWR_HOME": home}
+        script = Path(__file__).with_name("peer_flower_rounds.py")
+        return in_a_new_process([python, script], threads)
+
+
+def told(found: dict) -> str:
+    """What is said of Flower's simulation."""
+    if "skipped" in found:
+        return f"Flower's simulation is not compared: {found['skipped']}"
+    theirs, ours = found["flower"], found["stacked"]
+    ratios = [theirs[key] / ours[key] for key in ("cpu", "minimum")]
+    return (
+        f"Flower's simulation of 100 clients, warm: {1e3 * theirs['cpu']:.0f} ms of processor and "
+        f"{1e3 * theirs['minimum']:.0f} ms of the clock a round, {theirs['processes']} processes, "
+        f"the first round {theirs['first']:.0f} s; stacked in the same process "
+        f"{1e3 * ours['cpu']:.1f} and {1e3 * ours['minimum']:.1f} ms: {ratios[0]:.0f} and "
+        f"{ratios[1]:.0f} times as fast, weights {found['difference']:.0e} apart"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--python", type=Path, default=FLOWER, help="one that has Flower")
     parser.add_argument("--part", choices=("timed", "large"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -144,6 +176,7 @@ def main() -> None:
         part: in_a_new_process([sys.executable, __file__, "--part", part], options.threads)
         for part in ("timed", "large")
     }
+    parts["flower"] = flower(options.python, options.threads)
     table = Table(title="one round, in milliseconds")
     for column in ("problem", "way", "processor", "clock", "times the loop", "difference"):
         table.add_column(column, justify="left" if column in ("problem", "way") else "right")
@@ -160,6 +193,7 @@ def main() -> None:
         f"1000 clients of {found['parameters']:.0f} parameters that keep their moments: "
         f"{found['peak'] / GIB:.2f} GiB"
     )
+    console.print(told(parts["flower"]))
     if options.json:
         options.json.write_text(json.dumps(parts, indent=2))
 

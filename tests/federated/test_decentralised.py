@@ -64,6 +64,24 @@ def test_everyone_goes_on_from_its_own_model():
     assert still.sum() == done.history["down"].iloc[1] > 0
 
 
+@pytest.mark.parametrize("topology", [HubSpoke(N, 3, 6, 2, 1), EpidemicLocal(N, 3), Star(N)])
+def test_a_node_whose_steps_are_not_finite_keeps_its_model_and_spoils_nobodys(topology):
+    """Node 0's inputs are so large that its first layer overflows, in every round."""
+    fine = data()
+    x, rows = fine.x.clone(), fine.parts()
+    x[torch.from_numpy(rows[0])] = 3e38
+    done = simulate_decentralised(
+        network(), ClientData(x, fine.y, rows), topology, rounds=3, lr=0.2, progress=False
+    )
+    assert done.history["not_finite"].tolist() == [0, 1, 1, 1]
+    assert done.history["down"].sum() == 0
+    assert torch.isfinite(done.models).all()
+    assert done.history["loss"].iloc[1:].notna().all()
+    start = torch.cat([p.detach().flatten() for p in network().parameters()])
+    assert torch.equal(done.models[0], start)
+    assert not torch.equal(done.models[1], start)
+
+
 def test_engines_and_chunks_agree_and_parts_are_one_run(tmp_path):
     whole = run(crashes=0.2)
     for changed in ({"engine": "loop"}, {"chunk_size": 5}):

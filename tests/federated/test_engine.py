@@ -43,6 +43,17 @@ class Branching(Residual):
         return out if float(out.detach().abs().max()) > 1e-9 else 2 * out
 
 
+class Recurrent(nn.Module):
+    """A layer that vmap takes one client after another, and says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.last = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(self.steps(x[..., None])[0][:, -1])
+
+
 MODELS = {
     "chain": lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)),
     "one layer": lambda: nn.Linear(5, 3),
@@ -114,6 +125,7 @@ def test_ignored_classes_are_ignored():
     [
         (Residual, "vmap"),
         (Branching, "loop"),
+        (Recurrent, "loop"),
         (lambda: nn.Sequential(nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 3, 5), nn.Flatten()), "loop"),
     ],
 )

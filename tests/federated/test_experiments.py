@@ -16,6 +16,8 @@ from overparam.federated.experiments import one_run, tuning
 from overparam.federated.experiments.conclusions import conclusions
 from overparam.federated.experiments.federation import run_federation
 from overparam.federated.experiments.spec_file import WITH_SERVER, checked_spec
+from overparam.report.documents import read_documents
+from overparam.report.federated import federated_view
 
 SPEC = """
 data = "toy.npz"
@@ -157,7 +159,10 @@ def test_a_vertical_split_tells_what_privacy_was_spent(folder):
     spent = document["runs"][0]["curve"]["epsilon"]
     assert spent == sorted(spent)
     assert spent[-1] == pytest.approx(2.0, rel=1e-6)  # the bisection's
-    assert {row["name"]: row for row in document["statements"]}["privacy"]["level"] == "good"
+    said = {row["name"]: row for row in document["statements"]}
+    assert said["privacy"]["level"] == "good"
+    assert " epochs and " in said["accuracy"]["text"]
+    assert "2 parties" in federated_view(read_documents(document)[0])["facts"]
 
 
 def test_regressions_and_models_of_ones_own(folder):
@@ -245,6 +250,14 @@ def test_an_order_is_told_only_where_the_repeats_agree(theirs, level):
     assert said["against_scaffold"].level == level
     single = conclusions([ours[0], rivals[0]], [], "fadamgc")
     assert {s.name: s for s in single}["against_scaffold"].level == "unknown"
+
+
+def test_what_is_said_of_repeats_is_said_of_all_of_them():
+    ours = [row("fadamgc", i, 0.9, drift=[0.0, end]) for i, end in enumerate((1.0, 2.0))]
+    rivals = [row("scaffold", i, 0.8) for i in range(2)]
+    said = {s.name: s for s in conclusions([*ours, *rivals], [], "fadamgc")}
+    assert said["drift"].value == 1.5
+    assert "scaffold sends as much as fadamgc" in said["against_scaffold"].text
 
 
 def test_what_goes_wrong_is_told():

@@ -225,6 +225,11 @@ REFUSED = {
     "a model of other inputs": lambda: run(nn.Linear(7, 3)),
     "a model without parameters": lambda: run(nn.Flatten()),
     "a loss with a number for each": lambda: run(loss=nn.CrossEntropyLoss(reduction="none")),
+    "targets that would be spread over outputs": lambda: run(
+        nn.Linear(FEATURES, 1),
+        clients=ClientData(data().x, data().x[:, 0], data().parts()),
+        loss=nn.functional.mse_loss,
+    ),
     "no algorithm": lambda: run(algorithm="fedavg"),
     "no clients": lambda: run(clients=[1]),
     "a test without targets": lambda: run(test=data().x),

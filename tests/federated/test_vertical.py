@@ -274,6 +274,37 @@ def test_one_example_moves_a_release_by_its_sensitivity_at_most():
         assert abs(released[1]) <= len(rows) * 0.5 / BATCH + 1e-6
 
 
+def test_a_loss_that_is_not_finite_is_no_number_and_no_error():
+    """Either would tell a party that there is such an example."""
+
+    def of_some(outputs, y):
+        each = nn.functional.cross_entropy(outputs, y, reduction="none")
+        return torch.where(y == 1, torch.nan, each)
+
+    done = run(DPZV(lr=0.1), loss=of_some)
+    assert all(
+        torch.isfinite(part).all() for part in (*done.head.values(), *done.parties[0].values())
+    )
+    _, head = modules()
+    assert not torch.equal(done.head["weight"], head.weight)
+
+
+def test_parties_have_precisions_of_their_own():
+    (first, second), head = modules()
+    x = data()
+    mixed = VerticalData([x.parts[0].double(), x.parts[1].bfloat16()], x.y)
+    parties = [first.double(), second.bfloat16()]
+    done = run(parties=parties, head=head, data=mixed, test=mixed)
+    kinds = [next(iter(part.values())).dtype for part in (*done.parties, done.head)]
+    assert kinds == [torch.float64, torch.bfloat16, torch.float32]
+
+
+def over_the_mean(outputs, y):
+    """A number for each example that the others of its batch move."""
+    each = nn.functional.cross_entropy(outputs, y, reduction="none")
+    return each / each.mean()
+
+
 X = torch.ones(4, 2)
 REFUSED = {
     "lambda 0": lambda: DPZV(smoothing=0.0),
@@ -303,6 +334,7 @@ REFUSED = {
     "batch norm in the head": lambda: run(head=nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))),
     "a head of other inputs": lambda: run(head=nn.Linear(9, 2)),
     "a mean loss": lambda: run(loss=nn.functional.cross_entropy),
+    "a loss over a batch's mean": lambda: run(loss=over_the_mean),
     "a test of other columns": lambda: run(test=VerticalData([X], torch.zeros(4))),
 }
 

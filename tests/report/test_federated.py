@@ -25,7 +25,7 @@ def test_findings_are_computed_from_the_numbers(federated):
         "rounds", "traffic", "clients", "drift", "consensus", "privacy", "trials",
     }  # fmt: skip
     assert found["rounds"].title.startswith("Test accuracy at the end: fadamgc 0.833")
-    assert found["traffic"].title == "Fadamgc sends 2 times as much as scaffold"
+    assert found["traffic"].title == "Numbers sent: 2 times as many by fadamgc as by scaffold"
     assert found["clients"].title.endswith("fadamgc 60\N{NO-BREAK SPACE}%, "
                                            "scaffold 50\N{NO-BREAK SPACE}%")  # fmt: skip
     assert found["consensus"].title.endswith("fadamgc 25\N{NO-BREAK SPACE}%, "
@@ -34,7 +34,7 @@ def test_findings_are_computed_from_the_numbers(federated):
     assert found["trials"].title == "3 trials of every algorithm"
     for run in federated["runs"][:2]:
         run["curve"]["floats"][-1] *= 3
-    assert "sends 6 times" in figures(federated)["traffic"].title
+    assert "sent: 6 times" in figures(federated)["traffic"].title
 
 
 def test_the_histogram_counts_every_client_once(federated):

@@ -26,6 +26,8 @@ from overparam.federated.topologies.topology import Topology
 if TYPE_CHECKING:
     import pandas as pd
 
+_COUNTS = ("spread_before", "spread", "floats_sent", "gradients", "down", "not_finite")
+
 
 @dataclass(frozen=True)
 class DecentralisedRun:
@@ -38,8 +40,8 @@ class DecentralisedRun:
             `spread_before` and `spread`, the mean distance of the nodes from their mean before
             and after mixing; `floats_sent`, by all since the start, messages to and from nodes
             that are down among them; `gradients`, of examples, since the start; `down`, nodes that
-            were; and where it was asked for, over the nodes, the mean, least and quartiles of
-            their `test_accuracy`.
+            were; `not_finite`, nodes whose steps gave numbers that are not; and where it was asked
+            for, over the nodes, the mean, least and quartiles of their `test_accuracy`.
         engine: What computed gradients.
     """
 
@@ -74,7 +76,8 @@ def simulate_decentralised(
     """Local SGD of every node from *its own* model, then a round of random mixing.
 
     A node or a hub that is down in a round does nothing in it and keeps what it has; what it was
-    to send is missing from the averages of others. So is a model that is not finite.
+    to send is missing from the averages of others. So it is with a node whose steps give numbers
+    that are not finite: it keeps the model of before.
 
     Args:
         model: Where every node starts, which averaging needs; left as it was. As in `simulate`.
@@ -168,7 +171,7 @@ class _Run:
         if found is not None:
             self.models, self.hubs, self.rows = found["models"], found["hubs"], found["rows"]
         else:
-            zero = dict.fromkeys(("spread_before", "spread", "floats_sent", "gradients", "down"), 0)
+            zero = dict.fromkeys(_COUNTS, 0)
             self.rows.append(self._with_test({"loss": float("nan"), **zero}, test=True))
         done = len(self.rows) - 1
         where = "simulate_decentralised(rounds=...)"
@@ -191,29 +194,31 @@ class _Run:
         nodes, hubs = self._topology.n_nodes, self._topology.n_hubs
         up = uniform(self._seed, "drop-outs", number, np.arange(nodes + hubs)) >= self._crashes
         alive = torch.from_numpy(up).to(self.models.device)
-        losses = self._train(number, np.flatnonzero(up[:nodes]))
+        working = np.flatnonzero(up[:nodes])
+        losses, broken = self._train(number, working)
+        alive[torch.from_numpy(broken).to(alive.device)] = False
         before = self._spread()
         plan = self._topology.sample(generator_seed(self._seed, "mixing", number))
         self.models, self.hubs = plan.apply(
             self.models, self.hubs, alive[:nodes], alive[nodes:] if hubs else None
         )
         size, earlier = self.training.flat.size, self.rows[-1]
-        working = int(up[:nodes].sum())
         return self._with_test(
             {
                 "loss": losses,
                 "spread_before": before,
                 "spread": self._spread(),
                 "floats_sent": earlier["floats_sent"] + int(self._topology.edges()) * size,
-                "gradients": earlier["gradients"] + working * self._steps * self._size,
-                "down": nodes - working,
+                "gradients": earlier["gradients"] + len(working) * self._steps * self._size,
+                "down": nodes - len(working),
+                "not_finite": len(broken),
             },
             test=last or (number + 1) % self._test_every == 0,
         )
 
-    def _train(self, number: int, ids: np.ndarray) -> float:
-        """Local steps of these nodes, in place; their mean loss."""
-        total = 0.0
+    def _train(self, number: int, ids: np.ndarray) -> tuple[float, np.ndarray]:
+        """Local steps of these nodes, in place; the mean loss, and those that were not finite."""
+        found, broken = [], [ids[:0]]
         for part in np.split(ids, range(self._stack, len(ids), self._stack)):
             if len(part) == 0:
                 continue
@@ -222,9 +227,12 @@ class _Run:
             steps = torch.full((len(part),), self._steps)
             gradient = self.training.gradient(number, part, losses)
             sent, _ = self._algorithm.local({"x": self.models[rows]}, {}, gradient, steps)
-            self.models.index_add_(0, rows, sent["delta"])
-            total += float(torch.stack(losses).mean(0).sum())
-        return total / len(ids) if len(ids) else float("nan")
+            kept = torch.isfinite(sent["delta"]).all(dim=1)
+            self.models.index_add_(0, rows[kept], sent["delta"][kept])
+            found.append(torch.stack(losses).mean(0)[kept])
+            broken.append(part[~kept.cpu().numpy()])
+        mean = float(torch.cat(found).mean()) if found else float("nan")
+        return mean, np.concatenate(broken)
 
     def _spread(self) -> float:
         """Mean distance of the nodes from their mean."""

@@ -1,6 +1,7 @@
 """What simulations share: a model, its data, and gradients of many clients on drawn batches."""
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ class LocalTraining:
         self._x, self._y = data.x.to(device), data.y.to(device)
         probe, targets = self._x[:2], self._y[:2]
         expect_own_outputs(model, probe, f"{where}(model=...)")
+        self._expect_loss(probe, targets)
         ignored = not self._y.is_floating_point() and bool((self._y < 0).any())
         self.engine = chosen_engine(
             engine, self.flat, loss, probe, targets, f"{where}(engine={engine!r})",
@@ -93,15 +95,29 @@ class LocalTraining:
         parts = examples.to(self.flat.device).split(_TESTED_AT_ONCE)
         return torch.cat([self.flat.function(views, part) for part in parts])
 
+    def _expect_loss(self, x: Tensor, y: Tensor) -> None:
+        """Raise unless the loss is one number, of outputs that meet targets of their shape."""
+        where, problem = f"{self._where}(loss=...)", ""
+        outputs = self.outputs(self.flat.start(), x)
+        with warnings.catch_warnings():
+            # Torch warns where targets are spread over outputs: all train towards one mean.
+            warnings.filterwarnings("error", "Using a target size", UserWarning)
+            try:
+                found = self._loss(outputs, y)
+            except UserWarning as said:
+                problem = str(said)
+        hint = "targets as y[:, None], or a model whose outputs lack that axis."
+        expect(not problem, where, f"targets of the shape of the outputs, {tuple(outputs.shape)}",
+               tuple(y.shape), hint)  # fmt: skip
+        single = isinstance(found, Tensor) and found.ndim == 0
+        got = f"the shape {tuple(found.shape)}" if isinstance(found, Tensor) else repr(found)[:60]
+        expect(single, where, "a loss with one number, a mean over its batch", got)
+
     def _counted(self, x: Tensor, y: Tensor) -> float:
         looped = Looped(self.flat, self._loss, once=True)
         counter = FlopCounterMode(display=False)
         with counter:
-            loss, _ = looped(self.flat.start()[None], x[None], y[None])
-        expect(
-            loss.ndim == 1, f"{self._where}(loss=...)", "a loss with one number",
-            f"the shape {tuple(loss.shape)}",
-        )  # fmt: skip
+            looped(self.flat.start()[None], x[None], y[None])
         return counter.get_total_flops() / len(x)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from overparam.report.diagnosis import origin
-from overparam.report.figures.federated import federated_figures
+from overparam.report.figures.federated import federated_figures, vertical
 from overparam.report.numbers import count, number
 from overparam.report.statements import outcome, statement_rows
 
@@ -32,10 +32,12 @@ def _facts(document: Mapping) -> list[str]:
     """What was simulated, in a line."""
     spec, data, clients = (document[name] for name in ("spec", "data", "clients"))
     facts = [str(data["name"])] if data.get("name") else []
+    apart = vertical(document)
     if clients.get("count"):
-        facts.append(count(round(clients["count"]), "client"))
+        whom = ("party", "parties") if apart else ("client",)
+        facts.append(count(round(clients["count"]), *whom))
     if spec.get("rounds"):
-        facts.append(count(round(spec["rounds"]), "round"))
+        facts.append(count(round(spec["rounds"]), "epoch" if apart else "round"))
     partition = dict(spec.get("partition") or {})
     if partition and clients.get("sizes"):
         kind = partition.pop("kind", "")

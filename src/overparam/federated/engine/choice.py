@@ -1,5 +1,6 @@
 """Which of the three ways a model's gradients are computed."""
 
+import warnings
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -41,7 +42,7 @@ def chosen_engine(
 
     "stacked" where every layer is known; else the loop for convolutions on the CPU, where a
     grouped convolution is slower than one after another; else `vmap`, or the loop for what vmap
-    refuses when it is tried on two clients.
+    refuses when it is tried on two clients, or would itself take one after another, slower still.
 
     Args:
         engine: What was asked for.
@@ -65,8 +66,11 @@ def chosen_engine(
     mapped = Mapped(flat, loss)
     try:
         rows = torch.stack([flat.start()] * 2)
-        mapped(rows, torch.stack([x, x]), torch.stack([y, y]))
-    except RuntimeError as error:
+        with warnings.catch_warnings():
+            if engine == "auto":
+                warnings.filterwarnings("error", "There is a performance drop", UserWarning)
+            mapped(rows, torch.stack([x, x]), torch.stack([y, y]))
+    except (RuntimeError, UserWarning) as error:
         expect(
             engine == "auto", where, "a model and a loss that torch.func.vmap can take",
             str(error).strip().splitlines()[0], hint="engine='auto' finds another way.",

@@ -17,6 +17,8 @@ LEFT_BEHIND = 0.1
 _OFF = 1.5
 # What rounding in single precision leaves of models that agree, squared, is far below it.
 _NOTHING = 1e-6
+# Traffic of two algorithms that rounds to the same two digits.
+_SAME = 0.005
 
 
 def last(row: Mapping[str, Any], name: str) -> float:
@@ -71,9 +73,10 @@ def _outcome(rows: Rows) -> Iterator[Statement]:
     kind = "accuracy" if first["curve"].get("test_accuracy") else "minus the loss"
     spread = f" ± {real(stdev(found), 2)} over {len(found)} repeats" if len(found) > 1 else ""
     rounds, floats = first["curve"]["round"][-1], last(first, "floats")
+    unit = "epochs" if "epsilon" in first["curve"] else "rounds"
     yield Statement(
         "accuracy", f"{name} ends with a test {kind} of {real(fmean(found), 3)}{spread}, after "
-        f"{rounds} rounds and {real(floats, 3)} numbers sent.", fmean(found), math.nan, "", "info",
+        f"{rounds} {unit} and {real(floats, 3)} numbers sent.", fmean(found), math.nan, "", "info",
     )  # fmt: skip
 
 
@@ -85,7 +88,8 @@ def _order(ours: Rows, theirs: Rows, name: str) -> Statement:
     mean = fmean(gaps)
     error = stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.inf
     sent = last(theirs[0], "floats") / max(last(ours[0], "floats"), 1.0)
-    traffic = f"{other} sends {real(sent, 2)} times as much as {own}"
+    as_much = "as much as" if abs(sent - 1) < _SAME else f"{real(sent, 2)} times as much as"
+    traffic = f"{other} sends {as_much} {own}"
     bar = f"Ahead counts if all repeats agree and the mean is {CLEAR:g} standard errors from 0."
     if (min(gaps) > 0 or max(gaps) < 0) and abs(mean) > CLEAR * error:
         ahead, behind = (own, other) if mean > 0 else (other, own)
@@ -139,11 +143,13 @@ def _clients(rows: Rows) -> Iterator[Statement]:
 
 
 def _drift(rows: Rows) -> Iterator[Statement]:
-    values = [v for v in rows[0]["curve"].get("drift") or [] if v]
+    curves = [[v for v in row["curve"].get("drift") or [] if v] for row in rows]
+    values = [v for curve in curves for v in curve]
     if values:
+        end = fmean(curve[-1] for curve in curves if curve)  # as the picture's title has it
         yield Statement(
-            "drift", f"At the end of a round the clients' models lie {real(values[-1], 2)} from "
-            f"their mean, {real(max(values), 2)} at most.", values[-1], math.nan, "", "info",
+            "drift", f"At the end of the last round the clients' models lie {real(end, 2)} from "
+            f"their mean, at most {real(max(values), 2)} in any.", end, math.nan, "", "info",
             "A root mean square over the clients, in the units of the parameters.",
         )  # fmt: skip
 

@@ -129,7 +129,13 @@ class Runner:
             },
             "curve": {
                 **_columns(
-                    table, "test_accuracy", "test_accuracy_least", "loss", "spread_before", "spread"
+                    table,
+                    "test_accuracy",
+                    "test_accuracy_least",
+                    "loss",
+                    "spread_before",
+                    "spread",
+                    "not_finite",
                 ),
                 "floats": table["floats_sent"].tolist(),
             },

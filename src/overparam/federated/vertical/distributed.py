@@ -137,6 +137,7 @@ def serve_vertical(
     server.receive(taken("embeddings", len(y)))
     probe = server.embedded(torch.arange(min(2, len(y))))
     expect_own_outputs(head, probe, "serve_vertical(head=...)")
+    server.expect_apart("serve_vertical(loss=...)")
     step, each = 0, wire.size * method.directions
 
     def row(epoch: int) -> dict[str, float]:

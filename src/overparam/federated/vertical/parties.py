@@ -11,7 +11,7 @@ from overparam.federated.engine.flat_parameters import FlatParameters
 from overparam.federated.engine.stacked_layers import stacked_layers
 from overparam.federated.streams import generator_seed
 from overparam.federated.vertical.dpzv import DPZV
-from overparam.federated.vertical.zeroth_order import direction, two_point
+from overparam.federated.vertical.zeroth_order import direction, slopes
 
 EachLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -97,9 +97,13 @@ class Server(Walker):
 
     def receive(self, embeddings: Sequence[Tensor]) -> None:
         """The first embeddings of all parties, of all examples."""
-        self._table = torch.cat([part.to(self.flat.device) for part in embeddings], dim=1)
+        self._table = torch.cat([self._as_here(part) for part in embeddings], dim=1)
         ends = torch.tensor([part.shape[1] for part in embeddings]).cumsum(0).tolist()
         self._columns = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+
+    def _as_here(self, part: Tensor) -> Tensor:
+        """What a party sent, on the head's device and in its dtype."""
+        return part.to(self.flat.device, self.flat.dtype)
 
     def embedded(self, rows: Tensor) -> Tensor:
         """The latest embeddings of some examples, beside each other."""
@@ -115,9 +119,28 @@ class Server(Walker):
         )  # fmt: skip
         return each.to(self.w.dtype)
 
+    def expect_apart(self, where: str) -> None:
+        """Raise if an example's loss depends on who else is in its batch: its clip bounds nothing.
+
+        Told by what examples alone make of it. The bound is far above rounding, far below a share.
+        """
+        n = len(self._table)
+        rows = torch.linspace(0, n - 1, min(n, 8), device=self.y.device).round().long().unique()
+        outputs, y = self.outputs(self.embedded(rows)), self.y[rows]
+        whole = self.losses(outputs, y)
+        alone = torch.cat([
+            self.losses(outputs[i : i + 1], y[i : i + 1]) for i in range(len(rows))
+        ])  # fmt: skip
+        same = torch.allclose(whole, alone, rtol=1e-3, atol=1e-5, equal_nan=True)
+        expect(
+            same, where, "a loss of each example by itself",
+            "losses that change with the others of a batch",
+            "cross_entropy(outputs, targets, reduction='none') is one of each by itself.",
+        )  # fmt: skip
+
     def answer(self, party: int, rows: Tensor, pairs: Tensor) -> Tensor:
         """What a party is told for its pairs: one noised slope a direction, (R,)."""
-        columns, count = self._columns[party], len(pairs)
+        columns, count, pairs = self._columns[party], len(pairs), self._as_here(pairs)
         around = self._table[rows].repeat(count, 1, 1)
         around[:, :, columns] = pairs
         self._table[rows, columns] = pairs.mean(0)
@@ -137,10 +160,9 @@ class Server(Walker):
         count, clip = 2 * self._method.directions, self._method.clip
         each = self.losses(outputs, self.y[rows].repeat(count, *[1] * (self.y.ndim - 1)))
         plus, minus = each.view(count // 2, 2, len(rows)).unbind(1)
-        slopes = two_point(plus, minus, self._method.smoothing)
-        # What is not finite says nothing, and must not say that it was so.
-        slopes = torch.nan_to_num(slopes, nan=0.0).clamp(-clip, clip)
-        sums = slopes.sum(1) / self._batch_size
+        # What is not finite says nothing, and must not say that it was so: no error, no number.
+        found = torch.nan_to_num(slopes(plus, minus, self._method.smoothing), nan=0.0)
+        sums = found.clamp(-clip, clip).sum(1) / self._batch_size
         if self._sigma:
             noise = [self._noise.gauss(0.0, self._sigma) for _ in range(len(sums))]
             sums = sums + torch.tensor(noise, dtype=torch.float64).to(sums)

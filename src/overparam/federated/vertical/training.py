@@ -192,6 +192,7 @@ class _Run:
         self._server.receive(received)
         probe = self._server.embedded(torch.arange(min(2, self._n)))
         expect_own_outputs(head, probe, "train_vertical(head=...)")
+        self._server.expect_apart("train_vertical(loss=...)")
         self._step = 0
 
     def through(self, epochs: int, test: VerticalData | None, progress: Progress) -> VerticalRun:
@@ -272,7 +273,8 @@ def row_of(
 def tested(server: Server, embedded: Sequence[Tensor], y: Tensor) -> dict[str, float]:
     """Loss of a server's head on embeddings of all parties, and accuracy of classes."""
     y = y.to(server.y.device)
-    outputs = server.outputs(torch.cat([part.to(y.device) for part in embedded], 1))
+    parts = [part.to(y.device, server.flat.dtype) for part in embedded]
+    outputs = server.outputs(torch.cat(parts, 1))
     found = {"test_loss": float(server.losses(outputs, y).mean())}
     if outputs.ndim == 2 and y.ndim == 1 and not y.is_floating_point():
         found["test_accuracy"] = float((outputs.argmax(1) == y).double().mean())

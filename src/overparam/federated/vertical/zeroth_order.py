@@ -52,4 +52,9 @@ def two_point(
         >>> two_point(torch.tensor([1.1, 2.0]), torch.tensor([0.9, 2.0]), 0.1)
         tensor([1.0000, 0.0000])
     """
+    return slopes(loss_plus, loss_minus, smoothing)
+
+
+def slopes(loss_plus: Tensor, loss_minus: Tensor, smoothing: float) -> Tensor:
+    """`two_point` of whatever there is: of a loss that is not finite, infinity or NaN."""
     return (loss_plus - loss_minus) / (2 * smoothing)

@@ -32,6 +32,11 @@ def quality(document: Mapping) -> tuple[str, str]:
     return ("test_accuracy", "test accuracy") if accuracy else ("test_loss", "test loss")
 
 
+def vertical(document: Mapping) -> bool:
+    """Whether columns are split: then clients are parties, and a round is an epoch."""
+    return any("epsilon" in (run.get("curve") or {}) for run in document["runs"] or [])
+
+
 def _lines(document: Mapping, x: str, y: str) -> Iterator[tuple[Mapping, str, str, Points]]:
     """Of every run that has both: the run, its colour, its dash and its points."""
     names: list[str] = []
@@ -90,12 +95,13 @@ def rounds_figure(document: Mapping) -> Figure | None:
     if not data:
         return None
     ends = ", ".join(f"{name} {number(v, 3)}" for name, v in _ends(document, key).items())
+    unit = "epoch" if vertical(document) else "round"
     return _plot(
         "rounds", sentence(f"{words} at the end: {ends}"),
         "A line for each run, of one colour for each algorithm; the title has their means. The "
         "test examples are nobody's to train on.",
-        data, {"title": {"text": "round"}}, {"title": {"text": words}},
-        capped(["algorithm", "seed", "round", words], rows), wide=True,
+        data, {"title": {"text": unit}}, {"title": {"text": words}},
+        capped(["algorithm", "seed", unit, words], rows), wide=True,
     )  # fmt: skip
 
 
@@ -108,11 +114,12 @@ def traffic_figure(document: Mapping) -> Figure | None:
     if not data or not sent:
         return None
     least, most = min(sent, key=lambda n: sent[n]), max(sent, key=lambda n: sent[n])
-    title = f"{most} sends {number(sent[most], 3)} numbers"
+    title = f"Numbers sent: {number(sent[most], 3)}"
     if sent[most] > sent[least] > 0:
-        title = f"{most} sends {number(sent[most] / sent[least], 2)} times as much as {least}"
+        times = number(sent[most] / sent[least], 2)
+        title = f"Numbers sent: {times} times as many by {most} as by {least}"
     return _plot(
-        "traffic", sentence(title),
+        "traffic", title,
         "The same runs by what all clients and the server have sent to each other since the start, "
         "in numbers. Who is further left at the same height pays less for it.",
         data, {"title": {"text": "numbers sent"}}, {"title": {"text": words}},
