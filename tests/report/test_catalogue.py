@@ -43,6 +43,7 @@ def test_a_verdict_of_another_seed_stands_beside(study):
     elsewhere = {claim["name"]: claim["elsewhere"] for claim in found["paper"]}
     assert elsewhere["slope"] == ""
     assert elsewhere["hessian"] == "reproduced at quick, seed 7"
+    assert ("warning", "2 held in some runs") in found["outcome"]
     assert [run[:2] for run in found["runs"]] == [["smoke", "0"], ["quick", "0"], ["quick", "7"]]
     assert "seeds 0, 7" in found["kind"]
 

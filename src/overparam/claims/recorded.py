@@ -10,7 +10,7 @@ from overparam._errors import expect
 from overparam._files import write_whole
 from overparam._json import to_json
 from overparam.claims.claim import VERDICTS
-from overparam.claims.results import summed, verdicts
+from overparam.claims.results import by_seed, summed
 from overparam.claims.study import PAPERS
 
 _FOLDER = Path(__file__).parents[1] / PAPERS.rpartition(".")[2] / "_verdicts"
@@ -21,7 +21,8 @@ _UNSURPRISING = (VERDICTS[0], VERDICTS[3])
 def recorded(study: str) -> dict[str, Any]:
     """A study's record: by size ``{claim: verdict}``, and under "changes" what was changed, why.
 
-    A verdict that depends on the seed stands as "weaker or reproduced". Empty if there is none.
+    A verdict that depends on the seed stands as that of each, ``{"0": "weaker", "1": …}``, and one
+    that depends on the processor as "weaker or reproduced". Empty if nothing is recorded.
     """
     file = _FOLDER / f"{study}.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -30,10 +31,14 @@ def recorded(study: str) -> dict[str, Any]:
 def surprises(document: Mapping[str, Any]) -> dict[str, str]:
     """By claim what was expected, for those of a run's verdicts that are not what is recorded.
 
-    A claim of which nothing is recorded at this size is expected to be reproduced, or not to be
-    testable. One that is recorded and was not judged is a surprise, too.
+    Where the verdict depends on the seed, one of a seed that is recorded has to be that seed's, and
+    of another seed any that some seed gave. A claim of which nothing is recorded at this size is
+    expected to be reproduced, or not to be testable. One that is recorded and was not judged is a
+    surprise, too.
     """
-    expected = recorded(document["study"]).get(document["size"], {})
+    by_claim = recorded(document["study"]).get(document["size"], {})
+    seed = str(document.get("seed"))
+    expected = {name: _of_seed(verdict, seed) for name, verdict in by_claim.items()}
     found = {claim["name"]: claim["verdict"] for claim in document["claims"]}
     wrong = {
         name: expected.get(name, VERDICTS[0])
@@ -41,6 +46,21 @@ def surprises(document: Mapping[str, Any]) -> dict[str, str]:
         if verdict not in (expected[name].split(" or ") if name in expected else _UNSURPRISING)
     }
     return wrong | {name: verdict for name, verdict in expected.items() if name not in found}
+
+
+def _told(verdict: str | Mapping[str, str]) -> str:
+    """A recorded verdict in words."""
+    if isinstance(verdict, str):
+        return verdict
+    return ", ".join(f"{word} with seed {seed}" for seed, word in verdict.items())
+
+
+def _of_seed(verdict: str | Mapping[str, str], seed: str) -> str:
+    """What is recorded of a claim for a seed, or of all seeds if there is nothing for this one."""
+    if isinstance(verdict, str):
+        return verdict
+    words = [verdict[seed]] if seed in verdict else verdict.values()
+    return summed(word for one in words for word in one.split(" or "))
 
 
 def record(result: Mapping[str, Any], because: str = "") -> Path | None:
@@ -59,13 +79,16 @@ def record(result: Mapping[str, Any], because: str = "") -> Path | None:
     study, size = result["study"], result["size"]
     content = recorded(study)
     old = content.get(size, {})
-    new = {name: summed(found) for name, found in verdicts(result).items()}
+    new = by_seed(result)
     changed = {name: old[name] for name in old if new.get(name) != old[name]}
     expect(
         because.strip() or not changed,
         f"study record --because ({study}, {size})",
         "a reason for another verdict than is recorded",
-        "; ".join(f"{name}: {new.get(name, 'gone')}, not {was}" for name, was in changed.items()),
+        "; ".join(
+            f"{name}: {_told(new.get(name, 'gone'))}, not {_told(was)}"
+            for name, was in changed.items()
+        ),
     )
     if new == old:
         return None

@@ -60,6 +60,24 @@ def verdicts(result: Mapping[str, Any]) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+def by_seed(result: Mapping[str, Any]) -> dict[str, str | dict[str, str]]:
+    """By claim the verdict of all its runs, or where they differ, that of each seed.
+
+    Processors round in ways of their own: of several runs of one seed all verdicts stand there.
+    """
+    runs = [(str(result["seed"]), {claim["name"]: claim for claim in result["claims"]})]
+    runs += [(str(run["seed"]), run["claims"]) for run in result.get("repeated") or []]
+    found: dict[str, str | dict[str, str]] = {}
+    for name, words in verdicts(result).items():
+        seeds: dict[str, list[str]] = {}
+        for seed, claims in runs:
+            if name in claims:
+                seeds.setdefault(seed, []).append(claims[name]["verdict"])
+        each = {seed: summed(seeds[seed]) for seed in sorted(seeds, key=int)}
+        found[name] = words[0] if len(set(words)) == 1 else each
+    return found
+
+
 def summed(found: Iterable[str]) -> str:
     """Verdicts of several runs as one, such as "not reproduced or weaker", the worst first.
 
@@ -67,7 +85,8 @@ def summed(found: Iterable[str]) -> str:
         >>> summed(["reproduced", "weaker", "reproduced"])
         'weaker or reproduced'
     """
-    return " or ".join(verdict for verdict in _WORST_FIRST if verdict in set(found))
+    words = set(found)
+    return " or ".join(verdict for verdict in _WORST_FIRST if verdict in words)
 
 
 _WORST_FIRST = (*reversed(VERDICTS[:3]), VERDICTS[3])

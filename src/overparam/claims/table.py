@@ -50,8 +50,16 @@ def _paper(result: Mapping[str, Any]) -> dict[str, str]:
     """By claim of the paper, what its runs gave."""
     kinds = {claim["name"]: claim.get("kind") for claim in result["claims"]}
     return {
-        name: summed(found) for name, found in verdicts(result).items() if kinds[name] == "paper"
+        name: _told(found) for name, found in verdicts(result).items() if kinds[name] == "paper"
     }
+
+
+def _told(found: list[str]) -> str:
+    """The verdict of all runs, or in how many the claim held and what it was in the others."""
+    others = [verdict for verdict in found if verdict != VERDICTS[0]]
+    if len(set(found)) == 1 or len(others) == len(found):
+        return summed(found)
+    return f"held in {len(found) - len(others)} of {len(found)} runs, else {summed(others)}"
 
 
 def _count(result: Mapping[str, Any]) -> str:

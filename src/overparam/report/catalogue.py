@@ -11,7 +11,12 @@ from overparam.report.numbers import duration
 from overparam.report.page import page
 from overparam.report.study import VERDICTS, study_view
 
-_BEST_FIRST = ("reproduced", "weaker", "not reproduced", "not testable at this size")
+# What other runs of the same size say otherwise is none of the four verdicts.
+DEPENDS = "held in some runs"
+_BEST_FIRST = (
+    "reproduced", DEPENDS, "weaker", "not reproduced", "not testable at this size",
+)  # fmt: skip
+_LEVELS = {**VERDICTS, DEPENDS: "warning"}
 # Of a sentence with more claims than these, those that held are folded away.
 _SHOWN = 4
 _KINDS = {"control": "controls", "identity": "identities", "ours": "what is ours"}
@@ -43,7 +48,7 @@ def catalogue_view(documents: Sequence[dict]) -> dict[str, Any]:
     others = [claim for claim in view["claims"] if claim["kind"] != "paper"]
     for claim in paper:
         claim["elsewhere"] = _elsewhere(claim, documents)
-    words = [claim["verdict"] for claim in paper]
+    words = [_in_all_runs(claim, shown) for claim in paper]
     return {
         **view,
         "template": "catalogue.html.j2",
@@ -51,7 +56,7 @@ def catalogue_view(documents: Sequence[dict]) -> dict[str, Any]:
         "outcome": _outcome(words),
         "paper_verdicts": words,
         "paper": paper,
-        "tested": _by_sentence(paper),
+        "tested": _by_sentence(paper, words),
         "others": [
             {"words": words, "outcome": _outcome([c["verdict"] for c in group]), "claims": group}
             for kind, words in _KINDS.items()
@@ -64,17 +69,18 @@ def catalogue_view(documents: Sequence[dict]) -> dict[str, Any]:
     }
 
 
-def _by_sentence(claims: Sequence[dict]) -> list[dict[str, Any]]:
+def _by_sentence(claims: Sequence[dict], words: Sequence[str]) -> list[dict[str, Any]]:
     """Under each sentence of the paper its claims, those that held apart where they are many."""
-    found: dict[str, list[dict]] = {}
-    for claim in claims:
-        found.setdefault(str(claim["sentence"] or ""), []).append(claim)
+    found: dict[str, list[tuple[dict, str]]] = {}
+    for claim, word in zip(claims, words, strict=True):
+        found.setdefault(str(claim["sentence"] or ""), []).append((claim, word))
     parts = []
-    for sentence, group in found.items():
+    for sentence, told in found.items():
+        group = [claim for claim, _ in told]
         held = [c for c in group if c["verdict"] == "reproduced" and not c["elsewhere"]]
         folded = held if len(group) > _SHOWN else []
         shown = [claim for claim in group if claim not in folded]
-        outcome = _outcome([claim["verdict"] for claim in group])
+        outcome = _outcome([word for _, word in told])
         parts.append({"sentence": sentence, "outcome": outcome, "shown": shown, "folded": folded})
     return parts
 
@@ -82,7 +88,7 @@ def _by_sentence(claims: Sequence[dict]) -> list[dict[str, Any]]:
 def _outcome(words: Sequence[str]) -> list[tuple[str, str]]:
     """How many of each verdict, with its level."""
     return [
-        (VERDICTS.get(word, "unknown"), f"{words.count(word)} {word}")
+        (_LEVELS.get(word, "unknown"), f"{words.count(word)} {word}")
         for word in (*_BEST_FIRST, *sorted(set(words) - set(_BEST_FIRST)))
         if word in words
     ]
@@ -98,6 +104,12 @@ def _verdicts(run: Mapping) -> dict[str, str]:
     if isinstance(claims, Mapping):
         return {name: str(claim.get("verdict")) for name, claim in claims.items()}
     return {str(claim.get("name")): str(claim.get("verdict")) for claim in claims}
+
+
+def _in_all_runs(claim: Mapping, document: Mapping) -> str:
+    """A claim's verdict, unless it held in some runs of this size and not in others."""
+    found = {_verdicts(run).get(claim["name"], claim["verdict"]) for run in _runs(document)}
+    return claim["verdict"] if "reproduced" not in found or len(found) == 1 else DEPENDS
 
 
 def _elsewhere(claim: Mapping, documents: Sequence[Mapping]) -> str:

@@ -182,8 +182,8 @@ CLAIMS = [
         where=TOO_SMALL,
         criterion="arithmetic",
         moved=Moved(
-            Range(high=1 + 1e-9),
-            Range(high=1 + 1e-8),
+            "at most 1 + 1e-9",
+            "at most 1 + 1e-8",
             "1e-9 was asked of a closed form; a run of t = 3000 steps rounds by t²ε = 2e-9, and "
             "Chebyshev's attains its bound",
             arithmetic=True,

@@ -43,9 +43,9 @@ def min_of(numbers: Any) -> float:
     return float(np.min(np.fromiter(numbers, dtype=float)))
 
 
-def usual_best(rows: pd.DataFrame) -> float:
-    """The best test accuracy within 20 iterations, median over cells."""
-    return float(np.median([value[:21].max() for value in values(rows, "accuracy")]))
+def worst_best(rows: pd.DataFrame) -> float:
+    """The best test accuracy within 20 iterations, least over cells."""
+    return min_of(value[:21].max() for value in values(rows, "accuracy"))
 
 
 def last_deviation(kind: str, choose: Callable) -> Callable[[pd.DataFrame], float]:
@@ -95,11 +95,3 @@ def largest_fall(rows: pd.DataFrame) -> float:
         -np.diff(value[1:]).min() if len(value) > 2 else math.nan
         for value in values(rows, "alignment")
     )
-
-
-def share_earlier(rows: pd.DataFrame) -> float:
-    """Share of cells in which enforcing was earlier; -1 if it was later in any."""
-    lead = rows["lead"].to_numpy(float)
-    if not np.isfinite(lead).all():
-        return math.nan
-    return -1.0 if lead.min() < 0 else float(np.mean(lead >= 1))

@@ -293,8 +293,24 @@ CLAIMS = [
     ),
     Claim(
         "random_labels_break_the_bound",
-        "With random labels the trace bound is usually below the linear model's loss after 100 "
-        "steps.",
+        "With random labels the trace bound is below the linear model's loss after 100 steps.",
+        paper="needs residuals that align",
+        source="condition of the refined bound",
+        statistic=worst("trace_over_linear", largest=True),
+        passes=Range(high=1 - 1e-9),
+        tolerance="bound over loss, the largest over seeds; 1 is no violation",
+        where={"measure": "bounds", "labels": "random"},
+        kind="control",
+        criterion="beforehand",
+        moved=Moved(
+            Range(high=1 - 1e-9),
+            "mean over draws of log bound over loss below 0, the next claim",
+            "1.043 at another seed: random labels may align by chance",
+        ),
+    ),
+    Claim(
+        "random_labels_usually_break_the_bound",
+        "So it is in the mean over draws.",
         paper="needs residuals that align",
         source="condition of the refined bound",
         statistic=upper_mean("log_over"),
@@ -302,14 +318,7 @@ CLAIMS = [
         tolerance="mean over draws of log bound over loss, with two standard errors added",
         where={"measure": "linear bounds", "labels": "random"},
         kind="control",
-        criterion="arithmetic",
-        moved=Moved(
-            "bound over loss of the network's seeds, the largest below 1",
-            Range(high=-1e-9),
-            "random labels are the true ones with some probability, so that a largest value over "
-            "draws has no bound, and grows with their number",
-            arithmetic=True,
-        ),
+        criterion="seen",
     ),
     Claim(
         "power_law_rate",

@@ -19,7 +19,7 @@ Changed:
     Generalisation is tested on scikit-learn's digits (3 against 8, 48 examples, width 1024) instead
     of images, speech and text. Their scaling is not stated: rows of norm √d after the mean training
     row, or each row's own mean, was taken off, and the worse of both counts. At 1.5 times the
-    critical rate draws differ much, so 40 of each are taken for this comparison. SGD with batches
+    critical rate draws differ much, so 20 of each are taken for this comparison. SGD with batches
     of 12, tanh, swish, three layers and convolutions have width 256, 150 steps and three draws;
     there the quadratic model is the second Taylor polynomial, by automatic differentiation. By
     batches of 12, at 1.5 times the whole batch's critical rate the network diverges on all three
@@ -28,7 +28,7 @@ Changed:
     and airplane against bird of CIFAR-10 at the paper's sizes; speech, text and SVHN are left out.
     Two-layer ReLU networks have their gates frozen, which is the quadratic model exactly.
 Cost:
-    Processor time: smoke 5 s, quick about 6 minutes, most of it on digits; full some hours,
+    Processor time: smoke 5 s, quick about 5 minutes, most of it on digits; full some hours,
     extrapolated from single cells.
 Failure:
     If the quadratic model did not catapult, the second Taylor polynomial would not explain what
@@ -76,7 +76,7 @@ SIZES = {
         "line_replicates": 60,
         "gammas": (1e-2, 1e-3, 1e-4),
         # Data: width, training examples, test examples, steps, draws of either scaling.
-        "generalisation": {"digits": (1024, 48, 200, 600, 40)},
+        "generalisation": {"digits": (1024, 48, 200, 600, 20)},
         "deep": (256, 150, 3),  # width, steps, draws
         "factors": (0.3, 0.6, 0.9, 1.2, 1.5),
         "replicates": 5,

@@ -20,6 +20,7 @@ from overparam.studies.zhu2024_quadratic_catapult.statistics import (
     farthest_slope,
     kernel_spread,
     largest,
+    map_error,
     map_share,
     median_slope,
     outside,
@@ -198,26 +199,41 @@ CLAIMS = [
     *(
         Claim(
             f"{rate}_map",
-            f"With frozen gates and a rate {rate} the critical ones, each eigenvalue usually ends "
-            "where the two-number map takes it.",
+            f"With frozen gates and a rate {rate} the critical ones, each eigenvalue ends where "
+            "the two-number map takes it.",
             paper="directions evolve independently",
             source="theorem on several examples on a line",
-            statistic=map_share,
-            passes=Range(low=0.9),
-            weaker=Range(low=0.5),
-            tolerance="share of the draws in which both λ/λ₀ are within 0.03 of it, over draws "
-            "whose critical rates differ by 5 % or more",
+            statistic=map_error,
+            passes=Range(high=0.03),
+            weaker=Range(high=0.1),
+            tolerance="largest distance between both λ/λ₀ and the map's, over draws whose critical "
+            "rates differ by 5 % or more",
             where={**LINE, "rate": rate_name, "gates": "frozen"},
             moved=Moved(
                 "on the farthest draw",
-                "on nine draws of ten",
-                "the theorem holds with high probability and not on every draw; of ever more "
-                "draws the farthest passes any bound",
-                arithmetic=True,
+                "on nine draws of ten, the next claims",
+                "0.223 at another seed; the theorem holds with high probability, not on every draw",
             ),
             kind="paper",
             sentence=DIRECTIONS,
             criterion="theory",
+        )
+        for rate, rate_name in (("between", "between"), ("above", "above both"))
+    ),
+    *(
+        Claim(
+            f"{rate}_map_usually",
+            f"At a rate {rate} the critical ones it does on nine draws of ten.",
+            paper="directions evolve independently, with high probability",
+            source="theorem on several examples on a line",
+            statistic=map_share,
+            passes=Range(low=0.9),
+            weaker=Range(low=0.5),
+            tolerance="share of the draws in which both λ/λ₀ are within 0.03 of the map's, over "
+            "draws whose critical rates differ by 5 % or more",
+            where={**LINE, "rate": rate_name, "gates": "frozen"},
+            kind="ours",
+            criterion="seen",
         )
         for rate, rate_name in (("between", "between"), ("above", "above both"))
     ),

@@ -91,13 +91,23 @@ def outside(rows: pd.DataFrame, column: str, low: float, high: float) -> float:
     return float(np.max(np.maximum(np.maximum(low - values, values - high), 0.0 * values)))
 
 
-def map_share(rows: pd.DataFrame) -> float:
-    """Share of the draws in which both eigenvalues end within 0.03 of where the map takes them."""
+def map_gaps(rows: pd.DataFrame) -> np.ndarray:
+    """By draw, the farther of both eigenvalues from where the map takes it; over draws apart."""
     rows = apart(rows)
     if not len(rows):
-        return float("nan")
-    gaps = np.abs(rows[["first_kept", "second_kept"]].to_numpy(float) - predicted(rows))
-    return float(np.mean(gaps.max(axis=1) <= 0.03))
+        return np.array([np.nan])
+    return np.abs(rows[["first_kept", "second_kept"]].to_numpy(float) - predicted(rows)).max(1)
+
+
+def map_error(rows: pd.DataFrame) -> float:
+    """Largest distance of an eigenvalue from where the map takes it; NaN if any is."""
+    return float(np.max(map_gaps(rows)))
+
+
+def map_share(rows: pd.DataFrame) -> float:
+    """Share of the draws in which both eigenvalues end within 0.03 of where the map takes them."""
+    gaps = map_gaps(rows)
+    return float(np.mean(gaps <= 0.03)) if not np.isnan(gaps).all() else float("nan")
 
 
 def pattern_share(

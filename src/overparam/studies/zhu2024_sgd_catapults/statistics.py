@@ -119,8 +119,13 @@ def usual_share(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]
     return statistic
 
 
-def image_gain(data: str, setting: str, factor: float) -> Callable[[pd.DataFrame], float]:
-    """Mean error of full-batch descent minus that of a setting, in pooled standard errors."""
+def image_gain(
+    data: str, setting: str, factor: float, *, paired: bool
+) -> Callable[[pd.DataFrame], float]:
+    """Mean error of full-batch descent minus that of a setting, in standard errors.
+
+    Pooled ones of both means, or those of the mean of the differences within a seed.
+    """
 
     def statistic(rows: pd.DataFrame) -> float:
         rows = select(rows, {"task": data})
@@ -134,8 +139,8 @@ def image_gain(data: str, setting: str, factor: float) -> Callable[[pd.DataFrame
         if len(base) < 2 or len(base) != len(other):
             return float("nan")
         gained = base - other
-        error = gained.std(ddof=1) / np.sqrt(len(gained))
-        return float(gained.mean() / error) if error else float("nan")
+        spread = gained.var(ddof=1) if paired else base.var(ddof=1) + other.var(ddof=1)
+        return float(gained.mean() / np.sqrt(spread / len(gained))) if spread else float("nan")
 
     return statistic
 
