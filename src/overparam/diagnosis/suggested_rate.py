@@ -11,6 +11,7 @@ from overparam._environment import environment
 from overparam._files import Name
 from overparam._json import strict
 from overparam._progress import Progress, telling
+from overparam._random_numbers import own_random_numbers, python_numbers_kept
 from overparam._statement import Concluded, Statement
 from overparam._switches import thread_count
 from overparam.diagnosis.comparison_statement import comparison_statements
@@ -161,7 +162,10 @@ def find_rate(
     kept = None
     if keep is not None:
         kept = KeptRace(keep, key_of(recipe, planned, seed, data), "suggest_lr(keep=...)")
-    with telling(progress) as tell, thread_count() as most:
+    with (
+        own_random_numbers({recipe.device}), python_numbers_kept(),
+        telling(progress) as tell, thread_count() as most,
+    ):  # fmt: skip
         tell("racing", 0.0)
         torch.set_num_threads(threads := threads_for(recipe, most))
         outcome = run_race(
