@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -153,7 +154,7 @@ def test_the_users_own_rate_is_compared_unless_it_lies_between_the_best() -> Non
     assert low.own[1e-4] > 2 * min(low.losses.values())
     beside = run_race(recipe, 100, given=0.13, clock=Clock())
     assert set(beside.own) == {0.13}
-    level = SimpleNamespace(
+    level: Any = SimpleNamespace(
         losses={0.125: 0.3, 0.25: 0.301, 0.5: 0.9}, also=lambda rate: {rate: 1.0}
     )
     assert _own(level, 0.2) == {}
