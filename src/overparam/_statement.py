@@ -39,8 +39,16 @@ class Statement:
 
 
 def most_urgent_first(statements: Iterable[Statement]) -> list[Statement]:
-    """Sorted by level, those of one level in the order given."""
-    return sorted(statements, key=lambda statement: _URGENCY[statement.level])
+    """Sorted by level, those of one level in the order given.
+
+    What there is no need to act on comes after the learning rate, which is what was asked for.
+    """
+    return sorted(statements, key=lambda s: urgency(s.name, _URGENCY[s.level], _URGENCY["info"]))
+
+
+def urgency(name: str, place: int, first_note: int) -> float:
+    """Where a statement stands, by the place of its level and that of what is no warning."""
+    return first_note - 0.5 if name == "learning_rate" and place >= first_note else place
 
 
 class Concluded:

@@ -50,6 +50,8 @@ def part_of_limit(ratios: Sequence[float], limit: str) -> str:
         '0.2 of it in the median, 0.3 at most'
         >>> part_of_limit([0.01, 0.01, 0.05, 0.1, 0.4, 0.5], "its limit")
         '0.01 of its limit in the first third of the run, 0.45 in the last third'
+        >>> part_of_limit([0.2, 0.2, 0.2], "it")
+        '0.2 of it throughout'
     """
     trend = course(ratios)
     if trend is not None:
@@ -58,6 +60,8 @@ def part_of_limit(ratios: Sequence[float], limit: str) -> str:
     middle, high = map(real, middle_and_high(ratios))
     if len(ratios) == 1:
         return f"{middle} of {limit}"
+    if middle == high:
+        return f"{middle} of {limit} throughout"
     most = "in the highest tenth" if len(ratios) >= _TENTH else "at most"
     return f"{middle} of {limit} in the median, {high} {most}"
 

@@ -29,6 +29,17 @@ def set_training(model: nn.Module) -> None:
         module.training = True
 
 
+@contextmanager
+def put_into_training(model: nn.Module) -> Iterator[None]:
+    """`model.train()` inside; every part in its own mode again afterwards, frozen ones too."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.train()
+    try:
+        yield
+    finally:
+        _put_back(modes)
+
+
 def mixes(model: nn.Module, x: Any) -> bool:
     """Whether outputs of an example depend on the others of its batch, in the present modes.
 

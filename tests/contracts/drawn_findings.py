@@ -91,6 +91,7 @@ def findings(draw) -> Findings:
         noise_times=draw(st.integers(0, 40)), budget=draw(st.sampled_from([30.0, 3600.0])),
         n_test=draw(st.sampled_from([0, 40, 5000])), scheduled=scheduled,
         highest=own[0] * draw(st.sampled_from([1e-3, 0.5, 1.0])) if scheduled else math.nan,
+        test_guess=draw(st.one_of(st.just(math.nan), st.floats(0, 1))),
         overhead=draw(MAYBE), test_measure=draw(st.sampled_from(["error", "loss"])),
         unmeasured=draw(st.sampled_from(["", "", "", "the loss is in the model. Pass loss=."])),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from overparam import Diagnosis, diagnose, suggest_lr
+from overparam._random_numbers import states
 from overparam.cli import main
 from overparam.diagnosis import mass_for_model
 from overparam.diagnosis.race.drawn import Drawn
@@ -306,6 +307,115 @@ def test_sampler_collation_and_generators_are_the_loaders_own() -> None:
     assert torch.equal(torch.get_rng_state(), before[1])
     assert random.getstate() == before[2]
     assert (np.random.get_state()[1] == numpys).all()  # type: ignore[index]  # noqa: NPY002
+
+
+class Holding(Dataset):
+    """Augments with generators of its own, one of them in a transform of a transform's."""
+
+    def __init__(self) -> None:
+        self.numbers, self.moves = np.random.default_rng(1), [Shift(random.Random(2))]
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, i: int) -> Any:
+        x = X[i] + float(self.numbers.normal())
+        for move in self.moves:
+            x = move(x)
+        return x, Y[i]
+
+
+class Shift:
+    def __init__(self, draw: random.Random) -> None:
+        self.draw = draw
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x + self.draw.random()
+
+
+class Counted(Sampler):
+    """Shuffles a list of its own in place, and counts its passes."""
+
+    def __init__(self) -> None:
+        self.order, self.epoch = list(range(N)), 0
+        self.mine = torch.Generator().manual_seed(3)
+
+    def __iter__(self):
+        self.epoch += 1
+        self.order = [self.order[i] for i in torch.randperm(N, generator=self.mine)]
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        return N
+
+
+def test_generators_of_samplers_and_data_are_left_where_they_stood() -> None:
+    data, sampler = Holding(), Counted()
+    mine = DataLoader(data, 16, sampler=sampler)
+
+    def stands() -> tuple:
+        numbers = data.numbers.bit_generator.state["state"]["state"]
+        drawn = data.moves[0].draw.getstate(), sampler.mine.get_state().tolist()
+        return numbers, *drawn, list(sampler.order), sampler.epoch
+
+    before = stands()
+    first = [next(iter(Drawn(mine, 3)))[0] for _ in range(2)]
+    assert torch.equal(*first)
+    assert not torch.equal(next(iter(Drawn(mine, 4)))[0], first[0])
+    suggest_lr(net(), mine, nn.CrossEntropyLoss(), steps=12, budget="10m")
+    suggest_lr(net(), data, nn.CrossEntropyLoss(), steps=12, budget="10m")  # taken into memory
+    assert stands() == before
+
+
+def test_a_sampler_that_can_be_gone_through_once_is_not_gone_through() -> None:
+    once = iter(range(N))
+    mine = DataLoader(TensorDataset(X, Y), 16, sampler=once)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a sampler that can be gone through again"):
+        suggest_lr(net(), mine, nn.CrossEntropyLoss(), steps=12, budget="10m")
+    assert next(once) == 0
+
+
+@pytest.mark.parametrize("find", [suggest_lr, diagnose])
+def test_a_network_that_draws_uses_up_no_random_numbers_of_the_program(find: Callable) -> None:
+    class Draws(nn.Dropout):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * (1 + 1e-3 * random.random() * self.training)
+
+    model = nn.Sequential(Draws(0.2), net())
+    before = states()
+    find(model, (X, Y), nn.CrossEntropyLoss(), steps=12, budget="10m")
+    assert states() == before
+
+
+class Partly(nn.Module):
+    """Notes which parts were in training mode while it trained, of all copies together."""
+
+    modes: ClassVar[set] = set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen, self.head = nn.BatchNorm1d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.modes.add((self.frozen.training, self.head.training))
+        return self.head(self.frozen(x))
+
+
+def test_a_part_that_is_frozen_is_trained_around() -> None:
+    kept = Partly()
+    kept.frozen.eval()
+    Partly.modes.clear()
+    suggest_lr(kept, (X, Y), nn.CrossEntropyLoss(), steps=12, budget="10m")
+    assert Partly.modes == {(False, True)}
+    diagnose(kept, (X, Y), nn.CrossEntropyLoss(), steps=12, budget="10m")
+    assert (False, True) in Partly.modes
+    assert (kept.training, kept.frozen.training) == (True, False)
+    whole = Partly().eval()
+    Partly.modes.clear()
+    suggest_lr(whole, (X, Y), nn.CrossEntropyLoss(), steps=12, budget="10m")
+    assert Partly.modes == {(True, True)}
+    assert not whole.training
 
 
 def test_trainings_in_one_order_share_what_was_loaded() -> None:

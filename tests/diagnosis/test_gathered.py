@@ -1,7 +1,12 @@
 """What a diagnosis tells of its spikes: nothing that the rest of the run speaks against."""
 
+import math
+
+import torch
+
 from overparam.diagnosis.document import _event
-from overparam.diagnosis.gathered import _plausible, _until_lost
+from overparam.diagnosis.gathered import _guess, _plausible, _unsharp, _until_lost
+from overparam.dynamics.instruments import ProbeStatus
 
 SPIKE = {
     "step": 9, "kind": "catapult", "cause": "above the limit", "outcome": "catapult",
@@ -37,3 +42,20 @@ def test_a_loss_that_leaves_for_good_is_one_spike() -> None:
     assert _until_lost(events, False) == events
     assert _until_lost([gone, back, later], True) == [gone, back, later]
     assert _until_lost([], True) == []
+
+
+def test_a_guess_is_the_class_most_frequent_in_training() -> None:
+    assert _guess(torch.tensor([0, 1, 1]), torch.tensor([1, 0, 0, 0])) == 0.75
+    assert math.isnan(_guess(torch.rand(3), torch.rand(2)))
+    assert math.isnan(_guess(torch.tensor([1]), torch.tensor([], dtype=torch.int64)))
+
+
+def test_a_probe_that_was_given_up_says_why_in_the_words_of_what_failed() -> None:
+    def status(words: str) -> ProbeStatus:
+        return ProbeStatus("sharpness", words, 0, math.nan, 1.0, math.nan, ("stability_ratio",))
+
+    failed = (
+        "switched off after InvalidValue: `f(...)` expected a graph, got NotImplementedError: no."
+    )
+    assert _unsharp([status(failed)]) == "measuring it failed with NotImplementedError: no"
+    assert _unsharp([status("measures"), status("does not apply: graphs")]) == ""

@@ -148,7 +148,9 @@ def test_what_there_is_no_time_for_is_left_out() -> None:
     assert before.kernel is not None
     assert math.isnan(before.found.initial_limit)
     assert math.isfinite(before_run(task, generator).found.initial_limit)
-    late = after_run(task, before, generator, sound=True, in_time=lambda: False)
+    spent = before_run(task, generator, -1.0)
+    assert (spent.probe, spent.kernel) == (None, None)
+    late = after_run(task, before, generator, sound=True, in_time=lambda seconds: False)
     assert math.isnan(late.found.kernel_change)
     assert late.sensitivity is None
     assert math.isfinite(late.found.output_spread)

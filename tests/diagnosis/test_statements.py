@@ -15,6 +15,7 @@ from overparam.diagnosis.race.variant import Reached
 from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.statements import conclude
 from overparam.optim import NoiseScale
+from overparam.report.statements import statement_rows
 
 SOUND = LabelEvidence(
     epoch=9, classes=10, n_train=1000, held_out=500, error=0.1, error_by_class=0.1, sure=125,
@@ -461,6 +462,10 @@ def test_a_rate_that_was_seen_to_fail_is_not_where_the_best_is_expected() -> Non
         losses = {**OUTCOME.losses, 0.4: failed.loss}
         cut = replace(wide, losses=losses, trials=(*good, failed))
         assert cut.interval == (pytest.approx(0.05), pytest.approx(0.36))
+    # The page says why it ends there.
+    short = replace(wide, losses={0.1: 0.5, 0.2: 0.3}, trials=(*good, trial(0.4, 1.97)))
+    told = statements.learning_rate(replace(FOUND, outcome=short)).text
+    assert "to 0.36. At 0.4 a shorter training learned nothing." in told
     # One below the best was too small, and says nothing of those above.
     small = replace(wide, trials=(trial(0.01, 2.5), *good[1:], trial(0.4, 0.7)))
     assert small.interval == wide.interval
@@ -475,8 +480,12 @@ def test_a_rate_that_was_compared_and_did_far_worse_is_not_kept_for_lying_near()
     said = statements.learning_rate(replace(FOUND, rate=0.4, outcome=far))
     assert (said.level, said.action) == ("warning", "Lower it to 0.2.")
     assert statements.rate_to_set(replace(FOUND, rate=0.4, outcome=far))[0] == 0.2
-    near = replace(far, own={0.4: 0.5})
-    assert statements.learning_rate(replace(FOUND, rate=0.4, outcome=near)).level == "good"
+    # What another order of batches changes is no reason, and is told; a third more is one.
+    near = statements.learning_rate(replace(FOUND, rate=0.4, outcome=replace(far, own={0.4: 0.35})))
+    assert near.level == "good"
+    assert near.text.endswith("0.4, lies there, and ended at a loss of 0.35, against 0.3.")
+    dear = statements.learning_rate(replace(FOUND, rate=0.4, outcome=replace(far, own={0.4: 0.4})))
+    assert (dear.level, dear.action) == ("warning", "Lower it to 0.2.")
     # Of what is left of a loss that is all but gone, twice as much is as good.
     gone = replace(far, losses={0.1: 5e-3, 0.2: 3e-3, 0.4: 9e-3}, own={0.4: 9e-3})
     assert statements.learning_rate(replace(FOUND, rate=0.4, outcome=gone)).level == "good"
@@ -693,3 +702,88 @@ def test_spikes_without_a_cause_wait_for_the_rate() -> None:
     assert "about 120 s" in statements.spikes(unknown).action
     lower = replace(unknown, rate=3.0, outcome=DOWN)
     assert statements.spikes(lower).action == "Change the rate first, as advised."
+
+
+FLAT = replace(OUTCOME, losses={0.125: 0.1733, 0.25: 0.1727, 0.5: 0.1704, 1.0: 0.1842})
+
+
+def test_on_a_flat_bottom_the_middle_is_advised_and_said_to_be() -> None:
+    # Which of three equal ones has the least loss is chance; next to the upper one it is worse.
+    assert (FLAT.verdict, FLAT.rate, FLAT.interval) == ("flat", 0.25, (0.0625, 1.0))
+    found = replace(FOUND, rate=0.25, rate_given=False, outcome=FLAT)
+    said = statements.learning_rate(found)
+    assert "0.5 did best in trainings of 400 steps (10 epochs)." in said.text
+    assert "0.125 to 0.5 ended within 5 % of the least loss; 0.25 is in their middle." in said.text
+    assert said.action == "Train at 0.25."
+    rate, why = statements.rate_to_set(found)
+    assert (rate, why) == (0.25, "in the middle of those that did about as well")
+    # A rate next to it in which nothing was learned is no part of the bottom.
+    trials = tuple(Trial(rate, 0, 400, loss, False, (0.178,)) for rate, loss in FLAT.losses.items())
+    assert replace(FLAT, trials=trials, losses={**FLAT.losses, 0.125: 0.1775}).bottom == [0.25, 0.5]
+    # One that did well in the longest trainings did not fail for a shorter one of another order.
+    slow = Trial(0.5, 1, 100, 0.999, False, (1.0,))
+    other = replace(FLAT, trials=(Trial(0.01, 0, 400, 0.9, False, (1.0,)), slow))
+    assert other.interval == FLAT.interval
+    # Two rates are a bottom of no width.
+    two = replace(FLAT, losses={0.25: 0.31, 0.5: 0.3, 1.0: 0.5})
+    assert (two.verdict, two.rate) == ("found", 0.5)
+
+
+def test_one_epoch_is_one() -> None:
+    once = replace(OUTCOME, horizon=40, planned=40)
+    assert "40 steps (1 epoch)." in statements.learning_rate(replace(FOUND, outcome=once)).text
+
+
+def test_wrong_labels_come_before_a_rate_that_would_learn_them_faster() -> None:
+    # None of them is learned yet; what a larger rate has a lower loss by are they.
+    early = replace(NOISY, learned=0.0)
+    falling = [2.0 - 0.1 * i for i in range(10)]
+    found = replace(FOUND, rate=1e-3, outcome=UP, label_evidence=early, losses=falling)
+    said = {statement.name: statement for statement in conclude(found)}
+    assert said["learning_rate"].action == "Do first what is said of labels."
+    assert said["progress"].action == "Do first what is said of labels."
+    assert statements.rate_to_set(found)[0] == 1e-3
+
+
+def test_what_does_not_carry_over_is_not_told_to_train_longer() -> None:
+    falling = [2.3 - 0.02 * i for i in range(10)]
+    found = replace(
+        FOUND, losses=falling, train_error=0.7, test_errors=[0.9, 0.89, 0.93], test_guess=0.88,
+        n_test=240, label_evidence=None,
+    )  # fmt: skip
+    said = {statement.name: statement for statement in conclude(found)}
+    assert said["test"].level == "warning"
+    assert "no better than always answering the most frequent class (88 %)" in said["test"].text
+    assert said["progress"].action == "Do first what is said of the test error."
+    # Not of one that is better on test examples, nor of one that has not learned its own.
+    for change in ({"test_errors": [0.9, 0.6]}, {"train_error": 0.88}, {"test_guess": math.nan}):
+        other = {s.name: s for s in conclude(replace(found, **change))}
+        assert other["test"].level != "warning"
+        assert other["progress"].action == "Train longer."
+
+
+def test_no_network_is_to_be_wider_and_narrower() -> None:
+    stuck = replace(FOUND, losses=[2.0, 1.0] + [0.9] * 8)
+    assert "widen it" in statements.progress(stuck).action
+    lazy = replace(stuck, kernel_change=0.05)
+    assert "narrower" in statements.regime(lazy).action
+    assert "widen" not in statements.progress(lazy).action
+    linear = statements.regime(replace(stuck, kernel_change=0.0))
+    assert (linear.action, linear.text[:35]) == ("", "The model is linear in its paramete")
+
+
+def test_a_limit_that_a_model_does_not_allow_to_measure_is_not_waited_for() -> None:
+    why = "measuring it failed with NotImplementedError: no second derivative"
+    said = statements.stability_of_run(replace(FOUND, ratios=[], limits=[], unsharp=why))
+    assert said.text.endswith("NotImplementedError: no second derivative.")
+    assert (said.level, said.action) == ("unknown", "")
+    assert statements.stability_of_run(replace(FOUND, unsharp=why)).level == "info"
+
+
+def test_the_rate_is_the_first_that_is_said_where_nothing_is_urgent() -> None:
+    good = replace(FOUND, rate=0.15)
+    assert next(s.name for s in conclude(good)) == "learning_rate"
+    stuck = conclude(replace(good, losses=[2.0, 1.0] + [0.9] * 8))
+    assert [s.name for s in stuck][:2] == ["progress", "learning_rate"]
+    rows = statement_rows([vars(statement) for statement in stuck])
+    assert [row["name"] for row in rows][:2] == ["Progress", "Learning rate"]

@@ -162,6 +162,36 @@ def test_a_scheduler_that_keeps_rates_of_its_own_goes_up_to_the_one_that_is_set(
     assert rates.seen[-1] == pytest.approx(last * finder.found.rate, rel=1e-2)
 
 
+def test_parts_that_are_frozen_stay_so_and_an_interrupted_race_is_told(tmp_path):
+    seen, said = [], []
+
+    class Frozen(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net[2].eval()
+
+        def training_step(self, batch, index):
+            seen.append((self.training, self.net[2].training))
+            if len(seen) == 5:
+                raise KeyboardInterrupt
+            return super().training_step(batch, index)
+
+    data = torch.utils.data.TensorDataset(torch.randn(32, 6), torch.randn(32, 1))
+    finder, module = LightningRateFinder(budget="10m", progress=False), Frozen()
+    trainer = lightning.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, callbacks=[finder],
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("overparam.integrations.lightning.rank_zero_info", said.append)
+        trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=4))
+    assert finder.found.stopped == "interrupted"
+    assert "there is no rate. Training begins" in said[0]
+    assert trainer.global_step == 16
+    assert set(seen) == {(True, False)}
+    assert not module.net[2].training
+
+
 def test_a_module_that_steps_by_itself_is_refused(tmp_path):
     class Own(Module):
         automatic_optimization = False

@@ -93,12 +93,15 @@ def test_a_rate_is_found_for_a_trainer_and_nothing_of_it_changes(tmp_path):
     plan = {"max_steps": 40, "learning_rate": 1e-9, "warmup_steps": 4}
     trainer, twin = (untrained(tmp_path / name, **plan) for name in ("one", "two"))
     weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.model.bert.embeddings.eval()
+    modes = [module.training for module in trainer.model.modules()]
     found = suggest_trainer_lr(trainer, budget="10m", progress=False)
     assert (found.steps, found.planned_steps) == (40, 40)
     assert found.optimizer == "AdamW"
     assert found.rate > 1e-5
     assert "Raise it to" in found.summary()
     assert trainer.optimizer is None
+    assert [module.training for module in trainer.model.modules()] == modes
     assert all(torch.equal(v, weights[k]) for k, v in trainer.model.state_dict().items())
     # Trained afterwards it is the same as one that nobody asked.
     for one in (trainer, twin):

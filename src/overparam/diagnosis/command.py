@@ -21,6 +21,9 @@ from overparam.diagnosis.spec import load_spec
 from overparam.diagnosis.suggest_lr import suggest_lr
 from overparam.diagnosis.suggested_rate import SuggestedRate
 
+# Drawing a page takes less than this part of what loading torch and this package takes.
+_PAGE = 0.1
+
 
 class _Loaded(NamedTuple):
     """What a specification and the words of a command come to."""
@@ -64,6 +67,7 @@ def run_diagnosis(
         ValueError: As `diagnose`.
     """
     seconds = parse_budget(budget)  # told before anything is loaded
+    page = _page_seconds(began)
     expect(lr is None or 0 < lr < math.inf, "diagnose --lr", "a positive number", lr)
     with _loaded(spec, data, loss, seed, "diagnose", began) as (loaded, progress):
         optimizer = loaded.optimizer
@@ -72,7 +76,7 @@ def run_diagnosis(
                 raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
             optimizer = partial(torch.optim.SGD, lr=lr)
         found = diagnose(
-            loaded.model, loaded.data, loaded.loss, optimizer, budget=_left(seconds, loaded),
+            loaded.model, loaded.data, loaded.loss, optimizer, budget=_left(seconds - page, loaded),
             seed=seed, progress=progress, **loaded.options, **options,
         )  # fmt: skip
     _booked(found.environment, seconds, loaded)
@@ -91,10 +95,11 @@ def run_suggestion(
 ) -> SuggestedRate:
     """The race for a learning rate; as `run_diagnosis`."""
     seconds = parse_budget(budget, "lr")
+    page = _page_seconds(began)
     with _loaded(spec, data, loss, seed, "lr", began) as (loaded, progress):
         found = suggest_lr(
             loaded.model, loaded.data, loaded.loss, loaded.optimizer,
-            budget=_left(seconds, loaded), seed=seed, progress=progress, **loaded.options,
+            budget=_left(seconds - page, loaded), seed=seed, progress=progress, **loaded.options,
             **options,
         )  # fmt: skip
     _booked(found.environment, seconds, loaded)
@@ -132,6 +137,11 @@ def _loaded(
     seconds = time.perf_counter() - began
     with Stages() as progress, nullcontext() if given is None else given.blamed():
         yield _Loaded(model, shown, chosen, optimizer, options, seconds), progress
+
+
+def _page_seconds(began: float | None) -> float:
+    """What is kept for the page, by what loading torch took on this machine with its load."""
+    return 0.0 if began is None else _PAGE * (time.perf_counter() - began)
 
 
 def _left(seconds: float, loaded: _Loaded) -> float:

@@ -16,7 +16,7 @@ from overparam._errors import expect
 from overparam._model import gradients_on
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, Tell, expect_progress, telling
-from overparam._random_numbers import seeded
+from overparam._random_numbers import python_numbers_kept, seeded
 from overparam._switches import quietly, thread_count
 from overparam._types import Forward, Inputs, Loss
 from overparam.datasets.dataset import expect_seed
@@ -47,12 +47,13 @@ from overparam.dynamics.probes.probe import Probe
 
 # Shares of the budget: the race, and what follows the run.
 _AFTER = 0.1
-# What takes as long as the kernel did is not begun where it would end beyond this.
+# What follows the run is not begun where it would end beyond this part of the budget.
 _MOST = 1.1
 _FEWEST_STEPS = 60
 _LOADING = "loading the data"
-# Part of training time that the monitor takes, at least and at most.
-_OVERHEAD, _MOST_OVERHEAD = 0.2, 4.0
+# Part of training time that the monitor takes, at least and at most; a run that is over in a moment
+# is measured for so many seconds, if there is time.
+_OVERHEAD, _MOST_OVERHEAD, _MOMENT = 0.2, 4.0, 2.0
 
 
 class _Asked(NamedTuple):
@@ -111,7 +112,8 @@ def diagnose(
 
     Args:
         model: A module, in any state of training; a function that makes one (of the examples,
-            if it takes an argument); `None` is a network of two hidden layers of 256.
+            if it takes an argument); `None` is a network of two hidden layers of 256. Copies train
+            in the modes of its parts, as for `suggest_lr`.
         data: The name of a set (``"digits"``, ``"mnist"``, …), a file (``"houses.csv:price"``),
             arrays or tensors ``(x, y)`` or ``(x_train, y_train, x_test, y_test)``, a
             `Dataset`, a `DataLoader` or another iterable of batches, a pair of them to train and
@@ -175,7 +177,8 @@ def diagnose(
         )  # fmt: skip
     expect_progress(progress, "diagnose(progress=...)")
     with (  # the built-in network, a function's network, dropout
-        seeded(seed, place_of(model, device)), thread_count() as most, telling(progress) as tell
+        python_numbers_kept(), seeded(seed, place_of(model, device)), thread_count() as most,
+        telling(progress) as tell,
     ):  # fmt: skip
         tell(_LOADING, 0.0)
         task = prepared_task(
@@ -251,6 +254,9 @@ def _observed(
     """Train at a rate that is known by now, measuring before, meanwhile and after."""
     asked.tell("measuring the kernel", 0.0)
     left = asked.seconds - (time.perf_counter() - asked.began)
+    # Where loading and the race took all of it, as on a machine with other work, measuring for the
+    # first time, which loads much of torch, would take as long again.
+    late = left < 0
     before = before_run(task, generator, left)
     # Where nothing was learned or compared, what did least harm.
     rate = given if task.rate_given else outcome.rate
@@ -265,7 +271,10 @@ def _observed(
     left = max(left, asked.step_seconds * _FEWEST_STEPS)
     steps = asked.planned or _run_length(outcome, left, asked)
     outcome = replace(outcome, planned=steps)
-    run = _train(task, before.probe, left, min(steps, asked.max_steps or steps), asked)
+    run = _train(
+        task, before.probe, left, min(steps, asked.max_steps or steps), asked,
+        few=late or not task.compared,
+    )  # fmt: skip
     # Under a schedule a run of another length has another rate at the same step.
     alike = task.schedule is None or run.planned == outcome.horizon
     losses = run.monitor.record.series().get("loss", {"step": [], "value": []})
@@ -276,9 +285,7 @@ def _observed(
     # Of a network that diverged nothing can be measured any more but its batches.
     end = after_run(
         task, before, generator, sound=run.stopped != "diverged",
-        in_time=lambda: (
-            time.perf_counter() - asked.began + before.kernel_seconds < _MOST * asked.seconds
-        ),
+        in_time=lambda more: time.perf_counter() - asked.began + more < _MOST * asked.seconds,
     )  # fmt: skip
     elapsed = time.perf_counter() - asked.began
     return as_diagnosis(
@@ -308,17 +315,20 @@ def _train(
     seconds: float,
     steps: int,
     asked: _Asked,
+    *,
+    few: bool,
 ) -> Run:
     """The monitored run; the more time there is to spare, the more is measured."""
     needed = steps * asked.step_seconds
-    overhead = min(max(seconds / needed - 1, _OVERHEAD), _MOST_OVERHEAD)
+    most = max(_MOST_OVERHEAD, _MOMENT / needed)
+    overhead = min(max(seconds / needed - 1, _OVERHEAD), most)
     # An optimizer without a known limit is told of by a statement.
     with quietly("the stability limit of"):
         monitor = Monitor(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
             n_classes=task.n_classes if task.identified else None,
             n_samples=task.n_train if task.identified else None, seed=asked.seed,
-            probes=None if task.compared else _without_outputs(),
+            probes=_without_outputs() if few else None,
         )  # fmt: skip
         with monitor:
             return train_monitored(

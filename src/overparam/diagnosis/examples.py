@@ -18,6 +18,7 @@ from overparam._types import Inputs
 from overparam.datasets.dataset import Dataset, held_out
 from overparam.datasets.files import resolve
 from overparam.datasets.preparation import prepare
+from overparam.diagnosis.race.held import kept_generators
 from overparam.errors import InvalidType
 
 
@@ -106,7 +107,8 @@ def _stacked(data: torch.utils.data.Dataset, where: str) -> tuple[Tensor, Tensor
     """All pairs of a torch data set as two tensors."""
     n = len(data) if isinstance(data, Sized) else 0
     expect(n > 0, where, "a data set with a length and examples", f"{n} examples")
-    pairs = [data[i] for i in range(n)]
+    with kept_generators(data):
+        pairs = [data[i] for i in range(n)]
     expect(
         all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs),
         where,

@@ -61,6 +61,8 @@ class Findings(AtStart, AtEnd):
         train_error: Share of training examples classified wrongly at the end.
         test_errors: Test error (or test loss, see `test_measure`) along the run.
         test_measure: ``"error"`` or ``"loss"``.
+        test_guess: Test error of always answering the class most frequent in training; `nan` where
+            there is none.
         labels: Whether every example has a class label, so that labels could be judged.
         label_evidence: What was counted of the labels; `None` without an epoch to judge them at.
         epochs: Epochs trained.
@@ -84,6 +86,8 @@ class Findings(AtStart, AtEnd):
         budget: Seconds that everything may take.
         unmeasured: Why what needs outputs or the loss of outputs could not be measured, and what
             would do; empty if it could.
+        unsharp: Why the limit could not be measured on this model, as what follows a colon; else
+            empty.
         no_limit: Why the optimizer has no known limit, as what follows "that of"; else empty.
     """
 
@@ -102,6 +106,7 @@ class Findings(AtStart, AtEnd):
     train_error: float = math.nan
     test_errors: Sequence[float] = ()
     test_measure: str = "error"
+    test_guess: float = math.nan
     labels: bool = False
     label_evidence: LabelEvidence | None = None
     epochs: float = 0.0
@@ -113,6 +118,7 @@ class Findings(AtStart, AtEnd):
     highest: float = math.nan
     budget: float = math.nan
     unmeasured: str = ""
+    unsharp: str = ""
     no_limit: str = ""
     steps: int = 0
     cut: int | None = None

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from overparam._batch import n_examples, tensors
 from overparam._curves import SETTLED, stretch_means
 from overparam._told import real as show
@@ -15,6 +17,7 @@ from overparam.diagnosis.measure import After, Before
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.diagnosis.task import TrainingTask, optimizer_name
 from overparam.diagnosis.training import Run
+from overparam.dynamics.instruments import ProbeStatus
 from overparam.optim.limits import limit_unknown
 from overparam.optim.noise_scale import noise_scale
 
@@ -22,6 +25,8 @@ from overparam.optim.noise_scale import noise_scale
 STRETCHES = 24
 # Below this part of the limit no run of `bench limits` began to diverge; see the docs on rates.
 _FAR = 0.3
+# How the status of a probe begins that was given up.
+_FAILED = "switched off after "
 # Outcomes of a spike that the loss does not come back from.
 _GONE = ("lost", "divergence")
 
@@ -119,6 +124,7 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
+        test_guess=_guess(examples.y, examples.y_test) if by_error else math.nan,
         labels=task.identified,
         label_evidence=evidence,
         epochs=run.steps / task.epoch,
@@ -129,6 +135,7 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         highest=_highest(columns) if task.schedule else math.nan,
         budget=measured.seconds,
         unmeasured=task.unmeasured,
+        unsharp=_unsharp(run.monitor.status()),
         diverged=run.stopped == "diverged",
         cut=run.planned if run.steps < (run.planned or 0) else None,
         stopped=run.stopped,
@@ -141,6 +148,22 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         noise_times=len(signals),
         examples_per_step=task.batch_size * task.accumulate,
     )
+
+
+def _guess(y: Tensor, y_test: Tensor) -> float:
+    """Test error of always answering the class most frequent in training; `nan` of no classes."""
+    if y.is_floating_point() or not y.numel() or not y_test.numel():
+        return math.nan
+    return float((y_test != y.flatten().mode().values).double().mean())
+
+
+def _unsharp(probes: Sequence[ProbeStatus]) -> str:
+    """Why curvature could not be measured on the model; empty if it could, or was not tried."""
+    for probe in probes:
+        if "stability_ratio" in probe.keys and probe.status.startswith(_FAILED):
+            why = probe.status.removeprefix(_FAILED).removesuffix(".")
+            return f"measuring it failed with {why.rpartition(', got ')[2]}"
+    return ""
 
 
 def _until_lost(events: list[dict[str, Any]], diverged: bool) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ _ROWS, _OUTPUTS, _EXAMPLES, _FEW_EXAMPLES = 640, 128, 128, 32
 # Where training ties a batch together, each row of the kernel takes a backward pass of all.
 _TIED_EXAMPLES, _DIRECTIONS, _NUMBERS = 32, 4, 2**26
 _PROBE, _FEWEST = 256, 64
-_SENSITIVITY = 512
+_SENSITIVITY, _TRIED = 512, 32
 # A kernel that takes this part of what is left leaves no time for a measurement about as dear.
 _DEAR = 0.2
 
@@ -126,7 +126,7 @@ def kernel_at_start(task: TrainingTask, generator: torch.Generator) -> KernelAtS
 def is_tied(task: TrainingTask) -> bool:
     """Whether training ties the examples of a batch together, by what the network does."""
     with undisturbed(task.model):
-        set_training(task.model)
+        _as_trained(task.model)
         return mixes(task.model, take(task.examples.x, slice(0, 64)))
 
 
@@ -136,13 +136,19 @@ def _outputs_and_kernel(
     """Of the network in evaluation mode, or in training mode where that ties examples together."""
     with undisturbed(task.model, evaluation=not tied):
         if tied:
-            set_training(task.model)
+            _as_trained(task.model)
         with torch.no_grad(), repeatably(task.model):
             outputs = call(task.model, x)
         if tied:
             return outputs, batch_ntk(task.model, x, directions=_DIRECTIONS).double()
         measure = empirical_ntk if each else sum_of_logits_ntk
         return outputs, measure(task.model, x).double()
+
+
+def _as_trained(model: nn.Module) -> None:
+    """In the mode of training; of a model that is in it parts may be frozen."""
+    if not model.training:
+        set_training(model)
 
 
 def _spectrum(kernel: Tensor) -> list[float]:
@@ -232,10 +238,11 @@ def before_run(task: TrainingTask, generator: torch.Generator, seconds: float = 
     Args:
         task: Before its training.
         generator: Draws examples.
-        seconds: That are left for all that is to come; of a large part the limit is left out.
+        seconds: That are left for all that is to come; of a large part the limit is left out, and
+            where none are left everything.
     """
     initial = {n: p.detach().clone() for n, p in task.model.named_parameters()}
-    if task.unmeasured:
+    if task.unmeasured or seconds < 0:
         return Before(AtStart(), None, None, 0.0, initial)
     probe = probe_batch(task, generator)
     began = time.perf_counter()
@@ -245,8 +252,12 @@ def before_run(task: TrainingTask, generator: torch.Generator, seconds: float = 
     # An optimizer that divides by what it has seen of gradients has no limit before its first
     # step. An unknown one is told of by a statement.
     if known_kind(task.optimizer) in (SGD, MaSS) and taken <= _DEAR * seconds:
-        with quietly(), undisturbed(task.model, evaluation=True):
-            limit = critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
+
+        def measured() -> float:
+            with quietly(), undisturbed(task.model, evaluation=True):
+                return critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
+
+        limit = attempt("the limit at the start", measured, math.nan)
     return Before(AtStart(initial_limit=limit), probe, kernel, taken, initial)
 
 
@@ -256,7 +267,7 @@ def after_run(
     generator: torch.Generator,
     *,
     sound: bool,
-    in_time: Callable[[], bool] = lambda: True,
+    in_time: Callable[[float], bool] = lambda seconds: True,
 ) -> After:
     """Change of the kernel, batch regimes and sensitivity to the inputs.
 
@@ -265,7 +276,7 @@ def after_run(
         before: What was measured before it was trained.
         generator: Draws examples.
         sound: Whether the network survived its training; otherwise only the regimes are measured.
-        in_time: Whether there is time left, asked before what takes long.
+        in_time: Whether there is time for so many seconds, asked before what takes long.
     """
     start, probe = before.kernel, before.probe
     if probe is None:
@@ -273,19 +284,22 @@ def after_run(
     constants = None if start is None else start.constants
     if constants is not None:
         first = critical_batch_sizes(constants)[0]
-    else:  # a single example has no curvature of its own where examples are tied together
-        tied = start is not None and start.tied
-        first = math.nan if tied else smoothness_ratio(task, probe, generator)
+    elif (start is not None and start.tied) or not in_time(before.kernel_seconds):
+        first = math.nan  # where examples are tied together a single one has no curvature
+    else:
+        first = attempt(
+            "the curvature of examples", lambda: smoothness_ratio(task, probe, generator), math.nan
+        )
     change, missed, spectrum = math.nan, math.nan, []
-    if start is not None and sound and in_time():
+    if start is not None and sound and in_time(before.kernel_seconds):
         change, missed, spectrum = attempt(
             "the kernel's change",
             lambda: change_since(task, start, before.parameters),
             (math.nan, math.nan, []),
         )
     sensitivity = None
-    if sound and in_time():
-        sensitivity = attempt("the inputs", lambda: _sensitivity(task, generator), None)
+    if sound and in_time(0.0):
+        sensitivity = attempt("the inputs", lambda: _sensitivity(task, generator, in_time), None)
     found = AtEnd(
         critical_batch_size=first, kernel_change=change, linearization_error=missed,
         input_share=_shares(sensitivity),
@@ -321,8 +335,13 @@ def attempt(what: str, measure: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-def _sensitivity(task: TrainingTask, generator: torch.Generator) -> Tensor | None:
-    """Diagonal of the average gradient outer product; `None` where inputs are not numbers."""
+def _sensitivity(
+    task: TrainingTask, generator: torch.Generator, in_time: Callable[[float], bool]
+) -> Tensor | None:
+    """Diagonal of the average gradient outer product; `None` where inputs are not numbers.
+
+    Nor where there is no time: what the first examples take says how long the others would.
+    """
     x = task.examples.x
     if not isinstance(x, Tensor) or not x.is_floating_point():
         return None
@@ -330,6 +349,13 @@ def _sensitivity(task: TrainingTask, generator: torch.Generator) -> Tensor | Non
     with undisturbed(task.model, evaluation=True):
         width = call(task.model, x[:1]).numel()
         few: Any = {"outputs": "random", "n_vectors": 4} if width > 32 else {}
+        began, tried = time.perf_counter(), index[:_TRIED]
+        first = agop_diagonal(task.model, x[tried], chunk_size=_TRIED, **few)
+        taken = time.perf_counter() - began
+        if len(tried) == len(index):
+            return first
+        if not in_time(taken * len(index) / len(tried)):
+            return None
         return agop_diagonal(task.model, x[index], chunk_size=64, **few)
 
 

@@ -8,10 +8,12 @@ from statistics import fmean, median
 from overparam._statement import Statement
 from overparam._told import real as show
 from overparam.diagnosis.findings import Findings
-from overparam.diagnosis.rate_of_run import direction
+from overparam.diagnosis.rate_of_run import LABELS_FIRST, direction, waits_for_labels
 from overparam.diagnosis.run_facts import (
+    KERNEL_REGIME,
     SAME,
     STALLED,
+    carries_nothing,
     cut_short,
     dead,
     ending,
@@ -80,20 +82,20 @@ def progress(found: Findings) -> Statement:
             STALLED, _first(found) or larger(found, "sees it to its end"), "unknown", bar,
         )  # fmt: skip
     if lost < STALLED and not wavers:
+        # One whose kernel stays would learn no more by being wider.
+        wider = "" if found.kernel_change < KERNEL_REGIME else ": widen it"
         action = _first(found) or (
-            "Let the rate fall over the run; what is left after that is noise, or beyond "
-            "this network: widen it."
+            f"Let the rate fall over the run; what is left after that is noise, or beyond this "
+            f"network{wider}."
         )
         return Statement(
             "progress", f"{told} and is stuck: {_late(lost)}.{cut}", lost, STALLED, action,
             "warning", bar,
         )  # fmt: skip
-    if direction(found):
-        action = "Change the rate first, as advised."
+    if first := _first(found, compared=True):
+        action = first
     elif worsened(found):
         action = ""
-    elif not found.outcome.learned and found.outcome.losses:
-        action = "Do first what is said of the learning rate."
     elif found.cut and found.stopped == "budget":
         action = larger(found, "sees it to its end")
     else:
@@ -110,11 +112,22 @@ def progress(found: Findings) -> Statement:
     )  # fmt: skip
 
 
-def _first(found: Findings) -> str:
-    """What of the rate comes before anything else; empty if nothing does."""
+def _first(found: Findings, *, compared: bool = False) -> str:
+    """What comes before anything else; empty if nothing does.
+
+    Args:
+        found: What was found.
+        compared: Whether a race that compared nothing is no reason to wait.
+    """
     if direction(found):
         return "Change the rate first, as advised."
-    return "" if found.outcome.learned else "Do first what is said of the learning rate."
+    if waits_for_labels(found):
+        return LABELS_FIRST
+    if carries_nothing(found):
+        return "Do first what is said of the test error."
+    if found.outcome.learned or (compared and not found.outcome.losses):
+        return ""
+    return "Do first what is said of the learning rate."
 
 
 def _see_more(found: Findings) -> str:

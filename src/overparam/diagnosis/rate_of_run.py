@@ -7,7 +7,7 @@ from overparam._statement import Statement
 from overparam._told import real as show
 from overparam.diagnosis.budget import RACE
 from overparam.diagnosis.findings import Findings
-from overparam.diagnosis.race.outcome import SHORT_OF
+from overparam.diagnosis.race.outcome import SHORT_OF, Outcome
 from overparam.diagnosis.rate_statement import (
     RateFindings,
     as_good,
@@ -15,8 +15,9 @@ from overparam.diagnosis.rate_statement import (
     does_as_well,
     rate_statement,
 )
-from overparam.diagnosis.run_facts import dead, memorising
+from overparam.diagnosis.run_facts import dead, mislabelled
 
+LABELS_FIRST = "Do first what is said of labels."
 # A schedule that comes to this part of its rate has reached it.
 _REACHED = 0.95
 
@@ -50,7 +51,7 @@ def learning_rate(found: Findings) -> Statement:
     if _labels_first(found) and said.level == "warning":
         said = replace(
             said, text=f"{said.text} Labels that look wrong are part of it: lower is no aim.",
-            action="Do first what is said of labels.", level="info",
+            action=LABELS_FIRST, level="info",
         )  # fmt: skip
     if found.rate_given and math.isinf(found.outcome.own.get(rate, 0.0)):
         went_on = "The race gives up at a thousand times the first loss; the run went on."
@@ -70,9 +71,17 @@ def _raced(found: Findings) -> RateFindings:
 
 
 def _labels_first(found: Findings) -> bool:
-    """Whether losses of trainings compare how well they learn labels that look wrong."""
+    """Whether losses of trainings compare how well they learn labels that look wrong.
+
+    They look wrong to a network that has fitted the rest: what it has still to learn are they.
+    """
     compared = math.isfinite(found.outcome.own.get(found.rate, math.nan))
-    return found.rate_given and compared and not found.diverged and memorising(found)
+    return found.rate_given and compared and not found.diverged and mislabelled(found)
+
+
+def waits_for_labels(found: Findings) -> bool:
+    """Whether the statement on the rate leaves it to what is said of labels."""
+    return learning_rate(found).action == LABELS_FIRST
 
 
 def short_of_its_rate(found: Findings) -> bool:
@@ -86,7 +95,7 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
     peak = ", the peak of its schedule" if found.scheduled else ""
     if found.diverged:
         if _known_below(found):
-            return outcome.rate, f"did best{peak}; the run diverged at a far higher one"
+            return outcome.rate, f"{_merit(outcome)}{peak}; the run diverged at a far higher one"
         lower = outcome.rate if outcome.rate < rate else rate / 4
         return lower, f"this or below{peak}; the run diverged at a higher one"
     if found.rate_given and does_as_well(outcome, rate):
@@ -97,8 +106,15 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
         why = "none lowered the loss" if outcome.losses else "there was no time to compare any"
         return math.nan, f"no rate is advised: {why}"
     if found.rate_given and rate not in outcome.own:
-        return outcome.rate, f"did best{peak}; there was no time to compare the one in use with it"
-    return outcome.rate, f"advised for this optimizer at this batch size{peak}"
+        untold = "there was no time to compare the one in use with it"
+        return outcome.rate, f"{_merit(outcome)}{peak}; {untold}"
+    advised = "advised for this optimizer at this batch size"
+    return outcome.rate, f"{_merit(outcome) if outcome.wide else advised}{peak}"
+
+
+def _merit(outcome: Outcome) -> str:
+    """What the advised rate is among those that were compared."""
+    return "in the middle of those that did about as well" if outcome.wide else "did best"
 
 
 def interval_to_set(found: Findings) -> tuple[float, float]:

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
 from overparam._told import real as show
-from overparam.diagnosis.race.outcome import NEAR, Outcome, within
+from overparam.diagnosis.race.outcome import NEAR, Outcome, best
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
 _INTERRUPTED = " The comparison was interrupted; this is the best so far."
 # A loss within this part of the best is as good; below this part of the first one, as good as none.
 _AS_GOOD, _GONE = 0.05, 1e-2
+# A rate that ended above the best by more than another order of batches changes is not kept: by so
+# many times, or by `_DEAR` where less than a tenth of the first loss is left.
+_WORSE, _FITTED = 1.2, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +64,15 @@ def comparison(found: RateFindings) -> str:
 def _opening(found: RateFindings) -> str:
     outcome = found.outcome
     tried = len({trial.rate for trial in outcome.trials})
-    epochs = outcome.horizon / outcome.epoch
-    long = f" ({show(epochs)} epochs)" if epochs >= 1 else ""
-    best = show(outcome.rate)
-    if found.given is not None and _best_of_all(outcome, found.given):
-        best = f"the one in use, {show(found.given)}," if found.given != outcome.rate else best
+    epochs = show(outcome.horizon / outcome.epoch)
+    long = f" ({epochs} epoch{'s' * (epochs != '1')})" if outcome.horizon >= outcome.epoch else ""
+    least, given = best(outcome.losses), found.given
+    first = show(least)
+    if given is not None and given != least and _best_of_all(outcome, given):
+        first = f"the one in use, {show(given)},"
     return (
         f"Of {tried} rates tried with {found.optimizer} at batch size {found.batch_size}, "
-        f"{best} did best in trainings of {outcome.horizon:,} steps{long}."
+        f"{first} did best in trainings of {outcome.horizon:,} steps{long}."
     )
 
 
@@ -90,6 +94,12 @@ def _sureness(outcome: Outcome) -> str:
     low, high = map(show, outcome.interval)
     part = outcome.share
     short = f" That is {_fraction(part)} of the {outcome.planned:,} planned." if part < 1 else ""
+    if outcome.wide:
+        ends = f"{show(outcome.bottom[0])} to {show(outcome.bottom[-1])}"
+        short += (
+            f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss; "
+            f"{show(outcome.rate)} is in their middle."
+        )
     if outcome.verdict == "rough":
         return f"{short} So short a training tells an order of magnitude: {low} to {high}."
     if outcome.verdict == "between":
@@ -97,15 +107,7 @@ def _sureness(outcome: Outcome) -> str:
             f"{short} Another order of batches picked another rate: expect the best in {low} to "
             f"{high}."
         )
-    if outcome.verdict == "flat":
-        as_well = f"Any rate from {_near(outcome)} did as well"
-        return f"{short} {as_well}; expect the best in {low} to {high}."
     return f"{short} Expect the best in {low} to {high}."
-
-
-def _near(outcome: Outcome) -> str:
-    near = within(outcome.losses, NEAR)
-    return f"{show(near[0])} to {show(near[-1])}"
 
 
 def _fraction(part: float) -> str:
@@ -115,10 +117,12 @@ def _fraction(part: float) -> str:
 
 
 def _beyond(outcome: Outcome) -> str:
-    """What happens a step above the pick, if that is dear."""
-    above = [rate for rate in outcome.losses if rate > outcome.rate]
+    """What happens a step above those that did well, if that is dear."""
+    above = [rate for rate in outcome.losses if rate > outcome.bottom[-1]]
     if not above:
-        lost = outcome.ceiling
+        lost, failed = outcome.ceiling, outcome.failed
+        if failed < lost and failed not in outcome.own:  # what the interval ends short of
+            return f"At {show(failed)} a shorter training learned nothing."
         return f"At {show(lost)} the training diverged." if math.isfinite(lost) else ""
     next_one = min(above)
     loss, least = outcome.losses[next_one], min(outcome.losses.values())
@@ -136,10 +140,13 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     assert given is not None
     mine = outcome.own.get(given, math.nan)
     least = min(outcome.losses.values())
+    there = f"ended at a loss of {show(mine)}, against {show(least)}"
     if does_as_well(outcome, given):
         level: Level = "unknown" if _unsure(outcome) else "good"
-        there = f"ended at a loss of {show(mine)}, against {show(least)}"
-        where = "lies there" if low <= given <= high else f"did as well: it {there}"
+        inside = low <= given <= high
+        where = "lies there" if inside else f"did as well: it {there}"
+        if inside and math.isfinite(mine) and not as_good(outcome, given):
+            where += f", and {there}"
         if given == outcome.rate:
             text = f"{text} It is the rate in use."
         elif not _best_of_all(outcome, given):
@@ -150,10 +157,7 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
         told = f"The rate in use, {show(given)}, lies outside; there was no time to compare it."
         action = f"Try {show(outcome.rate)}. {_more_time(found)}"
         return Statement("learning_rate", f"{text} {told}", given, high, action, "unknown")
-    end = (
-        "diverged" if math.isinf(mine)
-        else f"ended at a loss of {show(mine)}, against {show(least)} ({_judged_by(outcome)})"
-    )  # fmt: skip
+    end = "diverged" if math.isinf(mine) else f"{there} ({_judged_by(outcome)})"
     told = f"After as many steps at the rate in use, {show(given)}, the training {end}."
     above = given > outcome.rate
     verb = "Lower" if above else "Raise"
@@ -182,9 +186,10 @@ def does_as_well(outcome: Outcome, given: float) -> bool:
 
 def _seen_worse(outcome: Outcome, given: float) -> bool:
     """Whether a rate was compared and costs more than it can win, by trainings that can tell."""
-    least = min(outcome.losses.values())
-    gone = _GONE * outcome.began if outcome.began > 0 else 0.0
-    dear = outcome.own.get(given, math.nan) > max(_DEAR * least, gone)
+    least, began = min(outcome.losses.values()), outcome.began
+    gone = _GONE * began if began > 0 else 0.0
+    worse = _DEAR if least < _FITTED * began else _WORSE
+    dear = outcome.own.get(given, math.nan) > max(worse * least, gone)
     return dear and least > 0 and not _unsure(outcome)
 
 

@@ -14,6 +14,8 @@ from overparam.diagnosis.rate_statement import whole_budget
 STALLED = 0.01
 # Outputs that differ by less than this part of what targets do, or of one logit, are the same.
 SAME = 1e-3
+# Below this the kernel of training is the kernel of initialisation for all purposes.
+KERNEL_REGIME = 0.1
 # A run of which measuring took more than this part has less to show for its time.
 _DEAR = 0.5
 
@@ -64,12 +66,29 @@ def slack(found: Findings, best: float, last: float) -> float:
     return max(0.01, 2 * math.sqrt(2 * share * (1 - share) / n) if n else 0.0)
 
 
+def mislabelled(found: Findings) -> bool:
+    """Whether labels look drawn at random."""
+    return found.label_evidence is not None and judge(found.label_evidence).kind == "random"
+
+
 def memorising(found: Findings) -> bool:
     """Whether the network was learning labels that look wrong: then a lower loss is no aim."""
     evidence = found.label_evidence
-    return (
-        evidence is not None and evidence.learned >= MEMORISED and judge(evidence).kind == "random"
-    )
+    return evidence is not None and evidence.learned >= MEMORISED and mislabelled(found)
+
+
+def carries_nothing(found: Findings) -> bool:
+    """Whether what was learned of the training examples is of no use for others.
+
+    By errors alone, against that of always answering the most frequent class: the network errs on
+    clearly fewer of the training examples, and was never clearly better on the test examples.
+    """
+    errors = [value for value in found.test_errors if math.isfinite(value)]
+    guess = found.test_guess
+    if not errors or found.test_measure != "error" or not math.isfinite(guess):
+        return False
+    chance = slack(found, guess, guess)
+    return found.train_error < guess - chance and min(errors) > guess - chance
 
 
 def ending(found: Findings) -> str:

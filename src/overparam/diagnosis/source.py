@@ -23,6 +23,7 @@ from overparam._errors import expect
 from overparam._random_numbers import own_random_numbers
 from overparam.datasets.dataset import Dataset as Table
 from overparam.diagnosis.examples import Examples
+from overparam.diagnosis.race.held import kept_generators
 
 _BATCH = 32
 _LIGHTNING = ("lightning", "pytorch_lightning")
@@ -115,7 +116,7 @@ def _apart(data: Any, seconds: float) -> bool:
     if isinstance(inner, TensorDataset) or not hasattr(data, "__len__") or len(data) == 0:
         return False
     timed = min(_TIMED, len(data))
-    with own_random_numbers():
+    with own_random_numbers(), kept_generators(data):
         began = time.perf_counter()
         items = [data[i] for i in range(timed)]
         each = (time.perf_counter() - began) / timed

@@ -33,6 +33,12 @@ def stability_of_run(found: Findings) -> Statement:
             "stability", f"Cannot tell how close the run was to its stable limit: {why}.",
             math.nan, 1.0, action, "unknown",
         )  # fmt: skip
+    if found.unsharp and not known:
+        return Statement(
+            "stability",
+            f"Cannot tell how close the run was to its stable limit: {found.unsharp}.",
+            math.nan, 1.0, "", "unknown",
+        )  # fmt: skip
     if lost := learned_nothing(found):
         return Statement(
             "stability",

@@ -13,6 +13,8 @@ from overparam.diagnosis.noise_statement import noise_statement
 from overparam.diagnosis.progress_statement import progress
 from overparam.diagnosis.rate_of_run import direction, learning_rate, rate_to_set
 from overparam.diagnosis.run_facts import (
+    KERNEL_REGIME,
+    carries_nothing,
     cut_short,
     dead,
     ending,
@@ -26,9 +28,9 @@ from overparam.diagnosis.run_facts import (
 )
 from overparam.diagnosis.stability_statement import stability_of_run
 
-# Below this the kernel of training is the kernel of initialisation for all purposes; from the
-# other on the change is of the order of the kernel itself.
-KERNEL_REGIME, FEATURE_REGIME = 0.1, 0.5
+# From this on the change of the kernel is of the order of the kernel itself; below the other it is
+# the rounding of one that does not change.
+FEATURE_REGIME, _LINEAR = 0.5, 1e-6
 # So many spikes that come more often than once in so many steps are no events.
 _OFTEN, _SEVERAL = 20, 8
 _NO_DERIVATIVES = "the derivatives were not measured"
@@ -157,6 +159,12 @@ def regime(found: Findings) -> Statement:
         f"Feature learning from {show(100 * FEATURE_REGIME)} % on, kernel regime below "
         f"{show(100 * KERNEL_REGIME)} %."
     )
+    if change < _LINEAR:
+        return Statement(
+            "regime",
+            "The model is linear in its parameters, as far as can be told: while it learned, its "
+            "tangent kernel did not change.", change, KERNEL_REGIME, "", "info",
+        )  # fmt: skip
     if change < KERNEL_REGIME:
         return Statement(
             "regime", f"Kernel regime: {moved}{also}", change, KERNEL_REGIME,
@@ -240,6 +248,17 @@ def generalisation(found: Findings) -> Statement:
         f"Good up to half of its first value, {shown(half)}; worse than the best by more than "
         f"{more} from {shown(bound)} on."
     )
+    if carries_nothing(found):
+        guess, wrong = show(100 * found.test_guess), show(100 * found.train_error)
+        return Statement(
+            "test",
+            f"{ended}, its best being {shown(best)}: no better than always answering the most "
+            f"frequent class ({guess} %), though of the training examples {wrong} % are answered "
+            "wrongly. What was learned does not carry over.",
+            last, found.test_guess,
+            "Check that inputs and labels belong together; if they do, give more examples, or "
+            "regularise.", "warning",
+        )  # fmt: skip
     if worsened(found):
         return Statement(
             "test", f"{ended}, after a best of {shown(best)}.", last, bound, _when_worse(found),

@@ -15,7 +15,7 @@ from overparam._files import Name
 from overparam._model import gradients_on
 from overparam._numbers import described, is_integer
 from overparam._progress import Progress, expect_progress, telling
-from overparam._random_numbers import seeded
+from overparam._random_numbers import python_numbers_kept, seeded
 from overparam._types import Forward, Loss
 from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.budget import (
@@ -84,7 +84,9 @@ def suggest_lr(
     Args:
         model: As it is when training starts: fresh, or trained, for fine-tuning. A function makes
             one (of the examples, if it takes an argument); `None` is a network of two hidden
-            layers of 256. Copies train in training mode.
+            layers of 256. Copies train in the modes that its parts are in, so that a frozen
+            batch norm stays so; a model that is in evaluation mode as a whole is put into that of
+            training.
         data: As for `diagnose`, but that nothing of it is set aside.
         loss: As for `diagnose`.
         optimizer: The one you use, or a function of parameters that makes it. Groups keep their
@@ -143,16 +145,17 @@ def suggest_lr(
     makers = makers_of(optimizers, f"{who}(optimizers=...)")
     if longest is not None:
         positive(longest, f"{who}(longest=...)", is_integer(longest))
-    with seeded(seed, place_of(model, device, who)), telling(progress) as tell:
+    place = place_of(model, device, who)
+    with python_numbers_kept(), seeded(seed, place), telling(progress) as tell:
         tell(_LOADING, 0.0)
         task = prepared_task(
             model, data, loss, optimizer, forward=forward, split=split, batch_size=batch_size,
             device=device, seed=seed, seconds=seconds, few=True, who=who,
             tell=partial(tell, _LOADING),
         )  # fmt: skip
-    task = with_details(task, schedule, clip_norm, accumulate, who)
-    planned = planned_steps(epochs, steps, task.epoch, who)
-    step_seconds(task, who, count=1)  # what does not train is told before anything is compared
+        task = with_details(task, schedule, clip_norm, accumulate, who)
+        planned = planned_steps(epochs, steps, task.epoch, who)
+        step_seconds(task, who, count=1)  # what does not train is told before anything is compared
     others = _batch_size_variants(task, batch_sizes, seed, who)
     expect(
         keep is None or task.feed is None, f"{who}(keep=...)", "data as tensors or arrays",

@@ -11,6 +11,7 @@ from overparam._environment import environment
 from overparam._files import Name
 from overparam._json import strict
 from overparam._progress import Progress, telling
+from overparam._random_numbers import own_random_numbers, python_numbers_kept
 from overparam._statement import Concluded, Statement
 from overparam._switches import thread_count
 from overparam.diagnosis.comparison_statement import comparison_statements
@@ -39,9 +40,10 @@ class SuggestedRate(Concluded):
         environment: Versions, machine, seed, time taken.
         rate: To train at, for the fastest parameter group; `nan` if nothing was learned.
         interval: Where the best rate is expected, (low, high).
-        verdict: ``"found"``; ``"flat"`` (rates a factor 4 apart do as well); ``"between"`` (two
-            orders of batches disagree); ``"rough"`` (an order of magnitude); ``"nothing"`` (no
-            rate lowered the loss); ``"none"`` (no comparison).
+        verdict: ``"found"``; ``"flat"`` (rates a factor 4 apart did about as well, and the rate is
+            in their middle); ``"between"`` (two orders of batches disagree); ``"rough"`` (an
+            order of magnitude); ``"nothing"`` (no rate lowered the loss); ``"none"`` (no
+            comparison).
         steps: h, the optimizer steps of the trainings that were compared.
         planned_steps: Of the training that the rate is for; `None` if none was named.
         trial_steps: Steps of all trainings together.
@@ -161,7 +163,10 @@ def find_rate(
     kept = None
     if keep is not None:
         kept = KeptRace(keep, key_of(recipe, planned, seed, data), "suggest_lr(keep=...)")
-    with telling(progress) as tell, thread_count() as most:
+    with (
+        own_random_numbers({recipe.device}), python_numbers_kept(),
+        telling(progress) as tell, thread_count() as most,
+    ):  # fmt: skip
         tell("racing", 0.0)
         torch.set_num_threads(threads := threads_for(recipe, most))
         outcome = run_race(

@@ -234,10 +234,11 @@ def with_details(
 
 def _initialise(model: nn.Module, examples: Examples) -> None:
     """Give lazy layers their sizes, by a pass in evaluation mode."""
-    mode = model.training
+    modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad():
         call(model.eval(), take(examples.x, slice(0, 2)))
-    model.train(mode)
+    for module, mode in modes:
+        module.training = mode
 
 
 def _expect_runs(task: TrainingTask, who: str) -> int:

@@ -69,7 +69,8 @@ def copies(
         hint="build it from model.parameters(), after moving the model to its device.",
     )  # fmt: skip
     without_schedule(made)
-    twin.train()
+    if not twin.training:  # else its parts are in the modes that it is trained in
+        twin.train()
     return twin, made, given
 
 

@@ -103,7 +103,8 @@ def train_monitored(
     per_epoch = task.epoch
     run.labels = LabelWatch(task, seed) if task.identified else None
     spent_evaluating, total, calm, first = 0.0, 0.0, 0, math.nan
-    model.train()
+    if not model.training:
+        model.train()
     most = monitor.budget.max_overhead
     while clock() - started < seconds and run.steps != max_steps:
         if max_steps and run.steps % _PACED == 0 < run.steps:

@@ -26,6 +26,7 @@ from overparam.integrations.watched import Watched
 
 try:
     from lightning.pytorch import Callback
+    from lightning.pytorch.utilities import rank_zero_info
 except ImportError as problem:
     raise MissingPackage(
         "`overparam.integrations.lightning` expected the package lightning, got none.\n"
@@ -185,8 +186,10 @@ class LightningRateFinder(Callback):
     """Find the learning rate before training starts, by a race, and set it.
 
     Copies of the module train with its own `training_step`, optimizer, batches, accumulation and
-    clipping. Schedulers of `configure_optimizers` are not raced with, since nothing says how they
-    are to be laid out for a shorter training; give `schedule` for that.
+    clipping, and in the modes that its parts are in, as Lightning trains them. Schedulers of
+    `configure_optimizers` are not raced with, since nothing says how they are to be laid out for a
+    shorter training; give `schedule` for that. Ctrl+C ends the race: the best rate so far is set, a
+    line says so, and training begins; once more ends that.
 
     Args:
         budget: Time for everything.
@@ -237,8 +240,6 @@ class LightningRateFinder(Callback):
         loader, optimizer = trainer.train_dataloader, trainer.optimizers[0]
         optimizer = getattr(optimizer, "optimizer", optimizer)
         clipped = trainer.gradient_clip_val if trainer.gradient_clip_algorithm != "value" else None
-        mode = pl_module.training
-        pl_module.train()
         with quietly():  # a step without a trainer says that it logs nothing
             recipe = recipe_of_loader(
                 pl_module, optimizer, partial(_loss_of, trainer), loader, schedule=self.schedule,
@@ -251,8 +252,14 @@ class LightningRateFinder(Callback):
                 given=max(peak_rates(optimizer)), longest=self.longest, seed=self.seed, clock=clock,
                 progress=self.progress,
             )  # fmt: skip
-        pl_module.train(mode)
-        if self.update and math.isfinite(self.found.rate):
+        known = math.isfinite(self.found.rate)
+        if self.found.stopped == "interrupted":
+            best = f"the best rate so far is {self.found.rate:.3g}" if known else "there is no rate"
+            rank_zero_info(
+                f"LightningRateFinder was interrupted: {best}. Training begins; Ctrl+C once more "
+                "ends it."
+            )
+        if self.update and known:
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
             rescale(optimizer, schedulers, self.found.rate)
 

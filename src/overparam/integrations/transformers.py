@@ -16,6 +16,7 @@ from overparam._batch import on_device
 from overparam._errors import expect
 from overparam._own_loss import token_cross_entropy
 from overparam._progress import Progress
+from overparam._training_mode import put_into_training
 from overparam._types import Loss
 from overparam.diagnosis.budget import parse_budget
 from overparam.diagnosis.race.recipe import recipe_of_loader
@@ -287,17 +288,17 @@ def suggest_trainer_lr(
     def loss_of(model: nn.Module, batch: Any) -> Tensor:
         return trainer.compute_loss(model, on_device(batch, args.device))
 
-    before, mode = trainer.optimizer, model.training
-    model.train()
+    before = trainer.optimizer
     try:
-        recipe = recipe_of_loader(
-            model, trainer.create_optimizer(), loss_of, loader, schedule=schedule,
-            clip_norm=args.max_grad_norm or None, accumulate=accumulate,
-        )  # fmt: skip
-        return find_rate(
-            recipe, planned, budget=seconds, batch_size=args.train_batch_size * accumulate,
-            given=args.learning_rate, longest=longest, seed=seed, clock=clock, progress=progress,
-        )  # fmt: skip
+        with put_into_training(model):  # as the Trainer itself does at every step
+            recipe = recipe_of_loader(
+                model, trainer.create_optimizer(), loss_of, loader, schedule=schedule,
+                clip_norm=args.max_grad_norm or None, accumulate=accumulate,
+            )  # fmt: skip
+            return find_rate(
+                recipe, planned, budget=seconds, batch_size=args.train_batch_size * accumulate,
+                given=args.learning_rate, longest=longest, seed=seed, clock=clock,
+                progress=progress,
+            )  # fmt: skip
     finally:
         trainer.optimizer = before
-        model.train(mode)

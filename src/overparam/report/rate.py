@@ -34,9 +34,9 @@ def _facts(document: Mapping) -> list[str]:
     if document.get("batch_size"):
         facts.append(f"batches of {number(document['batch_size'])}")
     if document.get("steps"):
-        planned = document.get("planned_steps")
-        of = f" of {number(planned)} planned" if planned else ""
-        facts.append(f"trainings of {number(document['steps'])}{of} steps")
+        steps, planned = document["steps"], document.get("planned_steps")
+        of = f" of {number(planned)} planned" if planned and planned != steps else ""
+        facts.append(f"trainings of {number(steps)}{of} steps")
     if document["trials"]:
         facts.append(count(len(document["trials"]), "training"))
     if document.get("trial_steps"):

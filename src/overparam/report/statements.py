@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from overparam._statement import urgency
 from overparam.report.numbers import count
 
 LEVELS = {
@@ -39,11 +40,13 @@ def statement_rows(statements: Sequence[Mapping], labels: str = "labels") -> lis
         level = level if level in LEVELS else "info"
         name = str(statement.get("name") or "").replace("_", " ")
         name = (labels if name == "labels" else name).capitalize()
-        shown = {"name": name, "level": level, "word": LEVELS[level][0]}
+        which = str(statement.get("name"))
+        shown = {"name": name, "which": which, "level": level, "word": LEVELS[level][0]}
         rows.append(
             {**dict.fromkeys(("text", "value", "threshold", "action", "bar")), **statement, **shown}
         )
-    return sorted(rows, key=lambda row: order.index(row["level"]))
+    after = order.index("unknown")
+    return sorted(rows, key=lambda row: urgency(row["which"], order.index(row["level"]), after))
 
 
 def outcome(statements: list[dict]) -> list[tuple[str, str]]:

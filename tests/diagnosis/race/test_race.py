@@ -4,6 +4,8 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from overparam.diagnosis.race.entrant import Entrant, set_rate
 from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat
 from overparam.diagnosis.race.race import Race, horizons
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
-from overparam.diagnosis.race.run import Clock, run_race
+from overparam.diagnosis.race.run import Clock, _own, run_race
 from overparam.diagnosis.task import TrainingTask, build_task, with_details
 
 
@@ -146,12 +148,18 @@ def test_a_plateau_is_told_and_not_ranked() -> None:
     assert math.isnan(outcome.rate)
 
 
-def test_the_users_own_rate_is_compared_where_it_lies_outside() -> None:
+def test_the_users_own_rate_is_compared_unless_it_lies_between_the_best() -> None:
     recipe = recipe_of(squares())
     low = run_race(recipe, 100, given=1e-4, clock=Clock())
     assert low.own[1e-4] > 2 * min(low.losses.values())
-    near = run_race(recipe, 100, given=0.13, clock=Clock())
-    assert near.own == {}
+    beside = run_race(recipe, 100, given=0.13, clock=Clock())
+    assert set(beside.own) == {0.13}
+    level: Any = SimpleNamespace(
+        losses={0.125: 0.3, 0.25: 0.301, 0.5: 0.9}, also=lambda rate: {rate: 1.0}
+    )
+    assert _own(level, 0.2) == {}
+    assert _own(level, 0.25) == {0.25: 0.301}
+    assert _own(level, 0.3) == {0.3: 1.0}
     lost = run_race(recipe, 100, given=50.0, clock=Clock())
     assert lost.own == {50.0: math.inf}
 

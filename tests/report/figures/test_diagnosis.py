@@ -170,6 +170,21 @@ def test_batch_rates_are_compared_with_the_rate_of_their_own_step():
     assert title("batch_rates", series=series).startswith("1 of 4 batches measured")
 
 
+def test_under_a_schedule_batches_stand_beside_the_rate_it_comes_to_and_not_where_it_ends():
+    cosine = {"batch_critical_lr": line(0.2, 0.2, 0.02), "lr": line(0.1, 0.05, 1e-9)}
+    figure = by_name({"kind": "diagnosis", "series": cosine})["batch_rates"]
+    marks = [trace for trace in figure.data if "learning rate" in str(trace.get("name"))]
+    assert [trace["name"] for trace in marks] == ["largest learning rate of the run, 0.1"]
+    assert marks[0]["x"] == [-1.0] * len(marks[0]["x"])
+    assert figure.title.endswith(
+        "0 of 3 batches measured have a critical rate below the one in use at that step"
+    )
+    constant = {**cosine, "lr": line(0.1, 0.1, 0.1)}
+    figure = by_name({"kind": "diagnosis", "series": constant})["batch_rates"]
+    assert figure.title.endswith("below the one in use")
+    assert "learning rate, 0.1" in [trace.get("name") for trace in figure.data]
+
+
 def test_the_noise_scale_is_told_as_far_as_it_was_known():
     known = {"noise_scale_low": line(5.0, 9.0), "noise_scale": line(8.0, 12.0),
              "noise_scale_high": line(20.0, 19.0)}  # fmt: skip

@@ -1,18 +1,17 @@
 """Batches as a loader gives them, drawn once for all trainings that take them in one order."""
 
-import copy
 import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from overparam._batch import tensors
 from overparam._errors import complaint, expect
 from overparam._memory import GIB, part_of
 from overparam._random_numbers import OwnStream
+from overparam.diagnosis.race.held import apart, held_by, put, start, state_of
 from overparam.errors import OverparamError
 
 _CPU = torch.device("cpu")
@@ -22,8 +21,9 @@ class Drawn:
     """The batches of a loader, pass after pass, in the order that a seed makes.
 
     Its size, collation, sampler, augmentation and workers are the loader's. What it and its data
-    draw comes from generators of their own (torch's, numpy's, Python's, those of the loader), so
-    that every training sees the same batches and nothing of the program's is used up.
+    draw comes from generators that start at the seed (torch's, numpy's, Python's, those that the
+    loader, its sampler and its data hold), so that every training sees the same batches and nothing
+    of the program's is used up.
 
     Batches stay in memory, up to an eighth of what is free and 1 GiB, for the trainings that
     follow; one that goes on beyond those draws its own.
@@ -38,7 +38,12 @@ class Drawn:
     def __init__(
         self, loader: Iterable[Any], seed: int, *, keep: bool = True, where: str = "data=..."
     ) -> None:
-        self._loader, self._where, self._seed = _apart(loader), where, seed
+        for once in (getattr(loader, name, None) for name in ("sampler", "batch_sampler")):
+            expect(
+                not isinstance(once, Iterator), where, "a sampler that can be gone through again",
+                f"a {type(once).__name__}", hint="sampler=list(...) makes one.",
+            )  # fmt: skip
+        self._loader, self._where, self._seed = apart(loader), where, seed
         self._kept: list[Any] = []
         self._room = part_of(1 / 8, GIB, _CPU) if keep else 0
         self._source = self._passes(seed)
@@ -90,24 +95,12 @@ class Drawn:
 _END = object()
 
 
-def _apart(loader: Any) -> Any:
-    """The loader without the pass that its owner may be in, and without workers that stay."""
-    if not isinstance(loader, DataLoader):
-        return loader
-    twin = copy.copy(loader)
-    vars(twin).update(persistent_workers=False, _iterator=None)
-    return twin
-
-
 class _Numbers:
     """Generators as they stand for a loader, put in the place of the program's for a while."""
 
     def __init__(self, seed: int, loader: Any) -> None:
         self._seed, self._torch = seed, OwnStream(seed, _CPU)
-        sampler = getattr(loader, "sampler", None)
-        inner = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
-        held = [getattr(part, "generator", None) for part in (loader, sampler, inner)]
-        self._own = {id(g): g for g in held if isinstance(g, torch.Generator)}.values()
+        self._own = held_by(loader)
         self._at: tuple | None = None
 
     def __enter__(self) -> None:
@@ -117,7 +110,7 @@ class _Numbers:
             random.seed(self._seed)
             np.random.seed(self._seed % 2**32)  # noqa: NPY002  what data sets draw from
             for generator in self._own:
-                generator.manual_seed(self._seed)
+                start(generator, self._seed)
         else:
             self._put(self._at)
 
@@ -128,11 +121,11 @@ class _Numbers:
 
     def _states(self) -> tuple:
         numpys: Any = np.random.get_state()  # noqa: NPY002
-        return random.getstate(), numpys, [g.get_state() for g in self._own]
+        return random.getstate(), numpys, [state_of(g) for g in self._own]
 
     def _put(self, states: tuple) -> None:
         pythons, numpys, others = states
         random.setstate(pythons)
         np.random.set_state(numpys)  # noqa: NPY002
         for generator, state in zip(self._own, others, strict=True):
-            generator.set_state(state)
+            put(generator, state)

@@ -15,6 +15,8 @@ NEAR = 0.05
 _WIDER, _WIDEST = 2.0, 4.0
 # It ends short of a rate that was seen to fail, by this factor.
 SHORT_OF = 0.9
+# The bottom is flat where the highest rate in it is so many times the lowest.
+_WIDE = 4.0
 # The loss must fall by this part of itself below that of the smallest rate.
 LEARNED = 0.02
 _FEW_STEPS = 100
@@ -82,8 +84,28 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """The pick; `nan` if nothing was learned."""
-        return best(self.losses) if self.learned else math.nan
+        """The pick: the rate of the least loss; of a flat bottom the middle. `nan` if none learned.
+
+        Which of the rates on a flat bottom has the least loss is chance, and may be its upper end,
+        next to rates that fail; the middle has a factor 2 to either end.
+        """
+        if not self.learned:
+            return math.nan
+        return middle(self.losses, self.bottom) if self.wide else best(self.losses)
+
+    @property
+    def bottom(self) -> list[float]:
+        """Rates that did about as well as the best, ascending: of such only those that learned."""
+        near, winner, began = within(self.losses, NEAR), best(self.losses), self.began
+        if math.isnan(began):
+            return near
+        learned = began - LEARNED * abs(began)
+        return [rate for rate in near if rate == winner or self.losses[rate] < learned]
+
+    @property
+    def wide(self) -> bool:
+        """Whether rates a factor 4 apart did about as well as the best."""
+        return self.learned and self.bottom[-1] >= _WIDE * self.bottom[0]
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -119,14 +141,15 @@ class Outcome:
 
     @property
     def failed(self) -> float:
-        """The lowest rate above the pick whose training was lost, or learned next to nothing.
+        """The lowest rate above the bottom whose training was lost, or learned next to nothing.
 
         That is also one that ended far above the best, where there is something left to learn.
         Infinite if none did.
         """
         if not self.learned:
             return math.inf
-        pick, began = self.rate, self.began
+        # What did well in the longest trainings may have been slow in shorter ones.
+        top, began = self.bottom[-1], self.began
         ends = [(self.ceiling, math.inf), *self.losses.items(), *self.own.items()]
         ends += [(t.rate, math.inf if t.lost else t.loss) for t in self.trials]
         learned = began - LEARNED * abs(began)
@@ -134,8 +157,8 @@ class Outcome:
         if far > 0 and began > 0:  # of trainings as long as that of the best alone
             compared = {**self.losses, **self.own}
             ends += [(rate, math.inf) for rate, loss in compared.items() if loss > far]
-        failed = (rate for rate, loss in ends if rate > pick and not loss < learned)
-        unknown = (rate for rate, loss in ends if rate > pick and math.isinf(loss))
+        failed = (rate for rate, loss in ends if rate > top and not loss < learned)
+        unknown = (rate for rate, loss in ends if rate > top and math.isinf(loss))
         return min(unknown if math.isnan(began) else failed, default=math.inf)
 
     @property
@@ -166,7 +189,8 @@ class Outcome:
 
         ``"none"``: no comparison. ``"nothing"``: no rate lowered the loss. ``"rough"``: of
         trainings so short that they tell an order of magnitude. ``"between"``: another order of
-        batches picks another rate. ``"flat"``: rates a factor 4 apart do as well. Else ``"found"``.
+        batches picks another rate. ``"flat"``: rates a factor 4 apart do about as well. Else
+        ``"found"``.
         """
         if not self.losses:
             return "none"
@@ -177,8 +201,7 @@ class Outcome:
             return "rough"
         if self.disagreement > 1:
             return "between"
-        near = within(self.losses, NEAR)
-        return "flat" if near[-1] >= 4 * near[0] else "found"
+        return "flat" if self.wide else "found"
 
 
 def averages(horizon: int, epoch: int) -> bool:
@@ -193,6 +216,17 @@ def averages(horizon: int, epoch: int) -> bool:
 def best(losses: Mapping[float, float]) -> float:
     """The rate of the lowest loss; of equal ones the lowest rate."""
     return min(sorted(losses), key=losses.__getitem__)
+
+
+def middle(losses: Mapping[float, float], rates: Sequence[float]) -> float:
+    """Of ascending rates the one nearest to the geometric middle; of two the lower loss.
+
+    Example:
+        >>> middle({0.25: 0.61, 0.5: 0.60, 1.0: 0.59}, [0.25, 0.5, 1.0])
+        0.5
+    """
+    centre = math.sqrt(rates[0] * rates[-1])
+    return min(rates, key=lambda r: (round(abs(math.log2(r / centre)), 6), losses[r], r))
 
 
 def within(losses: Mapping[float, float], part: float) -> list[float]:

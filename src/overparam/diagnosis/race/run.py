@@ -171,10 +171,13 @@ def _second_order(
 
 
 def _own(race: Race, given: float | None) -> dict[float, float]:
-    """The loss at the user's own rate, after as many steps as the others had."""
+    """The loss at the user's own rate, after as many steps as the others had.
+
+    Between two rates that did about as well there is nothing to compare.
+    """
     if given is None:
         return {}
     if given in race.losses:
         return {given: race.losses[given]}
     near = within(race.losses, NEAR)
-    return {} if near[0] / 2 <= given <= near[-1] * 2 else race.also(given)
+    return {} if near[0] <= given <= near[-1] else race.also(given)

@@ -164,11 +164,10 @@ def batch_rates_figure(document: Mapping) -> Figure | None:
     bars = {"type": "bar", "name": "batches", "x": middles, "y": counts}
     traces = [{**bars, "width": edges[1] - edges[0], "marker": {"color": "var(--blue)"}}]
     shown = [edges[0], edges[-1]]
-    if used is not None and used.last > 0:
-        rate = f"learning rate at the end, {number(used.last, 3)}"
-        place = math.log10(used.last)
+    for rate, label in _marked_rates(used):
+        place = math.log10(rate)
         shown = [min(place, shown[0]), max(place, shown[1])]
-        traces.append(vertical(place, 0, max(counts), rate, "var(--red)"))
+        traces.append(vertical(place, 0, max(counts), label, "var(--red)"))
     axis = {"title": {"text": "critical learning rate of a batch"}, **log_ticks(*shown)}
     data, layout = stack([Panel("Batches", traces)], axis)
     bins = [(10**low, 10**high) for low, high in pairwise(edges)]
@@ -185,6 +184,18 @@ def batch_rates_figure(document: Mapping) -> Figure | None:
     )
 
 
+def _marked_rates(used: Series | None) -> list[tuple[float, str]]:
+    """The rate that a run used; where it changed the largest: a schedule may end next to zero."""
+    if used is None or not used.highest > 0:
+        return []
+    what = "largest learning rate of the run" if _changed(used) else "learning rate"
+    return [(used.highest, f"{what}, {number(used.highest, 3)}")]
+
+
+def _changed(used: Series) -> bool:
+    return used.lowest < used.highest * (1 - 1e-6)
+
+
 def _batch_finding(critical: Series, used: Series | None) -> str:
     """The share of batches that the rate in use is too large for."""
     if used is None:
@@ -193,7 +204,8 @@ def _batch_finding(critical: Series, used: Series | None) -> str:
     pairs = [(value, used.at(step)) for step, value in critical.measured]
     below = sum(rate is not None and value < rate for value, rate in pairs)
     whole = count(len(pairs), "batch", "batches")
-    return f"{below:,} of {whole} measured have a critical rate below the one in use"
+    when = " at that step" if _changed(used) else ""
+    return f"{below:,} of {whole} measured have a critical rate below the one in use{when}"
 
 
 def spectrum_figure(document: Mapping) -> Figure | None:

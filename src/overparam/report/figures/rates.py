@@ -167,6 +167,8 @@ def _why_set(document: Mapping, advised: float | None, best: float) -> str:
     if advised == best:
         return " The rate to set is that of the least loss."
     meaning = ((document.get("advice") or {}).get("set") or {}).get("meaning")
+    if not meaning and (document["series"].get("rate_sweep") or {}).get("middle"):
+        meaning = "in the middle of those that did about as well"
     return f" The rate to set: {meaning}." if meaning else ""
 
 
