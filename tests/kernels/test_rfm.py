@@ -341,6 +341,25 @@ def test_importances_lie_in_their_interval(table):
     np.testing.assert_array_equal(low, model.importance_interval(seed=1)[0])
 
 
+@pytest.mark.parametrize("machine", [RFMRegressor, IRKMRegressor])
+@pytest.mark.parametrize("levels", [2, 40])
+def test_a_category_counts_by_what_it_does_and_not_by_its_levels(machine, levels):
+    draw = np.random.default_rng(levels)
+    n = 300
+    a, k, idle = draw.normal(size=n), np.arange(n) % levels, draw.permutation(n) % levels
+    effect = draw.normal(size=levels)
+    effect = ((effect - effect.mean()) / effect.std())[k]
+    frame = pd.DataFrame({"a": a, "k": k, "idle": idle}).astype({"k": "str", "idle": "str"})
+    frame["k"], frame["idle"] = "k" + frame["k"], "i" + frame["idle"]
+    model = machine(random_state=0, n_iter=2).fit(frame, a + effect + 0.2 * draw.normal(size=n))
+    # Variances 1 and 1; what is left of either to learn is no more than the noise's 0.04 a level
+    # of 7 rows, and 0.2 beside.
+    np.testing.assert_allclose(model.feature_importances_, [0.5, 0.5, 0.0], atol=0.1)
+    low, high = model.importance_interval(n_resamples=50)
+    assert (low <= model.feature_importances_).all()
+    assert (model.feature_importances_ <= high).all()
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -13,6 +13,7 @@ from overparam._errors import expect
 from overparam._numbers import described, is_integer, is_number
 from overparam._switches import full_precision
 from overparam.errors import NumericalError
+from overparam.kernels._effects import effects_by_row
 from overparam.kernels._rounds import is_wide
 from overparam.kernels._table import read_table, shared, unequal
 from overparam.kernels.encoding import Encoding
@@ -25,6 +26,9 @@ from overparam.kernels.functions import Kernel
 from overparam.kernels.importance import bootstrap_interval
 from overparam.kernels.predictor_sum import PredictorSum
 from overparam.tables.column import Column
+
+# Rows that importances of categories are averaged over, and multiplications they may take.
+ROWS_FOR_EFFECTS, WORK = 500, 1e11
 
 
 class FittedMachine(BaseEstimator):
@@ -151,15 +155,26 @@ class FittedMachine(BaseEstimator):
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """Share of every column in the average squared gradient of the predictor.
+        """Share of every column in what changes the predictions.
 
-        The diagonal of `agop_`, that is per *standard deviation* of the column, levels of a
-        category added up, divided by its sum. All 0 for a predictor that is constant.
+        Of a table of numbers, in the average squared gradient: the diagonal of `agop_`, that is
+        per *standard deviation* of the column, divided by its sum.
+
+        Of a table with categories, half the mean squared change of the prediction when the column
+        alone is taken from another row, over 500 of the rows fitted: for a sum of functions of one
+        column each, that function's variance, of numbers and categories alike. (A slope along the
+        indicator of a level is per standard deviation of nothing: it would give a category more
+        the more levels it has.) For a function that is linear the two are the same.
+
+        All 0 for a predictor that is constant.
         """
         check_is_fitted(self)
-        diagonal = self.agop_ if self.agop_.ndim == 1 else self.agop_.diagonal()
-        sums = np.bincount(self.encoding_.groups, diagonal, minlength=self.n_features_in_)
-        return sums / sums.sum() if sums.sum() > 0 else sums
+        if self.encoding_.levels:
+            values, weights = self._effects()
+            sums = weights @ values
+        else:
+            sums = self.agop_ if self.agop_.ndim == 1 else self.agop_.diagonal()
+        return sums / sums.sum() if sums.sum() > 0 else np.zeros(len(sums))
 
     @full_precision()
     def importance_interval(
@@ -191,15 +206,26 @@ class FittedMachine(BaseEstimator):
             is_integer(n_resamples) and n_resamples >= 1,
             f"{name}(n_resamples=...)", "a positive number", described(n_resamples),
         )  # fmt: skip
-        squares = np.empty((len(self.X_fit_), self.X_fit_.shape[1]))
-        for rows, block in self._gradient_blocks():
-            squares[rows] = block.square().sum(1).cpu().numpy()
-        columns = np.zeros((len(squares), self.n_features_in_))
-        np.add.at(columns.T, self.encoding_.groups, squares.T)
+        if self.encoding_.levels:
+            values, weights = self._effects()
+        else:
+            values, weights = np.empty(self.X_fit_.shape), self.weights_fit_.astype(np.float64)
+            for rows, block in self._gradient_blocks():
+                values[rows] = block.square().sum(1).cpu().numpy()
         return bootstrap_interval(
-            columns,
-            level=level,
-            n_resamples=n_resamples,
-            seed=seed,
-            weights=self.weights_fit_.astype(np.float64),
+            values, level=level, n_resamples=n_resamples, seed=seed, weights=weights
         )
+
+    @full_precision()
+    def _effects(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the columns do to the predictions of some rows fitted, and weights of these."""
+        columns, device, predictor = self.n_features_in_, self.device or "cpu", self._predictor()
+        # As many rows as take some seconds.
+        most = max(50, min(ROWS_FOR_EFFECTS, int(WORK / (self.X_fit_.size * columns))))
+        rows = np.random.default_rng(self._seed).permutation(len(self.X_fit_))[:most]
+
+        def outputs(x: np.ndarray) -> np.ndarray:
+            return predictor(shared(x, device)).cpu().numpy().astype(np.float64)
+
+        values = effects_by_row(outputs, self.X_fit_[rows], self.encoding_.groups, columns)
+        return values, self.weights_fit_[rows].astype(np.float64)

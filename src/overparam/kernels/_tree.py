@@ -8,6 +8,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from overparam._errors import expect
+from overparam.kernels._effects import effects_by_row
 from overparam.kernels._settings import (
     choice,
     drawing_from,
@@ -17,7 +18,6 @@ from overparam.kernels._settings import (
     whole,
 )
 from overparam.kernels._table import Rows, merged, read_table, read_weights
-from overparam.kernels._tree_effects import effects
 from overparam.kernels._tree_leaves import fit_leaves, seeded, takes_weights
 from overparam.kernels._tree_routing import (
     averaged,
@@ -281,13 +281,13 @@ class AGOPTree(BaseEstimator):
         shares = self._importances
         if shares is None:
             unit = self._unit(self._averaged_at(self._rows))
-            found = effects(
+            rows = effects_by_row(
                 lambda x: self._averaged_at(x) / unit,
                 self._rows,
                 self.encoding_.groups,
                 self.n_features_in_,
-                self._weights,
             )
+            found = self._weights @ rows / self._weights.sum()
             shares = found / found.sum() if found.sum() > 0 else found
             self._importances = shares
         return shares

@@ -78,7 +78,8 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         feature_matrix_: M of the predictor, a matrix or a diagonal.
         agop_: Average gradient outer product of the predictor, by standardised coordinates, or
             its diagonal; a mean over rows and a sum over (standardised) outputs.
-        feature_importances_: Its diagonal by columns, as shares.
+        feature_importances_: Its diagonal as shares; with categories, shares of the columns in
+            what changes the predictions.
         dual_coef_: Coefficients.
         X_fit_: The centres, encoded.
         alpha_: The ridge used.

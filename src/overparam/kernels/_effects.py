@@ -1,20 +1,19 @@
-"""What the columns of a table do to the predictions of a tree, borders between leaves included."""
+"""What the columns of a table do to predictions, jumps and levels of categories included."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 
-def effects(
+def effects_by_row(
     outputs: Callable[[np.ndarray], np.ndarray],
     x: np.ndarray,
     groups: np.ndarray,
     columns: int,
-    weights: np.ndarray,
 ) -> np.ndarray:
-    """Half the mean squared change of the outputs when a column comes from another row.
+    """Half the squared change of the outputs when a column comes from another row.
 
-        I_a = ½ E (f(x) − f(x with column a of x′))²
+        I_a = ½ E (f(x) − f(x with column a of x′))², the mean over rows
 
     For f a sum of functions of one column each, the variance of its function; in general, with
     independent columns, the variance that is left once all other columns are known. A jump at the
@@ -26,18 +25,17 @@ def effects(
         x: Rows in random order; a row's x′ is the next one, and then the one after it.
         groups: The column of the table that each column of x is from.
         columns: How many the table has.
-        weights: Of the rows, for the mean.
 
     Returns:
-        A number for each column of the table.
+        A number for each row and each column of the table.
 
     Cost: 2 predictions of all rows a column.
 
     References:
         Jansen (1999), Computer Physics Communications 117:35: the estimate.
     """
-    known, shares = outputs(x), weights / weights.sum()
-    found = np.zeros(columns)
+    known = outputs(x)
+    found = np.zeros((len(x), columns))
     for column in range(columns):
         own = groups == column
         for shift in (1, 2):
@@ -46,5 +44,5 @@ def effects(
             changed = (moved[:, own] != x[:, own]).any(axis=1)
             if changed.any():
                 gaps = np.square(outputs(moved[changed]) - known[changed]).sum(axis=1)
-                found[column] += float(shares[changed] @ gaps) / 4
+                found[changed, column] += gaps / 4
     return found
