@@ -12,6 +12,7 @@ import functools
 import inspect
 import random
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -57,6 +58,8 @@ def _checked(made: Any = None, *, typechecker: Any) -> Any:
     if made.__module__ in UNCHECKED:
         return made
     if inspect.isclass(made):
+        if getattr(made, "_is_protocol", False):
+            return typing.runtime_checkable(made)  # else none that is one can be recognised
         if "__dataclass_fields__" in vars(made) and "__init__" in vars(made):
             made.__init__ = _checked(made.__init__, typechecker=typechecker)
         return made
