@@ -73,7 +73,7 @@ def trainable(model: nn.Module, names: Sequence[str] | None = None, where: str =
 def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
     """The map (params, x) ↦ outputs. Parameters not in `params` keep the model's values."""
 
-    def function(params: Params, x: Inputs) -> Tensor:
+    def function(params: Params, x: Inputs) -> Any:  # a tensor, but for a loss inside the model
         args, kwargs = arguments(model, x)
         with held(model):
             return evaluate_at(model, _every_place(model, params), args, kwargs)

@@ -29,6 +29,9 @@ Inputs: TypeAlias = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any] | F
 """A batch of inputs: one tensor, or several that the model takes as arguments or keywords, nested
 as they like; the first axis of each is the batch axis. See `overparam._batch`."""
 
+Targets: TypeAlias = Inputs
+"""What a loss compares outputs with, in the forms that inputs have."""
+
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """`loss(outputs, targets)` of a batch, a scalar. Its reduction (mean, sum, with or without
 one half) is whatever the callable does; nothing in the library assumes one."""

@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from overparam._batch import call
 from overparam._copies import copied
 from overparam._model import undisturbed
 from overparam._training_mode import as_trained, repeatably
-from overparam._types import Inputs, Loss
+from overparam._types import Inputs, Loss, Targets
 from overparam.curvature.loss_at_point import LossAtPoint
 
 # A run has begun to diverge where its loss is so much above the first.
@@ -24,7 +24,7 @@ def rate_by_steps(
     where: str,
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets | None,
     loss: Loss,
     optimizer: Optimizer,
     steps: int,
@@ -108,7 +108,12 @@ def _proportions(model: nn.Module, optimizer: Optimizer) -> list[float]:
 
 
 def _losses(
-    model: nn.Module, x: Inputs, y: Tensor, loss: Loss, optimizer: Optimizer, rates: list[float]
+    model: nn.Module,
+    x: Inputs,
+    y: Targets | None,
+    loss: Loss,
+    optimizer: Optimizer,
+    rates: list[float],
 ) -> Iterator[float]:
     """Of copies of both in training, without end; random layers draw the same in every step."""
     model, optimizer = copied(model, optimizer)
