@@ -102,7 +102,7 @@ def _every_place(model: nn.Module, params: Params) -> Params:
     }
 
 
-def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:
+def expect_inputs(x: Any, where: str, n: int | None = None) -> None:
     """Raise unless `x` is a non-empty batch of finite numbers, of n examples if n is given."""
     # An array among tensors would be handed on whole, whichever examples are taken.
     known = not isinstance(x, np.ndarray) and not any(

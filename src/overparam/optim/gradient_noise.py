@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,7 @@ def equal_parts(order: Tensor, k: int) -> list[Tensor]:
 
 
 def gradient(
-    model: nn.Module, params: Sequence[Tensor], x: Inputs, y: Targets | None, loss: Loss
+    model: nn.Module, params: Sequence[Tensor], x: Inputs, y: Any, loss: Loss
 ) -> list[Tensor]:
     """Of the loss of a batch, by each parameter; zero for one that the loss does not depend on."""
     value = loss(call(model, x), y)

@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -148,7 +149,7 @@ def measured(
     where: str,
     model: nn.Module,
     x: Inputs,
-    y: Targets | None,
+    y: Any,
     loss: Loss,
     optimizer: Optimizer,
     v0: Tensor | None,

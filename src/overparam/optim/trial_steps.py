@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -11,7 +12,7 @@ from overparam._batch import call
 from overparam._copies import copied
 from overparam._model import undisturbed
 from overparam._training_mode import as_trained, repeatably
-from overparam._types import Inputs, Loss, Targets
+from overparam._types import Inputs, Loss
 from overparam.curvature.loss_at_point import LossAtPoint
 
 # A run has begun to diverge where its loss is so much above the first.
@@ -24,7 +25,7 @@ def rate_by_steps(
     where: str,
     model: nn.Module,
     x: Inputs,
-    y: Targets | None,
+    y: Any,
     loss: Loss,
     optimizer: Optimizer,
     steps: int,
@@ -110,7 +111,7 @@ def _proportions(model: nn.Module, optimizer: Optimizer) -> list[float]:
 def _losses(
     model: nn.Module,
     x: Inputs,
-    y: Targets | None,
+    y: Any,
     loss: Loss,
     optimizer: Optimizer,
     rates: list[float],
