@@ -4,18 +4,22 @@
     python3 x.py demo [ARGS...]     diagnose a network on real digits, write report.html
     python3 x.py test [ARGS...]     every test (ARGS go to pytest; --typed checks annotations, too)
     python3 x.py check [PATHS...]   format, lint and types
-    python3 x.py bench [NAME]       benchmarks/bench_NAME.py; without NAME, their list
+    python3 x.py bench [NAME ARGS...]  one of benchmarks/bench_NAME.py; without NAME, their list
     python3 x.py flower [ARGS...]   Flower in an environment of its own (ARGS go to `flwr`)
     python3 x.py docs [ARGS...]     the documentation, into docs/_build (ARGS go to Sphinx)
     python3 x.py wheel              build the wheel and use it in an environment of its own
     python3 x.py floors [ARGS...]   the tests with the lowest versions that pyproject.toml allows
     python3 x.py run ARGS...        the command line, inside the environment
 
+`python3 x.py TASK --help` says more of one, at once: nothing is set up for it.
+
 Needs Python 3.11 or newer with pip and venv, nothing else. What pip is told by its own
 configuration or by PIP_ variables (an index, a proxy, a folder of wheels) is obeyed.
 """
 
+import ast
 import hashlib
+import inspect
 import os
 import subprocess
 import sys
@@ -45,15 +49,20 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
+def is_set_up() -> bool:
+    """Whether .venv is there and all that it depends on is as it was."""
+    return PYTHON.exists() and STAMP.exists() and STAMP.read_text() == fingerprint()
+
+
 def set_up() -> None:
-    """Create .venv and install into it.
+    """Create .venv and install into it, unless that was done.
 
     The stamp is written last, so an interrupted set-up starts again, and a finished one is
     recognised without asking pip.
     """
-    wanted = fingerprint()
-    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
+    if is_set_up():
         return
+    wanted = fingerprint()
     try:
         import ensurepip  # noqa: F401  (absent where a system splits venv off)
         import venv
@@ -105,6 +114,7 @@ def install(*packages: str) -> int:
 
 def add_integrations() -> None:
     """What a monitor reports to, clusters for cells, and what rooms of their own need, once."""
+    set_up()
     if ADDED.exists():
         return
     print("x.py: adding the tools to test with (about 500 MB).", file=sys.stderr, flush=True)
@@ -114,27 +124,38 @@ def add_integrations() -> None:
         ADDED.touch()
 
 
-def run(*command: str) -> int:
-    """Run a command in the environment; its exit status."""
+def run(*command: str, cwd: Path | None = HERE) -> int:
+    """Run a command in the environment, which is set up first; its exit status."""
+    set_up()
     try:
-        return subprocess.call([str(PYTHON), *command], cwd=HERE)
+        return subprocess.call([str(PYTHON), *command], cwd=cwd)
     except KeyboardInterrupt:
         return 130
 
 
 def demo(*args: str) -> int:
-    """Diagnose the built-in network on the bundled digits."""
+    """Diagnose the built-in network on the bundled digits, and write report.html.
+
+    ARGS are those of `python3 x.py run diagnose --help`.
+    """
     return run("-m", "overparam", "diagnose", "--html", str(HERE / "report.html"), *args)
 
 
 def test(*args: str) -> int:
-    """Run every test."""
+    """Run every test, a worker for each core (at most four).
+
+    ARGS go to pytest: `tests/linalg` or `-k lanczos` for some, `-n 0` for one process,
+    `--typed` to check every annotation meanwhile.
+    """
     add_integrations()
     return run("-m", "pytest", *SIDE_BY_SIDE, *args)
 
 
 def check(*paths: str) -> int:
-    """Format, lint and types; all three run, whatever the first finds."""
+    """Format, lint and types; all three run, whatever the first finds.
+
+    PATHS are files or folders, else the whole tree.
+    """
     add_integrations()  # types of theirs are looked at too
     return max(
         run("-m", "ruff", "format", "--check", *paths),
@@ -143,25 +164,51 @@ def check(*paths: str) -> int:
     )
 
 
+def benchmarks() -> dict[str, Path]:
+    """The file of each benchmark, by name."""
+    found = sorted((HERE / "benchmarks").glob("bench_*.py"))
+    return {path.stem[len("bench_") :]: path for path in found}
+
+
+def page(path: Path) -> str:
+    """The docstring of a file, which is read and not imported."""
+    return ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+
+
 def bench(*args: str) -> int:
-    """Run one benchmark, or list them."""
-    found = {path.stem[len("bench_") :]: path for path in (HERE / "benchmarks").glob("bench_*.py")}
+    """Run one benchmark, or list them.
+
+    `python3 x.py bench NAME --help` has the ARGS of one.
+    """
+    found = benchmarks()
     if not args:
-        print("benchmarks: " + ", ".join(sorted(found)))
+        for name, path in found.items():
+            print(f"{name:14}{page(path).partition(chr(10))[0]}".rstrip())
         return 0
-    if args[0] not in found:
-        print(f"x.py bench: expected one of {', '.join(sorted(found))}, got {args[0]!r}.")
+    name, *rest = args
+    if name not in found:
+        print(f"x.py bench: expected one of {', '.join(found)}, got {name!r}.", file=sys.stderr)
         return 2
-    return run(str(found[args[0]]), *args[1:])
+    if rest and rest[0] in HELP and not is_set_up():
+        print(page(found[name]).encode("ascii", "replace").decode())
+        return 0
+    return run(str(found[name]), *rest)
 
 
 def flower(*args: str) -> int:
-    """Set up Flower's own environment, whose pins and ours exclude each other, or run it."""
+    """Set up Flower's own environment, whose pins and ours exclude each other, or run it.
+
+    Without ARGS it is made, in .peers/flower. ARGS go to Flower's command line, as in
+    `python3 x.py flower run hub/flower`; what that has is said by `python3 x.py flower run -h`.
+    """
     return run(str(HERE / "benchmarks" / "flower_environment.py"), *args)
 
 
 def docs(*args: str) -> int:
-    """Build the documentation; a warning is an error."""
+    """Build the documentation into docs/_build/html; a warning is an error.
+
+    ARGS go to sphinx-build: `-E` reads every page again.
+    """
     sphinx = ("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html")
     return run(*sphinx, *args, "docs", "docs/_build/html")
 
@@ -224,7 +271,7 @@ def floors(*args: str) -> int:
     """Run the tests with every dependency at its floor, resolved by plain pip.
 
     PyPI's own build of an old torch brings its accelerator's libraries: several GB. Tools to
-    test with are the newest.
+    test with are the newest. ARGS go to pytest.
     """
     import tomllib
 
@@ -251,11 +298,12 @@ def floors(*args: str) -> int:
 
 
 def command_line(*args: str) -> int:
-    """Run the command line where the user stands, so that relative paths mean theirs."""
-    try:
-        return subprocess.call([str(PYTHON), "-m", "overparam", *args])
-    except KeyboardInterrupt:
-        return 130
+    """Run `overparam ARGS...` in the environment and where you stand: relative paths are yours.
+
+    `--help` after ARGS is that command's. Here it lists the commands, once the environment is
+    there: diagnose, lr, fit, predict, watch, federate, battery, study, report.
+    """
+    return run("-m", "overparam", *args, cwd=None)
 
 
 TASKS = {
@@ -271,11 +319,24 @@ TASKS = {
 }
 
 
+HELP = ("-h", "--help")
+
+
+def help_of(name: str) -> int:
+    """Print what a task is for; of `bench`, the list as well."""
+    usage = [line.strip() for line in __doc__.splitlines() if f"x.py {name} " in line]
+    print("\n\n".join((*usage, inspect.getdoc(TASKS[name]))))
+    if name == "bench":
+        print()
+        return bench()
+    return 0
+
+
 def main(argv) -> int:
     """Check the interpreter and the task's name before anything is downloaded."""
     if sys.version_info < (3, 11):
         sys.exit("x.py: expected Python 3.11 or newer, got %d.%d." % sys.version_info[:2])
-    if argv and argv[0] in ("-h", "--help"):
+    if argv and argv[0] in HELP:
         print(__doc__)
         return 0
     if not argv or argv[0] not in TASKS:
@@ -283,12 +344,14 @@ def main(argv) -> int:
         got = repr(argv[0]) if argv else "nothing"
         print("x.py: expected one of %s, got %s." % (", ".join(TASKS), got), file=sys.stderr)
         return 2
+    name, *args = argv
+    if args and args[0] in HELP and not (name == "run" and is_set_up()):
+        return help_of(name)
     try:
-        set_up()
+        return TASKS[name](*args)
     except KeyboardInterrupt:
         print("\nx.py: interrupted; the set-up starts over next time.", file=sys.stderr)
         return 130
-    return TASKS[argv[0]](*argv[1:])
 
 
 if __name__ == "__main__":

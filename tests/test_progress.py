@@ -80,6 +80,7 @@ def test_a_notebook_is_looked_at(monkeypatch):
     assert "rounds" in stream.getvalue()
 
 
+@pytest.mark.untyped("an annotation says what to write, a bool, and others are taken as well")
 @pytest.mark.parametrize("flag", [False, np.False_, 0])
 def test_a_flag_may_be_of_any_kind(flag):
     with telling(flag) as tell, counted(flag, "rounds", 1) as advance:

@@ -159,6 +159,29 @@ def test_help_sets_nothing_up(x, capsys):
     assert x.made == []
 
 
+@pytest.mark.parametrize("asked", ["-h", "--help"])
+@pytest.mark.parametrize(
+    "task", ["demo", "test", "check", "bench", "flower", "docs", "wheel", "floors", "run"]
+)
+def test_help_of_a_task_sets_nothing_up(x, capsys, task, asked):
+    (x.HERE / "benchmarks").mkdir()
+    (x.HERE / "benchmarks" / "bench_ntk.py").write_text('"""Kernels.\n\nAnd more."""')
+    assert x.main([task, asked]) == 0
+    shown = capsys.readouterr().out
+    assert f"python3 x.py {task}" in shown
+    assert x.TASKS[task].__doc__.partition("\n")[0] in shown
+    assert (task == "bench") == ("ntk           Kernels.\n" in shown)
+    assert x.made == x.calls == []
+
+
+def test_help_of_the_command_line_is_its_own_once_it_is_there(x):
+    x.set_up()
+    assert x.main(["run", "--help"]) == 0
+    assert x.calls[-1] == ["-m", "overparam", "--help"]
+    assert x.main(["run", "study", "--help"]) == 0
+    assert x.calls[-1] == ["-m", "overparam", "study", "--help"]
+
+
 @pytest.mark.parametrize(
     ("argv", "command"),
     [
@@ -218,12 +241,18 @@ def test_check_reports_a_failure_of_any_tool_and_runs_them_all(x):
 
 def test_benchmarks_are_found_by_their_file(x, capsys):
     (x.HERE / "benchmarks").mkdir()
-    (x.HERE / "benchmarks" / "bench_ntk.py").touch()
+    (x.HERE / "benchmarks" / "bench_ntk.py").write_text('"""Kernels \u2026 all.\n\n--large"""')
     assert x.main(["bench"]) == 0
-    assert "benchmarks: ntk" in capsys.readouterr().out
+    assert "ntk           Kernels \u2026 all.\n" in capsys.readouterr().out
+    assert x.main(["bench", "nkt"]) == 2
+    assert "expected one of ntk, got 'nkt'" in capsys.readouterr().err
+    assert x.main(["bench", "ntk", "--help"]) == 0
+    assert "--large" in capsys.readouterr().out
+    assert x.made == []
     assert x.main(["bench", "ntk", "--large"]) == 0
     assert x.calls[-1][-1] == "--large"
-    assert x.main(["bench", "nkt"]) == 2
+    assert x.main(["bench", "ntk", "--help"]) == 0
+    assert x.calls[-1][-1] == "--help"
 
 
 def test_the_wheel_is_used_without_the_checkout(x, monkeypatch):

@@ -2,7 +2,8 @@
 
     python docs/images/landing.py
 
-The pictures are of real pages; the guides that show them whole say how each was made.
+The pictures are of real pages; the guides that show them whole say how each was made. The parts
+are of one form, and so small that one can read them on a phone.
 """
 
 from pathlib import Path
@@ -11,19 +12,20 @@ from PIL import Image
 
 FOLDER = Path(__file__).parent
 WIDTH, COLOURS = 520, 64
-# What is cut out of each: left, top, right, bottom.
+# What is cut out of each: left, top, right, bottom; three high for four wide.
 PARTS = {
-    "report": (0, 190, 900, 850),
-    "watch": (80, 190, 1190, 1029),
-    "fit": (30, 700, 826, 1300),
-    "alignment": (0, 0, 1368, 795),
+    "report": (28, 282, 464, 609),
+    "watch": (690, 275, 1177, 640),
+    "fit": (28, 252, 428, 552),
+    "alignment": (0, 0, 1060, 795),
 }
 
 
 def draw(name: str, box: tuple[int, int, int, int]) -> Path:
     """Cut out, shrink, and keep few colours."""
     part = Image.open(FOLDER / f"{name}.png").convert("RGB").crop(box)
-    small = part.resize((WIDTH, WIDTH * part.height // part.width), Image.Resampling.LANCZOS)
+    width = min(WIDTH, part.width)
+    small = part.resize((width, width * part.height // part.width), Image.Resampling.LANCZOS)
     out = FOLDER / f"landing-{name}.png"
     small.quantize(COLOURS).save(out, optimize=True)
     return out

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from overparam._errors import expect
 from overparam._numbers import described
@@ -50,8 +50,8 @@ class Adapted(nn.Module):
     def _get_name(self) -> str:
         return self._adapted._get_name()
 
-    def forward(self, x: Any) -> Tensor:
-        """What is picked."""
+    def forward(self, x: Any) -> Any:
+        """What is picked: the tensor that a loss takes, unless the loss is inside the model."""
         return self._adaptor(self._adapted, x)
 
 

@@ -73,7 +73,7 @@ def trainable(model: nn.Module, names: Sequence[str] | None = None, where: str =
 def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
     """The map (params, x) ↦ outputs. Parameters not in `params` keep the model's values."""
 
-    def function(params: Params, x: Inputs) -> Tensor:
+    def function(params: Params, x: Inputs) -> Any:  # a tensor, but for a loss inside the model
         args, kwargs = arguments(model, x)
         with held(model):
             return evaluate_at(model, _every_place(model, params), args, kwargs)
@@ -102,7 +102,7 @@ def _every_place(model: nn.Module, params: Params) -> Params:
     }
 
 
-def expect_inputs(x: Inputs, where: str, n: int | None = None) -> None:
+def expect_inputs(x: Any, where: str, n: int | None = None) -> None:
     """Raise unless `x` is a non-empty batch of finite numbers, of n examples if n is given."""
     # An array among tensors would be handed on whole, whichever examples are taken.
     known = not isinstance(x, np.ndarray) and not any(

@@ -1,16 +1,36 @@
 """Names for the shapes of data that every layer hands on."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor, nn
 
 Params: TypeAlias = dict[str, Tensor]
 """Parameters by name, as in `model.named_parameters()`."""
 
-Inputs: TypeAlias = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
-"""A batch of inputs: one tensor, or several that the model takes as arguments or keywords;
-the first axis of each is the batch axis."""
+
+@runtime_checkable
+class Fields(Protocol):
+    """A data class, whose fields are gone through."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+@runtime_checkable
+class GraphData(Protocol):
+    """A graph's data, as of PyG."""
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Its attributes."""
+        ...
+
+
+Inputs: TypeAlias = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any] | Fields | GraphData
+"""A batch of inputs: one tensor, or several that the model takes as arguments or keywords, nested
+as they like; the first axis of each is the batch axis. See `overparam._batch`."""
+
+Targets: TypeAlias = Inputs
+"""What a loss compares outputs with, in the forms that inputs have."""
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """`loss(outputs, targets)` of a batch, a scalar. Its reduction (mean, sum, with or without

@@ -1,5 +1,6 @@
 """What holds of everything with a spectrum, and that each line of it can be broken."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -259,8 +260,24 @@ def test_a_wrong_vector_is_named(name: str) -> None:
             product(argument)
     with pytest.raises(TypeError):
         operator @ "text"  # pyright: ignore
-    with pytest.raises(ValueError, match="an operator of order"):
+    with pytest.raises(ValueError, match=r"`A \+ B` expected operators of one order"):
         operator + DiagonalOperator(torch.ones(operator.size + 1))
+
+
+@pytest.mark.parametrize(
+    ("said", "of"),
+    [
+        (r"c \* A", lambda A: math.nan * A),
+        ("A / c", lambda A: A / 0),
+        ("A / c", lambda A: A / 5e-324),
+        (r"MatrixOperator\.shifted\(by=\.\.\.\)", lambda A: A.shifted(math.inf)),
+    ],
+)
+def test_arithmetic_that_has_no_result_is_named(
+    said: str, of: Callable[[SymmetricOperator], object]
+) -> None:
+    with pytest.raises(ValueError, match=f"`{said}` expected a .*number"):
+        of(MatrixOperator(symmetric()))
 
 
 def test_a_matrix_that_is_not_symmetric_is_refused() -> None:

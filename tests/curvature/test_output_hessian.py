@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian
 
-from overparam.curvature import hessian_norm
+from overparam.curvature import OutputHessian, hessian_norm
 from overparam.errors import NumericalError
 from overparam.nets import ntk_mlp
 
@@ -122,6 +122,8 @@ def test_wrong_arguments_are_named():
     model = ntk_mlp([4, 6, 1], seed=1)
     with pytest.raises(ValueError, match=r"`hessian_norm\(x=\.\.\.\)` expected one example"):
         hessian_norm(model, torch.ones(2, 4))
+    with pytest.raises(ValueError, match=r"`OutputHessian\(x=\.\.\.\)` expected one example"):
+        OutputHessian(model, torch.ones(2, 4))
     with pytest.raises(ValueError, match=r"`hessian_norm\(output=\.\.\.\)`"):
         hessian_norm(model, torch.ones(1, 4), output=1)
     with pytest.raises(ValueError, match=r"`hessian_norm\(tolerance=\.\.\.\)`"):

@@ -55,6 +55,7 @@ def test_who_comes_late_catches_up_a_part(monkeypatch):
     assert steps == [3 * CATCH_UP, 3]
 
 
+@pytest.mark.untyped("settings of another type are refused in words of ours")
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [

@@ -107,7 +107,7 @@ def test_a_range_that_changes_is_drawn_at_random_and_told_once():
         study = run(objective, 20, settings=SMALL)
     told = [str(w.message) for w in caught if "SACSampler" in str(w.message)]
     assert told == ["`SACSampler` draws 'k' at random: its range is not the same in all trials."]
-    assert set(study.sampler.infer_relative_search_space(study, None)) == {"n"}
+    assert set(study.sampler.infer_relative_search_space(study, study.trials[0])) == {"n"}
 
 
 def test_pruned_trials_are_worse_and_the_later_pruned_the_better():

@@ -12,11 +12,14 @@ import functools
 import inspect
 import random
 import sys
+import typing
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import jaxtyping
+import jaxtyping._import_hook as hook
 
 # Which item of a list is looked at is drawn; not from the numbers that a test counts.
 with mock.patch("random.getrandbits", random.Random(0).getrandbits):
@@ -37,11 +40,30 @@ class FalseAnnotation(BaseException):
     """An annotation and what a function takes or gives differ. No `except Exception` hides it."""
 
 
+class _Loader(hook._JaxtypingLoader):
+    """Jaxtyping's, which has a name of its own for the compiled code of a module.
+
+    But not for what that imports, as jaxtyping's has: other packages would be compiled anew, and
+    what a compiler says of their strings is an error in these tests.
+    """
+
+    def get_code(self, fullname: str) -> Any:
+        """Compiled code, read or made."""
+        name = functools.partial(hook._optimized_cache_from_source, self._typechecker.get_hash())
+        with mock.patch("importlib._bootstrap_external.cache_from_source", name):
+            return super().get_code(fullname)
+
+    def exec_module(self, module: Any) -> None:
+        """Run it."""
+        SourceFileLoader.exec_module(self, module)
+
+
 def install() -> None:
     """Check all modules of the package that are imported from now on."""
     early = [name for name in sys.modules if name.split(".")[0] == PACKAGE]
     assert not early, f"imported before their annotations could be checked: {early}"
     jaxtyping.jaxtyped = _checked
+    vars(hook)["_JaxtypingLoader"] = _Loader
     jaxtyping.install_import_hook(PACKAGE, f"{__name__}.check")
 
 
@@ -57,6 +79,8 @@ def _checked(made: Any = None, *, typechecker: Any) -> Any:
     if made.__module__ in UNCHECKED:
         return made
     if inspect.isclass(made):
+        if getattr(made, "_is_protocol", False):
+            return typing.runtime_checkable(made)  # else none that is one can be recognised
         if "__dataclass_fields__" in vars(made) and "__init__" in vars(made):
             made.__init__ = _checked(made.__init__, typechecker=typechecker)
         return made

@@ -23,8 +23,10 @@ def select(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
     return table
 
 
-def seed_means(rows: "pd.DataFrame", x: str, y: str) -> dict[float, float]:
+def seed_means(rows: "pd.DataFrame", x: str, y: str) -> dict[Any, float]:
     """Mean of `y` over the seeds for each value of `x`, ascending; NaN if any seed's is.
+
+    The values of `x` are numbers or words.
 
     A seed that diverged must not vanish from a mean, as it would from pandas's own.
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import joblib
@@ -211,8 +210,8 @@ _OURS = Path(__file__).parents[1]
 _STANDARD = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
 
 
-def _is_users(module: ModuleType) -> bool:
-    """Whether a module comes from a file that a worker would not find installed."""
+def _is_users(module: Any) -> bool:
+    """Whether a module, or what stands for one, is of a file that a worker does not have."""
     file = getattr(module, "__file__", None)
     name = getattr(module, "__name__", "__main__")
     if not isinstance(file, str) or name == "__main__" or sys.modules.get(name) is not module:

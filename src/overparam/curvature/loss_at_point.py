@@ -1,6 +1,7 @@
 """A loss of a model on a batch at one point, checked once: what its curvature is made of."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -35,7 +36,7 @@ class LossAtPoint:
         where: str,
         model: nn.Module,
         x: Inputs,
-        y: Tensor,
+        y: Any,
         loss: Loss,
         names: Sequence[str] | None,
         chunk_size: int | None,

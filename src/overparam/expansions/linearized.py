@@ -1,28 +1,17 @@
 """A network as its first Taylor polynomial in the parameters."""
 
-import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
-from overparam._batch import n_examples
 from overparam._checked import checked
-from overparam._errors import expect
 from overparam._exclusive import exclusively
 from overparam._forward import seen_through
-from overparam._model import (
-    as_function,
-    expect_deterministic,
-    expect_inputs,
-    expect_outputs,
-    expect_own_outputs,
-    undisturbed,
-)
-from overparam._types import Forward, Inputs
-from overparam.errors import NumericalError
+from overparam._model import expect_deterministic
+from overparam._types import Forward, Inputs, Params
 from overparam.expansions.directional import first_directional
-from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
+from overparam.expansions.displaced import DisplacedModel, called_with
+from overparam.expansions.remainder import remainder
 
 
 class LinearizedModel(DisplacedModel):
@@ -148,24 +137,10 @@ def linearization_error(
         Liu, Zhu, Belkin (2020), arXiv:2010.01092: the error is at most half the Hessian norm
         times the squared distance.
     """
-    model = seen_through(model, forward, "linearization_error")
-    expect_inputs(x, "linearization_error(x=...)")
-    expect_own_outputs(model, x, "linearization_error(model=...)")
-    with undisturbed(model), torch.no_grad():
-        where = "linearization_error(reference_params=...)"
-        start = earlier_params(where, model, reference_params)
-        now = {name: p.detach() for name, p in model.named_parameters() if name in start}
-        outputs = as_function(model)(now, x)
-        outputs = expect_outputs(outputs, n_examples(x), "linearization_error(model=...)")
-        moved = {name: now[name] - start[name] for name in start}
-        value, change = first_directional(model, start, moved, x)
-    error = float(torch.linalg.vector_norm((outputs - value - change).double()))
-    expect(
-        math.isfinite(error),
-        "linearization_error(model=...)",
-        "finite outputs at both points",
-        error,
-        hint="the training run that led here may have diverged.",
-        error=NumericalError,
-    )
-    return error / math.sqrt(n_examples(x))
+    return remainder("linearization_error", model, reference_params, x, forward, _terms)
+
+
+def _terms(
+    where: str, model: nn.Module, point: Params, direction: Params, x: Inputs
+) -> tuple[Tensor, Tensor]:
+    return first_directional(model, point, direction, x)

@@ -1,28 +1,17 @@
 """A network as its second Taylor polynomial in the parameters."""
 
-import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
-from overparam._batch import n_examples
 from overparam._checked import checked
-from overparam._errors import expect
 from overparam._exclusive import exclusively
 from overparam._forward import seen_through
-from overparam._model import (
-    as_function,
-    expect_deterministic,
-    expect_inputs,
-    expect_outputs,
-    expect_own_outputs,
-    undisturbed,
-)
-from overparam._types import Forward, Inputs
-from overparam.errors import NumericalError
+from overparam._model import expect_deterministic
+from overparam._types import Forward, Inputs, Params
 from overparam.expansions.directional import second_directional
-from overparam.expansions.displaced import DisplacedModel, called_with, earlier_params
+from overparam.expansions.displaced import DisplacedModel, called_with
+from overparam.expansions.remainder import remainder
 
 
 class QuadratizedModel(DisplacedModel):
@@ -37,10 +26,10 @@ class QuadratizedModel(DisplacedModel):
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
         """f(w0; x) + ∇f(w0; x)·δ + ½ δᵀ∇²f(w0; x) δ, differentiable by δ and by x."""
         x = called_with(args, kwargs)
-        along = second_directional(
+        value, first, second = _terms(
             "quadratize(model=...)", self.reference, self._point(), self._direction(), x
         )
-        return along.value + along.first + along.second / 2
+        return value + first + second
 
 
 @checked
@@ -148,25 +137,11 @@ def quadratization_error(
         >>> quadratization_error(Cube(), {"w": torch.tensor(1.0)}, torch.ones(1))
         8.0
     """
-    where = "quadratization_error"
-    model = seen_through(model, forward, where)
-    expect_inputs(x, f"{where}(x=...)")
-    expect_own_outputs(model, x, f"{where}(model=...)")
-    with undisturbed(model), torch.no_grad():
-        start = earlier_params(f"{where}(reference_params=...)", model, reference_params)
-        now = {name: p.detach() for name, p in model.named_parameters() if name in start}
-        outputs = as_function(model)(now, x)
-        outputs = expect_outputs(outputs, n_examples(x), f"{where}(model=...)")
-        moved = {name: now[name] - start[name] for name in start}
-        along = second_directional(f"{where}(model=...)", model, start, moved, x)
-        gap = outputs - along.value - along.first - along.second / 2
-    error = float(torch.linalg.vector_norm(gap.double()))
-    expect(
-        math.isfinite(error),
-        f"{where}(model=...)",
-        "finite outputs at both points",
-        error,
-        hint="the training run that led here may have diverged.",
-        error=NumericalError,
-    )
-    return error / math.sqrt(n_examples(x))
+    return remainder("quadratization_error", model, reference_params, x, forward, _terms)
+
+
+def _terms(
+    where: str, model: nn.Module, point: Params, direction: Params, x: Inputs
+) -> tuple[Tensor, Tensor, Tensor]:
+    along = second_directional(where, model, point, direction, x)
+    return along.value, along.first, along.second / 2

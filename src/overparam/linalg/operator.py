@@ -198,21 +198,24 @@ class SymmetricOperator:
         return Combination([(1.0, self), (-1.0, other)])
 
     def __mul__(self, factor: float) -> "SymmetricOperator":
-        return Combination([(_finite(factor, self), self)]) if is_number(factor) else NotImplemented
+        if not is_number(factor):
+            return NotImplemented
+        return Combination([(_finite("c * A", factor), self)])
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> "SymmetricOperator":
         if not is_number(divisor):
             return NotImplemented
-        return self * (1 / float(divisor) if divisor else math.nan)
+        expect(divisor != 0, "A / c", "a number other than 0", divisor)
+        return Combination([(_finite("A / c", 1 / float(divisor)), self)])
 
     def __neg__(self) -> "SymmetricOperator":
         return self * -1.0
 
     def shifted(self, by: float) -> "SymmetricOperator":
         """A + σ 1."""
-        return Combination([(1.0, self)], _finite(by, self))
+        return Combination([(1.0, self)], _finite(f"{type(self).__name__}.shifted(by=...)", by))
 
     @checked
     def scaled(self, d: Float[Tensor, "size"]) -> "SymmetricOperator":
@@ -382,8 +385,8 @@ class Combination(SymmetricOperator):
         first = terms[0][1]
         for _, operator in terms:
             expect(
-                operator.size == first.size, "SymmetricOperator.__add__(other=...)",
-                f"an operator of order {first.size}", operator.size,
+                operator.size == first.size, "A + B", f"operators of one order, {first.size}",
+                operator.size,
             )  # fmt: skip
         psd = shift >= 0 and all(factor >= 0 and operator.psd for factor, operator in terms)
         dtype = reduce(torch.promote_types, (operator.dtype for _, operator in terms))
@@ -439,9 +442,7 @@ class Scaled(SymmetricOperator):
         return self.root.square() * self.operator._diagonal()
 
 
-def _finite(number: Any, operator: SymmetricOperator) -> float:
-    expect(
-        is_number(number) and math.isfinite(number), f"{type(operator).__name__}",
-        "a finite number to be scaled or shifted by", described(number),
-    )  # fmt: skip
+def _finite(where: str, number: Any) -> float:
+    good = is_number(number) and math.isfinite(number)
+    expect(good, where, "a finite number", described(number))
     return float(number)

@@ -2,7 +2,7 @@
 
 import math
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD, Optimizer
 
 from overparam._checked import checked
@@ -10,7 +10,7 @@ from overparam._errors import expect
 from overparam._model import trainable
 from overparam._order import expect_order
 from overparam._own_loss import seen_with_loss
-from overparam._types import Forward, Inputs, Loss
+from overparam._types import Forward, Inputs, Loss, Targets
 from overparam.optim.known_kinds import expect_plain_steps
 from overparam.optim.limits import limit_unknown
 from overparam.optim.scaled_curvature import trained_groups
@@ -22,7 +22,7 @@ from overparam.optim.trial_steps import rate_by_steps
 def critical_learning_rate(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets | None,
     loss: Loss | None,
     optimizer: Optimizer | None = None,
     *,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from overparam._order import expect_order
 from overparam._own_loss import seen_with_loss
 from overparam._random_numbers import seeded
 from overparam._training_mode import as_trained, mixes
-from overparam._types import Count, Forward, Inputs, Loss
+from overparam._types import Count, Forward, Inputs, Loss, Targets
 from overparam.optim.noise_scale import FEWEST, NoiseScale, noise_scale
 
 # Where a batch's statistics enter, a part has statistics of its own: it must not be too small.
@@ -27,7 +28,7 @@ _KEPT = 1 << 26
 def gradient_noise_scale(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets | None,
     loss: Loss | None,
     *,
     parts: Count = 32,
@@ -126,7 +127,7 @@ def equal_parts(order: Tensor, k: int) -> list[Tensor]:
 
 
 def gradient(
-    model: nn.Module, params: Sequence[Tensor], x: Inputs, y: Tensor, loss: Loss
+    model: nn.Module, params: Sequence[Tensor], x: Inputs, y: Any, loss: Loss
 ) -> list[Tensor]:
     """Of the loss of a batch, by each parameter; zero for one that the loss does not depend on."""
     value = loss(call(model, x), y)

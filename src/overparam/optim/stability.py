@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from overparam._model import undisturbed
 from overparam._order import expect_order
 from overparam._own_loss import seen_with_loss
 from overparam._training_mode import as_trained
-from overparam._types import Forward, Inputs, Loss
+from overparam._types import Forward, Inputs, Loss, Targets
 from overparam._user_line import user_level
 from overparam.curvature.gauss_newton import GGNOperator
 from overparam.curvature.loss_at_point import LossAtPoint
@@ -69,7 +70,7 @@ def has_stability_limit(optimizer: Optimizer) -> bool:
 def stability(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets | None,
     loss: Loss | None,
     optimizer: Optimizer,
     *,
@@ -148,7 +149,7 @@ def measured(
     where: str,
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Any,
     loss: Loss,
     optimizer: Optimizer,
     v0: Tensor | None,

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from overparam._batch import call
@@ -24,7 +25,7 @@ def rate_by_steps(
     where: str,
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Any,
     loss: Loss,
     optimizer: Optimizer,
     steps: int,
@@ -108,7 +109,12 @@ def _proportions(model: nn.Module, optimizer: Optimizer) -> list[float]:
 
 
 def _losses(
-    model: nn.Module, x: Inputs, y: Tensor, loss: Loss, optimizer: Optimizer, rates: list[float]
+    model: nn.Module,
+    x: Inputs,
+    y: Any,
+    loss: Loss,
+    optimizer: Optimizer,
+    rates: list[float],
 ) -> Iterator[float]:
     """Of copies of both in training, without end; random layers draw the same in every step."""
     model, optimizer = copied(model, optimizer)
