@@ -199,7 +199,9 @@ def leaves_alone(
 
 def poisoned(case: Any, seed: int, where: int, which: int | None) -> dict[str, Any]:
     """Good arguments, one of them replaced unless `which` is None."""
-    arguments = case.arguments(torch.Generator().manual_seed(seed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fitted object among them may not have settled
+        arguments = case.arguments(torch.Generator().manual_seed(seed))
     if which is None or not arguments:
         return arguments
     names = sorted(arguments.keys() - {"of"})
