@@ -97,7 +97,7 @@ class LocalTraining:
 
     def _expect_loss(self, x: Tensor, y: Tensor) -> None:
         """Raise unless the loss is one number, of outputs that meet targets of their shape."""
-        where, problem = f"{self._where}(loss=...)", ""
+        where, problem, found = f"{self._where}(loss=...)", "", None
         outputs = self.outputs(self.flat.start(), x)
         with warnings.catch_warnings():
             # Torch warns where targets are spread over outputs: all train towards one mean.
