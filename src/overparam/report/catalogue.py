@@ -123,7 +123,8 @@ def _elsewhere(claim: Mapping, documents: Sequence[Mapping]) -> str:
 
 
 def _run_words(document: Mapping) -> list[str]:
-    seeds = [str(run["seed"]) for run in _runs(document)]
+    # A seed may have been run on several processors; the runs are in a table below.
+    seeds = list(dict.fromkeys(str(run["seed"]) for run in _runs(document)))
     seconds = (document.get("environment") or {}).get("cell_seconds", document.get("seconds"))
     return [
         f"{document['size']} size",

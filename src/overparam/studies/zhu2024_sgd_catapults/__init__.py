@@ -1,4 +1,4 @@
-"""Batches of 4 lower the test error of full-batch training by 0.18 or more, mostly by catapults.
+"""Spikes of SGD's loss lie to 90 % or more in the top five eigenvectors of the tangent kernel.
 
 Reference:
     Zhu, Liu, Radhakrishnan, Belkin (2024), "Catapults in SGD: spikes in the training loss and
@@ -24,7 +24,7 @@ Changed:
     airplane against bird of CIFAR-10; SVHN, CelebA, convolutional networks and transformers are
     left out.
 Cost:
-    Processor time: smoke 5 s; quick about 4 minutes, for 140 networks trained to a small loss;
+    Processor time: smoke 5 s; quick about 3 minutes, for 140 networks trained to a small loss;
     full some hours, extrapolated from single cells.
 Failure:
     If small batches did not catapult, spikes of stochastic training would need another cause,
