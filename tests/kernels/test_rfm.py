@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.linalg import solve
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, make_friedman1
 from sklearn.exceptions import NotFittedError
@@ -24,6 +24,7 @@ from overparam.kernels import (
     KernelEnsembleRegressor,
     RFMClassifier,
     RFMRegressor,
+    bootstrap_interval,
 )
 from overparam.kernels._table import Rows, merged
 
@@ -337,8 +338,11 @@ def test_importances_lie_in_their_interval(table):
     low, high = model.importance_interval(seed=1)
     assert (low <= model.feature_importances_).all()
     assert (model.feature_importances_ <= high).all()
-    assert (high - low).max() > 0
     np.testing.assert_array_equal(low, model.importance_interval(seed=1)[0])
+    order = cdist(model.X_fit_, model._encoded(x).numpy()).argmin(1)
+    squares = (model.gradient(x[order])[:, 0] * model.encoding_.units) ** 2
+    expected = bootstrap_interval(squares, seed=1)
+    np.testing.assert_allclose([low, high], expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("machine", [RFMRegressor, IRKMRegressor])
@@ -379,6 +383,20 @@ def test_every_setting_beats_the_mean(settings, table):
     x, y = table
     model = RFMRegressor(n_iter=2, random_state=0, **settings).fit(x[:90], y[:90])
     assert model.score(x[90:], y[90:]) > 0.5
+
+
+def test_a_bandwidth_by_a_rule_is_what_the_rule_says(table):
+    x = (table[0] - table[0].mean(0)) / table[0].std(0)
+    plain = {"alpha": 0.1, "n_iter": 0, "standardize": False}
+    for kernel, norm in (("laplace", "euclidean"), ("lpq", "cityblock")):
+        by_median = RFMRegressor(kernel, bandwidth="median", p=1.0, q=1.0, **plain)
+        found = by_median.fit(x, table[1]).kernel_.bandwidth
+        # torch's median of an even number is the lower of the two in the middle.
+        middle = np.quantile(pdist(x, norm), 0.5, method="lower")
+        assert found == pytest.approx(middle, rel=1e-12)
+    by_dimension = RFMRegressor(bandwidth="dimension", **plain).fit(x, table[1])
+    assert by_dimension.kernel_.bandwidth == pytest.approx(12**0.5)
+    assert RFMRegressor("dot_exp", **plain).fit(x, table[1]).kernel_.scale == 6
 
 
 def test_a_quadratic_kernel_learns_a_product_of_columns(generator):

@@ -66,4 +66,7 @@ def test_what_a_setting_may_not_be_is_named(settings, message):
 
 
 def test_exponents_matter_to_their_kernel_only():
-    RFMRegressor(n_iter=0, p=-1.0).fit(X, Y)
+    odd, plain = (RFMRegressor(n_iter=1, **given).fit(X, Y) for given in ({"p": -1.0}, {}))
+    np.testing.assert_array_equal(odd.predict(X + 0.1), plain.predict(X + 0.1))
+    other = RFMRegressor(n_iter=1, kernel="lpq", p=1.2, q=1.2).fit(X, Y)
+    assert np.abs(other.predict(X + 0.1) - plain.predict(X + 0.1)).max() > 1e-6 * Y.std()

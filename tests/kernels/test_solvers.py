@@ -244,7 +244,16 @@ def test_eigenpro_stops_when_an_epoch_gains_little(problem):
     solver = EigenProSolver(Laplace(3.0), ridge=1.0).fit(x, y, epochs=100, tolerance=0.1)
     assert len(solver.history) < 20
     dual = fit_eigenpro(Laplace(3.0), x, y, ridge=1.0, epochs=3)
-    assert dual.shape == y.shape
+    same = EigenProSolver(Laplace(3.0), ridge=1.0).fit(x, y, epochs=3, tolerance=0.01).dual
+    assert torch.equal(dual, same)
+    # Weights of 2 halve the ridge, and three epochs tell one from the other.
+    exact = fit_ridge(Laplace(3.0), x, y, ridge=1.0)
+    again = fit_eigenpro(
+        Laplace(3.0), x, y, ridge=1.0, epochs=3, weights=torch.full_like(x[:, 0], 2)
+    )
+    halved = fit_ridge(Laplace(3.0), x, y, ridge=0.5)
+    assert (dual - exact).norm() < (dual - halved).norm()
+    assert (again - halved).norm() < (again - exact).norm()
 
 
 def test_partial_fit_adds_centres(problem):
@@ -346,3 +355,17 @@ def test_the_bootstrap_narrows_with_the_number_of_rows():
     few, many = draw.exponential(size=(50, 3)), draw.exponential(size=(5000, 3))
     narrow, wide = (np.diff(bootstrap_interval(v, seed=1), axis=0).mean() for v in (many, few))
     assert 5 < wide / narrow < 20  # the root of 100 is 10
+
+
+@pytest.mark.parametrize(("level", "deviations"), [(0.9, 2 * 1.6449), (0.5, 2 * 0.6745)])
+def test_the_bootstrap_is_as_wide_as_a_mean_scatters(level, deviations):
+    """Columns u and 1 − u: the shares are means of u and of 1 − u, nearly normal."""
+    u = np.random.default_rng(0).uniform(size=400)
+    low, high = bootstrap_interval(np.stack([u, 1 - u], 1), level=level, seed=1)
+    # Quantiles of 1000 draws are known to 7 % of a deviation and less, widths to 10 % of one.
+    scatter = u.std() / 20
+    np.testing.assert_allclose(high - low, deviations * scatter, rtol=0, atol=0.4 * scatter)
+    np.testing.assert_allclose((low + high) / 2, [u.mean(), 1 - u.mean()], atol=0.2 * scatter)
+    weights = np.where(u < 0.5, 3.0, 0.0)
+    low, high = bootstrap_interval(np.stack([u, 1 - u], 1), weights=weights)
+    assert low[0] < u[u < 0.5].mean() < high[0] < 0.3

@@ -52,13 +52,23 @@ def test_the_parabola():
 
 def test_negative_aim_is_not_clipped():
     w = torch.tensor([1.0], dtype=torch.float64)
-    assert aiming_constant(lambda w: w.square().sum() / 2, w, 3 * w) < 0
+    assert aiming_constant(lambda w: w.square().sum() / 2, w, 3 * w) == -4  # 1·(1 − 3)/½
 
 
 def test_an_infimum_that_is_not_zero():
     w = torch.tensor([3.0, 4.0])
     zero = torch.zeros(2)
     assert aiming_constant(lambda w: w.square().sum() / 2 + 5, w, zero, infimum=5) == 2
+
+
+def test_step_and_bound_are_the_theorems():
+    """1 − ηα(θ − βη), at θ/(2β) 1 − αθ²/(4β); a factor of 0 takes one step."""
+    assert aiming_step_size(3.0, 2.0) == 0.75
+    found = iterations_bound(1.5, 0.4, 3.0, 0.1, lr=0.2)
+    assert found == pytest.approx(math.log(0.1) / math.log(1 - 0.2 * 0.4 * (1.5 - 0.6)), rel=1e-12)
+    found = iterations_bound(1.5, 0.4, 3.0, 0.1)
+    assert found == pytest.approx(math.log(0.1) / math.log(1 - 0.4 * 1.5**2 / 12), rel=1e-12)
+    assert iterations_bound(2.0, 3.0, 3.0, 0.1) == 1.0
 
 
 def test_the_bound_holds_on_least_squares():

@@ -55,6 +55,14 @@ def test_block_constants_bound_their_definitions() -> None:
     assert single <= found.single * (1 + 1e-10)
     assert kappa <= found.kappa_t * (1 + 1e-10)
     assert found.directions == 4
+    # The bounds are those of the worst example: ‖Φᵢ‖² and the norm of Φᵢ H⁻¹ Φᵢᵀ.
+    worst = torch.linalg.matrix_norm(phi, 2).square().max()
+    assert found.single == pytest.approx(float(worst), rel=1e-10)
+    inner = phi @ torch.linalg.inv(h) @ phi.mT
+    assert found.kappa_t == pytest.approx(float(torch.linalg.eigvalsh(inner).max()), rel=1e-9)
+    values = torch.linalg.eigvalsh(h)
+    ends = (found.smallest, found.largest)
+    assert ends == pytest.approx((float(values[0]), float(values[-1])), rel=1e-10)
 
 
 def test_share_keeps_the_directions_that_hold_the_residual() -> None:

@@ -1,7 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import linregress
 
 from overparam.tangents import power_law_fit
 
@@ -41,6 +43,16 @@ def test_uncertainty_covers_noise_and_shows_curvature() -> None:
     assert float(torch.tensor(misses).abs().median()) < 2.5
     curved = power_law_fit(torch.exp(-rank / 20))
     assert curved.uncertainty > 0.2
+
+
+def test_uncertainty_is_the_standard_error_of_the_slope() -> None:
+    """Three eigenvalues in three bins: of a line through three points."""
+    values = np.array([1.0, 0.3, 0.05])
+    line = linregress(np.log([1.0, 2.0, 3.0]), np.log(values))
+    law = power_law_fit(torch.from_numpy(values), n_bins=3)
+    assert law.exponent == pytest.approx(-line.slope, rel=1e-12)
+    assert law.scale == pytest.approx(math.exp(line.intercept), rel=1e-12)
+    assert law.uncertainty == pytest.approx(line.stderr, rel=1e-10)
 
 
 def test_ranks_and_noise() -> None:

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.svm import SVC
 
 from overparam.tangents import infinite_ntk
@@ -61,6 +61,22 @@ def test_derivatives_by_the_logarithms(x):
         kernel(x, x, eval_gradient=True)
 
 
+def test_derivatives_of_a_linear_network_are_those_of_its_formula(x):
+    """K = 2 σ_w²(σ_w² s + σ_b²) + σ_b², s = xᵀz/d, for one hidden layer of the identity."""
+    w, b, s = 1.5, 0.2, x @ x.T / 4
+    kernel = NTKKernel(
+        depth=1, activation="identity", weight_variance=w, bias_variance=b,
+        weight_variance_bounds=(0.1, 10.0), bias_variance_bounds=(0.01, 10.0),
+    )  # fmt: skip
+    values, slopes = kernel(x, eval_gradient=True)
+    np.testing.assert_allclose(values, 2 * w * (w * s + b) + b, rtol=1e-12, atol=1e-12)
+    names = [parameter.name for parameter in kernel.hyperparameters]
+    by_log = {"bias_variance": b * (2 * w + 1) + 0 * s, "weight_variance": 2 * w * (2 * w * s + b)}
+    for name, expected in by_log.items():
+        # A central difference of numbers of size ten: ten ε over the step, some 10⁻¹⁰.
+        np.testing.assert_allclose(slopes[..., names.index(name)], expected, rtol=1e-7, atol=1e-8)
+
+
 def test_a_gaussian_process_finds_likelier_hyperparameters(x):
     y = 2 + np.sin(x[:, 0]) + 0.5 * x[:, 1]
     start = NTKKernel(
@@ -100,7 +116,18 @@ def test_depth_is_found_by_a_grid_search(x):
     search = GridSearchCV(
         GaussianProcessRegressor(NTKKernel(), alpha=1e-3), {"kernel__depth": [1, 2]}, cv=2
     ).fit(x, y)
-    assert search.best_params_["kernel__depth"] in (1, 2)
+    for place, depth in enumerate((1, 2)):
+        kernel, scores = infinite_ntk(torch.from_numpy(x), depth=depth).numpy(), []
+        for kept, held in KFold(2).split(x):
+            inverse = np.linalg.inv(kernel[np.ix_(kept, kept)] + 1e-3 * np.eye(len(kept)))
+            missed = kernel[np.ix_(held, kept)] @ inverse @ y[kept] - y[held]
+            scores.append(1 - np.square(missed).mean() / y[held].var())
+        # The condition is below 10⁵.
+        found = search.cv_results_["mean_test_score"][place]
+        assert found == pytest.approx(np.mean(scores), abs=1e-8)
+    assert search.best_params_["kernel__depth"] == 1 + np.argmax(
+        search.cv_results_["mean_test_score"]
+    )
 
 
 def test_bad_input_is_refused(x):

@@ -94,7 +94,11 @@ def test_the_path_radius_is_the_smaller_one_and_certifies_narrower_networks() ->
     paper = {m: pl_certificate(two_layers(m), x, y, radius="paper") for m in (2, 500, 20_000)}
     assert not path[2].certified
     assert path[20_000].radius < paper[20_000].radius
-    assert path[500].certified >= paper[500].certified
+    # β_F falls as m^(-1/2), and so a margin at 500 units says where it is 1.
+    assert paper[500].margin < path[500].margin
+    between = 2 * round(250 / (path[500].margin * paper[500].margin))
+    assert pl_certificate(two_layers(between), x, y).certified
+    assert not pl_certificate(two_layers(between), x, y, radius="paper").certified
     refused = path[2]
     assert (refused.mu, refused.condition_number != refused.condition_number) == (0.0, True)
     assert "the width is needed" in refused.reason
@@ -314,6 +318,9 @@ def test_the_output_map_keeps_pl() -> None:
     rho = float((1 - outer(x).detach().square()).abs().min())
     mus = [pl_trace(m, x, y, {0: m.state_dict()}).mu for m in (inner, outer)]
     assert mus[1] >= rho**2 * mus[0]
+    # And what it is: that of D K_F D with D = φ'(F).
+    rows = (1 - outer(x).detach().square()) * jacobian(inner, x)
+    assert mus[1] == pytest.approx(float(torch.linalg.svdvals(rows)[-1]) ** 2, rel=1e-8)
 
 
 def test_estimates_are_bounds_from_the_optimistic_side() -> None:
@@ -333,6 +340,24 @@ def test_estimates_are_bounds_from_the_optimistic_side() -> None:
     assert found.smallest_mu / 3 == pytest.approx(
         pl_estimate(model, x, y, directions=3, path=path, reduction="mean").smallest_mu
     )
+
+
+def test_an_estimate_of_one_parameter_is_exact() -> None:
+    """f = x w²: J = 2xw, so that ΔJ/Δw = 2x at any distance, and w goes from 3 to 2 and 4."""
+
+    class Square(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.w**2
+
+    x, y = torch.tensor([[1.5]]).double(), torch.zeros(1, 1).double()
+    found = pl_estimate(Square(), x, y, directions=4)
+    assert found.smoothness == pytest.approx(3.0, rel=1e-12)
+    assert found.smallest_mu == pytest.approx(6.0**2, rel=1e-12)
+    assert found.samples == 5
 
 
 def test_relu_has_an_estimate_and_no_certificate() -> None:

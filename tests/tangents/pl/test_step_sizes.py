@@ -70,6 +70,11 @@ def test_gradient_descent_down_to_a_level() -> None:
         loss.append(0.5 * (w**2 + c))
     assert loss[-1] <= 0.01
     assert schedule.radius == pytest.approx(2 * math.sqrt(2 * loss[0]) / 0.5)
+    assert (schedule.lr, schedule.rate, schedule.steps) == (1.0, 0.5, 9)  # 2⁹ > 450.5 > 2⁸
+    # With other numbers: η = 1/β, 1 − μ/β, and 0.9 to the power 21 is the first below 1/9.
+    schedule = pl_down_to(0.4, 4.0, 9.0, 1.0)
+    assert (schedule.lr, schedule.rate, schedule.steps) == (0.25, 0.9, 21)
+    assert schedule.radius == pytest.approx(2 * math.sqrt(72) / 0.4)
     assert pl_down_to(1.0, 1.0, 5.0, 0.1).steps == 1
     assert pl_down_to(0.5, 1.0, 1.0, 1.0).steps == 0
 
