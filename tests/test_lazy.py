@@ -4,6 +4,7 @@ import importlib
 import os
 import pickle
 import pkgutil
+import random
 import re
 import subprocess
 import sys
@@ -267,3 +268,18 @@ def test_what_hides_functions_is_guarded_by_the_loader_and_not_by_luck():
     assert type(guarded) is not type(sys)
     assert type(guarded).__module__ == lazy_loader.__name__
     assert attach.__module__ == "overparam._lazy"
+
+
+def test_a_name_that_loads_what_draws_uses_up_no_random_numbers(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "drawing_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(
+        "from overparam._lazy import attach\n"
+        "__getattr__, __dir__, __all__ = attach(__name__, __file__)\n"
+    )
+    (folder / "__init__.pyi").write_text("from .inner import value as value\n")
+    (folder / "inner.py").write_text("import random\n\nvalue = random.random()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = random.getstate()
+    assert 0 <= importlib.import_module("drawing_package").value < 1
+    assert random.getstate() == before

@@ -2,6 +2,7 @@
 
 import ast
 import copyreg
+import random
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -44,7 +45,11 @@ def attach(
 
     def get(name: str) -> Any:
         if name in names:
-            return from_stub(name)
+            before = random.getstate()  # some packages draw from it when they are loaded
+            try:
+                return from_stub(name)
+            finally:
+                random.setstate(before)
         if moved and name in moved:
             deprecated(f"{package}.{name}", f"{moved[name]}.{name}")
             return getattr(import_module(moved[name]), name)

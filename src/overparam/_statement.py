@@ -43,12 +43,12 @@ def most_urgent_first(statements: Iterable[Statement]) -> list[Statement]:
 
     What there is no need to act on comes after the learning rate, which is what was asked for.
     """
-    return sorted(statements, key=lambda s: urgency(s.name, _URGENCY[s.level], _URGENCY["info"]))
 
+    def place(statement: Statement) -> float:
+        at = _URGENCY[statement.level]
+        return min(at, _URGENCY["info"] - 0.5) if statement.name == "learning_rate" else at
 
-def urgency(name: str, place: int, first_note: int) -> float:
-    """Where a statement stands, by the place of its level and that of what is no warning."""
-    return first_note - 0.5 if name == "learning_rate" and place >= first_note else place
+    return sorted(statements, key=place)
 
 
 class Concluded:

@@ -20,6 +20,11 @@ def is_evaluating(model: nn.Module) -> bool:
     return not any(module.training for module in model.modules())
 
 
+def is_partly_frozen(model: nn.Module) -> bool:
+    """Whether it is in training mode and parts of it are not."""
+    return model.training and not all(module.training for module in model.modules())
+
+
 def set_training(model: nn.Module) -> None:
     """Training mode for every part. To be used inside `undisturbed`, which puts the modes back.
 

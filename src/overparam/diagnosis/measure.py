@@ -14,7 +14,7 @@ from torch.optim import SGD
 from overparam._batch import call, n_examples, take
 from overparam._model import undisturbed
 from overparam._switches import quietly
-from overparam._training_mode import mixes, repeatably, set_training
+from overparam._training_mode import is_partly_frozen, mixes, repeatably, set_training
 from overparam._types import Inputs, Params
 from overparam._user_line import user_level
 from overparam.curvature.gauss_newton import GGNOperator
@@ -254,7 +254,9 @@ def before_run(task: TrainingTask, generator: torch.Generator, seconds: float = 
     if known_kind(task.optimizer) in (SGD, MaSS) and taken <= _DEAR * seconds:
 
         def measured() -> float:
-            with quietly(), undisturbed(task.model, evaluation=True):
+            # One in evaluation mode as a whole is taken as if all of it were trained.
+            whole = not is_partly_frozen(task.model)
+            with quietly(), undisturbed(task.model, evaluation=whole):
                 return critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
 
         limit = attempt("the limit at the start", measured, math.nan)

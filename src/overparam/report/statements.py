@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from overparam._statement import urgency
 from overparam.report.numbers import count
 
 LEVELS = {
@@ -45,8 +44,14 @@ def statement_rows(statements: Sequence[Mapping], labels: str = "labels") -> lis
         rows.append(
             {**dict.fromkeys(("text", "value", "threshold", "action", "bar")), **statement, **shown}
         )
-    after = order.index("unknown")
-    return sorted(rows, key=lambda row: urgency(row["which"], order.index(row["level"]), after))
+    warned = order.index("warning")
+
+    def place(row: dict) -> tuple[int, bool]:
+        """That of its level; a rate, which is what was asked for, comes next after warnings."""
+        at, rate = order.index(row["level"]), row["which"] == "learning_rate"
+        return (min(at, warned), at > warned) if rate else (at, False)
+
+    return sorted(rows, key=place)
 
 
 def outcome(statements: list[dict]) -> list[tuple[str, str]]:
