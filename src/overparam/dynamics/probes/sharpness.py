@@ -117,7 +117,6 @@ class BatchCriticalRate(Probe):
     keys = ("batch_critical_lr", "batch_critical_lr_converged")
     by_default = 4
     needs = ("batch",)
-    share = 2.0
 
     def __init__(self) -> None:
         load_forward_mode()

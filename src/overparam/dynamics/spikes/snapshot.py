@@ -98,11 +98,13 @@ def finite(x: Any) -> bool:
 def identity(batch: Batch | None) -> Tensor | None:
     """A few numbers of a batch that tell it from another."""
     parts = [] if batch is None else tensors(batch[0])
-    if not parts or not parts[0].numel():
+    if not parts or parts[0].layout is not torch.strided or not parts[0].numel():
         return None
     first = parts[0].detach()
     step = max(first.numel() // 32, 1)
     step -= step > 1 and step % 2 == 0
+    if first.is_contiguous():
+        return first.as_strided((min(first.numel(), 32),), (step,)).clone()
     return first.reshape(-1)[::step][:32].clone()
 
 
