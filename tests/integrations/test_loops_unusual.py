@@ -184,9 +184,42 @@ def loaded_by_workers(watch):
     return model.state_dict(), monitor
 
 
+class Thin(nn.Linear):
+    """Of inputs that are mostly zero."""
+
+    def forward(self, x):
+        return torch.sparse.mm(x, self.weight.T) + self.bias if x.is_sparse else super().forward(x)
+
+
+def sparse_inputs(watch):
+    model = Thin(6, 1)
+    optimizer = sgd(model.parameters())
+    monitor = Monitor(model, MSE, optimizer, max_overhead=math.inf) if watch else None
+    for _ in range(3):
+        step(model, optimizer, monitor, (X * (X > 0.5)).to_sparse())
+    return model.state_dict(), monitor
+
+
+class Ragged(nn.Linear):
+    """Means over examples of several rows."""
+
+    def forward(self, x):
+        return torch.stack([super(Ragged, self).forward(part).mean(0) for part in x.unbind()])
+
+
+def ragged_inputs(watch):
+    model = Ragged(6, 1)
+    optimizer = sgd(model.parameters())
+    monitor = Monitor(model, MSE, optimizer, max_overhead=math.inf) if watch else None
+    x = torch.nested.nested_tensor([X[:3], X[3:8], X[8:9]], layout=torch.jagged)
+    for _ in range(3):
+        step(model, optimizer, monitor, x, Y[:3])
+    return model.state_dict(), monitor
+
+
 LOOPS = [
     adversaries, averages_swapped_in, bad_batches_left_out, sparse_gradients, closures, unfrozen,
-    copied, loaded_by_workers,
+    copied, loaded_by_workers, sparse_inputs, ragged_inputs,
 ]  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam.dynamics.batch_form import finite
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.spikes.causes import LATER
 from overparam.dynamics.spikes.early_warning import Lookout
 from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
 from overparam.dynamics.spikes.recent import Recent, extended, nothing
-from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, finite, identity
+from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, identity
 from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
 from overparam.dynamics.subject import Batch, Subject
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from overparam._batch import call, tensors
 from overparam._model import as_function, undisturbed
+from overparam.dynamics.batch_form import finite
 from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.subject import Batch, Subject
 
@@ -88,11 +89,6 @@ class Snapshot:
             for handle in handles:
                 handle.remove()
         return found[0] or "the model itself" if found else ""
-
-
-def finite(x: Any) -> bool:
-    """Whether all real numbers of a structure of tensors are finite."""
-    return all(bool(torch.isfinite(t).all()) for t in tensors(x) if t.is_floating_point())
 
 
 def identity(batch: Batch | None) -> Tensor | None:

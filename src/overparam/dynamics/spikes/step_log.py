@@ -133,13 +133,14 @@ class StepLog:
         self._number += 1  # the next row does not follow on the last
 
     def _taken_of(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Those that the optimizer steps, on one device, and in numbers that can be sampled."""
+        """Those that the optimizer steps, on one device, and in real numbers, without holes."""
         members = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         device = next((p.device for p in params.values()), None)
         return {
             name: p
             for name, p in params.items()
-            if id(p) in members and p.device == device and p.layout == torch.strided and p.numel()
+            if id(p) in members and p.device == device and p.numel()
+            if p.layout is torch.strided and not p.is_complex()
         }
 
     def choose(self, detail: int) -> None:
@@ -296,8 +297,9 @@ class StepLog:
         self._states = [(state, 0 if state is None else len(state)) for state in states]
         self._held = []
         found: dict[str, dict[int, Tensor]] = {}
-        for i, (p, state) in enumerate(zip(self.params, states, strict=True)):
-            for kind, value in (state or {}).items():
+        for i, (p, kept) in enumerate(zip(self.params, states, strict=True)):
+            state: dict = kept or {}
+            for kind, value in state.items():
                 if isinstance(value, Tensor) and value.shape == p.shape and value.ndim:
                     found.setdefault(str(kind), {})[i] = value
                     self._held.append((state, kind, value))
