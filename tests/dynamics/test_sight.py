@@ -100,14 +100,14 @@ def test_the_trial_of_a_batch_is_inside_the_budget_too():
     model, x, y = Slow(), torch.ones(4, 2), torch.ones(4, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     monitor = Monitor(model, MSE, optimizer, clock=clock)
-    overheads = []
-    for _ in range(400):
+    parts = []
+    for step in range(400):
         clock.now += STEP
         monitor.step(1.0, batch=(x, y))
-        overheads.append(monitor.overhead)
+        parts.append(monitor.budget.own / (STEP * max(step, 30)))
     # The first runs included, whose costs are not known: every pass takes as long as that of a
-    # batch here, however few examples are in it.
-    assert max(overheads[1:]) <= 0.05
+    # batch here, however few examples are in it. Of what thirty steps grant a first look is had.
+    assert max(parts) <= 0.05
     assert monitor.history["sharpness"].notna().any()
 
 
@@ -145,6 +145,34 @@ def test_a_run_of_many_rises_is_measured_nonetheless():
     assert monitor.overhead <= 0.05
     # The first ones are looked into, and later ones now and then.
     assert 0 < monitor.budget.borrowed <= 0.025 * monitor.budget.training
+
+
+def test_a_short_run_is_looked_at_once_and_pays_for_it():
+    """Of two steps, which 5 % of forty are: cheap probes come at once, dear ones do not."""
+    clock = Clock()
+    probes = [
+        Sham(clock, "norms", 1.5, 25, 0.0, fixed=0.15),
+        Sham(clock, "sharpness", 3.0, 75, 0.2, fixed=0.2),
+        Sham(clock, "kernel change", 1.0, 250, 40.0, fixed=0.3),
+    ]
+    monitor = watch(probes, clock, 40)
+    norms, sharpness, change = (status.times for status in monitor.status())
+    assert min(norms, sharpness) >= 1
+    assert change == 0
+    assert (monitor.history[["norms", "sharpness"]].notna().idxmax() <= 3).all()
+    assert monitor.overhead <= 0.05
+
+
+def test_what_the_books_take_is_not_counted_on_for_measuring():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    budget.add("one", cost=1.0)
+    budget.add("three", cost=1.0, share=3.0)
+    assert budget.allowance("three", 40.0) == pytest.approx(3.0)
+    budget.training, budget.own, budget.turns = 100.0, 7.0, 4.0
+    assert budget.allowance("three", 40.0) == pytest.approx(0.7 * 3.0)
+    budget.own = 14.0  # once too much, as at the start of a run
+    assert budget.allowance("three", 40.0) == pytest.approx(0.5 * 3.0)
 
 
 def test_a_cheap_measurement_does_not_wait_for_a_dear_one():
@@ -364,7 +392,7 @@ def test_the_table_says_what_is_known(tmp_path):
     lines = monitor.summary().splitlines()
     assert lines[0].startswith("Sequential, 643 parameters, Adam: 15 steps")
     assert lines[3].split() == ["probe", "status", "times", "cost", "part", "next", "last", "value"]
-    assert [line.split("  ")[0] for line in lines[4:]] == [
+    assert [line.split("  ")[0] for line in lines[4:11]] == [
         "norms", "sharpness", "loss split", "batch critical rate", "kernel change",
         "input gradients", "gradient noise",
     ]  # fmt: skip
@@ -376,6 +404,30 @@ def test_the_table_says_what_is_known(tmp_path):
     page = monitor.report(tmp_path / "page.html").read_text()
     assert "Loss spikes" in page
     assert "batch critical rate" in page
+
+
+def test_columns_that_stay_empty_are_said_to_with_the_reason():
+    monitor, *_ = fitted(probes=[Norms(), GradientNoise()], distance=False)
+    norms, noise = (one.lacks for one in monitor.status())
+    assert norms == "distance: the parameters of the start are not kept (distance=False)"
+    assert noise == "noise_scale, noise_scale_low, noise_scale_high: it takes 4 measurements"
+    lines = monitor.summary().splitlines()
+    assert lines[-2:] == [f"norms, without {norms}", f"gradient noise, without {noise}"]
+    model = nn.Linear(2, 1)
+    early = Monitor(model, MSE, torch.optim.SGD(model.parameters(), lr=0.1), probes=[Norms()])
+    assert early.status()[0].status == "not yet measured: no step of training has been timed yet"
+
+    class Shy(Probe):
+        name, keys, passive = "shy", ("shy", "bold"), True
+
+        def measure(self, scene):
+            return {"bold": 1.0}
+
+    monitor, *_ = fitted(probes=[Shy()])
+    assert monitor.status()[0].lacks == "shy: not in 3 measurements"
+    again, *_ = fitted(probes=[Shy()], steps=0)
+    again.load_state_dict(monitor.state_dict())
+    assert again.status()[0].lacks == "shy: not in 3 measurements"
 
 
 def test_before_the_first_step_the_table_is_there_as_well():

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from overparam.dynamics import Monitor
+from overparam.dynamics.probes import Norms
 
 CE = nn.functional.cross_entropy
 AT = 45
@@ -188,6 +189,24 @@ def test_a_layer_whose_rate_climbs_is_named_and_warned_of():
     assert AT < first.step < event.step
     assert (first.layer, first.signal) == ("2", "update")
     assert first.factor / first.rate < 1.5  # as the rate explains
+
+
+def test_a_layer_that_is_unfrozen_on_the_way_is_measured_and_named():
+    def head(model):
+        model[0].requires_grad_(False)
+        return torch.optim.SGD(model[2].parameters(), lr=0.05, momentum=0.9)
+
+    run = Training(head, probes=[Norms()]).run(20)
+    body = run.model[0].requires_grad_(True)
+    assert run.monitor.record.last("distance") > 0
+    run.optimizer.add_param_group({"params": body.parameters(), "name": "body"})
+    run.run(AT)
+    assert run.monitor.history["distance"].notna().all()
+    assert run.monitor._subject.initial.keys() == dict(run.model.named_parameters()).keys()
+    with torch.no_grad():
+        body.weight.mul_(-3)
+    event = run.run(5).event()
+    assert (event.cause, event.layers) == ("weights changed", ("0",)), event
 
 
 def test_an_overflow_that_the_scaler_leaves_out_is_no_cause():

@@ -1,5 +1,6 @@
 """What every loop of the table must hold: nothing changes, and what is not filled says why."""
 
+import html
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,6 +20,12 @@ COLUMNS = {
     "split": ("loss_top", "loss_rest"),
     "kernel": ("kernel_change",),
     "inputs": ("agop_trace",),
+}
+# What any monitor leaves open in a run that is as short as that of a row, by reasons.
+ALWAYS = {
+    "noise_scale_low": "it takes 4 measurements",
+    "noise_scale": "it takes 4 measurements|the signal cannot be told from zero",
+    "noise_scale_high": "it takes 4 measurements|the signal cannot be told from zero",
 }
 # The probe that fills them.
 PROBES = {
@@ -57,6 +64,25 @@ def filled(monitor: Monitor) -> set[str]:
     }
 
 
+def expect_words(monitor: Monitor) -> None:
+    """Every column that stays empty is said to, with a reason, wherever the monitor is shown."""
+    history, shown = monitor.history, (monitor.summary(), monitor._repr_html_())
+    for probe in monitor.status():
+        empty = [key for key in probe.keys if key not in history or not history[key].notna().any()]
+        if not empty:
+            assert not probe.lacks, f"{probe.name} lacks nothing, and says {probe.lacks}"
+            continue
+        if probe.status != "measures":
+            says = probe.status
+        else:
+            says = probe.lacks
+            assert says.partition(": ")[0] == ", ".join(empty), f"{probe.name} says {says}"
+            assert all(re.fullmatch(ALWAYS[key], says.partition(": ")[2]) for key in empty), says
+        assert says.partition(": ")[2], f"{probe.name} leaves {empty} open, and says {says}"
+        for page in shown:
+            assert says in html.unescape(page), f"{page} does not say that {says}"
+
+
 def check(run: Run, empty: Mapping[str, str], *, steps: int = 2) -> Any:
     """Hold a loop to its row of the table; the history comes back.
 
@@ -74,5 +100,6 @@ def check(run: Run, empty: Mapping[str, str], *, steps: int = 2) -> Any:
         assert why, f"{word} is not filled, and nothing says why"
         assert why in summary
         assert re.search(empty[word], why), f"{word} is not filled, since {why}"
+    expect_words(monitor)
     assert len(monitor.history) == steps
     return monitor.history

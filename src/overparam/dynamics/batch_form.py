@@ -58,6 +58,8 @@ def why_whole(inputs: Any, targets: Any) -> str:
             return f"{_named(part)}, which is no list of examples"
         for _, value in leaves(part):
             if isinstance(value, Tensor):
+                if value.layout is not torch.strided:  # of which no examples can be taken
+                    return f"a tensor in {str(value.layout)[6:]}, which is no list of examples"
                 found.append(len(value) if value.ndim else 0)
             elif value is not None and not isinstance(value, (bool, int, float, str)):
                 return f"{_named(value)}, which is no list of examples"
@@ -70,10 +72,18 @@ def why_whole(inputs: Any, targets: Any) -> str:
 def is_sound(inputs: Any, targets: Any) -> bool:
     """Whether there is something in a batch, and nothing that is not finite."""
     values = [*tensors(inputs), *tensors(targets)]
-    return all(
-        value.numel() > 0 and (not value.is_floating_point() or bool(torch.isfinite(value).all()))
-        for value in values
-    )
+    return all(value.numel() > 0 for value in values) and finite(values)
+
+
+def finite(x: Any) -> bool:
+    """Whether all real numbers of a structure of tensors are finite, of sparse ones those kept."""
+    return all(bool(torch.isfinite(_kept(t)).all()) for t in tensors(x) if t.is_floating_point())
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    if tensor.layout is torch.strided:
+        return tensor
+    return tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
 
 
 def _in_tuples(x: Any) -> Any:

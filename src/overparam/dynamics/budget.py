@@ -14,6 +14,8 @@ _NEVER = -(10**9)
 _LATE = 3
 # Part of the limit that is lent to what cannot wait, in the long run.
 _LENT = 1 / 3
+# Part of it that those who take turns count on at least, whatever the rest has taken so far.
+_TURNS = 1 / 2
 
 
 @dataclass
@@ -23,6 +25,7 @@ class _Job:
     share: float
     every: int
     within: int
+    cold: float
     cost: float = math.nan
     before: float = math.nan
     saved: float = 0.0
@@ -53,10 +56,15 @@ class OverheadBudget:
 
     Training time is whatever passes between `leave` and `enter`.
 
+    A run of a few steps would see nothing. The first of each measurement may therefore be run on
+    what the first `ahead` steps will have granted, the cheapest ones first: own time then stays
+    below `max_overhead` times the training time, or that of so many steps while there are fewer.
+
     Args:
         max_overhead: Own time allowed, as a fraction of training time; `math.inf` for no limit.
         clock: Seconds, monotone.
         reserve: Part of the limit that is kept back, for costs that no clock sees.
+        ahead: Steps whose grant may be spent at once, on first measurements.
 
     Attributes:
         max_overhead: What is left of the limit.
@@ -64,6 +72,7 @@ class OverheadBudget:
         own: Seconds of measuring so far.
         booked: Seconds of it that were booked by name; the rest went into keeping the books.
         borrowed: Seconds of it that could not wait for their turn.
+        turns: Seconds of those that did.
 
     Example:
         Steps of one second and a measurement of two, at 50 %: it runs every fourth step.
@@ -93,6 +102,7 @@ class OverheadBudget:
         *,
         clock: Callable[[], float] = time.perf_counter,
         reserve: float = 0.0,
+        ahead: int = 0,
     ) -> None:
         expect(
             max_overhead > 0,
@@ -103,7 +113,8 @@ class OverheadBudget:
         )
         expect(0 <= reserve < 1, "OverheadBudget(reserve=...)", "a part in [0, 1)", reserve)
         self.max_overhead, self.clock = max_overhead * (1 - reserve), clock
-        self.training = self.own = self.booked = self.borrowed = 0.0
+        self.training = self.own = self.booked = self.borrowed = self.turns = 0.0
+        self.ahead = ahead
         self._jobs: dict[str, _Job] = {}
         self._entered = 0.0
         self._left: float | None = None
@@ -149,7 +160,14 @@ class OverheadBudget:
         return self.own / self.training if self.training else math.nan
 
     def add(
-        self, name: str, *, cost: float, share: float = 1.0, every: int = 1, within: int = 250
+        self,
+        name: str,
+        *,
+        cost: float,
+        share: float = 1.0,
+        every: int = 1,
+        within: int = 250,
+        cold: float = 2.0,
     ) -> None:
         """Make known a repeated measurement.
 
@@ -159,10 +177,11 @@ class OverheadBudget:
             share: Its part of the credit relative to the others.
             every: Fewest steps between two.
             within: Steps after which it is late, and its share counts threefold.
+            cold: What the first may take, as a multiple, where it runs ahead of its turn.
         """
         expect(share > 0, "OverheadBudget.add(share=...)", "a part > 0 of the budget", share)
         expect(every >= 1, "OverheadBudget.add(every=...)", "a number of steps ≥ 1", every)
-        self._jobs[name] = _Job(share, every, within, cost)
+        self._jobs[name] = _Job(share, every, within, cold, cost)
 
     def remove(self, name: str) -> None:
         """Forget a measurement; what it had saved is the others'."""
@@ -170,6 +189,8 @@ class OverheadBudget:
 
     def due(self, step: int, without: Collection[str] = ()) -> str | None:
         """The measurement to run now: of those whose savings cover them the one that waited most.
+
+        In the first `ahead` steps otherwise the cheapest that has not run, if they pay it back.
 
         Args:
             step: The present one.
@@ -187,7 +208,14 @@ class OverheadBudget:
             return min(waiting, key=lambda name: self._jobs[name].last)
         self._divide(step, credit)
         covered = [n for n in waiting if self._jobs[n].price <= min(self._jobs[n].saved, credit)]
-        return min(covered, key=lambda name: self._jobs[name].last, default=None)
+        if covered:
+            return min(covered, key=lambda name: self._jobs[name].last)
+        if not 0 < step < self.ahead:
+            return None
+        credit += self.max_overhead * self.training * (self.ahead - step) / step
+        first = [n for n in waiting if self._jobs[n].last == _NEVER]
+        afforded = [n for n in first if self._jobs[n].cold * self._jobs[n].price <= credit]
+        return min(afforded, key=lambda name: self._jobs[name].price, default=None)
 
     def _divide(self, step: int, credit: float) -> None:
         """Let the savings add up to the credit: what is new goes to those that lack something."""
@@ -220,9 +248,16 @@ class OverheadBudget:
         job.cost, job.before = seconds, math.nan
 
     def allowance(self, name: str, seconds: float) -> float:
-        """What a measurement is granted in so many seconds of training."""
+        """What a measurement is granted in so many seconds of training.
+
+        What goes into the books, and what cannot wait, is not granted; so far it may have taken
+        more than its part.
+        """
         total = sum(job.share for job in self._jobs.values())
-        return self.max_overhead * seconds * self._jobs[name].share / total
+        granted = self.max_overhead * self.training
+        rest = (self.own - self.turns) / granted if granted else 0.0
+        left = 1.0 if math.isinf(self.max_overhead) else min(max(1 - rest, _TURNS), 1.0)
+        return left * self.max_overhead * seconds * self._jobs[name].share / total
 
     def wait(self, name: str) -> float:
         """Seconds of training until a measurement is covered; `nan` for one that is not known."""
@@ -266,6 +301,7 @@ class OverheadBudget:
             # The lower of the last two: the first run also pays for imports and allocations.
             job.cost = seconds if math.isnan(job.before) else min(seconds, job.before)
             job.before = seconds
+            self.turns += seconds
         else:
             self.borrow(seconds)
         job.saved -= seconds
@@ -277,6 +313,7 @@ class OverheadBudget:
         self.booked += seconds
         job = self._jobs.get(name)
         if job is not None:
+            self.turns += seconds
             job.after = min(seconds, 3 * job.after) if job.after else seconds
             job.saved -= seconds
 
@@ -285,13 +322,14 @@ class OverheadBudget:
         jobs = {name: [j.cost, j.before, j.saved, j.last] for name, j in self._jobs.items()}
         return {
             "training": self.training, "own": self.own, "booked": self.booked,
-            "borrowed": self.borrowed, "jobs": jobs,
+            "borrowed": self.borrowed, "turns": self.turns, "jobs": jobs,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state; the time in between is nobody's."""
         self.training, self.own, self.booked = state["training"], state["own"], state["booked"]
         self.borrowed = state.get("borrowed", 0.0)
+        self.turns = state.get("turns", self.booked)
         self._left = None
         for name, numbers in state["jobs"].items():
             if name in self._jobs:

@@ -8,6 +8,7 @@ from typing import Any
 
 from overparam._batch import on_device
 from overparam._errors import expect
+from overparam._memory import available
 from overparam._user_line import user_level
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
@@ -38,6 +39,7 @@ class ProbeStatus:
         part: How much of its work it is asked for.
         due: Steps until its next measurement, about; `nan` if it is not to be expected.
         keys: What it measures.
+        lacks: Which of these no measurement has given so far, and why; empty if all have come.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ProbeStatus:
     part: float
     due: float
     keys: tuple[str, ...] = ()
+    lacks: str = ""
 
 
 class Instruments:
@@ -76,11 +79,16 @@ class Instruments:
         self._finite: set[str] = set()  # probes that have given numbers
         self._times = dict.fromkeys(self.probes, 0)
         self._keys = {name: tuple(probe.keys) for name, probe in self.probes.items()}
+        self._came: dict[str, set[str]] = {name: set() for name in self.probes}  # of the keys
         self._silent: dict[str, str] = {}  # why a probe says nothing
         self.no_batch = "none has come yet"
         self._portions = {name: Portion() for name in self.probes}
         self._step_seconds = math.nan
         self._trial = Trial(subject, budget.clock)
+        if any(probe.needs for probe in self.probes.values()):
+            # Whoever asks loads what it asks with: a tenth of a second, once in a process, which
+            # would otherwise fall into a training step.
+            available(subject.device)
         if subject.sharded and self.probes:
             self._silent = dict.fromkeys(self.probes, "parameters that are sharded over processes")
             self.probes = {}
@@ -98,7 +106,8 @@ class Instruments:
         if any(probe.needs for probe in self.probes.values()):
             passes = 1.0 if self.subject.knows_loss else 3.0
             cost = passes * step_seconds + _TRIAL_SECONDS
-            self.budget.add(TRIAL, cost=cost, share=3.0, within=1)
+            # It is of two examples, as a rule, and then takes far less than a pass of a batch.
+            self.budget.add(TRIAL, cost=cost, share=3.0, within=1, cold=1.0)
         self.enlisted = True
 
     def admit(self, batch: Batch | None) -> None:
@@ -143,6 +152,7 @@ class Instruments:
         scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
         values = self.guarded(name, lambda: self._isolated(probe, scene)) or {}
         self._times[name] += bool(values)
+        self._note(name, values)
         if not values:  # it may have found out that it never will give any
             self._suits(probe, batch)
         return values
@@ -187,14 +197,22 @@ class Instruments:
         if name not in self.probes:
             return {}
         scene = self.subject.scene(batch)
-        return self.guarded(name, lambda: self.probes[name].after_step(scene)) or {}
+        values = self.guarded(name, lambda: self.probes[name].after_step(scene)) or {}
+        self._note(name, values)
+        return values
 
     def early(self, name: str) -> Mapping[str, float]:
         """The same before a state is saved, if it is known by now."""
         if name not in self.probes:
             return {}
         scene = self.subject.scene(None)
-        return self.guarded(name, lambda: self.probes[name].early(scene)) or {}
+        values = self.guarded(name, lambda: self.probes[name].early(scene)) or {}
+        self._note(name, values)
+        return values
+
+    def _note(self, name: str, values: Mapping[str, float]) -> None:
+        """Take note of the columns that it has filled."""
+        self._came[name].update(key for key, value in values.items() if value == value)
 
     def guarded(
         self, name: str, measure: Callable[[], Mapping[str, float] | None]
@@ -235,9 +253,22 @@ class Instruments:
         if not times and not why and any(absent[need] for need in probe.needs):
             waits = _with("waits for a batch", self.no_batch)
             return ProbeStatus(name, waits, 0, math.nan, part, math.nan, keys)
-        seconds = self.budget.cost(name) if times else math.nan
-        status = "measures" if times else _with("not yet measured", why)
-        return ProbeStatus(name, status, times, seconds, part, self._due(name), keys)
+        if not times:
+            status = _with("not yet measured", why or self._turn())
+            return ProbeStatus(name, status, 0, math.nan, part, self._due(name), keys)
+        absent = [key for key in keys if key not in self._came[name]]
+        why = probe.lacking(absent) if absent else ""
+        lacks = _with(", ".join(absent), why or f"not in {times} measurements")
+        return ProbeStatus(
+            name, "measures", times, self.budget.cost(name), part, self._due(name), keys,
+            lacks if absent else "",
+        )  # fmt: skip
+
+    def _turn(self) -> str:
+        """Why a probe has not been run that could be."""
+        if not self.enlisted:
+            return "no step of training has been timed yet"
+        return "max_overhead does not cover it yet"
 
     def _due(self, name: str) -> float:
         """Steps until there is time for it, one at least; `nan` before anything is known."""
@@ -291,6 +322,7 @@ class Instruments:
             "enlisted": self.enlisted,
             "finite": sorted(self._finite),
             "times": dict(self._times),
+            "came": {name: sorted(keys) for name, keys in self._came.items()},
             "silent": dict(self._silent),
             "portions": {name: portion.state_dict() for name, portion in self._portions.items()},
             "step seconds": self._step_seconds,
@@ -306,6 +338,10 @@ class Instruments:
         self._finite = set(state.get("finite", ()))
         known = self._times.keys()
         self._times |= {n: k for n, k in state.get("times", {}).items() if n in known}
+        # An older state does not say: then all keys of a probe that has measured have come.
+        came = state.get("came", {n: self._keys[n] for n in known if self._times[n]})
+        for name in known & came.keys():
+            self._came[name] |= set(came[name])
         self._silent = {n: why for n, why in state.get("silent", {}).items() if n in known}
         self.enlisted = False
         if state["enlisted"]:

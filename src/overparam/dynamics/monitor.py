@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 # Part of the budget for what measuring costs training afterwards, whose data it has driven out
 # of the caches: an eighth to a quarter of the time it takes itself, on small networks.
 _UNSEEN = 1 / 6
+# Steps whose grant may be spent at once, so that a short run is seen at all: at 5 % it is what one
+# or two steps take.
+_AHEAD = 30
 # What a saved state holds.
 _SAVED = {
     "step", "initial", "probe_batch", "record", "budget", "watch", "labels", "instruments",
@@ -100,7 +103,8 @@ class Monitor(OneProcess):
         probe_batch: Fixed (inputs, targets) that curvature and kernels are measured on; `None`
             takes a copy of the first batch `step` is given.
         max_overhead: Own time as a fraction of training time; `math.inf` measures everything at
-            every step. While the loss rises it may be exceeded, at most twofold; of a run
+            every step. What the first 30 steps grant may be spent before they are over, on a
+            first look. While the loss rises it may be exceeded, at most twofold; of a run
             with many rises a third of it at most goes into measuring why.
         sink: Called as ``sink(numbers, step)`` with a flat dict of floats, once at each step
             where something became known (``update_norm`` does one step later) and once for
@@ -191,7 +195,7 @@ class Monitor(OneProcess):
         self._inert = _rank() > 0
         self._limit, self._wrong = max_overhead, ""
         self._order = CallOrder(list(trained(self._subject.model).values()))
-        self.budget = OverheadBudget(max_overhead, clock=clock, reserve=_UNSEEN)
+        self.budget = OverheadBudget(max_overhead, clock=clock, reserve=_UNSEEN, ahead=_AHEAD)
         chosen = default_probes() if probes is None else probes
         self._instruments = Instruments(chosen, self._subject, self.budget)
         self._ledger = Ledger(
@@ -438,7 +442,8 @@ class Monitor(OneProcess):
         )  # fmt: skip
         self._step = self._seen = state["step"]
         self._next = 0
-        self._subject.initial = {name: saved[name].to(w).clone() for name, w in own.items()}
+        known = {name: saved.get(name, w) for name, w in own.items()}  # none of what was frozen
+        self._subject.initial = {name: known[name].to(w).clone() for name, w in own.items()}
         self._subject.go_on_with(on_device(state["probe_batch"], self._subject.device))
         self.record.load_state_dict(state["record"])
         self._ledger.resume(self._step)

@@ -77,6 +77,7 @@ def as_document(
             "max_overhead": facts.limit,
             "probes": [
                 {"name": probe.name, **dict(zip(_COLUMNS[1:], row, strict=True))}
+                | ({"lacks": probe.lacks} if probe.lacks else {})
                 for probe, row in zip(probes, _rows(facts, probes, record), strict=True)
             ],
             "events": [event.to_dict() for event in events],
@@ -111,6 +112,7 @@ def as_text(
         if len(row[1]) > _LONGEST:
             silent.setdefault(row[1], []).append(row[0])
     reasons = [f"{', '.join(names)}: {why}" for why, names in silent.items()]
+    reasons += [f"{probe.name}, without {probe.lacks}" for probe in probes if probe.lacks]
     rows = [[row[0], _short(row[1]), *row[2:]] for row in rows]
     table = [list(_COLUMNS), *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(_COLUMNS))]
@@ -131,7 +133,9 @@ def as_html(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in [probe.name, *row]) + "</tr>"
         for probe, row in zip(probes, _rows(facts, probes, record), strict=True)
     )
-    return f"{head}<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    lacks = (f"{probe.name}, without {probe.lacks}" for probe in probes if probe.lacks)
+    foot = "".join(f"<p>{escape(line)}</p>" for line in lacks)
+    return f"{head}<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{foot}"
 
 
 _LONGEST = 32

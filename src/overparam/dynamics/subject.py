@@ -17,7 +17,7 @@ from overparam._forward import inside, seen_through
 from overparam._model import expect_inputs, undisturbed
 from overparam._own_loss import logits_of, seen_with_loss
 from overparam._switches import uncompiled
-from overparam._types import Forward, Inputs, Loss
+from overparam._types import Forward, Inputs, Loss, Params
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
 from overparam.dynamics.probes.probe import Scene, trained
 
@@ -117,8 +117,14 @@ class Subject:
         self.probe_batch = probe_batch
         self.grad_scale = scaler if grad_scale is None else grad_scale
         kept = params if distance and not self.sharded else {}
-        self.initial = {name: p.detach().clone() for name, p in kept.items()}
+        self.initial: Params = {name: p.detach().clone() for name, p in kept.items()}
         self.device = next(iter(params.values())).device
+
+    def keep_start(self, params: Params) -> None:
+        """Take in what was frozen so far: it starts now."""
+        for name, p in params.items() if self.initial else ():
+            if name not in self.initial:
+                self.initial[name] = p.detach().clone()
 
     def facts(self) -> dict[str, Any]:
         """What is trained, for the head of a record."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -115,6 +115,12 @@ class GradientNoise(Probe):
         if self._single >= _SINGLE:
             return "batches of one example"
         return self._why or scene.whole or why_whole(*scene.batch)
+
+    def lacking(self, keys: Sequence[str]) -> str:
+        """Too few measurements, or a signal that may be none."""
+        if len(self._pairs) < FEWEST:
+            return f"it takes {FEWEST} measurements"
+        return "the signal cannot be told from zero"
 
     def relative_cost(self, scene: Scene) -> float:
         """A forward and a backward pass, in parts."""

@@ -1,7 +1,7 @@
 """Lengths: of the gradient, the update, the weights, and the way from initialisation."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -30,11 +30,12 @@ class Norms(Probe):
     name = "norms"
     keys = ("grad_norm", "weight_norm", "distance", "update_norm")
     by_default = 1
-    share, within = 1.5, 25
+    share, within = 1.0, 25
     passive = follows_up = True
 
     def __init__(self) -> None:
         self._before: list[Tensor] | None = None
+        self._lack: dict[str, str] = {}
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Lengths that are known before the step."""
@@ -46,9 +47,12 @@ class Norms(Probe):
             length(weights),
         ]
         if scene.initial:
-            initial = [scene.initial[name] for name in params]
+            # What was frozen until now is where it was.
+            initial = [scene.initial.get(name, p.detach()) for name, p in params.items()]
             parts.append(length(w - w0 for w, w0 in zip(weights, initial, strict=True)))
         self._before = sample(weights)
+        self._lack = {} if scene.initial else {"distance": _NO_START}
+        self._lack["grad_norm"] = _NOT_FINITE if gradients else _NO_GRADIENT
         lengths = torch.stack(parts).tolist()
         names = ("weight_norm", "distance")
         values: dict[str, float] = dict(zip(names, lengths[1:], strict=False))
@@ -63,6 +67,8 @@ class Norms(Probe):
         weights = [p.detach() for p in trained(scene.model).values()]
         before, self._before = self._before, None
         now = every_kth(weights)
+        if [w.shape for w in now] != [w.shape for w in before]:  # layers were frozen, or unfrozen
+            return {}
         moved = length(w - old for w, old in zip(now, before, strict=True))
         scaled = sum(w.numel() for w in weights) / max(sum(old.numel() for old in before), 1)
         return {"update_norm": float(moved) * math.sqrt(scaled)}
@@ -74,6 +80,10 @@ class Norms(Probe):
         now = every_kth([p.detach() for p in trained(scene.model).values()])
         stands = all(torch.equal(w, old) for w, old in zip(now, self._before, strict=True))
         return {} if stands else self.after_step(scene)
+
+    def lacking(self, keys: Sequence[str]) -> str:
+        """No gradient, no start, or no step after the one measured."""
+        return "; ".join(dict.fromkeys(self._lack.get(key, _NOT_STEPPED) for key in keys))
 
     def relative_cost(self, scene: Scene) -> float:
         """A fraction of a step."""
@@ -100,6 +110,10 @@ def sample(weights: list[Tensor]) -> list[Tensor]:
     return [w.clone() for w in every_kth(weights)]
 
 
+_NO_START = "the parameters of the start are not kept (distance=False)"
+_NO_GRADIENT = "no parameter had a gradient: call Monitor.step between backward and optimizer.step"
+_NOT_FINITE = "no gradient was a number"
+_NOT_STEPPED = "known one step after a measurement"
 # Parameters of which every one is compared.
 _MOST = 1 << 22
 

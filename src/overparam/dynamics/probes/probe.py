@@ -1,7 +1,7 @@
 """What a probe is: it looks at a training step and returns numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -162,6 +162,10 @@ class Probe:
 
     def unfit(self, scene: Scene) -> str:
         """Why it has nothing to say of this model or data; empty if it has. Asked each time."""
+        return ""
+
+    def lacking(self, keys: Sequence[str]) -> str:
+        """Why none of its measurements has given these of its keys; empty if that is not known."""
         return ""
 
     def relative_cost(self, scene: Scene) -> float:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from overparam._batch import tensors
 from overparam._exclusive import forward_mode
 from overparam._training_mode import SHARED, waits_for_others
 from overparam._types import Inputs
@@ -84,8 +85,8 @@ class Sharpness(Probe):
         }
 
     def unfit(self, scene: Scene) -> str:
-        """An optimizer without a known limit, once that has been said."""
-        return self._power.why
+        """An optimizer without a known limit, once that has been said; sparse tensors."""
+        return self._power.why or _sparse(scene.probe)
 
     def relative_cost(self, scene: Scene) -> float:
         """A product with the Gauss–Newton matrix; two at first, if it is asked for all."""
@@ -117,7 +118,6 @@ class BatchCriticalRate(Probe):
     keys = ("batch_critical_lr", "batch_critical_lr_converged")
     by_default = 4
     needs = ("batch",)
-    share = 2.0
 
     def __init__(self) -> None:
         load_forward_mode()
@@ -140,8 +140,8 @@ class BatchCriticalRate(Probe):
         }
 
     def unfit(self, scene: Scene) -> str:
-        """An optimizer without a known limit, once that has been said."""
-        return self._power.why
+        """An optimizer without a known limit, once that has been said; sparse tensors."""
+        return self._power.why or _sparse(scene.batch)
 
     def relative_cost(self, scene: Scene) -> float:
         """A product with the Gauss–Newton matrix, and half of one on the probe batch."""
@@ -153,6 +153,12 @@ def _within_reason(scene: Scene) -> Scene:
     if sum(p.numel() for p in scene.model.parameters()) <= _LARGE:
         return scene
     return replace(scene, part=min(scene.part, 0.5), urgent=False)
+
+
+def _sparse(batch: tuple[Inputs, Tensor] | None) -> str:
+    parts = () if batch is None else tensors(batch[0])
+    whole = all(part.layout in (torch.strided, torch.jagged) for part in parts)
+    return "" if whole else "inputs that are sparse"
 
 
 _LARGE = 10_000_000

@@ -12,6 +12,7 @@ from overparam.dynamics.spikes.evidence import Parts
 from overparam.dynamics.spikes.recent import Recent
 
 UPDATE, GRADIENT = 3.0, 4.0
+_SIGNALS = (("update", UPDATE), ("gradient", GRADIENT))
 # Steps before the first warning, and from one to the next.
 _TRIED, _QUIET = 30, 30
 _DECAY = 0.999
@@ -53,32 +54,37 @@ class Lookout:
         self._seen = 0
 
     def look(self, recent: Recent, new: int, parts: Parts) -> list[EarlyWarning]:
-        """Warnings of the last `new` rows; at most one in thirty steps."""
+        """Warnings of the last `new` rows; at most one in thirty steps.
+
+        Each row is compared with those before it, however many come at once.
+        """
         start = len(recent) - new
-        normal = recent.between(int(recent.steps[start]) - 30, int(recent.steps[start]) - 1)
+        found = []
         with np.errstate(all="ignore"):
-            size = recent.updates / recent.weights
-            middle = _middle(normal.updates / normal.weights)
-            rates = _middle(normal.rates)
-            found = []
-            for i in range(start, len(recent)):
-                gradients = self._over_average(recent.norms[i])
-                updates = size[i] / middle
-                self._seen += 1
-                if self._seen <= _TRIED:
+            updates = _over_middle(recent.updates / recent.weights, recent.steps, start)
+            gradients = self._over_average(recent.norms[start:])
+            factors = np.stack([updates / UPDATE, gradients / GRADIENT], axis=1)
+            factors = np.where(np.isfinite(factors), factors, -math.inf)
+            tried = self._seen + 1 + np.arange(new) > _TRIED
+            self._seen += new
+            for i in np.flatnonzero(tried & (factors > 1).any(axis=(1, 2))):
+                step = int(recent.steps[start + i])
+                if not self._quiet(step):
                     continue
-                signal = max(
-                    (_most(updates), UPDATE, "update"), (_most(gradients), GRADIENT, "gradient"),
-                    key=lambda s: s[0][0] / s[1],
-                )  # fmt: skip
-                (factor, layer), limit, name = signal
-                step = int(recent.steps[i])
-                if factor > limit and self._quiet(step):
-                    rate = _most(recent.rates[i] / rates)[0]
-                    warning = EarlyWarning(step, name, parts.layers[layer], factor, rate)
-                    found.append(warning)
-                    self.warnings.append(warning)
+                signal, layer = np.unravel_index(int(factors[i].argmax()), factors[i].shape)
+                name, limit = _SIGNALS[int(signal)]
+                rates = _over_middle(recent.rates, recent.steps, start + int(i))[0]
+                rate = float(np.where(np.isfinite(rates), rates, -math.inf).max())
+                warning = EarlyWarning(
+                    step, name, parts.layers[int(layer)], float(limit * factors[i].max()), rate
+                )
+                found.append(warning)
+                self.warnings.append(warning)
         return found
+
+    def forget(self) -> None:
+        """What was normal is so no more."""
+        self._squares, self._seen = None, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Everything `load_state_dict` needs."""
@@ -98,23 +104,27 @@ class Lookout:
     def _over_average(self, norms: np.ndarray) -> np.ndarray:
         """Gradients over their own average of the steps before, which they then enter."""
         squares = np.square(np.where(np.isfinite(norms), norms, 0.0))
-        if self._squares is None:
-            self._squares = np.zeros_like(squares)
-        weight = 1 - _DECAY ** max(self._seen, 1)
-        over = norms / np.sqrt(self._squares / weight)
-        self._squares = _DECAY * self._squares + (1 - _DECAY) * squares
+        average = np.zeros_like(norms[0]) if self._squares is None else self._squares
+        over = np.empty_like(norms)
+        for i, (norm, square) in enumerate(zip(norms, squares, strict=True)):
+            weight = 1 - _DECAY ** max(self._seen + i, 1)
+            over[i] = norm / np.sqrt(average / weight)
+            average = _DECAY * average + (1 - _DECAY) * square
+        self._squares = average
         return over
 
 
-def _middle(values: np.ndarray) -> np.ndarray:
-    """Median of each column, `nan` where it is zero or of fewer than ten."""
-    if len(values) < 10:
-        return np.full(values.shape[1], np.nan)
-    middle = np.sort(values, axis=0)[len(values) // 2]
-    return np.where(middle > 0, middle, np.nan)
+def _over_middle(values: np.ndarray, steps: np.ndarray, start: int) -> np.ndarray:
+    """Rows from `start` on over the medians of those of the thirty steps before each.
 
-
-def _most(values: np.ndarray) -> tuple[float, int]:
-    finite = np.where(np.isfinite(values), values, -math.inf)
-    at = int(finite.argmax())
-    return float(finite[at]), at
+    `nan` where a median is zero, or there are fewer than ten rows to take it of.
+    """
+    over = np.full((len(values) - start, values.shape[1]), np.nan)
+    begins = np.searchsorted(steps, steps[start:] - 30)
+    lengths = np.arange(start, len(values)) - begins
+    for n in np.unique(lengths[lengths >= 10]):  # one and the same, while no row is missing
+        rows = np.flatnonzero(lengths == n)
+        before = values[begins[rows][:, None] + np.arange(n)]
+        middle = np.partition(before, n // 2, axis=1)[:, n // 2]
+        over[rows] = values[start + rows] / np.where(middle > 0, middle, np.nan)
+    return over

@@ -10,20 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam.dynamics.batch_form import finite
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.spikes.causes import LATER
 from overparam.dynamics.spikes.early_warning import Lookout
 from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
 from overparam.dynamics.spikes.recent import Recent, extended, nothing
-from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, finite, identity
+from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, identity
 from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
 from overparam.dynamics.subject import Batch, Subject
 
-# Part of the budget that the log of every step may take.
-_LOGGING = 0.4
-# Rows that are read together, while nothing happens.
-_TOGETHER = 4
+# Part of the budget that the log of every step may take: with more, probes do not come round.
+_LOGGING = 1 / 4
+# Rows that are read together, while nothing happens: of one alone most of the time goes into calls.
+_TOGETHER = 32
+# Steps after which it is looked whether other layers are trained than were.
+_FOLLOWS = 30
 # Training steps that the losses at an opening take.
 _OPENING = 1.5
 
@@ -86,6 +89,7 @@ class Examiner:
             maxlen=1 if subject.device.type == "cpu" else 4
         )
         self._before: Tensor | None = None
+        self._size, self._followed = self._members(), 0
         self.trouble = "its parameters are spread over processes" if subject.sharded else ""
 
     def attend(self, step: int, batch: Batch | None, *, calm: bool) -> None:
@@ -102,6 +106,9 @@ class Examiner:
         made = self.snapshot.step
         if calm and (made is None or step - made >= EVERY):
             self._booked(lambda: self.snapshot.take(step))
+        if self._size != (size := self._members()) or step - self._followed >= _FOLLOWS:
+            self._size, self._followed = size, step
+            self._booked(self._follow)
 
     def read(self) -> None:
         """Turn the rows of the log into columns."""
@@ -114,6 +121,28 @@ class Examiner:
         self.lookout.look(self._recent, min(len(rows), len(self._recent)), self.parts)
         took = (self.budget.clock() - start) / len(rows)
         self._reading = took if math.isnan(self._reading) else min(took, 2 * self._reading)
+
+    def catch_up(self) -> None:
+        """Read what waits to be read with more."""
+        self._tried(self.read)
+
+    def _members(self) -> int:
+        """How many parameters the optimizer has."""
+        return sum(len(group["params"]) for group in self.log.optimizer.param_groups)
+
+    def _follow(self) -> None:
+        """Go along with layers that were unfrozen since, and with groups that were added."""
+        params = {} if self.subject.sharded else trained(self.subject.model)
+        self.subject.keep_start(params)
+        if not self.log.others(params):
+            return
+        self.read()
+        before, groups = self.log.names, self.log.optimizer.param_groups
+        self.log.follow(params)
+        self.parts = parts_of(self.log.names, self.log.params, groups)
+        self._recent = self._recent.over(before, self.log.names, len(groups))
+        self._last = None
+        self.lookout.forget()
 
     def open(self, step: int, now: int, losses: Mapping[int, float]) -> Readings | None:
         """Compute the losses that tell data from weights; `None` if that cannot be afforded.
@@ -160,7 +189,7 @@ class Examiner:
             "finite": math.isfinite(loss),
             "earlier": max(before, default=math.nan) / level,
         }
-        self._tried(self.read)
+        self.catch_up()
         logged = self._tried(lambda: from_log(self._recent, self.parts, step, losses, level))
         known |= (logged or {}) | {"trouble": self.trouble or self.log.trouble}
         if readings is not None:
@@ -173,13 +202,15 @@ class Examiner:
 
     def state_dict(self) -> dict[str, Any]:
         """The log as far as it is read, and its warnings; snapshot and batches are not kept."""
-        self._tried(self.read)
+        self.catch_up()
         columns = {name: torch.from_numpy(c.copy()) for name, c in vars(self._recent).items()}
         return {"recent": columns, "lookout": self.lookout.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state."""
-        self._recent = Recent(**{name: c.cpu().numpy() for name, c in state["recent"].items()})
+        saved = Recent(**{name: c.cpu().numpy() for name, c in state["recent"].items()})
+        if saved.weights.shape[1] == len(self.log.names):  # else other layers were unfrozen then
+            self._recent = saved
         self.lookout.load_state_dict(state["lookout"])
         self._last = None
 

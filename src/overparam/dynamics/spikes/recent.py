@@ -55,6 +55,29 @@ class Recent:
         """The rows of the steps from one to another, both included."""
         return self._at((self.steps >= first) & (self.steps <= last))
 
+    def over(self, layers: Sequence[str], others: Sequence[str], groups: int) -> "Recent":
+        """The columns of other layers and so many groups; what was not logged is not known.
+
+        Args:
+            layers: Names of those there are.
+            others: Names of those that are wanted.
+            groups: How many; more than there were come last.
+        """
+        places = {name: i for i, name in enumerate(layers)}
+        columns: dict[str, np.ndarray] = {}
+        for field in fields(self):
+            old = columns[field.name] = getattr(self, field.name)
+            if old.ndim < 2:
+                continue
+            if field.name == "rates":
+                columns["rates"] = _wide(old, groups)[:, :groups]
+                continue
+            new = np.full((len(old), len(others)), False if old.dtype == bool else np.nan)
+            known = [i for i, name in enumerate(others) if name in places]
+            new[:, known] = old[:, [places[others[i]] for i in known]]
+            columns[field.name] = new
+        return Recent(**columns)
+
     def _at(self, chosen: np.ndarray) -> "Recent":
         return Recent(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
@@ -85,9 +108,10 @@ def extended(recent: Recent, rows: Sequence[Row], last: Row | None, sample: Samp
     fresh = slice(len(chain) - len(rows), None)
     before, after = _stacked([r.before for r in chain]), _stacked([r.after for r in chain])
     gradient = _stacked([r.gradient for r in chain], sum(sample.counts))
-    norms = _stacked([r.norms for r in rows], len(sample.counts))
     changed = sample.differ(before, np.roll(after, 1, axis=0)) & follows[:, None]
     with np.errstate(all="ignore"):
+        squares = sample.layered(np.square(gradient))
+        norms = _norms(rows, squares[fresh], sample)
         size = np.sqrt(sample.layered(np.square(before[fresh])))
         moved = np.sqrt(sample.layered(np.square((after - before)[fresh])))
         new = Recent(
@@ -99,19 +123,25 @@ def extended(recent: Recent, rows: Sequence[Row], last: Row | None, sample: Samp
             updates=moved,
             norms=norms,
             bad=~np.isfinite(norms) & np.array([r.norms is not None for r in rows])[:, None],
-            cosines=np.where(follows, _cosines(gradient, sample), np.nan)[fresh],
-            moments=np.where(follows[:, None], _against_moments(chain, gradient, sample), np.nan)[
+            cosines=np.where(follows, _cosines(gradient, squares, sample), np.nan)[fresh],
+            moments=np.where(follows[:, None], _against_moments(chain, squares, sample), np.nan)[
                 fresh
             ],
         )
     columns = {}
     for field in fields(Recent):
         old, more = getattr(recent, field.name), getattr(new, field.name)
-        # An optimizer may be given another group on the way.
-        same = not len(old) or old.shape[1:] == more.shape[1:]
-        columns[field.name] = np.concatenate([old, more])[-WINDOW:] if same else more
-    shortest = min(map(len, columns.values()))
-    return Recent(**{name: column[-shortest:] for name, column in columns.items()})
+        if field.name == "rates":  # an optimizer may be given another group on the way
+            groups = max(old.shape[1], more.shape[1])
+            old, more = _wide(old, groups), _wide(more, groups)
+        columns[field.name] = np.concatenate([old, more])[-WINDOW:]
+    return Recent(**columns)
+
+
+def _wide(rates: np.ndarray, groups: int) -> np.ndarray:
+    """The same with as many columns at least; `nan` is not known."""
+    missing = max(groups - rates.shape[1], 0)
+    return np.pad(rates, ((0, 0), (0, missing)), constant_values=np.nan)
 
 
 def _stacked(parts: Sequence[Tensor | None], width: int = 0) -> np.ndarray:
@@ -150,19 +180,33 @@ def _lost(chain: Sequence[Row], sample: Sample) -> np.ndarray:
     return found
 
 
-def _cosines(gradient: np.ndarray, sample: Sample) -> np.ndarray:
-    lengths = np.sqrt(sample.layered(np.square(gradient)).sum(axis=1))
+def _norms(rows: Sequence[Row], squares: np.ndarray, sample: Sample) -> np.ndarray:
+    """Lengths of the gradients: of a layer whose sample is whole from that."""
+    norms = np.sqrt(squares)
+    known = [i for i, row in enumerate(rows) if row.norms]
+    if known:
+        lengths = torch.stack([length for i in known for length in rows[i].norms or ()])
+        found = lengths.cpu().double().numpy().reshape(len(known), -1)
+        norms[np.ix_(known, sample.long)] = found
+    return norms
+
+
+def _cosines(gradient: np.ndarray, squares: np.ndarray, sample: Sample) -> np.ndarray:
+    lengths = np.sqrt(squares.sum(axis=1))
     products = sample.layered(gradient[1:] * gradient[:-1]).sum(axis=1)
     return np.concatenate([[np.nan], products / (lengths[1:] * lengths[:-1])])
 
 
-def _against_moments(chain: Sequence[Row], gradient: np.ndarray, sample: Sample) -> np.ndarray:
+def _against_moments(chain: Sequence[Row], squares: np.ndarray, sample: Sample) -> np.ndarray:
     """The gradient's size over that which the second moments expect."""
     found = np.full((len(chain), len(sample.counts)), np.nan)
-    squares = sample.layered(np.square(gradient))
-    for i, was in enumerate(chain[:-1], start=1):
-        kind = next((k for k in _SECOND if k in was.kinds), None)
-        if kind is not None and was.moments is not None:
-            second = _stacked([was.moments[was.kinds.index(kind)]])[0]
-            found[i] = np.sqrt(squares[i] / sample.layered(second))
+    kinds = [next((k for k in _SECOND if k in row.kinds), None) for row in chain[:-1]]
+    second = [
+        None if kind is None or row.moments is None else row.moments[row.kinds.index(kind)]
+        for row, kind in zip(chain, kinds, strict=False)
+    ]
+    known = np.flatnonzero([moments is not None for moments in second])
+    if len(known):
+        expected = sample.layered(_stacked([second[i] for i in known]))
+        found[known + 1] = np.sqrt(squares[known + 1] / expected)
     return found

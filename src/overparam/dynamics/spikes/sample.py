@@ -1,9 +1,8 @@
 """A few numbers of every layer, which stand for all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 # Numbers of a layer, and of a network, that are looked at. Relative deviations of their root
@@ -20,6 +19,7 @@ class Sample:
     Attributes:
         counts: Numbers taken of each.
         weights: How many numbers of the tensor each of those stands for.
+        long: Which tensors have more numbers than are taken.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -33,13 +33,17 @@ class Sample:
         self.weights = np.array(
             [t.numel() / max(n, 1) for t, n in zip(tensors, self.counts, strict=True)]
         )
+        self.long = [i for i, t in enumerate(tensors) if t.numel() > self.counts[i]]
+        self._places = [((n,), (k,)) for n, k in zip(self.counts, self.strides, strict=True)]
         self._starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]]).astype(int)
 
-    def views(self, tensors: Iterable[Tensor]) -> list[Tensor]:
+    def views(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Their numbers, in the tensors' own memory where it is without gaps."""
         return [
-            _spread(t.detach(), n, k)
-            for t, n, k in zip(tensors, self.counts, self.strides, strict=True)
+            (t.detach() if t.requires_grad else t).as_strided(*place)
+            if t.is_contiguous()
+            else _spread(t.detach(), *place)
+            for t, place in zip(tensors, self._places, strict=True)
         ]
 
     def layered(self, values: np.ndarray) -> np.ndarray:
@@ -52,10 +56,16 @@ class Sample:
         return np.logical_or.reduceat(unequal, self._starts, axis=-1)
 
 
-def _spread(tensor: Tensor, count: int, stride: int) -> Tensor:
-    dense = tensor.is_contiguous() or (
-        tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-    )
-    if dense:
-        return tensor.as_strided((count,), (stride,), tensor.storage_offset())
-    return tensor.reshape(-1)[::stride][:count]
+def _spread(tensor: Tensor, count: tuple[int], stride: tuple[int]) -> Tensor:
+    if _without_gaps(tensor):  # transposed, or with its channels last
+        return tensor.as_strided(count, stride)
+    return tensor.reshape(-1)[:: stride[0]][: count[0]]
+
+
+def _without_gaps(tensor: Tensor) -> bool:
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True

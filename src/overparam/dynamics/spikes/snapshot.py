@@ -8,6 +8,7 @@ from torch import Tensor
 
 from overparam._batch import call, tensors
 from overparam._model import as_function, undisturbed
+from overparam.dynamics.batch_form import finite
 from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.subject import Batch, Subject
 
@@ -90,19 +91,16 @@ class Snapshot:
         return found[0] or "the model itself" if found else ""
 
 
-def finite(x: Any) -> bool:
-    """Whether all real numbers of a structure of tensors are finite."""
-    return all(bool(torch.isfinite(t).all()) for t in tensors(x) if t.is_floating_point())
-
-
 def identity(batch: Batch | None) -> Tensor | None:
     """A few numbers of a batch that tell it from another."""
     parts = [] if batch is None else tensors(batch[0])
-    if not parts or not parts[0].numel():
+    if not parts or parts[0].layout is not torch.strided or not parts[0].numel():
         return None
     first = parts[0].detach()
     step = max(first.numel() // 32, 1)
     step -= step > 1 and step % 2 == 0
+    if first.is_contiguous():
+        return first.as_strided((min(first.numel(), 32),), (step,)).clone()
     return first.reshape(-1)[::step][:32].clone()
 
 

@@ -3,7 +3,7 @@
 import math
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -14,6 +14,9 @@ from torch.utils.hooks import RemovableHandle
 
 from overparam.dynamics.spikes.sample import Sample
 
+# First steps, and from one to the next, at which it is looked whether the optimizer writes to the
+# gradients it was given.
+_SURE, _AGAIN = 3, 32
 # Rows that wait to be read.
 _ROWS = 64
 # Calls at each detail whose costs are kept.
@@ -34,8 +37,9 @@ class Row(NamedTuple):
         restored: Moments as it found them, if they were touched in between; else `None`.
         replaced: Whether there were moments before that were gone.
         counts: Steps that the optimizer had counted after the step before, and before this one.
-        norms: Euclidean length of every layer's gradient; `None` where it was not measured.
-        gradient: Sampled gradient.
+        norms: Euclidean lengths of the gradients of the layers of `Sample.long`; those of the
+            others are in their sample, which is whole. `None` where they were not measured.
+        gradient: Sampled gradient; `None` likewise.
     """
 
     number: int
@@ -48,7 +52,7 @@ class Row(NamedTuple):
     restored: Tensor | None
     replaced: bool
     counts: tuple[float, float]
-    norms: Tensor | None
+    norms: tuple[Tensor, ...] | None
     gradient: Tensor | None
 
 
@@ -58,6 +62,11 @@ class StepLog:
     The hooks run inside `optimizer.step()`: gradients are those that are used, unscaled and
     clipped, and a step that a gradient scaler leaves out leaves no row. Nothing is read back
     from an accelerator.
+
+    They run between training's own kernels, when whatever they touch has left the caches, so that
+    each operation counts. What can be done when rows are read, many at once, is done then; and
+    gradients are read after the step, which has just gone through them, unless the optimizer is
+    one that writes to them.
 
     Args:
         params: What is trained, by name.
@@ -82,13 +91,8 @@ class StepLog:
     ) -> None:
         self.optimizer, self.clock = _inside(optimizer), clock
         self._synchronize = synchronize
-        members = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         device = next((p.device for p in params.values()), None)
-        kept = {
-            name: p
-            for name, p in params.items()
-            if id(p) in members and p.device == device and p.layout == torch.strided and p.numel()
-        }
+        kept = self._taken_of(params)
         self.names, self.params = list(kept), list(kept.values())
         self.sample = Sample(self.params)
         self.rows: deque[Row] = deque(maxlen=_ROWS)
@@ -99,16 +103,45 @@ class StepLog:
         self._places: list[int] = []
         self._views: list[Tensor] = []
         self._kinds: tuple[str, ...] = ()
-        self._held: list[int] = []  # moments by identity, and the numbers of them that are read
-        self._moments: list[Tensor] = []
+        self._states: list[tuple[Any, int]] = []  # of each parameter, and how much is in it
+        self._held: list[tuple[dict, Any, Tensor]] = []  # moments, and where they are kept
+        self._moments: list[Tensor] = []  # the numbers of them that are read
+        self._found_moments = 0  # how often they were others
         self._marks: list[int] | None = None
         self._count = math.nan
         self._found: dict[str, Any] | None = None
         self._number = 0
+        self._writes = False  # whether the optimizer writes to the gradients
+        self._given: list[tuple[Tensor | None, int]] = []  # they, and how often they were written
         self._handles: list[RemovableHandle] = []
         self._closed = not kept
         self.choose(2)
         weakref.finalize(self, _unhook, self._handles)
+
+    def others(self, params: Mapping[str, Tensor]) -> bool:
+        """Whether what is trained is not what is logged: layers were unfrozen, groups added."""
+        return list(map(id, self._taken_of(params).values())) != list(map(id, self.params))
+
+    def follow(self, params: Mapping[str, Tensor]) -> None:
+        """Log these from now on; rows that wait to be read are lost."""
+        kept = self._taken_of(params)
+        self.names, self.params = list(kept), list(kept.values())
+        self.sample = Sample(self.params)
+        self.rows.clear()
+        self._places, self._states, self._held, self._moments = [], [], [], []
+        self._marks, self._count = None, math.nan
+        self._number += 1  # the next row does not follow on the last
+
+    def _taken_of(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those that the optimizer steps, on one device, and in real numbers, without holes."""
+        members = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        device = next((p.device for p in params.values()), None)
+        return {
+            name: p
+            for name, p in params.items()
+            if id(p) in members and p.device == device and p.numel()
+            if p.layout is torch.strided and not p.is_complex()
+        }
 
     def choose(self, detail: int) -> None:
         """Log in this detail from now on; at 0 the optimizer is left alone altogether.
@@ -142,7 +175,7 @@ class StepLog:
 
     def begin(self) -> None:
         """The optimizer is about to step."""
-        self._found = None
+        self._found, self._given = None, []
         self._number += 1
         if not self.detail or torch.compiler.is_compiling():
             return
@@ -163,8 +196,11 @@ class StepLog:
             "norms": None,
             "gradient": None,
         }
-        if self.detail > 1:
+        looks = self._number <= _SURE or self._number % _AGAIN == 0
+        if self.detail > 1 and (self._writes or looks):
             self._found |= self._gradients()
+            grads = [p.grad for p in self.params]
+            self._given = [(g, 0 if g is None else g._version) for g in grads]
         self._before = self._now() - start
 
     def end(self) -> None:
@@ -173,6 +209,16 @@ class StepLog:
             return
         start = self._now()
         found, self._found = self._found, None
+        grads = [(p.grad, *given) for p, given in zip(self.params, self._given, strict=False)]
+        # A closure brings new ones, which are those that the step is taken with.
+        new = any(now is not None and now is not given for now, given, _ in grads)
+        self._writes = self._writes or any(
+            given is not None and (now is None or (now is given and given._version != count))
+            for now, given, count in grads
+        )
+        self._given = []
+        if self.detail > 1 and (new or not grads):
+            found |= self._gradients()
         self._marks, self._count = self._look_at_moments(), self._counted()
         self.rows.append(
             Row(
@@ -205,51 +251,59 @@ class StepLog:
             self._places, self._views = places, self.sample.views(self.params)
         return torch.cat(self._views)
 
-    def _gradients(self) -> dict[str, Tensor]:
+    def _gradients(self) -> dict[str, Any]:
         """Lengths and sampled numbers; zero where a layer has no gradient, or a sparse one."""
         grads = [p.grad for p in self.params]
-        dense = [g for g in grads if g is not None and g.layout == torch.strided]
-        if not dense:
-            return {}
-        if len(dense) < len(grads):
-            dense = [
-                g if g is not None and g.layout == torch.strided else torch.zeros_like(p)
-                for g, p in zip(grads, self.params, strict=True)
+        if any(g is None or g.layout is not torch.strided for g in grads):
+            whole = [g is not None and g.layout is torch.strided for g in grads]
+            if not any(whole):
+                return {}
+            grads = [
+                g if dense else torch.zeros_like(p)
+                for g, p, dense in zip(grads, self.params, whole, strict=True)
             ]
-        half = dense[0].dtype in (torch.float16, torch.bfloat16)
-        lengths = torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
-            dense, 2, dtype=torch.float32 if half else None
-        )
-        norms, gradient = torch.stack(list(lengths)), torch.cat(self.sample.views(dense))
+        gradient = torch.cat(self.sample.views(grads))  # pyright: ignore[reportArgumentType]
+        norms = self._lengths([grads[i] for i in self.sample.long])
         # Fused optimizers divide by the loss scale themselves.
         scale = getattr(self.optimizer, "grad_scale", None)
         if isinstance(scale, Tensor):
-            norms, gradient = norms / scale, gradient / scale
-        return {"norms": norms, "gradient": gradient}
+            norms, gradient = [norm / scale for norm in norms], gradient / scale
+        return {"norms": tuple(norms), "gradient": gradient}
+
+    @staticmethod
+    def _lengths(grads: list[Any]) -> Sequence[Tensor]:
+        if not grads:
+            return ()
+        half = grads[0].dtype in (torch.float16, torch.bfloat16)
+        return torch._foreach_norm(  # pyright: ignore[reportPrivateImportUsage]
+            grads, 2, dtype=torch.float32 if half else None
+        )
 
     def _look_at_moments(self) -> list[int]:
         """How often each moment was written to; find them anew where they are others."""
-        state = self.optimizer.state
-        held: list[int] = []
-        marks: list[int] = []
-        for p in self.params:
-            for value in (state.get(p) or {}).values():
-                if isinstance(value, Tensor) and value.shape == p.shape and value.ndim:
-                    held.append(id(value))
-                    marks.append(value._version)
-        if held != self._held:
-            self._held = held
+        get = self.optimizer.state.get
+        same = len(self._states) == len(self.params)
+        for p, (state, n) in zip(self.params, self._states, strict=False):
+            if get(p) is not state or (state is not None and len(state) != n):
+                same = False
+                break
+        if not same or any(state.get(kind) is not value for state, kind, value in self._held):
             self._find_moments()
-        return held + marks
+        return [self._found_moments, *[value._version for _, _, value in self._held]]
 
     def _find_moments(self) -> None:
         """Views of the moments, kind after kind; zeros where a layer has none."""
-        state = self.optimizer.state
+        states = [self.optimizer.state.get(p) for p in self.params]
+        self._states = [(state, 0 if state is None else len(state)) for state in states]
+        self._held = []
         found: dict[str, dict[int, Tensor]] = {}
-        for i, p in enumerate(self.params):
-            for kind, value in (state.get(p) or {}).items():
+        for i, (p, kept) in enumerate(zip(self.params, states, strict=True)):
+            state: dict = kept or {}
+            for kind, value in state.items():
                 if isinstance(value, Tensor) and value.shape == p.shape and value.ndim:
                     found.setdefault(str(kind), {})[i] = value
+                    self._held.append((state, kind, value))
+        self._found_moments += 1
         self._kinds = tuple(found)
         self._moments = []
         for values in found.values():

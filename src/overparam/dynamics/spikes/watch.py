@@ -65,7 +65,8 @@ class SpikeWatch:
 
     @property
     def warnings(self) -> list[EarlyWarning]:
-        """Words before the loss rose."""
+        """Words before the loss rose, of all steps up to now."""
+        self.examiner.catch_up()
         return self.examiner.lookout.warnings
 
     def calm(self, moments: Sequence[Moment]) -> bool:
