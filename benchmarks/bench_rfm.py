@@ -4,6 +4,7 @@
     bench_rfm.py tables      losses on public tables, everybody with defaults, mean ranks, times;
                              `--part confirm` are those that no default was chosen by
     bench_rfm.py eigenpro    EigenPro beside the exact solve on two larger tables
+    bench_rfm.py blocks      EigenPro over a Parquet file block by block, of --n rows, --d columns
 
 Speed is of single fits in processes of their own, ours and xRFM's in turn, each after a small
 fit that loads the libraries; of xRFM's two Euclidean kernels the one that was faster counts.
@@ -25,6 +26,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from peer_environment import environment
+from table_blocks import blocks
 from table_ranks import tables
 from table_sets import part_of
 
@@ -261,7 +263,7 @@ def exactly(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", default="speed",
-                        choices=["speed", "tables", "eigenpro", "one"])  # fmt: skip
+                        choices=["speed", "tables", "eigenpro", "blocks", "one"])  # fmt: skip
     parser.add_argument("--n", type=int, nargs="+", default=[2000, 5000, 10000])
     parser.add_argument("--d", type=int, nargs="+", default=[20, 200])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -277,9 +279,10 @@ def main() -> None:
     parser.add_argument("--more", nargs="*", default=[], choices=["RealMLP"],
                         help="peers that take long")  # fmt: skip
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
-    parser.add_argument("--store", help="FILE.json that keeps what peers scored")
-    parser.add_argument("--reuse", action="store_true",
-                        help="what ours scored, too, as far as the store has it")  # fmt: skip
+    parser.add_argument("--store", default=str(Path(__file__).with_name("table_scores.json")),
+                        help="FILE.json of scores: what it has is not computed")  # fmt: skip
+    parser.add_argument("--again", nargs="*", default=[], help="methods to compute all the same")
+    parser.add_argument("--write", metavar="PAGE", help="put the tables between a page's marks")
     parser.add_argument("--peers", help="a Python that has them, instead of one of our making")
     parser.add_argument("--peers-only", action="store_true", help="fit them, print nothing")
     parser.add_argument("--names", nargs="*", help="of tables")
@@ -293,7 +296,8 @@ def main() -> None:
         result = one_fit(options.n[0], options.d[0], options)
         np.savez(f"{options.to}/one.npz", **result)
     else:
-        {"speed": speed, "tables": tables, "eigenpro": eigenpro}[options.what](options)
+        kinds = {"speed": speed, "tables": tables, "eigenpro": eigenpro, "blocks": blocks}
+        kinds[options.what](options)
 
 
 if __name__ == "__main__":

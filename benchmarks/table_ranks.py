@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import table_page
 import torch
 from peer_environment import environment
 from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
+from table_page import LEVEL, column, mean_ranks
 from table_sets import Rows, names_of, part_of
 
+from overparam._files import write_whole
 from overparam.kernels import (
     IRKMClassifier,
     IRKMRegressor,
@@ -34,7 +37,7 @@ PEERS = (
 )  # fmt: skip
 # Everybody's probabilities are no smaller: a single mistake that was certain decides no table.
 SMALLEST = 1e-3
-BINS, DRAWS, LEVEL = 15, 2000, 0.9
+BINS = 15
 CONSOLE = Console(width=200)
 
 
@@ -63,15 +66,13 @@ def folds_of(rows: Rows, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def ask_peers(names: list[str], known: dict[str, dict], options: argparse.Namespace) -> None:
     """Compute in the peers' environment, and keep, what is not known of them yet."""
-    store = Path(options.store) if options.store else None
     with tempfile.TemporaryDirectory() as folder:
         jobs, told = Path(folder, "jobs"), Path(folder, "results")
         jobs.mkdir()
         told.mkdir()
         asked = {}
         for name in names:
-            methods = [m for m in [*PEERS, *options.more] if m not in known[key(name, options)]]
-            methods = [m for m in methods if m not in options.without]
+            methods = [m for m in asked_of(options) if m not in known[key(name, options)]]
             if methods:
                 rows = part_of(name, options.rows)
                 folds = folds_of(rows, options.folds)
@@ -88,16 +89,42 @@ def ask_peers(names: list[str], known: dict[str, dict], options: argparse.Namesp
                 if path.stem in asked:
                     rows, folds, methods = asked.pop(path.stem)
                     known[key(rows.name, options)] |= read_back(path, rows, folds, methods)
-                    if store:
-                        store.write_text(json.dumps(known, indent=1))
+                    keep(known, options)
             if ended is not None and asked:
                 raise SystemExit(f"the peers ended with status {ended}; not done: {[*asked]}")
             time.sleep(0.5)
 
 
+def asked_of(options: argparse.Namespace) -> list[str]:
+    """The peers."""
+    return [method for method in [*PEERS, *options.more] if method not in options.without]
+
+
 def key(name: str, options: argparse.Namespace) -> str:
-    """What results of peers are kept under."""
+    """What scores are kept under."""
     return f"{name}, {options.rows} rows, {options.folds} folds"
+
+
+def kept(names: list[str], options: argparse.Namespace) -> dict[str, dict]:
+    """The scores of earlier runs, without those that are asked for again on these tables."""
+    store, known = Path(options.store), defaultdict(dict)
+    known |= json.loads(store.read_text("utf-8")) if store.exists() else {}
+    for name in names:
+        scores = known[key(name, options)]
+        known[key(name, options)] = {m: s for m, s in scores.items() if m not in options.again}
+    return known
+
+
+def keep(known: dict[str, dict], options: argparse.Namespace) -> None:
+    """Write them, of six digits each: a run that is stopped loses one model on one table."""
+    rounded = {
+        name: {
+            method: {which: float(f"{value:.6g}") for which, value in score.items()}
+            for method, score in scores.items()
+        }
+        for name, scores in known.items()
+    }
+    write_whole(Path(options.store), json.dumps(rounded, indent=1))
 
 
 def as_job(rows: Rows, folds: list, methods: list[str], threads: int) -> dict[str, Any]:
@@ -181,43 +208,27 @@ def calibration_error(sure: np.ndarray, right: np.ndarray) -> float:
 
 
 def results(task: str, options: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
-    """By table and method what `judged` says; of peers it is kept in a file, if one is named."""
+    """By table and method what `judged` says, from the file of scores as far as it has them."""
     names = names_of(task, options.part)
     names = [name for name in names if not options.names or name in options.names]
-    store = Path(options.store) if options.store else None
-    known: dict[str, dict] = defaultdict(dict)
-    known |= json.loads(store.read_text()) if store and store.exists() else {}
+    known = kept(names, options)
     ask_peers(names, known, options)
     if options.peers_only:
         return {}
     found = {}
     for name in names:
-        rows = part_of(name, options.rows)
-        folds = folds_of(rows, options.folds)
-        found[name] = {}
-        mine = known[f"ours, {key(name, options)}"] if options.reuse else {}
-        for method, model in ours(task == "classification", options.variants).items():
-            if method not in mine:
-                mine[method] = judged(rows, folds, of_ours(rows, folds, model))
-                if store:
-                    known[f"ours, {key(name, options)}"] = mine
-                    store.write_text(json.dumps(known, indent=1))
-            found[name][method] = mine[method]
-        for method in [*PEERS, *options.more]:
-            if method not in options.without:
-                found[name][method] = known[key(name, options)][method]
+        scores = known[key(name, options)]
+        models = ours(task == "classification", options.variants)
+        if absent := [method for method in models if method not in scores]:
+            rows = part_of(name, options.rows)
+            folds = folds_of(rows, options.folds)
+            for method in absent:
+                scores[method] = judged(rows, folds, of_ours(rows, folds, models[method]))
+                keep(known, options)
+        found[name] = {method: scores[method] for method in [*models, *asked_of(options)]}
         line = ", ".join(f"{method} {s['loss']:.3f}" for method, s in found[name].items())
         print(f"{name}: {line}", flush=True)
     return found
-
-
-def mean_ranks(losses: pd.DataFrame) -> pd.DataFrame:
-    """Mean rank of each column, 1 the best, and its interval over draws of the tables."""
-    ranks = losses.round(6).rank(axis=1)
-    draw = np.random.default_rng(0)
-    drawn = [ranks.iloc[draw.integers(len(ranks), size=len(ranks))].mean() for _ in range(DRAWS)]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return pd.DataFrame({"rank": ranks.mean(), "low": low, "high": high})
 
 
 def printed(title: str, frame: pd.DataFrame, ranks: pd.DataFrame) -> None:
@@ -237,7 +248,10 @@ def printed(title: str, frame: pd.DataFrame, ranks: pd.DataFrame) -> None:
 
 
 def tables(options: argparse.Namespace) -> None:
-    """Losses and areas under curves of every table, mean ranks, distances to the best, times."""
+    """Losses and areas under curves of every table, mean ranks, distances to the best, times.
+
+    With `--write` a page as well: see `table_page.py`.
+    """
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
     regression = results("regression", options)
@@ -256,14 +270,11 @@ def tables(options: argparse.Namespace) -> None:
         return
     both = pd.concat(losses.values())
     printed_summary(both, {**regression, **classes}, said)
+    if options.write:
+        page = Path(options.write)
+        written = table_page.put(page.read_text("utf-8"), regression, classes, options)
+        write_whole(page, written)
     print(f"{time.perf_counter() - start:.0f} s")
-
-
-def column(found: dict, name: str) -> pd.DataFrame:
-    """One score, a row a table and a column a method."""
-    return pd.DataFrame(
-        {table: {m: scores[name] for m, scores in by.items()} for table, by in found.items()}
-    ).T
 
 
 def printed_summary(losses: pd.DataFrame, found: dict, said: str) -> None:

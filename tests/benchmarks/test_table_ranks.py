@@ -1,6 +1,8 @@
 """What the benchmark of tables computes from predictions, and how it divides its tables."""
 
+import argparse
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,12 @@ def sets(monkeypatch):
 def ranks(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module("table_ranks")
+
+
+@pytest.fixture
+def page(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("table_page")
 
 
 def test_a_third_of_the_tables_is_kept_and_no_table_is_in_both_parts(sets):
@@ -58,3 +66,48 @@ def test_scores_of_two_folds(ranks, sets):
     assert scores["auc"] == pytest.approx((1.0 + 0.5) / 2)
     assert scores["error"] == pytest.approx(1 / 3)
     assert (scores["fit"], scores["predict"]) == (2.0, 1.0)
+
+
+def test_the_page_of_tables_is_what_the_scores_say(page, ranks):
+    known = json.loads((FOLDER / "table_scores.json").read_text("utf-8"))
+    parts = {}
+    for task in page.TASKS:
+        by_table = {n: known[f"{n}, 800 rows, 3 folds"] for n in page.names_of(task, "all")}
+        order = [*page.OURS, *ranks.PEERS]
+        parts[task] = {
+            n: {m: of[m] for m in order if m in of} for n, of in by_table.items()
+        }  # fmt: skip
+    text = (FOLDER.parent / "docs/how-to/tables.md").read_text("utf-8")
+    options = argparse.Namespace(part="all")
+    assert page.put(text, parts["regression"], parts["classification"], options) == text
+
+
+def test_a_page_names_the_tables_where_ours_are_far_behind(page):
+    loss = {
+        "RFM": 0.5,
+        "IRKM": 0.5,
+        "best": 0.3,
+        "LightGBM": 0.4,
+        "CatBoost": 0.3,
+        "RFM, before": 9,
+    }
+    score = {m: {"loss": v, "fit": 2 * v, "predict": v} for m, v in loss.items()}
+    less = {m: s for m, s in score.items() if m != "CatBoost"}
+    text = page.put(
+        f"a\n{page.BEGIN}\nold\n{page.END}\nb",
+        {"abalone": score, "concrete": less, "wine_red": less},
+        {},
+        argparse.Namespace(part="all"),
+    )
+    assert text.startswith(f"a\n{page.BEGIN}\n\n| table | RFM |")
+    assert text.endswith(f"\n\n{page.END}\nb")
+    assert "| concrete | 0.500 | 0.500 | 0.300 | 0.400 | – |" in text
+    assert (
+        "| **mean rank, 2 tables to choose by** | **3.5** | **3.5** | **1.0** | **2.0** |" in text
+    )
+    assert "`abalone` (1.67 × that of CatBoost), `concrete` (1.25 × that of LightGBM)" in text
+    assert "Losses of best more than 1.15 × the least of the others': on no table." in text
+    assert "CatBoost ran on 1 tables. Mean ranks on these: best 1.5, CatBoost 1.5" in text
+    assert "0.600 on the 2 tables to choose by, 0.600 on the 1 tables kept" in text
+    with pytest.raises(SystemExit, match="each once"):
+        page.put("no marks", {}, {}, argparse.Namespace(part="all"))

@@ -12,6 +12,7 @@ from overparam._user_line import user_level
 from overparam.datasets.dataset import Dataset, Task, held_out
 from overparam.datasets.targets import read_target
 from overparam.tables.frames import as_frame, expect_distinct
+from overparam.tables.odd_rows import expect_rows_alike
 from overparam.tables.reader import Reader
 from overparam.tables.table_files import read_table_file
 
@@ -77,6 +78,7 @@ def from_frame(
     frame = as_frame(frame, where)
     expect_distinct(frame, where)
     expect(len(frame) > 0, where, "at least one row", "a table without rows")
+    expect_rows_alike(frame, set(columns or {}), where)
     target = _target_column(frame, target, where)
     chosen = dict(columns or {})
     column = frame.iloc[:, list(frame.columns).index(target)]

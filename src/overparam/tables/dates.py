@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import zoneinfo
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,8 +36,14 @@ _MONTHS = {
 _TIME = (
     r"(?:(?:[T ]|, )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})"
     r"(?:[.,](?P<part>\d{1,9}))?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
-    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
+    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?(?:\[[A-Za-z_/+-]+\])?"
+    r"|[A-Z]{3,4}|[A-Z][A-Za-z]+/[A-Za-z_/+-]+)?)?"
 )
+# Letters that stand for one zone alone, in minutes east of Greenwich.
+_ZONES = {
+    "Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "WEST": 60, "CET": 60, "CEST": 120, "EET": 120,
+    "EEST": 180, "EST": -300, "EDT": -240, "CDT": -300, "MDT": -360, "PST": -480, "PDT": -420,
+}  # fmt: skip
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
 _YEAR_FIRST = re.compile(
     r"(?P<y>\d{4})(?P<mark>[-/.])(?P<m>\d{1,2})(?P=mark)(?P<d>\d{1,2})" + _TIME
@@ -199,11 +206,25 @@ def _day(year: int, month: int, day: int, time: "re.Match[str] | None" = None) -
     within = _clock(time)
     if within is None:
         return np.nan
-    zone = time["zone"]
-    if zone and zone[0] in "+-":
-        minutes = 60 * int(zone[1:3]) + int(zone[3:].lstrip(":") or 0)
-        within -= (-1 if zone[0] == "-" else 1) * minutes * 60_000_000
-    return (days * _DAY + within) / _DAY
+    east = _minutes_east(time["zone"] or "Z", days, within)
+    return np.nan if east is None else (days * _DAY + within - east * 60_000_000) / _DAY
+
+
+def _minutes_east(zone: str, days: int, within: int) -> float | None:
+    """Of Greenwich, at a time of a day; None for a zone that is not known."""
+    if zone[0] in "+-":
+        digits = zone.partition("[")[0]
+        minutes = 60 * int(digits[1:3]) + int(digits[3:].lstrip(":") or 0)
+        return -minutes if zone[0] == "-" else minutes
+    if "/" not in zone:
+        return _ZONES.get(zone)
+    try:
+        place = zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+    midnight = datetime.datetime.fromordinal(days + _FIRST_DAY)
+    offset = (midnight + datetime.timedelta(microseconds=within)).replace(tzinfo=place).utcoffset()
+    return None if offset is None else offset / datetime.timedelta(minutes=1)
 
 
 def _clock(found: "re.Match[str]") -> int | None:

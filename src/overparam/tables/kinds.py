@@ -18,10 +18,13 @@ from overparam.tables.yes_no import truth
 
 # A column of which at least this share reads as numbers or dates is one with typos.
 _MOSTLY = 0.9
+# Often enough to be no measurement.
+_OFTEN = 3
 # Above this share the words of a column are worth a line.
 _HALF = 0.5
 _COUNTS_ROWS = re.compile(
     r"unnamed.*|index|idx|id|.*[_ .-]id|id[_ .-].*|.*[a-z]I[dD]|#|uuid|guid|s\.?no\.?|nr\.?|no\.?|"
+    r".*nummer|num[eé]ro|"
     r"row([ _.-]?(id|nr|no|num|number|name|index))?|"
 )
 _CODE = re.compile(r"[+-]?0\d+|\d{16,}", re.ASCII)
@@ -81,7 +84,24 @@ def _typed(name: str, found: Cells, values: Sequence[Any], keep: bool) -> Column
         compact = read_dates([str(int(v)) for v in values], compact=True)
         if compact.unit and not np.isnan(compact.values).any():
             note = f"{int(values[0])} could be a date; if it is, set it to date"
-    return Column(name, "number", note=note)
+    return Column(name, "number", note=note or _stands_for_none(found.numbers))
+
+
+def _stands_for_none(numbers: np.ndarray) -> str:
+    """What to say of a number such as −999 that comes again and again, far from all others."""
+    known = numbers[np.isfinite(numbers)]
+    for value in (known.min(), known.max()) if len(known) else ():
+        digits = str(abs(int(value))) if abs(value) < 1e15 else ""
+        others, count = known[known != value], int((known == value).sum())
+        if value != int(value) or set(digits) != {"9"} or count < _OFTEN or not len(others):
+            continue
+        far = min(abs(value - others.min()), abs(value - others.max()))
+        if far > 2 * np.ptp(others) and (value < 0 or len(digits) > 1):
+            return (
+                f"{int(value)} stands {count} times, far from the others; if it stands for a "
+                "missing value, leave the field empty"
+            )
+    return ""
 
 
 def _numbers_rows(name: str, numbers: np.ndarray) -> bool:

@@ -203,7 +203,10 @@ def _by_type(
 
 
 def read_workbook(path: Path, where: str) -> pd.DataFrame:
-    """The first sheet of a workbook, its first row with anything in it the names."""
+    """The first sheet of a workbook, its first row with anything in it the names.
+
+    Below a title, or the names of groups of columns, it is the row of words above the numbers.
+    """
     expect_plain_archive(path, where)
     try:
         import openpyxl as _  # noqa: F401  # pyright: ignore
@@ -220,6 +223,7 @@ def read_workbook(path: Path, where: str) -> pd.DataFrame:
     frame = frame.mask(frame.map(lambda value: isinstance(value, str) and not value.strip()))
     filled = frame.notna().any(axis=1).to_numpy()
     frame = frame.iloc[int(filled.argmax()) if filled.any() else 0 :]
+    frame = frame.iloc[_row_of_names(frame) :]
     frame = frame.loc[:, frame.notna().any(axis=0).to_numpy()]
     expect(len(frame) > 0, where, "a sheet with names in its first row", "an empty one")
     names = ["" if pd.isna(name) else str(name).strip() for name in frame.iloc[0]]
@@ -227,6 +231,23 @@ def read_workbook(path: Path, where: str) -> pd.DataFrame:
     names = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
     rows = frame.iloc[1:].set_axis(names, axis=1)
     return rows.loc[rows.notna().any(axis=1).to_numpy()].reset_index(drop=True)
+
+
+def _row_of_names(frame: pd.DataFrame) -> int:
+    """Where a sheet's names stand, which begins with its first row that is not empty."""
+    for place in range(min(10, len(frame) - 1)):
+        below = frame.iloc[place + 1 :]
+        used = below.notna().any(axis=0).to_numpy()
+        row = frame.iloc[place].loc[used]
+        if place == 0 and row.notna().all():
+            return 0
+        if any(not isinstance(value, str) for value in row.dropna()):
+            return 0  # the rows have begun
+        texts = below.iloc[:5].map(lambda value: isinstance(value, str)).any(axis=0).to_numpy()
+        numbers = below.iloc[:5].notna().any(axis=0).to_numpy() & ~texts
+        if place and row.notna().all() and row.nunique() == len(row) > 1 and numbers.any():
+            return place
+    return 0
 
 
 def _whole(read: Callable[[], pd.DataFrame], problem: str, what: str, where: str) -> pd.DataFrame:

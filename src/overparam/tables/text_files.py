@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,14 +47,19 @@ def read_text(content: bytes, where: str) -> pd.DataFrame:
         skipped, separator = _head(text)
         lines = text.splitlines(keepends=True)[:skipped] if skipped else []
         body = text[sum(map(len, lines)) :]
-        names = _names_of_rows_alike(body, separator, skipped)
+        names, width = _names_of_rows_alike(body, separator, skipped)
+        more: dict[str, Any] = {}
+        if width > len(names):
+            # Fields beyond the names are empty, as was seen; of some rows or of all.
+            more = {"header": 0, "names": range(width), "usecols": range(len(names))}
         with warnings.catch_warnings():
-            # Fields beyond the names are empty, as was seen; they must not make an index.
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 io.StringIO(body, newline=""), sep=separator, dtype=str, na_filter=False,
-                index_col=False, low_memory=False, skipinitialspace=separator == " ",
+                index_col=False, low_memory=False, skipinitialspace=separator == " ", **more,
             )  # fmt: skip
+        if more:
+            frame.columns = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
     except (OSError, ValueError, csv.Error, OverflowError) as error:
         problem = str(error) or type(error).__name__
     else:
@@ -163,8 +169,10 @@ def _fits(row: list[str], width: int) -> bool:
     return len(row) >= width and not any(row[width:])
 
 
-def _names_of_rows_alike(text: str, separator: str, skipped: int) -> list[str]:
+def _names_of_rows_alike(text: str, separator: str, skipped: int) -> tuple[list[str], int]:
     """The names in the first line, if every row has a field to each; empty ones may follow.
+
+    And how many fields the longest row has.
 
     Otherwise columns would shift, or the end of a row that was cut off would be missing
     values.
@@ -179,8 +187,10 @@ def _names_of_rows_alike(text: str, separator: str, skipped: int) -> list[str]:
     names = next((row for row in rows if row), [])
     while names and separator == " " and not names[-1]:
         names.pop()
+    longest = len(names)
     for row in rows:
         width = len(row)
+        longest = max(longest, width)
         while width > len(names) and not row[width - 1]:
             width -= 1
         if width not in (0, len(names)) and (width > 1 or row[0].strip()):
@@ -189,7 +199,7 @@ def _names_of_rows_alike(text: str, separator: str, skipped: int) -> list[str]:
                 f"there are {width} fields in line {line} and {len(names)} names in the "
                 "first; a field that holds the separator belongs in quotes"
             )
-    return names
+    return names, longest
 
 
 def _without_nul(file: io.StringIO) -> Iterator[str]:

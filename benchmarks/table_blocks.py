@@ -1,0 +1,60 @@
+"""A table that is larger than one wants to load, through EigenPro block by block from Parquet."""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pyarrow import parquet
+
+from overparam.kernels import EigenProSolver, Laplace
+
+BLOCK, NOISE, TESTED = 20_000, 0.1, 1000
+
+
+def target(x: np.ndarray) -> np.ndarray:
+    """Of three columns."""
+    return np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2]
+
+
+def write(path: Path, n: int, d: int, draw: np.random.Generator) -> None:
+    """Columns x0, x1, … of normal numbers and y with noise, a block at a time."""
+    writer = None
+    for start in range(0, n, BLOCK):
+        x = draw.normal(size=(min(BLOCK, n - start), d)).astype(np.float32)
+        y = target(x) + NOISE * draw.normal(size=len(x))
+        columns = {f"x{j}": x[:, j] for j in range(d)} | {"y": y.astype(np.float32)}
+        table = pa.table(columns)
+        writer = writer or parquet.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+def blocks(options: argparse.Namespace) -> None:
+    """Seconds, peak memory of the process and R² of one pass over n rows of d columns."""
+    torch.set_num_threads(options.threads)
+    for n in options.n:
+        for d in options.d:
+            draw = np.random.default_rng(0)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "rows.parquet")
+                write(path, n, d, draw)
+                wall, processor = time.perf_counter(), time.process_time()
+                solver = EigenProSolver(Laplace(10.0), ridge=1e-3)
+                for batch in parquet.ParquetFile(path).iter_batches(BLOCK):
+                    rows = torch.from_numpy(np.column_stack(batch.columns)).float()
+                    solver.partial_fit(rows[:, :-1], rows[:, -1:])
+                wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            x = draw.normal(size=(TESTED, d)).astype(np.float32)
+            error = target(x) - solver.predict(torch.from_numpy(x)).numpy()[:, 0]
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            print(
+                f"{n} x {d}: {wall:.0f} s, {processor:.0f} s of processor time, peak {peak:.2f} "
+                f"GiB, R² {1 - (error**2).mean() / target(x).var():.3f}",
+                flush=True,
+            )
