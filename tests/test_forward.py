@@ -243,7 +243,7 @@ def test_edges_beside_features_are_named() -> None:
       r"expected a loss in fourth place, got an optimizer \(SGD\)"),
      ((nn.MSELoss(), X, Y, Plain()), r"expected a model in first place, got a loss \(MSELoss\)"),
      ((X, Plain(), Y, nn.MSELoss()), r"expected a model in first place, got data"),
-     ((Plain(), X, nn.MSELoss(), Y), r"y=...\)` expected a tensor, got a MSELoss")],
+     ((Plain(), X, nn.MSELoss(), Y), r"expected targets in third place, got a loss \(MSELoss\)")],
 )  # fmt: skip
 def test_arguments_in_another_order_are_named(arguments: tuple, words: str) -> None:
     with pytest.raises(TypeError, match=words):

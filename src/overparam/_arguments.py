@@ -42,7 +42,7 @@ _SIMPLE: dict[Any, Callable[[bool, Any], Problem | None]] = {
     Tensor: check_tensor,
     np.ndarray: check_ndarray,
 }
-_INPUTS = set(typing.get_args(Inputs))
+_INPUTS = typing.get_args(Inputs)
 _SEQUENCES = (
     typing.get_origin(typing.Sequence[int]),
     list,
@@ -88,7 +88,7 @@ def _is_array(annotation: Any) -> bool:
 def _check(annotation: Any, finite: bool = True) -> Check:
     """A function that finds what is wrong with a value of the annotated type."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if set(args) - {types.NoneType} == _INPUTS:  # a union with None is flat
+    if tuple(a for a in args if a is not types.NoneType) == _INPUTS:  # with None it is flat
         return _or_default(check_inputs, None) if types.NoneType in args else check_inputs
     if origin is Annotated:
         return functools.partial(check_range, _check(args[0], finite), args[1])

@@ -31,7 +31,7 @@ def admission(scripts: Sequence[str]) -> str:
 
 
 @cache
-def environment() -> Environment:
+def templates() -> Environment:
     """Jinja with escaping everywhere and no silence about a missing name."""
     environment = Environment(
         loader=PackageLoader("overparam.report"),

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from overparam._errors import expect
 from overparam._files import expect_writable, write_whole
-from overparam.report.assets import admission, asset, environment, plotly
+from overparam.report.assets import admission, asset, plotly, templates
 from overparam.report.diagnosis import diagnosis_view
 from overparam.report.documents import read_documents
 from overparam.report.electrode import electrode_view
@@ -103,7 +103,7 @@ def page(
         }
     scripts = [plotly(), asset("plots.js")]
     return (
-        environment()
+        templates()
         .get_template("page.html.j2")
         .render(
             views=views,

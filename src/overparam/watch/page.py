@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jinja2 import ChoiceLoader, PackageLoader
 from markupsafe import Markup
 
-from overparam.report.assets import admission, asset, environment, plotly
+from overparam.report.assets import admission, asset, plotly, templates
 from overparam.report.events import event_table
 from overparam.report.figures.figure import Figure
 from overparam.watch.figures import ORDER, run_facts, run_figures
@@ -34,7 +34,7 @@ def page(run: RunFile) -> bytes:
     """
     scripts = [plotly(), asset("plots.js"), _script()]
     return (
-        _environment_here()
+        _templates_here()
         .get_template("watch.html.j2")
         .render(
             title=run.path.name,
@@ -124,14 +124,14 @@ def _stated(run: RunFile) -> tuple[str, str]:
 
 
 def _parts() -> Any:
-    return _environment_here().get_template("watch-parts.html.j2").module
+    return _templates_here().get_template("watch-parts.html.j2").module
 
 
 @cache
-def _environment_here() -> Any:
-    """The report's environment, with the templates of this folder beside its own."""
-    here = environment().overlay()
-    here.loader = ChoiceLoader([PackageLoader("overparam.watch"), environment().loader])  # pyright: ignore
+def _templates_here() -> Any:
+    """The report's templates, with those of this folder beside its own."""
+    here = templates().overlay()
+    here.loader = ChoiceLoader([PackageLoader("overparam.watch"), templates().loader])  # pyright: ignore
     return here
 
 
