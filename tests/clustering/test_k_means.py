@@ -18,6 +18,9 @@ from overparam.clustering import (
     named_divergence,
 )
 from overparam.clustering import _lifted as lifted
+from overparam.clustering._gemm import Products
+from overparam.clustering._rows import Rows
+from overparam.clustering._running import RunningSums
 
 DRAW = np.random.default_rng(0)
 SPREADS = np.array([1e-3, 1.0, 5.0, 1e4])
@@ -311,3 +314,55 @@ def test_nothing_is_taken_from_the_generator_of_numpy():
     BregmanKMeans(3).fit(NORMAL)
     MiniBatchBregmanKMeans(3).fit(NORMAL)
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_that_are_followed_are_those_formed_whole(weighted):
+    draw = np.random.default_rng(1)
+    n, d, k = 640, 3, 5
+    spreads = np.array([1.0, 1e-6, 1e6])
+    x = draw.normal(size=(n, d)) * spreads
+    x[7, 0] = 1e9  # its leaving would leave its rounding
+    weights = 10 ** draw.uniform(-9, 0, size=n) if weighted else np.ones(n)
+    rows = Rows(x, weights)
+    middle = np.zeros(d)
+    running = RunningSums(rows, middle, spreads)
+    exact = Products(rows, middle)
+    labels = draw.integers(k, size=n).astype(np.int32)
+    running.restart(exact.sums(labels, k))
+    followed = 0
+    for turn in range(60):
+        labels = labels.copy()
+        if turn % 3:
+            labels[draw.choice(n, 20, replace=False)] = draw.integers(k, size=20)
+        else:  # a cluster is emptied by and by
+            labels[np.flatnonzero(labels == 0)[:30]] = 1
+        step, whole = running.follow(labels), exact.sums(labels, k)
+        if step is None:
+            running.restart(whole)
+            continue
+        followed += 1
+        left = whole.weights[:, None]
+        # In 16 steps at most 40 rows each come or go; each rounds by half of ε times what the sum
+        # is: that of now, or what left, 64 spreads of at most twice the weight that is left.
+        bound = 16 * 40 * np.finfo(float).eps * (64 * spreads + np.abs(whole.sums) / left)
+        assert (np.abs(step.sums - whole.sums) / left <= bound).all()
+        np.testing.assert_allclose(step.weights, whole.weights, rtol=1e-12)
+    assert followed > 20
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_following_changes_neither_labels_nor_the_number_of_iterations(single, monkeypatch):
+    x = np.random.default_rng(2).gamma(2, 1, size=(3000, 3)).astype(np.float32 if single else float)
+    model = BregmanKMeans(12, divergence="itakura_saito", tol=0, max_iter=1000)
+    one = clone(model).fit(x)
+    followed = []
+    follow = RunningSums.follow
+    monkeypatch.setattr(
+        RunningSums, "follow", lambda self, labels: followed.append(follow(self, labels))
+    )
+    whole = clone(model).fit(x)
+    assert sum(step is not None for step in followed) > 5
+    np.testing.assert_array_equal(one.labels_, whole.labels_)
+    assert one.n_iter_ == whole.n_iter_
+    np.testing.assert_allclose(one.cluster_centers_, whole.cluster_centers_, rtol=1e-12)

@@ -193,6 +193,20 @@ def test_a_bad_fit_gets_one_error(name, task):
         Classifier(**settings).fit(**{"X": x, "y": y, "Xt": target, **changes})
 
 
+def test_columns_of_the_target_in_another_order_are_refused(task):
+    import pandas as pd
+
+    x, y, target, _ = task
+    names = [f"c{i}" for i in range(20)]
+    frame, other = pd.DataFrame(x, columns=names), pd.DataFrame(target, columns=names)
+    model = Classifier(warn=False, max_iter=1).fit(frame, y, other)
+    with pytest.raises(ValueError, match=r"Xt=(.|\n)*'c0' in place 0(.|\n)*'c19'"):
+        model.fit(frame, y, other[names[::-1]])
+    for unnamed in (target, pd.DataFrame(target)):
+        same = clone(model).fit(frame, y, unnamed)
+        np.testing.assert_array_equal(same.transduction_, model.transduction_)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"), [(np.ones((2, 3)), "20 features"), (NAN, "NaN"), (HUGE, "absolute value")]
 )

@@ -218,3 +218,15 @@ def test_views_of_another_width_are_refused_after_the_fit(task):
             use()
     with pytest.raises(ValueError, match="NaN"):
         model.transform(np.full((2, 6), np.nan))
+
+
+def test_columns_of_the_second_view_in_another_order_are_refused(task):
+    import pandas as pd
+
+    x, y, _ = task
+    frame = pd.DataFrame(y, columns=[*"abcd"])
+    model = TwoSidedProcrustes(2, n_init=1, max_iter=2).fit(x, frame)
+    np.testing.assert_array_equal(model.transform(x, frame)[1], model.transform(x, y)[1])
+    for use in (model.transform, model.score):
+        with pytest.raises(ValueError, match=r"y=(.|\n)*'a' in place 0(.|\n)*'d'"):
+            use(x, frame[[*"dcba"]])

@@ -19,6 +19,7 @@ import numpy as np
 from overparam.clustering._gemm import Products, Step
 from overparam.clustering._geometry import Planes
 from overparam.clustering._rows import Rows, parts
+from overparam.clustering._running import RunningSums
 
 # Of the mean divergence, which rounding may be before the exact way is taken.
 _NOISE = 1e-3
@@ -65,7 +66,8 @@ class Lifted:
             is needed.
 
     Cost:
-        One copy of the rows, and a step of scikit-learn's k-means in d + 1 dimensions.
+        One copy of the rows, and a step of scikit-learn's k-means in d + 1 dimensions, whose sums
+        are left out while few labels change.
     """
 
     def __init__(
@@ -79,10 +81,12 @@ class Lifted:
         self._scale = np.ones(d)
         for part in parts(n, d):
             self._x[part, :d] = rows.dense(part) - reference
+        spreads = _spreads(self._x[:, :d], rows.weights)
         if not isotropic:
-            self._scale = _spreads(self._x[:, :d], rows.weights)
+            self._scale = spreads
             for part in parts(n, d):
                 self._x[part, :d] /= self._scale.astype(rows.x.dtype)
+        self._running = RunningSums(rows, reference, spreads)
         self._weights = rows.weights.astype(rows.x.dtype)
         self._largest_weight = float(rows.weights.max())
         self._labels = cycle([np.empty(n, dtype=np.int32) for _ in range(2)])
@@ -96,16 +100,19 @@ class Lifted:
         k, d = planes.slopes.shape
         new, weights, shift = np.zeros_like(centres), *np.zeros((2, k), centres.dtype)
         labels = next(self._labels)
+        # Sums of many rows need more digits than single ones have.
+        summing = not (self._single or self._running.is_calm)
         kernel()(
-            self._x, self._weights, centres, new, weights, labels, shift, self._threads,
-            not self._single,
-        )  # fmt: skip
+            self._x, self._weights, centres, new, weights, labels, shift, self._threads, summing
+        )
         # The kernel moves an empty centre itself, by distances that mean nothing here.
-        moved = weights.min() <= self._largest_weight and len(np.unique(labels)) < k
-        if self._single or moved:  # sums of many rows need more digits than single ones have
-            step = self.exact.sums(labels, k)
+        if summing and (weights.min() > self._largest_weight or len(np.unique(labels)) == k):
+            sums = new[:, :d] * self._scale * weights[:, None]
+            step = self._running.restart(Step(labels, sums, weights))
         else:
-            step = Step(labels, new[:, :d] * self._scale * weights[:, None], weights)
+            step = self._running.follow(labels)
+            if step is None:
+                step = self._running.restart(self.exact.sums(labels, k))
         gain = (step.sums * planes.slopes).sum() - (step.weights * planes.offsets).sum()
         if noise * step.weights.sum() > _NOISE * (self._total - gain):
             self.is_precise = False
@@ -122,12 +129,13 @@ class Lifted:
         else:
             sigma = highest / steepest if highest > 0 and steepest > 0 else 1.0
         noise = float(np.finfo(self._x.dtype).eps * (sigma * steepest + highest))
-        centres = sigma * slopes
-        if not self._isotropic:
-            below = 2 * sigma * planes.offsets - np.square(centres).sum(1)
-            heights = np.sqrt(np.maximum(below - below.min(), 0.0))
-            centres = np.concatenate([centres, heights[:, None]], axis=1)
-        return np.ascontiguousarray(centres, dtype=self._x.dtype), noise
+        slopes *= sigma
+        if self._isotropic:
+            return np.ascontiguousarray(slopes, dtype=self._x.dtype), noise
+        below = 2 * sigma * planes.offsets - sigma**2 * squares
+        centres = np.empty((len(slopes), self._x.shape[1]), dtype=self._x.dtype)
+        centres[:, :-1], centres[:, -1] = slopes, np.sqrt(below - below.min())
+        return centres, noise
 
 
 def _spreads(x: np.ndarray, weights: np.ndarray) -> np.ndarray:

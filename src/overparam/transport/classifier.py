@@ -22,6 +22,7 @@ from overparam.transport.gaussian import GaussianClasses
 from overparam.transport.scatter import class_scatter, discriminant_directions
 from overparam.transport.settings import (
     discriminant_options,
+    expect_columns,
     expect_squares,
     read_labels,
     read_rows,
@@ -175,6 +176,7 @@ class DiscriminantTransportClassifier(ClassifierMixin, BaseEstimator):
             self._fit_source(source, members, options)
             return self
         target = read_rows(Xt, f"{where}(Xt=...)", source.shape[1])
+        expect_columns(Xt, getattr(self, "feature_names_in_", None), f"{where}(Xt=...)", "X")
         result = discriminant_transport(
             source, positions, target, len(self.classes_), options, where
         )

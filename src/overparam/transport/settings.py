@@ -113,6 +113,24 @@ def read_rows(rows: Any, where: str, p: int | None = None) -> np.ndarray:
     return rows
 
 
+def column_names(rows: Any) -> list[str] | None:
+    """Names of the columns of a data frame; None where there are none, or numbers alone."""
+    names = list(getattr(rows, "columns", ()))
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def expect_columns(rows: Any, names: Any, where: str, of: str) -> None:
+    """Raise for a data frame of other columns than were named, or of the same in another order."""
+    found = column_names(rows)
+    if found is None or names is None or found == list(names):
+        return
+    i = next((i for i, pair in enumerate(zip(found, names, strict=False)) if len({*pair}) > 1), 0)
+    expect(
+        False, where, f"the columns of {of}, in their order: {names[i]!r} in place {i}",
+        repr(found[i]), hint="take them by name, as in rows[names].",
+    )  # fmt: skip
+
+
 def read_labels(labels: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Classes in order, two at least, and the position of each label among them."""
     check_classification_targets(labels)

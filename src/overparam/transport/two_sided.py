@@ -12,7 +12,7 @@ from overparam._errors import expect
 from overparam.transport.couplings import exact_coupling, expect_pairs_fit
 from overparam.transport.procrustes import ProcrustesOptions, best_alignment
 from overparam.transport.scatter import squared_distances
-from overparam.transport.settings import expect_squares
+from overparam.transport.settings import column_names, expect_columns, expect_squares
 from overparam.transport.views import read_start, read_views
 
 
@@ -121,6 +121,7 @@ class TwoSidedProcrustes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             self.init, self.n_components, self.n_init, self.random_state, views, name
         )
         found = best_alignment(views, start, options, f"{name}.fit")
+        self._y_names = column_names(y)
         self.x_rotations_, self.y_rotations_ = found.x_rotations, found.y_rotations
         self.x_mean_, self.y_mean_ = found.x_mean, found.y_mean
         self.coupling_, self.objective_path_ = found.coupling, found.objective_path
@@ -177,12 +178,13 @@ class TwoSidedProcrustes(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return rows - self.x_mean_
 
     def _second(self, y: Any, method: str) -> np.ndarray:
-        rows = _second(self, y)
+        rows, where = _second(self, y), f"{type(self).__name__}.{method}(y=...)"
         expect(
-            rows.shape[1] == len(self.y_mean_), f"{type(self).__name__}.{method}(y=...)",
+            rows.shape[1] == len(self.y_mean_), where,
             f"a table of {len(self.y_mean_)} columns", f"shape {rows.shape}",
         )  # fmt: skip
-        expect_squares(rows, f"{type(self).__name__}.{method}(y=...)")
+        expect_columns(y, getattr(self, "_y_names", None), where, "the view fitted")
+        expect_squares(rows, where)
         return rows - self.y_mean_
 
 
