@@ -94,8 +94,10 @@ def two_sided_wasserstein_procrustes(
         reg: Entropic regularisation in units of the first median cost; 0 for exact couplings.
         reg_anneal: Where reg starts from, halved every round; the objective may rise until it is
             down.
-        init: "gw", Gromov–Wasserstein couplings, above 3000 rows of low rank; "lowrank";
-            "random", projections at random, weak; a coupling ``(n, m)``; or a pair (P, Q).
+        init: "gw", Gromov–Wasserstein couplings, above 3000 rows of low rank; "lowrank", weak
+            (`x.py bench transport many` says how): there a pair learned on some hundred rows of
+            each is the better start; "random", projections at random, weak; a coupling
+            ``(n, m)``; or a pair (P, Q).
         eps: What whitening adds, relative to the largest variance; > 0 where d may exceed the
             rank.
         max_iter: Rounds, at most.
