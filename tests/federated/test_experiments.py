@@ -262,6 +262,7 @@ def test_what_is_said_of_repeats_is_said_of_all_of_them():
 
 def test_what_goes_wrong_is_told():
     diverged = row("fadamgc", 0, 0.1, test_loss=[2.3, None], not_finite=[0, 3])
+    diverged["client_accuracy"] = [0.0, 0.9]
     said = {s.name: s.level for s in conclusions([diverged], [], "fadamgc")}
     assert said == {"training": "critical", "not_finite": "warning"}
     at_end = [{"algorithm": "fedcm", "at_end": ["lr"]}]

@@ -43,12 +43,14 @@ def conclusions(runs: Rows, tunings: Rows, own: str) -> list[Statement]:
     """
     ours = [row for row in runs if row["algorithm"] == own]
     rivals = list(dict.fromkeys(row["algorithm"] for row in runs if row["algorithm"] != own))
+    outcome = list(_outcome(ours))
+    trained = all(one.level != "critical" for one in outcome)
     return [
-        *_outcome(ours),
+        *outcome,
         *(_order(ours, [r for r in runs if r["algorithm"] == name], name) for name in rivals),
         *_ends(tunings),
         *_lost(ours),
-        *_clients(ours),
+        *(_clients(ours) if trained else ()),  # whom a broken model leaves behind is no news
         *_drift(ours),
         *_consensus(ours),
         *_privacy(ours),
