@@ -277,7 +277,7 @@ def test_a_name_that_loads_what_draws_uses_up_no_random_numbers(tmp_path, monkey
         "from overparam._lazy import attach\n"
         "__getattr__, __dir__, __all__ = attach(__name__, __file__)\n"
     )
-    (folder / "__init__.pyi").write_text("from .inner import value as value\n")
+    (folder / "__init__.pyi").write_text('from .inner import value\n\n__all__ = ["value"]\n')
     (folder / "inner.py").write_text("import random\n\nvalue = random.random()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     before = random.getstate()
