@@ -5,7 +5,7 @@ import math
 from overparam.dynamics.budget import OverheadBudget
 
 # Part of the budget that keeping losses, and looking at them, may take; the rest measures.
-_KEEPING, _LOOKING = 1 / 2, 1 / 8
+_KEEPING, _LOOKING = 1 / 2, 1 / 16
 _LONGEST = 255
 # The first calls are cold, and no measure of the others.
 _TRIALS = 8
