@@ -324,8 +324,8 @@ HELP = ("-h", "--help")
 
 def help_of(name: str) -> int:
     """Print what a task is for; of `bench`, the list as well."""
-    usage = [line.strip() for line in __doc__.splitlines() if f"x.py {name} " in line]
-    print("\n\n".join((*usage, inspect.getdoc(TASKS[name]))))
+    usage = [line.strip() for line in str(__doc__).splitlines() if f"x.py {name} " in line]
+    print("\n\n".join((*usage, inspect.getdoc(TASKS[name]) or "")))
     if name == "bench":
         print()
         return bench()
