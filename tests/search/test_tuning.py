@@ -97,6 +97,7 @@ def test_fits_that_break_down_are_failed_trials(table):
         ({"storage": "sqlite:///x.db"}, r"`tune\(study_name=...\)`"),
         ({"space": {"alhpa": Float(0, 1)}}, "alhpa"),
         ({"space": None}, "bandwidth"),
+        ({"seed": None}, r"`tune\(seed=...\)` expected a whole number"),
     ],
 )
 def test_wrong_arguments_are_named(wrong, named, table):

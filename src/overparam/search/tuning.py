@@ -9,6 +9,7 @@ import numpy as np
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._types import Count, Natural
+from overparam.datasets.dataset import expect_seed
 from overparam.errors import NumericalError
 from overparam.search.sampler import optuna_for
 
@@ -74,6 +75,7 @@ def tune(
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
     optuna = optuna_for("tune(...)")
+    expect_seed(seed, "tune(seed=...)")  # None would draw from numpy's generator
     if space is None:
         Float = optuna.distributions.FloatDistribution
         space = {"bandwidth": Float(1.0, 100.0, log=True), "alpha": Float(1e-5, 10.0, log=True)}
