@@ -36,6 +36,14 @@ def test_snapshots_are_finalized_later():
     assert bool((table["pl"] >= bound * (1 - 1e-9)).all())
 
 
+def test_the_constants_are_those_of_a_square():
+    """L = 3 ‖w‖²/2 meets PL and quadratic growth with 3, and aims at its minimum with 2."""
+    monitor = AimingMonitor(lambda w: 1.5 * w.square().sum(), steps=[0])
+    monitor.record(0, torch.ones(3).double())
+    row = monitor.finalize(torch.zeros(3).double()).iloc[0]
+    assert (row["pl"], row["growth_final"], row["theta_final"]) == (3, 3, 2)
+
+
 def test_snapshots_at_a_solution_are_left_out():
     monitor = AimingMonitor(squares, steps=[0])
     monitor.record(0, torch.linalg.pinv(X) @ Y)

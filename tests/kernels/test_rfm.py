@@ -27,6 +27,7 @@ from overparam.kernels import (
     bootstrap_interval,
 )
 from overparam.kernels._table import Rows, merged
+from overparam.kernels.recursion import next_feature_matrix
 
 ESTIMATORS = [RFMRegressor, RFMClassifier, IRKMRegressor, IRKMClassifier]
 every_estimator = pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
@@ -92,6 +93,12 @@ def test_predictions_are_those_of_an_independent_recursion(power, table):
     expected, matrix = oracle(x[:80], y[:80], x[80:], 3, power)
     np.testing.assert_allclose(model.predict(x[80:]), expected, atol=1e-8)
     np.testing.assert_allclose(model.feature_matrix_, matrix, atol=1e-8)
+
+
+def test_by_trace_the_diagonal_is_1_on_average():
+    outer = torch.tensor([[4.0, 1.0], [1.0, 2.0]])
+    found = next_feature_matrix(outer, 1.0, "trace", 0.0)
+    torch.testing.assert_close(found, outer / 3)
 
 
 def test_so_are_those_of_more_points_than_a_block():

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from overparam.transport import TwoSidedProcrustes, two_sided_wasserstein_procrustes
 from overparam.transport.gromov import matched_along
+from overparam.transport.scatter import squared_distances
 
 CONSTRAINTS = ("whiten", "orthogonal")
 
@@ -16,6 +17,13 @@ CONSTRAINTS = ("whiten", "orthogonal")
 @pytest.fixture(scope="module")
 def task():
     return views(0)
+
+
+def test_squared_distances_are_those_of_pairs():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    explicit = np.square(x[:, None] - y).sum(2)
+    np.testing.assert_allclose(squared_distances(x, y), explicit, atol=1e-13)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")

@@ -67,6 +67,8 @@ def _opening(found: RateFindings) -> str:
     epochs = show(outcome.horizon / outcome.epoch)
     long = f" ({epochs} epoch{'s' * (epochs != '1')})" if outcome.horizon >= outcome.epoch else ""
     least, given = best(outcome.losses), found.given
+    if outcome.losses.get(outcome.rate) == outcome.losses[least]:
+        least = outcome.rate  # of those that came equally far, the one to set, as the picture does
     first = show(least)
     if given is not None and given != least and _best_of_all(outcome, given):
         first = f"the one in use, {show(given)},"

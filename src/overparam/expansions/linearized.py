@@ -64,6 +64,7 @@ def linearize(
     Example:
         w² at w = 3 becomes 9 + 6 δ:
 
+        >>> import torch
         >>> class Square(torch.nn.Module):
         ...     def __init__(self):
         ...         super().__init__()
@@ -123,6 +124,7 @@ def linearization_error(
     Example:
         From w = 3 to w = 3.5, w² moves by 3.25 and its tangent by 3:
 
+        >>> import torch
         >>> class Square(torch.nn.Module):
         ...     def __init__(self):
         ...         super().__init__()

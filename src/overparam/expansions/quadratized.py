@@ -69,6 +69,7 @@ def quadratize(
     Example:
         w³ at w = 1 becomes 1 + 3 δ + 3 δ²:
 
+        >>> import torch
         >>> class Cube(torch.nn.Module):
         ...     def __init__(self):
         ...         super().__init__()
@@ -127,6 +128,7 @@ def quadratization_error(
     Example:
         From w = 1 to w = 3, w³ reaches 27 and its second polynomial 19:
 
+        >>> import torch
         >>> class Cube(torch.nn.Module):
         ...     def __init__(self):
         ...         super().__init__()

@@ -65,7 +65,7 @@ def confusion_figure(document: Mapping) -> Figure | None:
     """How many rows of each class were taken for which."""
     entry = document["series"].get("confusion") or {}
     names, rows = entry.get("classes") or [], entry.get("rows") or []
-    square = len(rows) == len(names) and all(len(row) == len(names) for row in rows)
+    square = len(rows) == len(names) and all(len(row or []) == len(names) for row in rows)
     if not 2 <= len(names) <= MOST_CLASSES or not square or any(None in row for row in rows):
         return None
     labels = [plain(name, longest=18) for name in names]
