@@ -226,7 +226,7 @@ def operator_constants(
     with undisturbed(model, evaluation=True), torch.no_grad():
         outputs = call(model, take(x, slice(0, 1))).numel()
     few = slice(0, max(min(examples, _ROWS // outputs), 4))
-    found = model_constants(model, take(x, few), y[few], loss, share=share, names=names)
+    found = model_constants(model, take(x, few), take(y, few), loss, share=share, names=names)
     return replace(
         found,
         largest=largest,

@@ -115,7 +115,7 @@ def read_rows(rows: Any, where: str, p: int | None = None) -> np.ndarray:
 
 def column_names(rows: Any) -> list[str] | None:
     """Names of the columns of a data frame; None where there are none, or numbers alone."""
-    names = list(getattr(rows, "columns", ()))
+    names: list[Any] = list(getattr(rows, "columns", ()))
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
