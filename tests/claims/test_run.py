@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import joblib
 import pytest
@@ -14,6 +15,8 @@ import torch
 
 from overparam._environment import environment
 from overparam.claims import CellsFailed, run_study, to_json
+from overparam.claims.parallel import outcomes
+from overparam.claims.study import Cell
 from overparam.errors import MissingPackage
 
 provenance = importlib.import_module("overparam.claims.provenance")
@@ -77,6 +80,21 @@ def test_number_of_jobs_and_back_end_change_no_bit(toy, tmp_path):
         assert comparable(run_study(study, store=tmp_path / "threads")) == alone
     assert len(toy.CALLS) == 24
     assert torch.get_num_threads() == threads
+
+
+def test_threads_do_not_share_what_cells_seed():
+    def cell(width, seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            time.sleep(0.02)  # in which another thread would seed it anew
+            return {"drawn": torch.rand(()).item()}
+
+    waiting = {i: Cell({"width": i}, i) for i in range(6)}
+    work = SimpleNamespace(name="drawing", cell=cell)
+    with joblib.parallel_config(backend="threading", n_jobs=3):
+        found = {each.index: each.result for each in outcomes(work, waiting, None, False, 6)}
+    expected = [torch.rand((), generator=torch.Generator().manual_seed(i)).item() for i in range(6)]
+    assert [json.loads(found[i])["drawn"] for i in range(6)] == expected
 
 
 def test_a_failing_cell_is_described_and_loses_no_other(toy, tmp_path):

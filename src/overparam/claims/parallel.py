@@ -1,6 +1,7 @@
 """Cells through joblib: results come back as they finish, on one thread each."""
 
 import json
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
@@ -12,6 +13,11 @@ from overparam._errors import expect
 if TYPE_CHECKING:
     from overparam._progress import Progress
     from overparam.claims.study import Cell
+
+
+# Cells seed torch's own generator for what draws from no other, and threads share that one: of
+# several in a process, such as of a Dask worker, one computes at a time.
+_ALONE = threading.RLock()
 
 
 class Work(Protocol):
@@ -93,7 +99,9 @@ def _run_cell(function: Callable[..., Any], index: int, cell: "Cell") -> Outcome
     compute_on(1)
     started = time.perf_counter()
     try:
-        result = json.dumps(dict(function(**cell.parameters, seed=cell.seed)))
+        with _ALONE:
+            started = time.perf_counter()
+            result = json.dumps(dict(function(**cell.parameters, seed=cell.seed)))
     except Exception:
         error = traceback.format_exc(limit=-4).strip()
         return Outcome(index, time.perf_counter() - started, error=error)
