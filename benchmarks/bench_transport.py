@@ -3,7 +3,7 @@
     python3 x.py bench transport [adapt]       accuracy and time, domain adaptation
     python3 x.py bench transport digits        the same on USPS and MNIST, from the data folder
     python3 x.py bench transport match         partners found and time, matching of two views
-    python3 x.py bench transport many          two views of 5000 rows, the start of low rank
+    python3 x.py bench transport many          two views of 5000 rows, the start from some of them
 
 skada switches scikit-learn's routing of metadata on, and stands in an environment of its own, made
 on first use, with the tasks handed over in a file. Time is of processors, fit and prediction

@@ -15,6 +15,7 @@ from overparam.clustering import (
     BregmanMixture,
     MiniBatchBregmanKMeans,
     SphericalKMeans,
+    k_means,
     named_divergence,
 )
 from overparam.clustering import _lifted as lifted
@@ -366,3 +367,49 @@ def test_following_changes_neither_labels_nor_the_number_of_iterations(single, m
     np.testing.assert_array_equal(one.labels_, whole.labels_)
     assert one.n_iter_ == whole.n_iter_
     np.testing.assert_allclose(one.cluster_centers_, whole.cluster_centers_, rtol=1e-12)
+
+
+def test_products_start_no_threads_beside_those_of_the_compiled_step(monkeypatch):
+    """Those of a product before the first step would keep a processor busy during it."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def of_products():
+        return {part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"}
+
+    k_means._libraries.cache_clear()  # of those loaded since
+    if not of_products():
+        pytest.skip("its threads cannot be counted here")
+    seen = []
+    for owner, name in ((Rows, "mean"), (lifted.Lifted, "step")):
+        given = getattr(owner, name)
+
+        def asked(*args, given=given, **options):
+            seen.append(of_products())
+            return given(*args, **options)
+
+        monkeypatch.setattr(owner, name, asked)
+    with threadpool_limits(2, user_api="blas"):
+        BregmanKMeans(3, max_iter=2).fit(NORMAL)
+        assert len(seen) > 1
+        assert all(threads == {1} for threads in seen)
+        seen.clear()
+        BregmanKMeans(3, max_iter=2, algorithm="gemm").fit(NORMAL)
+        assert seen == [of_products()]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_more_threads_form_sums_the_fewer_rows_are_followed(threads):
+    x = np.random.default_rng(0).normal(size=(320, 2))
+    rows = Rows(x, np.ones(320))
+    whole = Products(rows, np.zeros(2)).sums
+    labels = (np.arange(320) % 4).astype(np.int32)
+    most = 320 // (16 * threads)
+    for changed in (most, most + 1):
+        other = labels.copy()
+        other[:changed] = (other[:changed] + 1) % 4
+        running = RunningSums(rows, np.zeros(2), np.ones(2), threads)
+        running.restart(whole(labels, 4))
+        assert (running.follow(other) is not None) == (changed <= most)
+        running.restart(whole(labels, 4))
+        running.restart(whole(other, 4))
+        assert running.is_calm == (changed <= most)

@@ -146,14 +146,66 @@ def test_a_start_can_be_given(task):
     assert by_coupling.objective_path[-1] <= weak.objective_path[-1] + 1e-9
 
 
-def test_a_start_of_low_rank_is_taken_above_a_number_of_rows(task, monkeypatch):
+def test_many_rows_start_from_what_some_of_them_end_with(monkeypatch):
     from overparam.transport import gromov, procrustes
+
+    x, y, partners = views(0, n=150)
+    given, asked = gromov.gromov_couplings, []
+
+    def couplings(u, v, *rest):
+        asked.append((len(u), len(v)))
+        return given(u, v, *rest)
+
+    monkeypatch.setattr(procrustes, "MANY", 100)
+    monkeypatch.setattr(procrustes, "SOME", 60)
+    monkeypatch.setattr(procrustes, "gromov_couplings", couplings)
+    for constraint in CONSTRAINTS:
+        found = two_sided_wasserstein_procrustes(x, y, 3, constraint=constraint)
+        assert np.mean(found.coupling.argmax(1) == partners) > 0.9
+        assert np.diff(found.objective_path).max(initial=0) <= 1e-9
+        again = two_sided_wasserstein_procrustes(x, y, 3, constraint=constraint)
+        np.testing.assert_array_equal(again.coupling, found.coupling)
+    two_sided_wasserstein_procrustes(x, y[:50], 3)  # what is few is not drawn from
+    assert asked == [(60, 60)] * 4 + [(60, 50)]
+
+
+def test_some_rows_are_drawn_with_their_weights():
+    from overparam.transport.views import read_views
+
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(40, 2)), draw.normal(size=(30, 3))
+    weights = np.ones(40)
+    weights[7] = 40.0  # more than half
+    part = read_views(x, y, (weights, None), "test").some(10, seed=3)
+    assert len(part.x) < 10
+    assert part.y.shape == (10, 3)
+    np.testing.assert_allclose([part.a.sum(), part.b.sum()], 1)
+    np.testing.assert_allclose(part.b, 0.1)
+    np.testing.assert_allclose([*(part.a @ part.x), *(part.b @ part.y)], 0, atol=1e-14)
+    rows = part.x + part.x_mean
+    heavy = np.isclose(rows, x[7]).all(1)
+    # Marks stand a tenth apart, and 40 of 79 is five of them and a little.
+    np.testing.assert_allclose(part.a[heavy].sum(), 0.5, atol=0.1 + 1e-12)
+    assert len(np.unique(part.y, axis=0)) == 10
+
+
+def test_many_rows_of_which_some_are_all_alike_do_not_break_it(monkeypatch):
+    from overparam.transport import procrustes
+
+    monkeypatch.setattr(procrustes, "MANY", 100)
+    monkeypatch.setattr(procrustes, "SOME", 5)
+    x = np.zeros((120, 3))
+    x[:2] = [[1.0, 0, 0], [0, 2.0, 0]]
+    found = two_sided_wasserstein_procrustes(x, x[::-1], 2)
+    np.testing.assert_allclose(found.coupling.sum(1), 1 / 120)
+
+
+def test_a_start_of_low_rank_is_better_than_chance(task, monkeypatch):
+    from overparam.transport import gromov
 
     x, y, partners = task
     monkeypatch.setattr(gromov, "RANK", 5)
-    monkeypatch.setattr(procrustes, "MANY", 50)
-    monkeypatch.setattr(procrustes, "gromov_couplings", None)  # is not asked
-    found = two_sided_wasserstein_procrustes(x, y, 3)
+    found = two_sided_wasserstein_procrustes(x, y, 3, init="lowrank")
     assert np.mean(found.coupling.argmax(1) == partners) > 0.3  # chance is 1/60
 
 

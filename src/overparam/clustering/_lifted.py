@@ -86,11 +86,12 @@ class Lifted:
             self._scale = spreads
             for part in parts(n, d):
                 self._x[part, :d] /= self._scale.astype(rows.x.dtype)
-        self._running = RunningSums(rows, reference, spreads)
+        self._threads = _openmp_threads(os.environ.get("OMP_NUM_THREADS"))
+        # In single precision the whole sums are formed here, by one thread.
+        self._running = RunningSums(rows, reference, spreads, 1 if self._single else self._threads)
         self._weights = rows.weights.astype(rows.x.dtype)
         self._largest_weight = float(rows.weights.max())
         self._labels = cycle([np.empty(n, dtype=np.int32) for _ in range(2)])
-        self._threads = _openmp_threads(os.environ.get("OMP_NUM_THREADS"))
 
     def step(self, planes: Planes) -> Step:
         """Labels and sums for some planes; exact ones where the kernel's would not be."""

@@ -6,7 +6,9 @@ from scipy.sparse import csc_array
 from overparam.clustering._gemm import Step
 from overparam.clustering._rows import Rows, parts
 
-_FEW = 1 / 16  # of the labels, at most, for a change that is followed
+# What a row that is followed costs, in rows of a sum that one thread forms whole: it is looked up
+# out of order, copied, and multiplied by a sparse matrix.
+_COST = 16
 _STEPS = 16  # that are followed, at most
 _FAR = 64.0  # spreads
 
@@ -22,6 +24,8 @@ class RunningSums:
         rows: Dense.
         reference: m.
         spreads: Of the columns.
+        threads: That a sum formed whole is divided among; what is followed is not. The more, the
+            fewer rows are followed: at most n / (16 threads).
 
     Attributes:
         is_calm: Whether so few labels changed last that the next sums are likely to be followed.
@@ -30,14 +34,17 @@ class RunningSums:
         n comparisons and 4 d operations for every row that changed.
     """
 
-    def __init__(self, rows: Rows, reference: np.ndarray, spreads: np.ndarray) -> None:
+    def __init__(
+        self, rows: Rows, reference: np.ndarray, spreads: np.ndarray, threads: int = 1
+    ) -> None:
         n, d = len(rows), rows.n_columns
         self.is_calm = False
         self._rows, self._reference = rows, reference
         self._equal = rows.weights[0] if (rows.weights == rows.weights[0]).all() else None
         self._lightest = rows.weights[rows.weights > 0].min() / 2
         self._labels: np.ndarray | None = None
-        self._differ, self._few, self._left = np.empty(n, dtype=bool), int(_FEW * n), 0
+        self._few = n // (_COST * threads)
+        self._differ, self._left = np.empty(n, dtype=bool), 0
         self._signs = np.tile([1.0, -1.0], self._few)
         self._ends = np.arange(0, 2 * self._few + 1, 2, dtype=np.int32)
         for part in parts(n, d):

@@ -140,16 +140,20 @@ class BregmanKMeans(BregmanClusterer):
         name = type(self).__name__
         rows = self._rows(X, sample_weight, "fit")
         expect_enough(rows, self.n_clusters, name)
-        self._reference = rows.mean()
-        geometry = BregmanGeometry(self._worked(), self._reference, self.smoothing)
-        base = geometry.base(rows)
-        expect_finite(base, f"{name}.fit(X=...)")
-        total = float(base @ rows.weights)
-        expect(np.isfinite(total), f"{name}.fit(X=...)", "rows whose sum is finite", total)
-        tol = self.tol * total / (rows.weights.sum() * rows.n_columns)
-        draw = drawing_from(self.random_state)
         with ExitStack() as stack:
-            engine = self._engine(rows, geometry, total, stack)
+            if self._is_lifted(rows):
+                # The kernel's threads would each start those of a product, and those of a product
+                # before it keep a processor busy for a while after it, waiting for the next.
+                stack.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            self._reference = rows.mean()
+            geometry = BregmanGeometry(self._worked(), self._reference, self.smoothing)
+            base = geometry.base(rows)
+            expect_finite(base, f"{name}.fit(X=...)")
+            total = float(base @ rows.weights)
+            expect(np.isfinite(total), f"{name}.fit(X=...)", "rows whose sum is finite", total)
+            tol = self.tol * total / (rows.weights.sum() * rows.n_columns)
+            draw = drawing_from(self.random_state)
+            engine = self._engine(rows, geometry, total)
             best = best_of(
                 lambda: lloyd(
                     rows, geometry, engine, self._start(X, rows, base, geometry, draw),
@@ -162,7 +166,12 @@ class BregmanKMeans(BregmanClusterer):
         warn_if_fewer(best.labels, self.n_clusters, name)
         return self
 
-    def _engine(self, rows: Rows, geometry: Geometry, total: float, stack: ExitStack) -> Engine:
+    def _is_lifted(self, rows: Rows) -> bool:
+        """Whether the compiled kernel computes the steps."""
+        plain = self.algorithm == "gemm" or rows.is_sparse or self.device is not None
+        return not plain and kernel() is not None
+
+    def _engine(self, rows: Rows, geometry: Geometry, total: float) -> Engine:
         """What computes the steps."""
         name = type(self).__name__
         if self.device is not None:
@@ -175,10 +184,8 @@ class BregmanKMeans(BregmanClusterer):
             self.algorithm != "lifted" or not rows.is_sparse,
             f"{name}(algorithm=...)", "'auto' or 'gemm' for sparse rows", "'lifted'",
         )  # fmt: skip
-        if self.algorithm == "gemm" or rows.is_sparse or kernel() is None:
+        if not self._is_lifted(rows):
             return Products(rows, geometry.reference)
-        # The kernel's threads would each start those of a product.
-        stack.enter_context(_libraries().limit(limits=1, user_api="blas"))
         isotropic = self.divergence_.name == "euclidean" and self.divergence_ in SIMPLE.values()
         return Lifted(rows, geometry.reference, total, isotropic=isotropic and self.side == "right")
 

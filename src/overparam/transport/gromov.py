@@ -9,8 +9,9 @@ from overparam._memory import expect_room
 from overparam.transport.couplings import TOLERANCE, import_pot, marginal_error
 from overparam.transport.scatter import squared_distances
 
-# Above so many rows a coupling of low rank is the start: distances within a set are n² numbers.
-MANY, RANK = 3000, 20
+# Above so many rows in a set, as many of each as SOME are matched first: distances within a set are
+# n² numbers, and each step of a coupling of them n³.
+MANY, SOME, RANK = 3000, 300, 20
 
 
 def gromov_couplings(

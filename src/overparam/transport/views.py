@@ -44,6 +44,30 @@ class Views:
         full[np.ix_(*self.kept)] = coupling
         return full
 
+    def some(self, n: int, seed: int) -> "Views":
+        """At most n rows of each set, centred anew.
+
+        Of rows in a random order those are taken on which n marks fall that are equally far apart
+        along the sum of their weights. One that several fall on is kept once, with their weight;
+        of equal weights it is a draw without replacement.
+        """
+        draw = np.random.default_rng(seed)
+        parts: list[np.ndarray] = []
+        shares, means, kept = [], [], []
+        for rows, weights, mean in ((self.x, self.a, self.x_mean), (self.y, self.b, self.y_mean)):
+            if len(rows) > n:
+                order = draw.permutation(len(rows))
+                marks = (np.arange(n) + draw.uniform()) / n
+                at = np.searchsorted(np.cumsum(weights[order]), marks).clip(0, len(rows) - 1)
+                chosen, counts = np.unique(order[at], return_counts=True)
+                rows, weights = rows[chosen], counts / n
+            middle = weights @ rows
+            parts.append(rows - middle)
+            shares.append(weights)
+            means.append(mean + middle)
+            kept.append(np.ones(len(rows), dtype=bool))
+        return Views(*parts, *shares, *means, kept=(kept[0], kept[1]))
+
 
 def read_views(
     x: Any, y: Any, weights: Sequence[np.ndarray | None], where: str, names: str = "XY"
@@ -102,7 +126,7 @@ class Start:
         kind: "gw", "lowrank", "random", "coupling" or "pair".
         d: Directions.
         n_init: Starts of "gw".
-        seed: Of the start of low rank.
+        seed: Of the start of low rank, and of the rows of many that are drawn.
         coupling: Between the rows that have a weight.
         pairs: Projections of both sets.
     """
