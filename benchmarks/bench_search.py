@@ -107,11 +107,13 @@ def rfm(console: Console) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=("times", "rfm"))
+    what = parser.parse_args().what
+
     import optuna
     import torch
 
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("times", "rfm"))
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    {"times": times, "rfm": rfm}[parser.parse_args().what](Console())
+    {"times": times, "rfm": rfm}[what](Console())

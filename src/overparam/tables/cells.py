@@ -98,6 +98,9 @@ def cells(column: pd.Series, where: str) -> Cells:
 def _numbers(column: pd.Series) -> np.ndarray:
     plain = isinstance(column.dtype, np.dtype)  # pandas 2.2 puts no NaN into whole numbers
     values = np.asarray(column.to_numpy() if plain else column.to_numpy(na_value=np.nan))
+    kind = getattr(column.dtype, "numpy_dtype", values.dtype)
+    if values.dtype == object and np.dtype(kind).kind == "f":  # nullable, before pandas 2.2
+        values = values.astype(kind)
     if values.dtype in (np.float32, np.float16):
         # A decimal that was rounded to single precision is that decimal, as a file writes it.
         return values.astype(str).astype(np.float64)
@@ -124,6 +127,8 @@ def _plain_text_numbers(column: pd.Series) -> np.ndarray | None:
         return None
     if isinstance(text, pa.ChunkedArray):
         text = text.combine_chunks()
+    if not pa.types.is_string(text.type):
+        return None  # an older Arrow leaves its own types as they are
     text = _compute.utf8_trim_whitespace(text)
     text = _compute.if_else(_compute.is_in(text, value_set=pa.array(sorted(MISSING))), None, text)
     if text.null_count == len(text):

@@ -196,7 +196,7 @@ def _by_type(
     """
     try:
         return pandas()
-    except TypeError:
+    except (TypeError, ValueError):  # pandas before 2.2 raises the second
         table = arrow()
         names = [name for name in table.column_names if not name.startswith("__index_level_")]
         return table.select(names).to_pandas(ignore_metadata=True)
