@@ -95,8 +95,19 @@ class Outcome:
 
     @property
     def bottom(self) -> list[float]:
-        """Rates that did about as well as the best, ascending: of such only those that learned."""
+        """Rates that did about as well as the best, ascending: of such only those that learned.
+
+        And only those with none between them and the best that was lost or raised the loss.
+        """
         near, winner, began = within(self.losses, NEAR), best(self.losses), self.began
+        ends = [
+            *self.losses.items(),
+            *((t.rate, math.inf if t.lost else t.loss) for t in self.trials),
+        ]
+        lost = [rate for rate, loss in ends if not math.isfinite(loss) or loss > began]
+        lower = max((rate for rate in lost if rate < winner), default=0.0)
+        upper = min((rate for rate in lost if rate > winner), default=math.inf)
+        near = [rate for rate in near if lower < rate < upper]
         if math.isnan(began):
             return near
         learned = began - LEARNED * abs(began)
