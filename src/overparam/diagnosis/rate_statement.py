@@ -67,8 +67,10 @@ def _opening(found: RateFindings) -> str:
     epochs = show(outcome.horizon / outcome.epoch)
     long = f" ({epochs} epoch{'s' * (epochs != '1')})" if outcome.horizon >= outcome.epoch else ""
     least, given = best(outcome.losses), found.given
-    if outcome.losses.get(outcome.rate) == outcome.losses[least]:
-        least = outcome.rate  # of those that came equally far, the one to set, as the picture does
+    for to_set in (given, outcome.rate):  # of those that came equally far, as in the picture
+        if to_set is not None and outcome.losses.get(to_set) == outcome.losses[least]:
+            least = to_set
+            break
     first = show(least)
     if given is not None and given != least and _best_of_all(outcome, given):
         first = f"the one in use, {show(given)},"
