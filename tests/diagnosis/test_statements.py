@@ -13,6 +13,7 @@ from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial, with_run
 from overparam.diagnosis.race.variant import Reached
 from overparam.diagnosis.rate_of_run import interval_to_set
+from overparam.diagnosis.rate_statement import RateFindings, comparison
 from overparam.diagnosis.statements import conclude
 from overparam.optim import NoiseScale
 from overparam.report.statements import statement_rows
@@ -361,6 +362,17 @@ def test_a_rate_in_use_that_came_furthest_is_the_one_that_did_best() -> None:
     same = replace(FOUND, rate=0.2, outcome=replace(OUTCOME, own={0.2: 0.3}))
     assert "0.2 did best" in statements.learning_rate(same).text
     assert statements.learning_rate(same).text.endswith("It is the rate in use.")
+
+
+def test_of_rates_that_came_equally_far_the_one_to_set_did_best() -> None:
+    even = replace(OUTCOME, losses={0.1: 0.3, 0.2: 0.5, 0.4: 0.3}, own={0.4: 0.3})
+    kept = statements.learning_rate(replace(FOUND, rate=0.4, outcome=even))
+    assert "the one in use, 0.4, did best" in kept.text
+    alone = RateFindings(outcome=even, optimizer="SGD", batch_size=32)
+    assert f"{even.rate} did best" in comparison(alone)
+    # Of which none is to be set: the lowest, as in the picture.
+    assert "0.1 did best" in comparison(replace(alone, to_set=0.2))
+    assert "0.1 did best" in comparison(replace(alone, to_set=math.nan))
 
 
 def test_a_rough_answer_says_what_would_tell_and_an_interrupted_one_that_it_was() -> None:

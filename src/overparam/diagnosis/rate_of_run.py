@@ -65,7 +65,7 @@ def learning_rate(found: Findings) -> Statement:
 def _raced(found: Findings) -> RateFindings:
     return RateFindings(
         outcome=found.outcome, optimizer=found.optimizer, batch_size=found.batch_size,
-        given=found.rate if found.rate_given else None, share=RACE,
+        given=found.rate if found.rate_given else None, to_set=rate_to_set(found)[0], share=RACE,
         budget=found.budget if math.isfinite(found.budget) else 0.0,
     )  # fmt: skip
 

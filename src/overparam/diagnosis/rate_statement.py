@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
 from overparam._told import real as show
-from overparam.diagnosis.race.outcome import NEAR, Outcome, best
+from overparam.diagnosis.race.outcome import NEAR, Outcome
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
@@ -26,6 +26,7 @@ class RateFindings:
         optimizer: Its name.
         batch_size: Examples per batch.
         given: The user's rate; `None` if it is for us to find one.
+        to_set: The rate that the advice ends with; `None` for the pick of the race.
         share: Part of the budget that the race had.
         budget: That budget in seconds; zero if it is not known.
     """
@@ -34,6 +35,7 @@ class RateFindings:
     optimizer: str
     batch_size: int
     given: float | None = None
+    to_set: float | None = None
     share: float = 1.0
     budget: float = 0.0
 
@@ -66,23 +68,22 @@ def _opening(found: RateFindings) -> str:
     tried = len({trial.rate for trial in outcome.trials})
     epochs = show(outcome.horizon / outcome.epoch)
     long = f" ({epochs} epoch{'s' * (epochs != '1')})" if outcome.horizon >= outcome.epoch else ""
-    least, given = best(outcome.losses), found.given
-    for to_set in (given, outcome.rate):  # of those that came equally far, as in the picture
-        if to_set is not None and outcome.losses.get(to_set) == outcome.losses[least]:
-            least = to_set
-            break
-    first = show(least)
-    if given is not None and given != least and _best_of_all(outcome, given):
-        first = f"the one in use, {show(given)},"
+    winner = _winner(found)
+    first = show(winner)
+    if winner == found.given != outcome.rate:
+        first = f"the one in use, {first},"
     return (
         f"Of {tried} rates tried with {found.optimizer} at batch size {found.batch_size}, "
         f"{first} did best in trainings of {outcome.horizon:,} steps{long}."
     )
 
 
-def _best_of_all(outcome: Outcome, given: float) -> bool:
-    """Whether no rate that was tried came further than the one in use."""
-    return outcome.own.get(given, math.inf) <= min(outcome.losses.values())
+def _winner(found: RateFindings) -> float:
+    """The rate of the least loss; of several the one to set, as in the picture beside it."""
+    outcome = found.outcome
+    losses = {**outcome.losses, **outcome.own}
+    to_set = outcome.rate if found.to_set is None else found.to_set
+    return min(sorted(losses), key=lambda rate: (losses[rate], rate != to_set))
 
 
 def _unsure(outcome: Outcome) -> bool:
@@ -153,7 +154,7 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
             where += f", and {there}"
         if given == outcome.rate:
             text = f"{text} It is the rate in use."
-        elif not _best_of_all(outcome, given):
+        elif given != _winner(found):
             text = f"{text} The rate in use, {show(given)}, {where}."
         action = _would_tell(found).strip()
         return Statement("learning_rate", text, given, high, action, level)

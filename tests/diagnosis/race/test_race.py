@@ -284,6 +284,24 @@ def test_the_pick_is_the_best_and_the_interval_is_wider_for_short_trainings() ->
     assert not flat({0.1: 1.0, 0.2: 0.97, 0.4: 1.2})
 
 
+def test_a_flat_bottom_ends_at_a_rate_that_was_lost() -> None:
+    level = {0.1: 1.0, 0.2: 0.5, 0.4: 0.51, 0.8: 0.52, 1.6: 0.51}
+    assert outcome_of(level, 400).bottom == [0.2, 0.4, 0.8, 1.6]
+    # Beyond it others may do well again, but nobody would go there through it.
+    assert outcome_of({**level, 0.8: math.inf}, 400).bottom == [0.2, 0.4]
+    start = Trial(0.1, 0, 400, 1.0, False, (1.0,) * 400)
+    lost = Trial(0.8, 0, 50, math.inf, True, (1.0, math.inf))
+    without = {rate: loss for rate, loss in level.items() if rate != 0.8}
+    known = replace(outcome_of(without, 400), trials=(start,))
+    assert known.bottom == [0.2, 0.4, 1.6]
+    assert known.wide
+    ended = replace(known, trials=(start, lost))
+    assert ended.bottom == [0.2, 0.4]
+    assert ended.rate == 0.2 and not ended.wide
+    # Of two lost ones the nearer to the best, below it as above.
+    assert outcome_of({0.1: 0.5, 0.2: math.inf, 0.4: 0.49}, 400).bottom == [0.4]
+
+
 def test_rates_at_which_all_is_lost_lead_down() -> None:
     recipe = recipe_of(squares())
     high = Bracket((64.0, 256.0), 1.0, 1e-3)
