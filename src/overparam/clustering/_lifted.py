@@ -87,8 +87,14 @@ class Lifted:
             for part in parts(n, d):
                 self._x[part, :d] /= self._scale.astype(rows.x.dtype)
         self._threads = _openmp_threads(os.environ.get("OMP_NUM_THREADS"))
-        # In single precision the whole sums are formed here, by one thread.
-        self._running = RunningSums(rows, reference, spreads, 1 if self._single else self._threads)
+        # In single precision the whole sums are formed here, by one thread, from rows as they are.
+        self._running = (
+            RunningSums(rows, reference, spreads)
+            if self._single
+            else RunningSums(
+                rows, reference, spreads, self._threads, near=self._x, scale=self._scale
+            )
+        )
         self._weights = rows.weights.astype(rows.x.dtype)
         self._largest_weight = float(rows.weights.max())
         self._labels = cycle([np.empty(n, dtype=np.int32) for _ in range(2)])

@@ -1,5 +1,7 @@
 """Sums of clusters while few rows change theirs: those are taken off here and added there."""
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import csc_array
 
@@ -24,6 +26,10 @@ class RunningSums:
         rows: Dense.
         reference: m.
         spreads: Of the columns.
+        near: The rows minus m, over `scale`, where a step has just read them: what a cache still
+            holds is looked up faster. Columns beyond those of the rows are ignored. By default
+            they are formed from `rows`.
+        scale: Of the columns of `near`, powers of 2.
         threads: That a sum formed whole is divided among; what is followed is not. The more, the
             fewer rows are followed: at most n / (16 threads).
 
@@ -35,18 +41,27 @@ class RunningSums:
     """
 
     def __init__(
-        self, rows: Rows, reference: np.ndarray, spreads: np.ndarray, threads: int = 1
+        self,
+        rows: Rows,
+        reference: np.ndarray,
+        spreads: np.ndarray,
+        threads: int = 1,
+        *,
+        near: np.ndarray | None = None,
+        scale: float | np.ndarray = 1.0,
     ) -> None:
         n, d = len(rows), rows.n_columns
         self.is_calm = False
         self._rows, self._reference = rows, reference
-        self._equal = rows.weights[0] if (rows.weights == rows.weights[0]).all() else None
+        self._near, self._scale = near, scale
         self._lightest = rows.weights[rows.weights > 0].min() / 2
         self._labels: np.ndarray | None = None
-        self._few = n // (_COST * threads)
+        self._few = few = n // (_COST * threads)
         self._differ, self._left = np.empty(n, dtype=bool), 0
-        self._signs = np.tile([1.0, -1.0], self._few)
-        self._ends = np.arange(0, 2 * self._few + 1, 2, dtype=np.int32)
+        # Kept from step to step: to make them costs as much as to fill them.
+        self._terms = np.zeros((few, d if near is None else near.shape[1]))
+        self._w, self._ends = np.zeros(few), np.arange(0, 2 * few + 1, 2, dtype=np.int32)
+        self._moves: Any = None
         for part in parts(n, d):
             apart = np.abs(rows.dense(part) - reference)
             self._differ[part] = (apart > _FAR * spreads).any(axis=1)
@@ -55,8 +70,13 @@ class RunningSums:
     def restart(self, whole: Step) -> Step:
         """Go on from sums that were formed whole."""
         before, self._labels = self._labels, whole.labels
-        self.is_calm = before is not None and len(self._changed(before, whole.labels)) <= self._few
-        self._totals = np.column_stack([whole.sums, whole.weights])
+        self.is_calm = before is not None and self._changed(before, whole.labels) <= self._few
+        self._sums, self._weights = whole.sums, whole.weights
+        if self._moves is None and self._few:
+            signs = np.tile([1.0, -1.0], self._few)
+            clusters = np.zeros(len(signs), dtype=np.int32)
+            shape = len(whole.weights), self._few
+            self._moves = csc_array((signs, clusters, self._ends.copy()), shape=shape)
         # What holds no weight may not be followed: rounding would be all that is left of it.
         self._least = np.maximum(whole.weights / 2, self._lightest)
         self._left = _STEPS
@@ -67,28 +87,38 @@ class RunningSums:
         before, self._left = self._labels, self._left - 1
         if before is None or self._left < 0:
             return None
-        at = self._changed(before, labels)
-        self.is_calm = len(at) <= self._few and self._left > 0
-        if len(at) > self._few or self._differ[self._far].any():
+        n_changed = self._changed(before, labels)
+        self.is_calm = n_changed <= self._few and self._left > 0
+        if n_changed > self._few or self._differ[self._far].any():
             return None
         self._labels = labels
-        if not len(at):
-            return Step(labels, self._totals[:, :-1], self._totals[:, -1])
-        d = self._rows.n_columns
-        terms = np.empty((len(at), d + 1))
-        np.subtract(self._rows.x.take(at, axis=0), self._reference, out=terms[:, :d])
-        terms[:, d] = 1.0
-        terms *= self._rows.weights[at, None] if self._equal is None else self._equal
-        clusters = np.empty((len(at), 2), dtype=np.int32)
-        clusters[:, 0], clusters[:, 1] = labels.take(at), before.take(at)
-        entries = self._signs[: 2 * len(at)], clusters.ravel(), self._ends[: len(at) + 1]
-        self._totals = self._totals + csc_array(entries, (len(self._least), len(at))) @ terms
-        weights = self._totals[:, d]
+        if not n_changed:
+            return Step(labels, self._sums, self._weights)
+        moves = self._moved(before, labels, n_changed)
+        self._sums = self._sums + (moves @ self._terms)[:, : len(self._reference)] * self._scale
+        self._weights = weights = self._weights + moves @ self._w
         if (weights < self._least).any():
             return None
         np.maximum(self._least, weights / 2, out=self._least)
-        return Step(labels, self._totals[:, :d], weights)
+        return Step(labels, self._sums, weights)
 
-    def _changed(self, before: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Places of the labels that differ."""
-        return np.flatnonzero(np.not_equal(before, labels, out=self._differ))
+    def _moved(self, before: np.ndarray, labels: np.ndarray, n_changed: int) -> Any:
+        """From where to where the rows that are marked go; their terms and weights are set."""
+        at = np.flatnonzero(self._differ)
+        terms, w = self._terms[:n_changed], self._w[:n_changed]
+        self._rows.weights.take(at, out=w, mode="clip")
+        if self._near is None:
+            np.subtract(self._rows.x.take(at, axis=0), self._reference, out=terms)
+        else:
+            self._near.take(at, axis=0, out=terms, mode="clip")
+        terms *= w[:, None]
+        moves = self._moves
+        moves.indices[: 2 * n_changed : 2] = labels.take(at)
+        moves.indices[1 : 2 * n_changed : 2] = before.take(at)
+        # The columns beyond hold nothing.
+        np.minimum(self._ends, 2 * n_changed, out=moves.indptr)
+        return moves
+
+    def _changed(self, before: np.ndarray, labels: np.ndarray) -> int:
+        """How many labels differ, which are marked."""
+        return int(np.count_nonzero(np.not_equal(before, labels, out=self._differ)))
