@@ -15,7 +15,7 @@ Changed:
     The criteria were written down before this study was run, after an earlier prototype on the
     same problems; the first of them before that one, and it is the one that judges.
 Cost:
-    Processor time: smoke 10 s, quick 7 minutes, full about 2 hours, extrapolated from single
+    Processor time: smoke 10 s, quick 6 minutes, full about 2 hours, extrapolated from single
     cells. The extra `search`.
 Failure:
     If the agent were no better than random points, its critics would not learn from so few
