@@ -72,6 +72,17 @@ def test_an_optimizer_that_is_meant_for_one_rate_is_trained_once(planned) -> Non
     assert (found.rate, found.trial_steps, at_one.cost) == (2**-6, STEPS, 1.0)
 
 
+@pytest.mark.parametrize("name", ["prodigy", "schedule-free"])
+def test_entrants_of_packages_learn_and_are_the_same_twice(planned, name) -> None:
+    pytest.importorskip(variant.NEEDS[name])
+    (entrant,) = optimizer_variants(recipe_of(squares()), makers_of([name], "here"))
+    found, again = (reached(entrant, planned, order=0, clock=Clock()) for _ in range(2))
+    assert found == again
+    assert found.steps == STEPS
+    assert found.loss < found.began / 10
+    assert (found.rate == 1.0) == (name == "prodigy")
+
+
 def test_other_batches_see_as_many_examples_around_the_scaled_rate(planned) -> None:
     both = batch_size_variants(lambda n: recipe_of(squares(n)), 16, [4, 16, 32], linear=True)
     assert [(one.name, one.stretch, one.scale) for one in both] == [("4", 4, 1 / 4), ("32", 0.5, 2)]
