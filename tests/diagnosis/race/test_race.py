@@ -297,7 +297,8 @@ def test_a_flat_bottom_ends_at_a_rate_that_was_lost() -> None:
     assert known.wide
     ended = replace(known, trials=(start, lost))
     assert ended.bottom == [0.2, 0.4]
-    assert ended.rate == 0.2 and not ended.wide
+    assert ended.rate == 0.2
+    assert not ended.wide
     # Of two lost ones the nearer to the best, below it as above.
     assert outcome_of({0.1: 0.5, 0.2: math.inf, 0.4: 0.49}, 400).bottom == [0.4]
 
