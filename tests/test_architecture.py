@@ -22,6 +22,7 @@ ORDER = (
         "_cache",
         "_curves",
         "_environment",
+        "_extras",
         "_json",
         "_lazy",
         "_memory_limits",
