@@ -38,7 +38,7 @@ def read_labels(y: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         len(classes) > 1,
         f"{name}.fit(y=...)",
         "labels of more than one class",
-        f"one class, {classes[0]!r}",
+        f"one class, {classes.tolist()[0]!r}",
         hint="rows of weight 0 do not count.",
     )
     return classes, labels
