@@ -5,6 +5,7 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -22,6 +23,7 @@ ORDER = (
         "_cache",
         "_curves",
         "_environment",
+        "_extras",
         "_json",
         "_lazy",
         "_memory_limits",
@@ -83,6 +85,8 @@ APART = {
 # The page is drawn from stored data: it knows how to complain, and nothing else of ours.
 REPORT_KNOWS = ("_curves", "_errors", "_files", "_lazy", "_told", "errors", "report")
 
+# Lines of a file that does not say why it has more, and of the middle one by length.
+LONGEST, MEDIAN = 450, 200
 FORBIDDEN = ("utils", "helpers", "common", "misc", "core", "base")
 
 
@@ -108,8 +112,13 @@ def part(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
-def imports(source: Path) -> Iterator[tuple[str, str, str]]:
+@functools.cache
+def imports(source: Path) -> tuple[tuple[str, str, str], ...]:
     """Triples of a module, a module it imports, and the name taken from it ('' for itself)."""
+    return tuple(_imports(source))
+
+
+def _imports(source: Path) -> Iterator[tuple[str, str, str]]:
     known = modules(source)
     for module, path in known.items():
         for node in ast.walk(parsed(path.read_text("utf-8"))):
@@ -137,6 +146,15 @@ def wrong_directions(source: Path) -> Iterator[str]:
             yield f"{module} imports {origin}: {APART[here, there]}"
         elif there in SIDE and here != there and here not in KNOW_SIDE:
             yield f"{module} imports {origin}, which only studies and the command line know"
+
+
+def private_across(source: Path) -> Iterator[str]:
+    """Files and names with an underscore are for the package, or the file, that has them."""
+    for module, origin, name in imports(source):
+        if origin.split(".")[0] == "overparam" and part(module) != part(origin):
+            words = [*origin.split(".")[2:], name]
+            if any(word.startswith("_") and not word.startswith("__") for word in words):
+                yield f"{module} imports {'.'.join(filter(None, [origin, name]))}, which is private"
 
 
 def report_beyond_data(source: Path) -> Iterator[str]:
@@ -202,6 +220,16 @@ def through_facades(source: Path) -> Iterator[str]:
                 defined.update(ast.unparse(target) for target in node.targets)
         if name not in defined:
             yield f"{module} imports {name or 'the package'} from {origin}, not from its file"
+
+
+def long_files(source: Path) -> Iterator[str]:
+    """Files that do not say why they are so long; half of all are to be short."""
+    lengths = {path: path.read_text("utf-8").splitlines() for path in source.rglob("*.py")}
+    for path, lines in lengths.items():
+        if len(lines) > LONGEST and not any("Longer than other files" in line for line in lines):
+            yield f"{path.relative_to(source)} has {len(lines)} lines"
+    if median(map(len, lengths.values())) > MEDIAN:
+        yield f"half of the files have more than {MEDIAN} lines"
 
 
 def nameless_files(source: Path) -> Iterator[str]:
@@ -274,11 +302,13 @@ def stubs(source: Path) -> Iterator[str]:
 
 CHECKS: list[Callable[[Path], Iterator[str]]] = [
     wrong_directions,
+    private_across,
     report_beyond_data,
     studies_of_studies,
     cycles,
     through_facades,
     levels_counted_by_hand,
+    long_files,
     nameless_files,
     loose_folders,
     public_names,
@@ -343,6 +373,9 @@ def test_a_sound_specimen_is_accepted(check, tree):
         (wrong_directions, {"claims/run.py": "from overparam.studies.liu2020_constancy import S"}),
         (wrong_directions, {"linalg/lanczos.py": "from overparam.claims.claim import Claim"}),
         (wrong_directions, {"extras/new.py": "from overparam.linalg.lanczos import top"}),
+        (private_across, {"optim/rates.py": "from overparam.linalg.lanczos import _start"}),
+        (private_across, {"optim/rates.py": "from overparam.linalg._pairs import top"}),
+        (private_across, {"optim/rates.py": "def f():\n    import overparam.linalg._pairs"}),
         (report_beyond_data, {"report/page.py": "import torch"}),
         (report_beyond_data, {"report/page.py": "from torch.nn import Module"}),
         (report_beyond_data, {"report/page.py": "from overparam.dynamics.monitor import Monitor"}),
@@ -365,6 +398,8 @@ def test_a_sound_specimen_is_accepted(check, tree):
         (through_facades, {"optim/rates.py": "import overparam"}),
         (levels_counted_by_hand, {"optim/mass.py": "warnings.warn('slow', stacklevel=3)"}),
         (levels_counted_by_hand, {"optim/mass.py": "warnings.warn('slow')"}),
+        (long_files, {"optim/rates.py": "\n" * (LONGEST + 1)}),
+        (long_files, {f"optim/rates_{i}.py": "\n" * (MEDIAN + 1) for i in range(len(SOUND) + 1)}),
         (nameless_files, {"optim/utils.py": ""}),
         (nameless_files, {"core/rates.py": ""}),
         (nameless_files, {"optim/_helpers.py": ""}),

@@ -2,6 +2,7 @@
 
 import pickle
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -10,7 +11,8 @@ import overparam.errors
 from overparam._ending import complaint
 from overparam._errors import expect, unknown
 from overparam.errors import NumericalError, OverparamError
-from overparam.linalg import matrix_extremes
+from overparam.fitting import fit
+from overparam.linalg import MatrixOperator, matrix_extremes
 from overparam.tangents import empirical_ntk
 
 KINDS = (ValueError, TypeError, RuntimeError, MemoryError, ImportError)
@@ -46,6 +48,27 @@ def test_public_functions_raise_them() -> None:
     assert isinstance(caught.value, OverparamError)
     with pytest.raises(OverparamError):
         unknown("f(name=...)", "a name", "b", ["a"])
+
+
+def test_a_complaint_names_the_call_and_what_is_missing() -> None:
+    with pytest.raises(TypeError, match=r"\(model, x1, x2, .*\), got none for 'x1'\.$"):
+        empirical_ntk(nn.Linear(1, 1))  # pyright: ignore
+    operator = MatrixOperator(torch.eye(2))
+    with pytest.raises(ValueError, match=r"^`MatrixOperator.eigenpairs\(k=...\)` expected .* 2, g"):
+        operator.eigenpairs(3)
+    frame = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    with pytest.raises(TypeError, match=r"^`fit\(source=...\)` .* got a DataFrame\.\nHint: "):
+        fit(frame, "b")  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("laplas", "laplace"), ("width", "width (mm)"), ("xgboost", None), ("", None)],
+)
+def test_only_a_name_that_is_near_is_offered(name: str, meant: str | None) -> None:
+    with pytest.raises(ValueError, match="f") as caught:
+        unknown("f(name=...)", "a name", name, ["best", "laplace", "width (mm)"])
+    assert str(caught.value).partition("did you mean ")[2] == (f"{meant!r}?" if meant else "")
 
 
 def test_every_public_error_is_one() -> None:

@@ -128,6 +128,16 @@ def test_every_command_is_described(built):
     assert set(re.findall(r"^#+ `(.*)`$", text, re.MULTILINE)) == set(commands())
 
 
+def test_every_package_has_a_line_on_the_first_page(built):
+    folder = Path(built.srcdir, "reference")
+    lines = (folder / "contents.inc").read_text("utf-8").splitlines()[2:]
+    links, said = zip(
+        *(re.findall(r"\((.*)\) \| (.*) \|$", line)[0] for line in lines), strict=True
+    )
+    assert sorted(links) == sorted(f"packages/{path.name}" for path in folder.glob("packages/*"))
+    assert all(len(words) > 10 for words in said)
+
+
 def test_a_name_that_is_missing_is_noticed():
     module = ModuleType("overparam.new")
     module.__all__, module.Found, module.Missing, module.SIZE = (

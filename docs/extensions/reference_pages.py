@@ -7,7 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from public_names import described, opened
@@ -47,6 +47,18 @@ def package_page(door: str, names: dict[str, str]) -> str:
         for name in group:
             lines += directive(door, name, getattr(module, name))
     return "\n".join(lines)
+
+
+def contents(doors: Iterable[str]) -> str:
+    """A table of the packages, each with the first sentence of what it says of itself."""
+    lines = ["| package | holds |", "|---|---|"]
+    for door in sorted(doors):
+        module, title = opened(door), door.removeprefix("overparam.")
+        absent = isinstance(module, ImportError)
+        said = "a tool that is not installed here" if absent else inspect.getdoc(module) or ""
+        said = said.partition("\n")[0].rstrip(".").replace("|", r"\|")
+        lines.append(f"| [{title}](packages/{door}.rst) | {said} |")
+    return "\n".join([*lines, ""])
 
 
 def grouped(module: object, names: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -92,7 +104,9 @@ def command_page() -> str:
 def write_pages(app: Sphinx) -> None:
     """Write the pages that changed, and take away those of packages that are gone."""
     reference = Path(app.srcdir, "reference")
-    pages = {f"packages/{door}.rst": package_page(door, names) for door, names in described()}
+    names_of = dict(described())
+    pages = {f"packages/{door}.rst": package_page(door, names) for door, names in names_of.items()}
+    pages["contents.inc"] = contents(names_of)
     pages["command-line.md"] = command_page()
     (reference / "packages").mkdir(exist_ok=True)
     for path in (reference / "packages").glob("*.rst"):

@@ -23,34 +23,22 @@ from . import transport as transport
 from . import watch as watch
 from ._memory import memory_limit
 from ._version import __version__
-
-# the main job
 from .diagnosis.diagnose import diagnose
 from .diagnosis.result import Diagnosis
 from .diagnosis.suggest_lr import suggest_lr
-
-# in your own training loop
 from .dynamics.clean_priority import CleanPriorityStop
 from .dynamics.label_noise import LabelNoiseScorer
 from .dynamics.monitor import Monitor
 from .errors import NumericalError, OverparamError
-
-# the network as its Taylor polynomial
 from .expansions.linearized import linearize
 from .expansions.quadratized import quadratize
-
-# a table
 from .fitting.fit import fit
 from .fitting.saved_model import load_model
 from .kernels.agop_tree import AGOPTreeClassifier, AGOPTreeRegressor
 from .kernels.irkm import IRKMClassifier, IRKMRegressor
 from .kernels.rfm import RFMClassifier, RFMRegressor
 from .optim.critical_rate import critical_learning_rate
-
-# how large a step may be
 from .optim.mass import MaSS
-
-# the tangent kernel
 from .tangents.empirical import empirical_ntk
 from .tangents.infinite.dense import infinite_ntk
 from .tangents.input_gradients import agop

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -126,6 +127,7 @@ def complaint_about(
     except TypeError as error:
         wanted = f"arguments ({', '.join(p for p in signature.parameters if p != 'self')})"
         came = str(error).removeprefix("got ")  # as Python words an unknown name
+        came = re.sub(r"missing a required .*argument: ", "none for ", came)
         return complaint(f"{name}(...)", wanted, came, error=TypeError), False
     lengths: dict[str, tuple[int, str]] = {}
     for label, value in bound.items():

@@ -16,9 +16,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save, save_file
 
+from overparam._json import json_digest
 from overparam.cli import main
 from overparam.fitting import SavedModel, load_model
-from overparam.fitting.model_files import _digest, _sweep
+from overparam.fitting.model_files import _sweep
 from overparam.kernels.codes import ClassCodes
 from overparam.kernels.encoding import find_levels, learn_encoding
 from overparam.kernels.feature_matrix import KernelPredictor
@@ -80,7 +81,7 @@ def as_the_second_format(folder):
     for name in ("digest", "reader", "class_type", "target_scale"):
         del words[name]
     words["format"] = 2
-    (folder / "model.json").write_text(json.dumps(words | {"digest": _digest(words)}))
+    (folder / "model.json").write_text(json.dumps(words | {"digest": json_digest(words)}))
 
 
 def as_the_third_format(folder):
@@ -88,7 +89,7 @@ def as_the_third_format(folder):
     words = json.loads((folder / "model.json").read_text())
     del words["digest"], words["target_scale"]
     words["format"] = 3
-    (folder / "model.json").write_text(json.dumps(words | {"digest": _digest(words)}))
+    (folder / "model.json").write_text(json.dumps(words | {"digest": json_digest(words)}))
 
 
 def complaint(folder):
@@ -392,7 +393,7 @@ def signed(folder):
         words = json.loads((folder / "model.json").read_bytes())
         words["numbers"] = digest
         words.pop("digest", None)
-        words["digest"] = _digest(words)
+        words["digest"] = json_digest(words)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return
     (folder / "model.json").write_text(json.dumps(words))

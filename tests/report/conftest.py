@@ -71,6 +71,12 @@ def diagnosis() -> dict:
 
 
 @pytest.fixture
+def two_long_diagnoses() -> list[dict]:
+    """Two diagnoses of 3000 steps, each with every series."""
+    return [make_diagnosis(seed, steps=3000) for seed in (0, 1)]
+
+
+@pytest.fixture
 def fit() -> dict:
     """A fitted table, every series present."""
     return make_fit()

@@ -50,6 +50,10 @@ def test_a_page_is_lighter_than_two_megabytes(diagnosis, fit, study):
         assert len(render(documents).encode()) < HEAVIEST
 
 
+def test_so_is_a_page_that_compares_two_long_diagnoses(two_long_diagnoses):
+    assert len(render(two_long_diagnoses).encode()) < HEAVIEST
+
+
 def test_the_page_of_a_run_is_as_light(tmp_path):
     assert len(page(RunFile(tmp_path / "run.jsonl"))) < HEAVIEST
 

@@ -10,9 +10,11 @@ import ast
 import contextlib
 import functools
 import inspect
+import itertools
 import random
 import sys
 import typing
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ with mock.patch("random.getrandbits", random.Random(0).getrandbits):
     import beartype._check.code.codemain
     import beartype._util.kind.integer.utilintget
     from beartype import BeartypeConf, beartype
+    from beartype.roar import BeartypeCallHintParamViolation, BeartypeCallHintViolation
 from sklearn.base import BaseEstimator
 
 PACKAGE = "overparam"
@@ -34,6 +37,8 @@ UNCHECKED = {f"{PACKAGE}._deprecated", f"{PACKAGE}._lazy"}
 # An int may stand for a float, as everywhere in Python (PEP 484).
 _CONF = BeartypeConf(is_pep484_tower=True)
 _jaxtyped = jaxtyping.jaxtyped
+# How often a function that stands in another is checked.
+_OFTEN = 50
 
 
 class FalseAnnotation(BaseException):
@@ -78,6 +83,10 @@ def _checked(made: Any = None, *, typechecker: Any) -> Any:
         return functools.partial(_checked, typechecker=typechecker)
     if made.__module__ in UNCHECKED:
         return made
+    # One in a function is made anew in every call, and its checks would be: half a millisecond.
+    inner = "<locals>" in made.__qualname__ and hasattr(made, "__code__")
+    if inner and next(_times(made.__code__)) >= _OFTEN:
+        return made
     if inspect.isclass(made):
         if getattr(made, "_is_protocol", False):
             return typing.runtime_checkable(made)  # else none that is one can be recognised
@@ -89,7 +98,9 @@ def _checked(made: Any = None, *, typechecker: Any) -> Any:
         name: Any if "Self" in str(hint) else hint  # what the class is, beartype knows of classes
         for name, hint in made.__annotations__.items()
     }
-    strict = _jaxtyped(made, typechecker=typechecker)
+    # Names of axes are kept for every call, which takes twenty times as long as looking at types.
+    shaped = any(map(_has_shape, made.__annotations__.values()))
+    strict = _jaxtyped(made, typechecker=typechecker) if shaped else typechecker(made)
 
     @functools.wraps(made)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -97,12 +108,27 @@ def _checked(made: Any = None, *, typechecker: Any) -> Any:
             return made(*args, **kwargs)  # by scikit-learn's convention, `fit` judges settings
         try:
             return strict(*args, **kwargs)
-        except jaxtyping.TypeCheckError as error:
-            if "whilst checking the parameters of" in str(error):
+        except (jaxtyping.TypeCheckError, BeartypeCallHintViolation) as error:
+            wrong_call = isinstance(error, BeartypeCallHintParamViolation)
+            if wrong_call or "whilst checking the parameters of" in str(error):
                 made(*args, **kwargs)
             raise FalseAnnotation(str(error)) from None
 
     return call
+
+
+def _has_shape(hint: Any) -> bool:
+    """Whether an annotation speaks of axes."""
+    if isinstance(hint, (str, typing.ForwardRef)):
+        return "[" in str(hint)
+    if isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return any(map(_has_shape, typing.get_args(hint)))
+
+
+@functools.cache
+def _times(code: Any) -> Iterator[int]:
+    return itertools.count()
 
 
 def _name_what_only_types_need(function: Any) -> None:

@@ -1,6 +1,5 @@
 """Finished cells in one SQLite file."""
 
-import hashlib
 import json
 import math
 import sqlite3
@@ -13,6 +12,7 @@ from typing import Any
 
 from overparam._cache import cache_folder
 from overparam._errors import expect
+from overparam._json import json_digest
 
 # Marks a file as ours in SQLite's header ("ovpc"), so that no other program's is written to.
 _APPLICATION = 0x6F767063
@@ -108,7 +108,7 @@ class CellStore:
         """The cell with that key, or `None` if there is none, or a damaged one."""
         with self._connection() as connection:
             row = connection.execute(
-                "SELECT CAST(result AS BLOB), seconds FROM cells WHERE key = ?", (_digest(key),)
+                "SELECT CAST(result AS BLOB), seconds FROM cells WHERE key = ?", (json_digest(key),)
             ).fetchone()
         return None if row is None else _stored(*row)
 
@@ -134,7 +134,7 @@ class CellStore:
         with self._connection() as connection, connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO cells ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [_digest(key), *described, result, seconds],
+                [json_digest(key), *described, result, seconds],
             )
 
     @contextmanager
@@ -202,7 +202,3 @@ def _kind(mode: int) -> str:
         stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
     }  # fmt: skip
     return kinds.get(stat.S_IFMT(mode), "something else")
-
-
-def _digest(key: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()

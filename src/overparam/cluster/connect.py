@@ -17,9 +17,9 @@ import numpy as np
 
 from overparam._deprecated import renamed
 from overparam._errors import expect
+from overparam._extras import absent
 from overparam._numbers import is_integer
 from overparam.cluster.backend import ClusterBackend, Workers
-from overparam.errors import MissingPackage
 
 # How long a scheduler may take to answer.
 SECONDS = 10
@@ -125,7 +125,7 @@ def _dask(word: str, n_jobs: int | None) -> Iterator[Workers]:
         from dask import config
         from distributed import Client, LocalCluster
     except ImportError as problem:
-        raise _absent(word, "dask") from problem
+        raise absent(f"cluster {word}", "dask", "cluster") from problem
     quiet = {
         "distributed.admin.large-graph-warning-threshold": "1TB",  # values that are sent once
         "distributed.comm.timeouts.connect": f"{SECONDS}s",
@@ -254,7 +254,7 @@ def _ray(word: str, n_jobs: int | None) -> Iterator[Workers]:
     try:
         import ray
     except ImportError as problem:
-        raise _absent(word, "ray") from problem
+        raise absent(f"cluster {word}", "ray", "cluster") from problem
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with ExitStack() as stack:
         stack.enter_context(_silenced("ray"))
@@ -308,13 +308,6 @@ def _expect_connection(word: str, expected: str, problem: str) -> None:
         problem,
         hint="check the address, and that the scheduler runs and can be reached from here.",
         error=ConnectionError,
-    )
-
-
-def _absent(word: str, package: str) -> MissingPackage:
-    return MissingPackage(
-        f"`cluster {word}` expected the package {package}, got none.\n"
-        "Hint: pip install 'overparam[cluster]'"
     )
 
 

@@ -271,8 +271,9 @@ def _push(
 
 
 def _expect_finite(number: float) -> None:
-    words = "finite products", "NaN or infinity"
-    expect(math.isfinite(number), "sharpness", *words, error=NumericalError)
+    words = "finite products with its Gauss–Newton matrix", "NaN or infinity"
+    hint = "its outputs, or their derivatives, overflow at the present parameters."
+    expect(math.isfinite(number), "Monitor(model=...)", *words, hint, NumericalError)
 
 
 def _product(one: Tensor, other: Tensor) -> float:

@@ -162,6 +162,14 @@ def diagnose(
     Cost:
         The budget.
 
+    Example:
+        ::
+
+            loaders = train_loader, test_loader
+            found = op.diagnose(model, loaders, nn.CrossEntropyLoss(), optimizer, epochs=10)
+            print(found.summary())
+            found.report("page.html")
+
     References:
         Zhu, Liu, Radhakrishnan, Belkin (2023), arXiv:2306.04815; Liu, Zhu, Belkin (2023),
         arXiv:2306.02533; Cohen et al. (2021), arXiv:2103.00065; Liu, Belkin (2020),

@@ -124,6 +124,10 @@ def fit(
             the stage and the share of it that is done.
         command: What the page says to repeat.
 
+    Returns:
+        `TableFit`: ``.model``, fitted to all rows, predicts and is saved; ``.summary()`` and
+        ``.report("fit.html")`` tell what it is worth; ``.document`` holds every number.
+
     Raises:
         ValueError: If the table cannot be learned from; the message says why.
         FileNotFoundError: If there is no such file.

@@ -19,7 +19,7 @@ from safetensors import numpy as safetensors
 
 from overparam._errors import expect
 from overparam._files import expect_writable, sync_folder, write_whole
-from overparam._json import strict, to_json
+from overparam._json import json_digest, strict, to_json
 
 try:
     import fcntl
@@ -52,7 +52,7 @@ def write_model(folder: Path, words: Mapping[str, Any], arrays: Mapping[str, np.
     with _held(folder):
         try:
             write_whole(folder / _numbers(found), content)
-            write_whole(folder / WORDS, to_json({**found, "digest": _digest(found)}))
+            write_whole(folder / WORDS, to_json({**found, "digest": json_digest(found)}))
         finally:
             with suppress(ValueError, RecursionError, AttributeError, OSError):
                 _sweep(folder)
@@ -152,17 +152,12 @@ def _words(folder: Path, where: str) -> dict[str, Any]:
     )
     if version != _FIRST:
         digest = words.pop("digest", None)
-        expect_sound(digest == _digest(words), where, f"{WORDS} is not as it was written")
+        expect_sound(digest == json_digest(words), where, f"{WORDS} is not as it was written")
     return words
 
 
 def _no_number(word: str) -> None:
     raise ValueError(f"{word} is no number")
-
-
-def _digest(words: Mapping[str, Any]) -> str:
-    """Of everything that the words say, whatever the order and the blanks between."""
-    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
 def _numbers(words: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from overparam._json import is_json_number, is_json_text
 from overparam.fitting.target import SCALES
 from overparam.kernels.functions import DotExponential, Gaussian, Kernel, Laplace, Quadratic
 from overparam.kernels.lpq import Lpq
@@ -60,7 +61,7 @@ def _wrong_words(words: Mapping[str, Any]) -> str:
     wanted |= words.keys() & (LAST | SEVERAL)
     if words.keys() != wanted:
         return f"entries that are absent or unknown: {sorted(words.keys() ^ wanted)}"
-    if not _is_text(words["target"]):
+    if not is_json_text(words["target"]):
         return "a target that is no text"
     if words["task"] not in _TASKS:
         return "an unknown task"
@@ -86,7 +87,7 @@ def _wrong_levels(levels: Any, columns: int) -> str:
         if not isinstance(found, list) or not found:
             return f"no levels of column {place}"
         known = found[:-1] if found[-1] is None else found
-        if not all(_is_text(level) or _is_number(level) for level in known):
+        if not all(map(_is_level, known)):
             return f"levels of column {place} that are neither words nor numbers"
         if len(set(known)) < len(known):
             return f"levels of column {place} that are not distinct"
@@ -133,7 +134,7 @@ def _wrong_kernel(kernel: Any, settings: Any) -> str:
         return f"settings of the kernel that are not its {sorted(wanted)}"
     for name, value in settings.items():
         # Their squares and inverse squares have to be numbers too.
-        if not _is_number(value) or isinstance(value, bool) or not 1e-100 < value < 1e100:
+        if not is_json_number(value) or not 1e-100 < value < 1e100:
             return f"a {name} of the kernel that is none"
     try:
         KERNELS[kernel](**settings)
@@ -240,19 +241,13 @@ def _are_bends(bends: np.ndarray) -> bool:
     return bool((floor[logs] + shift[logs] > 0).all() and (spread[clips] > 0).all())
 
 
-def _is_text(value: Any) -> bool:
-    """Whether it is text that UTF-8 has a form for: half a pair of surrogates has none."""
-    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a finite number that a float can hold."""
-    if isinstance(value, int):
-        return abs(value) < 2**1023
-    return isinstance(value, float) and math.isfinite(value)
+def _is_level(value: Any) -> bool:
+    return is_json_text(value) or is_json_number(value) or isinstance(value, bool)
 
 
 def _are_names(values: Any) -> bool:
     return (
-        isinstance(values, list) and all(map(_is_text, values)) and len(set(values)) == len(values)
+        isinstance(values, list)
+        and all(map(is_json_text, values))
+        and len(set(values)) == len(values)
     )

@@ -324,10 +324,23 @@ def load_model(folder: str | os.PathLike[str]) -> SavedModel:
     What was written is told by digests, and names, shapes and values are checked against each
     other. A model of the first format, which has no digests, is checked by the latter alone.
 
+    Args:
+        folder: Where the model was saved.
+
+    Returns:
+        The model, which predicts as it did when it was saved.
+
     Raises:
         FileNotFoundError: If there is no such model.
         ValueError: If its files are damaged, not of one model, or from a later version.
         OSError: If they cannot be read.
+
+    Example:
+        ::
+
+            found = op.fit("houses.csv", "price")
+            found.model.save("model")
+            op.load_model("model").predict(new_rows)
     """
     where = f"load_model({os.fspath(folder)!r})"
     words, arrays = read_model(Path(folder), where)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from overparam._errors import expect, unknown
+from overparam._numbers import described
 from overparam.datasets.dataset import ClassType, Dataset, Task
 from overparam.datasets.files import resolve
 from overparam.datasets.tables import ColumnsLeftOut
@@ -114,6 +115,12 @@ def read(
             has no such scale; and as `load_file`.
         FileNotFoundError: If there is no such file.
     """
+    expect(
+        isinstance(source, (str, os.PathLike)), "fit(source=...)",
+        "a file of a table, or the name of a data set", described(source),
+        hint="data.to_csv writes a data frame; RFMRegressor and RFMClassifier take one.",
+        error=TypeError,
+    )  # fmt: skip
     where = f"fit({os.fspath(source)!r})"
     expect(time is None or group is None, where, "folds by time or by group", "both")
     if scale not in (None, *SCALES):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from overparam._errors import expect
+from overparam._extras import absent
 from overparam._progress import Progress
 from overparam._switches import quietly
 from overparam._types import Loss
@@ -20,7 +21,6 @@ from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.diagnosis.task import Schedule
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
-from overparam.errors import MissingPackage
 from overparam.integrations.accumulated import Accumulated, depends_on, divisor
 from overparam.integrations.watched import Watched
 
@@ -28,10 +28,7 @@ try:
     from lightning.pytorch import Callback
     from lightning.pytorch.utilities import rank_zero_info
 except ImportError as problem:
-    raise MissingPackage(
-        "`overparam.integrations.lightning` expected the package lightning, got none.\n"
-        "Hint: pip install 'overparam[lightning]'"
-    ) from problem
+    raise absent("overparam.integrations.lightning", "lightning", "lightning") from problem
 
 
 _NOTHING = (

@@ -3,17 +3,14 @@
 import time
 from typing import Any
 
+from overparam._extras import absent
 from overparam.dynamics.sinks import finite
-from overparam.errors import MissingPackage
 
 try:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 except ImportError as problem:
-    raise MissingPackage(
-        "`overparam.integrations.mlflow` expected the package mlflow-skinny or mlflow, got none.\n"
-        "Hint: pip install 'overparam[mlflow]'"
-    ) from problem
+    raise absent("overparam.integrations.mlflow", "mlflow-skinny or mlflow", "mlflow") from problem
 
 
 class MLflowSink:

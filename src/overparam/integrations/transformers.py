@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from overparam._batch import on_device
 from overparam._errors import expect
+from overparam._extras import absent
 from overparam._own_loss import token_cross_entropy
 from overparam._progress import Progress
 from overparam._training_mode import put_into_training
@@ -24,17 +25,13 @@ from overparam.diagnosis.race.run import Clock
 from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.dynamics.monitor import Monitor
 from overparam.dynamics.sinks import Sink, as_function, finite
-from overparam.errors import MissingPackage
 from overparam.integrations.trainer_loss import TrainerLoss, trainer_loss
 from overparam.integrations.watched import Watched
 
 try:
     from transformers import TrainerCallback, get_scheduler
 except ImportError as problem:
-    raise MissingPackage(
-        "`overparam.integrations.transformers` expected the package transformers, got none.\n"
-        "Hint: pip install 'overparam[transformers]'"
-    ) from problem
+    raise absent("overparam.integrations.transformers", "transformers", "transformers") from problem
 
 __all__ = ["TransformersMonitor", "suggest_trainer_lr", "token_cross_entropy"]
 

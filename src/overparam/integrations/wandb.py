@@ -3,16 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from overparam._extras import absent
 from overparam.dynamics.sinks import finite
-from overparam.errors import MissingPackage
 
 try:
     import wandb as _wandb  # noqa: F401
 except ImportError as problem:
-    raise MissingPackage(
-        "`overparam.integrations.wandb` expected the package wandb, got none.\n"
-        "Hint: pip install 'overparam[wandb]'"
-    ) from problem
+    raise absent("overparam.integrations.wandb", "wandb", "wandb") from problem
 
 
 class WandbSink:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from overparam._errors import expect
@@ -26,6 +28,20 @@ CLASSIFIER_SETTINGS: dict[str, Setting] = {
     ),
     "exponent": number("a positive number or 'auto'", lambda v: v > 0, "auto"),
 }
+
+
+def read_labels(y: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Classes in order, two at least, and the position of each label among them."""
+    check_classification_targets(y)
+    classes, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+    expect(
+        len(classes) > 1,
+        f"{name}.fit(y=...)",
+        "labels of more than one class",
+        f"one class, {classes.tolist()[0]!r}",
+        hint="rows of weight 0 do not count.",
+    )
+    return classes, labels
 
 
 def class_weighted(

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import check_array
 
 from overparam._as_before import or_as_before
-from overparam._errors import expect
+from overparam.kernels._classes import read_labels
 from overparam.kernels._settings import expect_settings
 from overparam.kernels._tree import SETTINGS, AGOPTree
 from overparam.kernels.rfm import RFMClassifier, RFMRegressor
@@ -172,15 +171,7 @@ class AGOPTreeClassifier(ClassifierMixin, AGOPTree):
         """
         expect_settings(self, SETTINGS)
         x, y, weights = self._learn_table(X, y, sample_weight)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        expect(
-            len(self.classes_) > 1,
-            f"{type(self).__name__}.fit(y=...)",
-            "labels of more than one class",
-            f"one class, {self.classes_[0]!r}",
-        )
+        self.classes_, labels = read_labels(y, type(self).__name__)
         self._grow(x, labels, weights)
         return self
 

@@ -400,7 +400,25 @@ def fit_eigenpro(
     seed: int = 0,
     progress: Progress = False,
 ) -> Float[Tensor, "n c"]:
-    """Coefficients by `EigenProSolver`, to a residual of a hundredth or until little is gained."""
+    """Coefficients by `EigenProSolver`, to a residual of a hundredth or until little is gained.
+
+    Args:
+        kernel: The kernel.
+        x: n points in d dimensions, the centres.
+        targets: (n, c), a column an output.
+        ridge: λ ≥ 0, as for `fit_ridge`.
+        feature_matrix: M of the kernel's distance; `None` is the identity.
+        weights: Of the points, > 0; `None` is 1 each.
+        epochs: Passes over the points at most.
+        seed: Of the points that are drawn.
+        progress: Whether to draw a bar where somebody watches, or a function that is told.
+
+    Returns:
+        The coefficients, (n, c).
+
+    Cost:
+        That of `EigenProSolver.fit`.
+    """
     solver = EigenProSolver(kernel, feature_matrix=feature_matrix, ridge=ridge, seed=seed)
     solver.fit(x, targets, weights=weights, epochs=epochs, tolerance=0.01, progress=progress)
     return solver.dual

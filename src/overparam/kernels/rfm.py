@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 from torch import Tensor
 
 from overparam._errors import expect
 from overparam._progress import Progress
-from overparam.kernels._classes import CLASSIFIER_SETTINGS, calibrated, class_weighted
+from overparam.kernels._classes import (
+    CLASSIFIER_SETTINGS,
+    calibrated,
+    class_weighted,
+    read_labels,
+)
 from overparam.kernels._machine import FeatureMachine
 from overparam.kernels._settings import Setting
 from overparam.kernels._table import Rows
@@ -241,16 +245,7 @@ class RFMClassifier(ClassifierMixin, FeatureMachine):
         return class_weighted(self.class_weight, y, weights, type(self).__name__)
 
     def _read_targets(self, y: Any, weights: np.ndarray) -> np.ndarray:
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        expect(
-            len(self.classes_) > 1,
-            f"{type(self).__name__}.fit(y=...)",
-            "labels of more than one class",
-            f"one class, {self.classes_[0]!r}",
-            hint="rows of weight 0 do not count.",
-        )
+        self.classes_, labels = read_labels(y, type(self).__name__)
         self.codes_ = ClassCodes.of(labels, weights)
         return self.codes_.targets(labels)
 

@@ -166,6 +166,8 @@ class SymmetricOperator:
         seed: int = 0,
     ) -> Eigenpairs:
         """The k leading eigenvalues with unit eigenvectors as columns; see `top_eigenpairs`."""
+        where, few = f"{type(self).__name__}.eigenpairs(k=...)", 1 <= k <= self.size
+        expect(few, where, f"a number of pairs between 1 and {self.size}", k)
         return top_eigenpairs(
             self, k, which=which, tolerance=tolerance, max_products=max_products, v0=v0, seed=seed
         )

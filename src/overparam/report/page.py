@@ -41,7 +41,7 @@ def render(documents: Sequence[Mapping]) -> str:
             numbers are left out.
 
     Returns:
-        The page, about 1.6 MB, of which Plotly is nearly all.
+        The page. Of its 1.6 MB and more Plotly is 1.5; a long diagnosis is up to 0.3.
 
     Raises:
         ValueError: If there is no document, or one is none of these.
@@ -114,6 +114,6 @@ def page(
             style=Markup(asset("style.css")),
             scripts=[Markup(script) for script in scripts],
             hashes=admission(scripts),
-            drawings={key: {"data": f.data, "layout": f.layout} for key, f in drawings.items()},
+            drawings={key: figure.drawing for key, figure in drawings.items()},
         )
     )

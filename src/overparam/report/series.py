@@ -95,8 +95,10 @@ def smoothed(series: Series, window: int) -> Series:
     return Series(steps, middle)
 
 
-def thinned(series: Series, limit: int = 2000) -> Series:
+def thinned(series: Series, limit: int = 1000) -> Series:
     """At most `limit` points that keep the lowest and the highest of every stretch.
+
+    By default as many as there are columns of pixels: a page is at most 1184 wide.
 
     Example:
         >>> spike = Series(list(range(9)), [1.0, 1.1, 1.0, 1.2, 9.0, 1.0, 1.1, 1.2, 1.0])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from overparam._checked import checked
-from overparam._errors import complaint, expect
+from overparam._errors import expect
+from overparam._extras import needed
 from overparam._types import Count, Natural
 from overparam._user_line import user_level
 from overparam.search.ask_and_tell import SACSearch
@@ -67,7 +68,7 @@ class SACSampler(BaseSampler):
         seed: Natural | None = None,
         settings: SACSettings = SACSettings(),  # noqa: B008  # it is frozen
     ) -> None:
-        random = optuna_for("SACSampler(...)").samplers.RandomSampler
+        random = needed("SACSampler(...)", "optuna", "search").samplers.RandomSampler
         self.n_startup_trials, self.n_trials, self.settings = n_startup_trials, n_trials, settings
         self._random = random(None if seed is None else int(seed) % _RANDOM_SEEDS)
         self.draw = np.random.default_rng(seed)
@@ -151,7 +152,7 @@ class SACSampler(BaseSampler):
 
 def finished(study: "Study") -> "list[FrozenTrial]":
     """Trials that there is something to learn from, in their order."""
-    states = optuna_for("SACSampler(...)").trial.TrialState
+    states = needed("SACSampler(...)", "optuna", "search").trial.TrialState
     found = study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED))
     return sorted(found, key=lambda trial: trial.number)
 
@@ -178,13 +179,3 @@ def expect_one_objective(study: "Study") -> None:
     """Refuse a study with several."""
     n = len(study.directions)
     expect(n == 1, "SACSampler", "a study with one objective", f"one with {n}")
-
-
-def optuna_for(where: str) -> Any:
-    """Optuna, or an error that names the extra it comes with."""
-    try:
-        import optuna
-    except ImportError as problem:
-        hint = "pip install 'overparam[search]'"
-        raise complaint(where, "the package optuna", "none", hint, ImportError) from problem
-    return optuna

@@ -8,10 +8,10 @@ import numpy as np
 
 from overparam._checked import checked
 from overparam._errors import expect
+from overparam._extras import needed
 from overparam._types import Count, Natural
 from overparam.datasets.dataset import expect_seed
 from overparam.errors import NumericalError
-from overparam.search.sampler import optuna_for
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -74,7 +74,7 @@ def tune(
     from sklearn.base import clone, is_classifier
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 
-    optuna = optuna_for("tune(...)")
+    optuna = needed("tune(...)", "optuna", "search")
     expect_seed(seed, "tune(seed=...)")  # None would draw from numpy's generator
     if space is None:
         Float = optuna.distributions.FloatDistribution

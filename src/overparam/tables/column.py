@@ -1,11 +1,11 @@
 """What a column was taken for: plain data, learned from some rows and kept with a model."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from overparam._errors import expect, unknown
+from overparam._json import is_json_number, is_json_text
 
 Kind = Literal["number", "date", "yes/no", "category", "text", "identifier", "constant"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -128,7 +128,7 @@ def problem(data: Any) -> str:
     if not isinstance(data, Mapping) or data.keys() != {field.name for field in fields(Column)}:
         return "a column with entries that are absent or unknown"
     for key in ("name", "kind", "unit", "decimal", "order", "reason", "note"):
-        if not _is_text(data[key]):
+        if not is_json_text(data[key]):
             return f"a column's {key} that is no text"
     if data["kind"] not in KINDS or data["decimal"] not in (".", ","):
         return f"an unknown kind or decimal mark of {data['name']!r:.40}"
@@ -137,7 +137,7 @@ def problem(data: Any) -> str:
     if data["kind"] == "date" and data["unit"] not in _OF_DATES:
         return f"an unknown unit of the dates of {data['name']!r:.40}"
     levels = data["levels"]
-    if not isinstance(levels, list) or not all(map(_is_text, levels)):
+    if not isinstance(levels, list) or not all(map(is_json_text, levels)):
         return f"levels of {data['name']!r:.40} that are no words"
     if len(set(levels)) != len(levels):
         return f"levels of {data['name']!r:.40} that are not distinct"
@@ -151,7 +151,7 @@ def _wrong_profile(found: Any, name: str) -> str:
     if not all(isinstance(values, list) for values in lists):
         return f"a profile of {name!r:.40} that is none"
     numbers = [found[key] for key in ("rows", "missing", "low", "high")]
-    if not all(map(_is_number, [*numbers, *lists[0], *lists[1]])):
+    if not all(map(is_json_number, [*numbers, *lists[0], *lists[1]])):
         return f"a profile of {name!r:.40} that is none"
     ascending = all(a < b for a, b in zip(lists[0], lists[0][1:], strict=False))
     shares = all(0 <= share <= 1 for share in (*lists[1], found["missing"]))
@@ -159,18 +159,6 @@ def _wrong_profile(found: Any, name: str) -> str:
     if not (ascending and shares and whole and found["low"] <= found["high"]):
         return f"a profile of {name!r:.40} that is none"
     return ""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool):
-        return False
-    if isinstance(value, int):
-        return abs(value) < 2**1023
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def expect_chosen(chosen: Any, names: list[str], where: str) -> dict[str, dict[str, str]]:

@@ -2,28 +2,23 @@
 
 import math
 import warnings
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from overparam._errors import expect
+from overparam._extras import needed
 from overparam._memory import expect_room
 from overparam._user_line import user_level
-from overparam.errors import MissingPackage, NumericalError
+from overparam.errors import NumericalError
 
-EXTRA = "pip install 'overparam[transport]'"
 # Largest absolute error of the marginals, together of mass 1, with which a coupling is used.
 TOLERANCE = 0.01
 
 
 def import_pot(where: str) -> Any:
     """The package `ot`, where it is needed and not before: importing it takes seconds."""
-    try:
-        return import_module("ot")
-    except ImportError as problem:
-        words = f"`{where}` expected the package POT, got none.\nHint: {EXTRA}"
-        raise MissingPackage(words) from problem
+    return needed(where, "POT", "transport", "ot")
 
 
 def marginal_error(coupling: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:

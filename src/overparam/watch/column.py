@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 Point = tuple[int, float | None]
 
-# More than a drawing has room for; `report.series.thinned` leaves three points of each alone.
+# As many as a drawing has room for: `report.series.thinned` draws the extremes of as many.
 _STRETCHES = 500
 
 

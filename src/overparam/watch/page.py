@@ -110,7 +110,7 @@ def _content(figure: Figure) -> dict[str, Any]:
         "caption": figure.caption,
         "legend": str(_parts().legend_of(figure)),
         # Zooming stays as it is while numbers come in.
-        "drawing": {"data": figure.data, "layout": {**figure.layout, "uirevision": "run"}},
+        "drawing": figure.drawing | {"layout": {**figure.layout, "uirevision": "run"}},
         "height": figure.layout["height"],
         "wide": figure.wide,
     }

@@ -174,7 +174,7 @@ def watch(
 
     Cost:
         A page asks once a second. An answer costs what has been recorded since the last one, and
-        draws at most 2000 points a curve. The page itself is made once. At most 32 connections
+        draws at most 1000 points a curve. The page itself is made once. At most 32 connections
         are open at a time; one that is silent for 10 seconds is closed.
     """
     with RunServer(path, host=host, port=port, allow_remote=allow_remote) as server:

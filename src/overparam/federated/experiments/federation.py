@@ -12,6 +12,7 @@ import torch
 
 from overparam._environment import environment
 from overparam._errors import expect
+from overparam._extras import needed
 from overparam._json import strict
 from overparam._numbers import is_integer
 from overparam._progress import Progress, Tell, telling
@@ -22,7 +23,7 @@ from overparam.federated.experiments.conclusions import conclusions
 from overparam.federated.experiments.kept import KeptRuns
 from overparam.federated.experiments.one_run import Row, Runner
 from overparam.federated.experiments.spec_file import VERTICAL, Spec, read_spec
-from overparam.federated.experiments.tuning import expect_rivals, optuna_for, tuned
+from overparam.federated.experiments.tuning import expect_rivals, tuned
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def run_federation(
     expect(is_integer(count) and count >= 1, "federate --repeats", "a number ≥ 1", count)
     if against:
         expect_rivals(list(against), spec.name, "federate --against")
-        optuna_for("federate --against")
+        needed("federate --against", "optuna", "search")
     kept = KeptRuns(keep)
     pool = pool_of(spec, seed, device, where)
     with telling(progress) as tell:

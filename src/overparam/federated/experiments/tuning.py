@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from overparam._errors import complaint, unknown
+from overparam._extras import needed
 from overparam.federated.experiments.one_run import Row, Runner
 from overparam.federated.experiments.spec_file import WITH_SERVER
 
@@ -19,16 +20,6 @@ WINDOWS: dict[str, dict[str, tuple[float, float]]] = {
 _END = 0.05
 # What a run is worth whose loss is not finite or beyond it.
 _WORST = -1e6
-
-
-def optuna_for(where: str) -> Any:
-    """Optuna, or an error that names the extra it comes with."""
-    try:
-        import optuna
-    except ImportError as problem:
-        hint = "pip install 'overparam[search]'"
-        raise complaint(where, "the package optuna", "none", hint, ImportError) from problem
-    return optuna
 
 
 def expect_rivals(names: list[str], own: str, where: str) -> None:
@@ -62,7 +53,7 @@ def tuned(
     Returns:
         Plain data: windows, trials, the best settings, and which of them lie at an end.
     """
-    optuna = optuna_for("federate --against")
+    optuna = needed("federate --against", "optuna", "search")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     windows = WINDOWS[name]
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(3, trials // 3))

@@ -1,5 +1,7 @@
 """Epidemic Learning: every node averages with a few random others."""
 
+from typing import Any
+
 import numpy as np
 
 from overparam._checked import checked
@@ -14,7 +16,7 @@ from overparam.federated.topologies.mixing import (
 from overparam.federated.topologies.topology import Edges, Gossip, Topology
 
 
-def gossip_share(k: int, n: int) -> float:
+def gossip_share(k: int | np.ndarray, n: int) -> Any:
     """α = (1 − k/(n−1))/(k+1): what is left where a node averages with k of n − 1 others."""
     return 0.0 if n == 1 else (1 - k / (n - 1)) / (k + 1)
 

@@ -42,6 +42,27 @@ class Figure:
     tables: list[Table]
     wide: bool = False
 
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What the page's script draws."""
+        return {"data": short(self.data), "layout": self.layout}
+
+
+def short(value: Any) -> Any:
+    """Plain data, its numbers in seven digits: what single precision holds, and no eye misses.
+
+    Example:
+        >>> short([{"x": [0, 1], "y": [0.1 + 0.2, 12345678.9]}])
+        [{'x': [0, 1], 'y': [0.3, 12345680.0]}]
+    """
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: short(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [short(item) for item in value]
+    return value
+
 
 def plain(text: Any, longest: int = 60) -> str:
     """Text that Plotly shows as it is: it would read tags and links in it, as in HTML.
