@@ -75,6 +75,28 @@ def test_products_of_a_matrix_that_is_never_formed_solve_its_system(kernel, weig
         assert fit_unformed(kernel, x, y, **settings) is None
 
 
+def test_products_share_their_tiles_among_threads_and_stop_when_asked():
+    x, y = torch.from_numpy(np.tile(X, (3, 1))), torch.from_numpy(np.tile(Y, 3))[:, None]
+    x = x + 0.1 * torch.from_numpy(DRAW.normal(size=x.shape))
+    before = torch.get_num_threads()
+
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(fit_unformed(Laplace(3.0), x, y, ridge=0.5, tolerance=1e-9))
+            with pytest.raises(KeyboardInterrupt):
+                fit_unformed(Laplace(3.0), x, y, ridge=0.5, inside=interrupt)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    # Both solve a system whose smallest eigenvalue is 1/2 at least, to 1e-9 of y.
+    assert (found[0] - found[1]).norm() <= 2 * 2 * 1e-9 * y.norm()
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.0])
 def test_where_a_matrix_does_not_fit_its_products_or_steps_do(alpha, monkeypatch):
     """Without a ridge there is no preconditioner, and EigenPro it is."""

@@ -1,7 +1,9 @@
 """Kernel ridge regression whose matrix does not fit: its products, formed a tile at a time."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import torch
 from jaxtyping import Float
@@ -10,7 +12,9 @@ from torch import Tensor
 from overparam._checked import checked
 from overparam._memory import part_of
 from overparam._switches import full_precision
-from overparam.kernels.functions import FeatureMatrix, PairKernel, symmetric_products
+from overparam._threads import compute_on, threads_kept
+from overparam.kernels._pairs import TILE, lower_tiles
+from overparam.kernels.functions import FeatureMatrix, PairKernel
 from overparam.kernels.preconditioned import (
     drawn_columns,
     preconditioned_iterations,
@@ -19,6 +23,8 @@ from overparam.kernels.preconditioned import (
 
 # Columns of the preconditioner at most, so that memory is linear in n, and copies of them.
 MOST_COLUMNS, COPIES = 2000, 2.2
+# Tiles after which progress is told.
+TOLD = 50
 
 
 @checked
@@ -70,27 +76,59 @@ def fit_unformed(
     shift = torch.full_like(targets[:, 0], ridge) if weights is None else ridge / weights
     reached = _Reached(inside, tolerance)
 
-    def product(vectors: Tensor) -> Tensor:
-        tiles = _tiles(kernel, x, feature_matrix, reached)
-        return torch.cat([part for _, part in symmetric_products(tiles, vectors)])
-
     solve = preconditioner(
         kernel.matrix(x[rows], x, feature_matrix), rows, kernel.diagonal(x, feature_matrix), shift
     )
-    dual, residual = preconditioned_iterations(
-        product, solve, targets, shift, tolerance, max_iterations, reached.after
-    )
+    # A tile is too little work for several threads, which would wait for each other at each step.
+    workers = torch.get_num_threads() if x.device.type == "cpu" else 1
+    others = ThreadPoolExecutor(max(1, workers - 1), initializer=compute_on, initargs=(1,))
+    ended, tiles = Event(), list(lower_tiles(n))
+
+    def product(vectors: Tensor) -> Tensor:
+        common = kernel, x, feature_matrix, vectors, ended
+        parts = [
+            others.submit(_product, *common, tiles[k::workers], lambda part: None)
+            for k in range(1, workers)
+        ]
+        own = _product(*common, tiles[::workers], reached.within)
+        return own + sum(part.result() for part in parts)
+
+    with threads_kept(), others:
+        compute_on(1)
+        try:
+            dual, residual = preconditioned_iterations(
+                product, solve, targets, shift, tolerance, max_iterations, reached.after
+            )
+        finally:  # an interrupt waits for no tile but those begun
+            ended.set()
     return dual if residual <= 10 * tolerance else None
 
 
-def _tiles(
-    kernel: PairKernel, x: Tensor, feature_matrix: FeatureMatrix, reached: "_Reached"
-) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The kernel of the points with themselves, on and below the diagonal."""
-    for rows, columns, tile in kernel.pairs(x, None, feature_matrix).tiles():
-        yield rows, columns, kernel.values_(tile)
-        if rows == columns:
-            reached.within((rows.stop / len(x)) ** 2)
+def _product(
+    kernel: PairKernel,
+    x: Tensor,
+    feature_matrix: FeatureMatrix,
+    vectors: Tensor,
+    ended: Event,
+    tiles: list[tuple[slice, slice]],
+    told: Callable[[float], None],
+) -> Tensor:
+    """What some tiles of the kernel matrix, and their mirror images, add to its product."""
+    pairs = kernel.pairs(x, None, feature_matrix)
+    memory = x.new_empty(min(len(x), TILE) ** 2)
+    sums = torch.zeros_like(vectors)
+    for place, (rows, columns) in enumerate(tiles, 1):
+        if ended.is_set():
+            break
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        tile = memory[: shape[0] * shape[1]].view(shape)
+        kernel.values_(pairs.block(rows, columns, out=tile))
+        sums[rows].addmm_(tile, vectors[columns])
+        if rows != columns:
+            sums[columns].addmm_(tile.T, vectors[rows])
+        if place % TOLD == 0:
+            told(place / len(tiles))
+    return sums
 
 
 class _Reached:
