@@ -9,7 +9,8 @@ over the other draws. Draws from 1000 on were for development. A store keeps a l
 it may be stopped and goes on where it was.
 
 `predictions`: 500 rows are fitted, up to 2000 others predicted with intervals of nominal 90 %, in
-several splits. airfoil_centred, wine_red and energy were for development.
+several splits. airfoil_centred, wine_red, wine_white, energy, elevators and naval were for
+development.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import pandas as pd
 
 from overparam._files import write_whole
 from overparam.datasets import load
-from overparam.fitting.conformal import kept_residuals, offsets
+from overparam.fitting.conformal import gained, kept_residuals, offsets
 from overparam.fitting.fit import pipeline
 from overparam.fitting.folds import folds
 from overparam.fitting.scores import compare
@@ -113,8 +114,9 @@ def of_predictions(names: list[str], splits: int) -> None:
                     for (_, test), said in zip(parts, score.outputs, strict=True)
                 ]
             )
-            low, high = offsets(kept_residuals(residuals), 0.9)
             model = pipeline(part.x, RFMRegressor(random_state=seed)).fit(part.x, part.y)
+            share = gained(model[-1], [fold[-1] for fold in score.fitted])
+            low, high = offsets(share * kept_residuals(residuals), 0.9)
             error = y[new] - model.predict(table(x[new], y[new]).x)
             shares.append(float(np.mean((low <= error) & (error <= high))))
             widths.append((high - low) / y.std())
