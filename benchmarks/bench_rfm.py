@@ -4,6 +4,7 @@
     bench_rfm.py tables      losses on public tables, everybody with defaults, mean ranks, times;
                              `--part confirm` are those that no default was chosen by
     bench_rfm.py eigenpro    EigenPro beside the exact solve on two larger tables
+    bench_rfm.py large       the estimator on --n rows of --d columns, too many for a matrix
     bench_rfm.py blocks      EigenPro over a Parquet file block by block, of --n rows, --d columns
 
 Speed is of single fits in processes of their own, ours and xRFM's in turn, each after a small
@@ -26,7 +27,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from peer_environment import environment
-from table_blocks import blocks
+from table_blocks import blocks, large
 from table_ranks import tables
 from table_sets import part_of
 
@@ -263,7 +264,8 @@ def exactly(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", default="speed",
-                        choices=["speed", "tables", "eigenpro", "blocks", "one"])  # fmt: skip
+                        choices=["speed", "tables", "eigenpro", "large", "blocks", "one"],
+                        )  # fmt: skip
     parser.add_argument("--n", type=int, nargs="+", default=[2000, 5000, 10000])
     parser.add_argument("--d", type=int, nargs="+", default=[20, 200])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -296,7 +298,8 @@ def main() -> None:
         result = one_fit(options.n[0], options.d[0], options)
         np.savez(f"{options.to}/one.npz", **result)
     else:
-        kinds = {"speed": speed, "tables": tables, "eigenpro": eigenpro, "blocks": blocks}
+        kinds = {"speed": speed, "tables": tables, "eigenpro": eigenpro, "large": large,
+                 "blocks": blocks}  # fmt: skip
         kinds[options.what](options)
 
 

@@ -1,4 +1,4 @@
-"""A table that is larger than one wants to load, through EigenPro block by block from Parquet."""
+"""Tables whose kernel matrix does not fit: in an estimator, and block by block from Parquet."""
 
 import argparse
 import resource
@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from pyarrow import parquet
 
-from overparam.kernels import EigenProSolver, Laplace
+from overparam.kernels import EigenProSolver, Laplace, RFMRegressor
 
 BLOCK, NOISE, TESTED = 20_000, 0.1, 1000
 
@@ -33,6 +33,42 @@ def write(path: Path, n: int, d: int, draw: np.random.Generator) -> None:
         writer.write_table(table)
     if writer is not None:
         writer.close()
+
+
+def large(options: argparse.Namespace) -> None:
+    """The estimator at its defaults: seconds, peak memory, R², and how progress moved."""
+    torch.set_num_threads(options.threads)
+    for n in options.n:
+        for d in options.d:
+            draw = np.random.default_rng(0)
+            x = draw.normal(size=(n, d)).astype(np.float32)
+            y = target(x) + NOISE * draw.normal(size=n)
+            wall, processor = time.perf_counter(), time.process_time()
+            seen, told = [(wall, "", 0.0)], [0]
+
+            def tell(stage: str, done: float, seen: list = seen, told: list = told) -> None:
+                if (stage, round(done, 3)) != seen[-1][1:]:
+                    seen.append((time.perf_counter(), stage, round(done, 3)))
+                if len(seen) > told[-1] + 100:
+                    told.append(len(seen))
+                    print(
+                        f"  {stage} {done:.3f} after {seen[-1][0] - seen[0][0]:.0f} s", flush=True
+                    )
+
+            model = RFMRegressor(random_state=0, progress=tell).fit(x, y)
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            still = np.diff([moment for moment, *_ in seen]).max()
+            x = draw.normal(size=(TESTED, d)).astype(np.float32)
+            error = target(x) - model.predict(x)
+            score = 1 - (error**2).mean() / target(x).var()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            print(
+                f"{n} x {d}, {options.threads} threads: {wall:.0f} s, {processor:.0f} s of "
+                f"processor time, peak {peak:.2f} GiB, R² {score:.4f} by round {model.best_iter_} "
+                f"of {model.n_iter_}; progress moved {len(seen) - 1} times, and stood still for "
+                f"{still:.1f} s at most",
+                flush=True,
+            )
 
 
 def blocks(options: argparse.Namespace) -> None:

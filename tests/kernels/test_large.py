@@ -12,10 +12,12 @@ from overparam.kernels import (
     IRKMClassifier,
     IRKMRegressor,
     Laplace,
+    Quadratic,
     RFMClassifier,
     RFMRegressor,
     _rounds,
 )
+from overparam.kernels.unformed import fit_unformed
 
 DRAW, ROWS = np.random.default_rng(0), 520  # enough to hold some out
 X = DRAW.normal(size=(ROWS, 5))
@@ -48,6 +50,69 @@ def test_a_row_that_repeats_and_weights_stop_no_large_fit(solver):
     assert np.abs(twice.predict(TEST) - plain.predict(TEST)).max() < 0.3 * TRUTH.std()
 
 
+@pytest.mark.parametrize("kernel", [Laplace(3.0), Quadratic()], ids=["distance", "product"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_products_of_a_matrix_that_is_never_formed_solve_its_system(kernel, weighted):
+    """More rows than a tile has; a system of condition κ is solved to κ times the residual."""
+    x = torch.from_numpy(np.tile(X, (2, 1))[:700] + 0.1 * DRAW.normal(size=(700, 5)))
+    y = torch.from_numpy(DRAW.normal(size=(700, 2)))
+    metric = torch.tensor([1.0, 0.5, 2.0, 0.1, 1.0]).double()
+    weights = torch.from_numpy(DRAW.uniform(0.5, 2, 700)) if weighted else None
+    shares = []
+    settings = {"ridge": 0.5, "feature_matrix": metric, "weights": weights}
+    dual = fit_unformed(
+        kernel, x, y, **settings, tolerance=1e-9, max_iterations=200, inside=shares.append
+    )
+    shift = torch.diag(0.5 / (torch.ones(700).double() if weights is None else weights))
+    matrix = kernel.matrix(x, None, metric) + shift
+    condition = float(torch.linalg.cond(matrix))
+    expected = torch.linalg.solve(matrix, y)
+    assert (dual - expected).norm() <= 2 * condition * 1e-9 * expected.norm()
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert fit_unformed(kernel, x, y, **settings, tolerance=1e-9, max_iterations=1) is None
+    with memory_limit(1e4):
+        assert fit_unformed(kernel, x, y, **settings) is None
+
+
+def test_products_share_their_tiles_among_threads_and_stop_when_asked():
+    x, y = torch.from_numpy(np.tile(X, (3, 1))), torch.from_numpy(np.tile(Y, 3))[:, None]
+    x = x + 0.1 * torch.from_numpy(DRAW.normal(size=x.shape))
+    before = torch.get_num_threads()
+
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(fit_unformed(Laplace(3.0), x, y, ridge=0.5, tolerance=1e-9))
+            with pytest.raises(KeyboardInterrupt):
+                fit_unformed(Laplace(3.0), x, y, ridge=0.5, inside=interrupt)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    # Both solve a system whose smallest eigenvalue is 1/2 at least, to 1e-9 of y.
+    assert (found[0] - found[1]).norm() <= 2 * 2 * 1e-9 * y.norm()
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.0])
+def test_where_a_matrix_does_not_fit_its_products_or_steps_do(alpha, monkeypatch):
+    """Without a ridge there is no preconditioner, and EigenPro it is."""
+    steps = []
+    monkeypatch.setattr(
+        _rounds, "fit_eigenpro", lambda *a, **k: steps.append(len(a[1])) or a[2] / len(a[1])
+    )
+    exact = RFMRegressor(n_iter=1, alpha=0.1, random_state=0).fit(X, Y)
+    with memory_limit(2.2 * 400**2 * 8):
+        model = RFMRegressor(n_iter=1, alpha=alpha, random_state=0).fit(X, Y)
+    assert steps == ([] if alpha else [ROWS])
+    if alpha:
+        # The residual is that of the coefficients; features are of fewer rows.
+        assert abs(score(model) - score(exact)) < 0.02
+
+
 def test_features_are_learned_from_a_part_where_all_rows_do_not_fit(monkeypatch):
     solved = []
     solve = _rounds.fit_ridge
@@ -56,7 +121,7 @@ def test_features_are_learned_from_a_part_where_all_rows_do_not_fit(monkeypatch)
     )
     with memory_limit(2.2 * 400**2 * 8):
         model = RFMRegressor(n_iter=2, random_state=0).fit(X, Y)
-    # Rounds in a part that fits, and at the end all rows in steps.
+    # Rounds in a part that fits, and at the end all rows by products.
     assert len(solved) == 3
     assert set(solved) == {int(400 * 0.9**0.5)}
     assert len(model.X_fit_) == ROWS

@@ -1,9 +1,12 @@
 """Rows of a file that are about its other rows, and what stands above the names of a sheet."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from overparam.cli import main
 from overparam.datasets import load_file
 from overparam.datasets.tables import read_frame
 from overparam.tables import Reader
@@ -86,6 +89,56 @@ def test_a_column_without_a_name_is_no_title(tmp_path):
     rows = [["", *FRAME.columns[1:]], *FRAME.to_numpy(object).tolist()]
     pd.DataFrame(rows).to_excel(tmp_path / "a.xlsx", header=False, index=False)
     assert len(read_frame(tmp_path / "a.xlsx")) == N
+
+
+def workbook(path, sheets):
+    """A workbook of rows by name of the sheet; a name in brackets is of a hidden one."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        page = book.create_sheet(name.strip("()"))
+        page.sheet_state = "hidden" if name.startswith("(") else "visible"
+        for row in rows:
+            page.append(row)
+    book.save(path)
+
+
+def test_sheets_that_are_not_read_are_told_with_how_to_read_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [["a", "b"], [1, 2], [3, 4]]
+    sheets = {"cover": [[None], [""]], "May": rows, "June": [["a", "b"], [5, 6]], "notes": [["x"]]}
+    workbook("a.xlsx", {**sheets, "(lists)": [["v"], [1]], "Sheet4": []})
+    with pytest.warns(UserWarning, match="read the sheet 'May', and not 'June', 'notes'") as told:
+        found = read_frame("a.xlsx")
+    assert found.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+    assert len(told) == 1
+    advice = str(told[0].message).partition("by itself: ")[2].rstrip(".")
+    exec(advice, {"pandas": pd})
+    assert read_frame("sheet.csv").to_dict("list") == {"a": ["5"], "b": ["6"]}
+
+
+def test_a_command_tells_of_other_sheets_in_a_line(tmp_path, monkeypatch, capsys):
+    workbook(tmp_path / "a.xlsx", {"May": [["a"], [1]], "June": [["a"], [2]]})
+
+    def shown(message, category, filename, line, *_):
+        print(warnings.formatwarning(message, category, filename, line))
+
+    usual = warnings.formatwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", shown)
+        assert main(["fit", str(tmp_path / "a.xlsx"), "--target", "b"]) == 2
+    assert capsys.readouterr().out.startswith("warning: a.xlsx: read the sheet 'May', and not")
+    assert warnings.formatwarning is usual
+
+
+def test_a_workbook_with_one_sheet_that_holds_something_says_nothing(tmp_path):
+    workbook(tmp_path / "a.xlsx", {"May": [["a"], [1]], "Sheet2": [], "(lists)": [["v"], [1]]})
+    assert read_frame(tmp_path / "a.xlsx").to_dict("list") == {"a": [1]}
+    workbook(tmp_path / "b.xlsx", {"May": []})
+    with pytest.raises(ValueError, match="got an empty one"):
+        read_frame(tmp_path / "b.xlsx")
 
 
 def test_zones_by_their_names():

@@ -4,8 +4,9 @@ What each takes and what its help says stands in the file of its subject.
 """
 
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,10 +99,21 @@ def run(given: "Sequence[str]") -> int:
     if any("\0" in word for word in given):
         raise UsageError("an argument holds a NUL character, which no name of a file can.")
     command = typer.main.get_command(app)
+    usual = warnings.formatwarning
+
+    def told(message: Any, category: Any, filename: str, *where: Any) -> str:
+        """A warning; without its place if that is where typer calls the command."""
+        if filename == typer.main.__file__:
+            return f"warning: {message}\n"
+        return usual(message, category, filename, *where)
+
+    warnings.formatwarning = told
     try:
         # Not `main`, which has its own mind about broken pipes and the ends of files.
         with command.make_context("overparam", list(given)) as context:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
+    finally:
+        warnings.formatwarning = usual
     return 0

@@ -122,10 +122,10 @@ def predict(
     from overparam.fitting.saved_model import load_model
 
     saved = load_model(model)
-    frame = read_frame(file)
     name = f"predicted {saved.target}"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        frame = read_frame(file)
         outputs = saved.outputs(saved.coordinates(frame))
         ends = None
         if interval is not None:

@@ -26,7 +26,7 @@ from overparam._progress import Progress, Tell, expect_progress, telling
 from overparam._statement import Concluded, Statement
 from overparam.datasets.dataset import Task, expect_seed
 from overparam.fitting import document as parts
-from overparam.fitting.conformal import kept_residuals
+from overparam.fitting.conformal import gained, kept_residuals
 from overparam.fitting.dependence import dependence
 from overparam.fitting.effects import effects
 from overparam.fitting.findings import Findings, knows
@@ -173,9 +173,12 @@ def fit(
             residuals = kept_residuals(table.y[rows] - said[:, 0])
         ours.fit(table.x, table.y)
         machine: Any = ours[-1]
+        share = 1.0
+        if len(residuals) and not (time or group or splitter):  # folds as large as each other
+            share = gained(machine, [fitted[-1] for fitted in found.ours.fitted])
         saved = from_estimator(
             machine, _medians(ours), table.target, table.class_names, table.reader,
-            table.class_type, table.scale.name, residuals,
+            table.class_type, table.scale.name, share * residuals,
         )  # fmt: skip
         coordinates = saved.encoded(table.reader.unframed(table.x))
         order = np.argsort(-np.array(found.importances.value)).tolist()

@@ -89,6 +89,23 @@ class Pairs:
             out = memory[: shape[0] * shape[1]].view(shape)
             yield rows, columns, self.block(rows, columns, coinciding=coinciding, out=out)
 
+    def rectangles(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Every block of at most `TILE` rows with its place, each in the memory of the one before.
+
+        Of many columns, a block of whole rows would be a few rows, made of more than fits a cache.
+        """
+        n, m = self.shape
+        height = min(n, TILE)
+        width = min(m, BLOCK // max(1, height))
+        memory = self.left.new_empty(height * width)
+        for start in range(0, n, TILE):
+            rows = slice(start, min(start + TILE, n))
+            for first in range(0, m, width):
+                columns = slice(first, min(first + width, m))
+                shape = rows.stop - rows.start, columns.stop - columns.start
+                out = memory[: shape[0] * shape[1]].view(shape)
+                yield rows, columns, self.block(rows, columns, out=out)
+
     def blocks(self, *, coinciding: float = 0.0) -> Iterator[tuple[slice, Tensor]]:
         """Every block of rows with its place, each in the memory of the one before."""
         memory = None

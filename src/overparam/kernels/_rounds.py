@@ -21,6 +21,7 @@ from overparam.kernels.functions import (
     Gaussian,
     Kernel,
     Laplace,
+    PairKernel,
     Quadratic,
 )
 from overparam.kernels.leave_one_out import leave_one_out_ridge
@@ -28,6 +29,7 @@ from overparam.kernels.lpq import Lpq
 from overparam.kernels.powers import matrix_power_psd
 from overparam.kernels.recursion import SOLVED, Iterate, Normalize, feature_recursion
 from overparam.kernels.ridge import fit_ridge
+from overparam.kernels.unformed import fit_unformed
 
 KERNELS = ("dot_exp", "gaussian", "laplace", "lpq", "quadratic")
 ROWS_FOR_RIDGE, ROWS_FOR_MEDIAN = 500, 1000
@@ -193,11 +195,24 @@ class Rounds:
         weights: Tensor | None,
         inside: Callable[[float], None],
     ) -> Tensor:
-        """Coefficients for the ridge as it is, by a direct solver or by steps."""
+        """Coefficients for the ridge as it is, by a direct solver, products or steps."""
         solver = self.solver
-        if solver == "auto":
-            needed = HELD * len(x) ** 2 * x.element_size() - kernel.held
-            solver = "auto" if fits(needed / 0.9, x.device) else "eigenpro"
+        needed = HELD * len(x) ** 2 * x.element_size() - kernel.held
+        if solver == "auto" and not fits(needed / 0.9, x.device):
+            solver = "eigenpro"
+            if isinstance(kernel, PairKernel) and self.ridge > 0:
+                dual = fit_unformed(
+                    kernel,
+                    x,
+                    targets,
+                    ridge=self.ridge,
+                    feature_matrix=feature_matrix,
+                    weights=weights,
+                    seed=self.seed,
+                    inside=inside,
+                )
+                if dual is not None:
+                    return dual
         if solver != "eigenpro":
             return fit_ridge(
                 kernel,

@@ -21,6 +21,8 @@ SYMMETRIC_COLUMNS = 1024
 # Input numbers up to which, in single precision, a pair is sooner computed twice than mirrored:
 # a transposed copy of a number takes as long as 150 flops.
 MIRRORED_ABOVE = 40
+# Centres up to which a product is formed in whole rows.
+WHOLE_ROWS = 4096
 
 
 class Kernel(ABC):
@@ -162,9 +164,14 @@ class PairKernel(Kernel):
         self, x: Tensor, centres: Tensor, dual: Tensor, feature_matrix: FeatureMatrix = None
     ) -> Tensor:
         """As `Kernel.product`, the pairs prepared once."""
-        values = x.new_empty(len(x), dual.shape[1])
-        for rows, block in self.pairs(x, centres, feature_matrix).blocks():
-            torch.mm(self.values_(block), dual, out=values[rows])
+        values = x.new_zeros(len(x), dual.shape[1])
+        pairs = self.pairs(x, centres, feature_matrix)
+        if len(centres) <= WHOLE_ROWS:
+            for rows, block in pairs.blocks():
+                torch.mm(self.values_(block), dual, out=values[rows])
+            return values
+        for rows, columns, block in pairs.rectangles():
+            values[rows].addmm_(self.values_(block), dual[columns])
         return values
 
     def gradient_blocks(

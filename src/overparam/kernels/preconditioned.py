@@ -58,51 +58,93 @@ def conjugate_gradients(
         Frangella, Tropp, Udell (2023), arXiv:2110.02820: preconditioning by a Nyström
         approximation. The mean of the diagonal in place of the last eigenvalue is ours.
     """
-    solve = _preconditioner(matrix, ridge, seed)
+    rows = drawn_columns(len(matrix), seed).to(matrix.device)
+    # Symmetric: rows are contiguous, columns are not.
+    solve = preconditioner(matrix[rows], rows, matrix.diagonal(), ridge)
+    return preconditioned_iterations(
+        lambda vectors: matrix @ vectors, solve, targets, ridge, tolerance, max_iterations
+    )
+
+
+def preconditioned_iterations(
+    product: Callable[[Tensor], Tensor],
+    solve: Callable[[Tensor], Tensor],
+    targets: Float[Tensor, "n c"],
+    ridge: Float[Tensor, "n"],
+    tolerance: float,
+    max_iterations: int,
+    told: Callable[[float], None] = lambda error: None,
+) -> tuple[Float[Tensor, "n c"], float]:
+    """What `conjugate_gradients` does, of a matrix that is known by its products.
+
+    Args:
+        product: v ↦ K v.
+        solve: v ↦ P⁻¹ v.
+        targets: Y.
+        ridge: > 0.
+        tolerance: Largest residual.
+        max_iterations: Most products.
+        told: Called with the largest residual after each.
+    """
     scale = targets.norm(dim=0)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     solution, residual = torch.zeros_like(targets), targets.clone()
     changed = solve(residual)
     direction = changed.clone()
-    product = torch.linalg.vecdot(residual, changed, dim=0)
+    moved = torch.linalg.vecdot(residual, changed, dim=0)
     error = float((residual.norm(dim=0) / scale).max())
     for _ in range(max_iterations):
         if not error > tolerance:
             break
-        image = torch.addcmul(matrix @ direction, ridge[:, None], direction)
+        image = torch.addcmul(product(direction), ridge[:, None], direction)
         curvature = torch.linalg.vecdot(direction, image, dim=0)
         # A column that has converged to 0 stays there.
-        step = torch.where(curvature > 0, product / curvature, 0)
+        step = torch.where(curvature > 0, moved / curvature, 0)
         solution.addcmul_(direction, step)
         residual.addcmul_(image, step, value=-1)
         error = float((residual.norm(dim=0) / scale).max())
         changed = solve(residual)
         after = torch.linalg.vecdot(residual, changed, dim=0)
-        ratio = torch.where(product > 0, after / product, 0)
+        ratio = torch.where(moved > 0, after / moved, 0)
         direction = torch.addcmul(changed, direction, ratio)
-        product = after
+        moved = after
+        told(error)
     return solution, error if math.isfinite(error) else math.inf
 
 
-def _preconditioner(matrix: Tensor, ridge: Tensor, seed: int) -> Callable[[Tensor], Tensor]:
-    """The function v ↦ P⁻¹ v."""
-    n = len(matrix)
+def drawn_columns(n: int, seed: int, most: int | None = None) -> Tensor:
+    """Those the preconditioner is made of, 5√n at random."""
     draw = torch.Generator().manual_seed(seed)
     rank = min(n, int(COLUMNS * math.sqrt(n)))
-    rows = torch.randperm(n, generator=draw)[:rank].to(matrix.device)
-    columns = matrix[rows]  # symmetric: rows are contiguous, columns are not
+    return torch.randperm(n, generator=draw)[: rank if most is None else min(rank, most)]
+
+
+def preconditioner(
+    columns: Float[Tensor, "rank n"],
+    rows: Tensor,
+    diagonal: Float[Tensor, "n"],
+    ridge: Float[Tensor, "n"],
+) -> Callable[[Tensor], Tensor]:
+    """The function v ↦ P⁻¹ v.
+
+    Args:
+        columns: Some of K, one a row.
+        rows: Which.
+        diagonal: Of K.
+        ridge: > 0.
+    """
     inner = columns[:, rows].double()
     inner.diagonal().add_(1e-6 * inner.diagonal().mean())
-    factor = torch.linalg.cholesky_ex(inner).L.to(matrix.dtype)
+    factor = torch.linalg.cholesky_ex(inner).L.to(columns.dtype)
     half = torch.linalg.solve_triangular(factor, columns, upper=False)
     del columns
-    left_out = (matrix.diagonal() - torch.linalg.vector_norm(half, dim=0) ** 2).clamp_min(0).mean()
+    left_out = (diagonal - torch.linalg.vector_norm(half, dim=0) ** 2).clamp_min(0).mean()
     shift = ridge + left_out
     # P⁻¹ = S − WᵀW with S = 1/shift, W = C⁻¹ Bᵀ S and C Cᵀ = I + Bᵀ S B.
     half /= shift.sqrt()
     core = (half @ half.T).double()
     core.diagonal().add_(1)
-    core = torch.linalg.cholesky_ex(core).L.to(matrix.dtype)
+    core = torch.linalg.cholesky_ex(core).L.to(half.dtype)
     half /= shift.sqrt()
     correction = torch.linalg.solve_triangular(core, half, upper=False)
     del half

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,7 @@ import pyarrow.parquet
 
 from overparam._errors import expect
 from overparam._files import expect_readable
+from overparam._user_line import user_level
 from overparam.errors import MissingPackage, NotEnoughMemory
 from overparam.tables.packed import COPIES, expect_plain_archive, only_member, room, unpack
 from overparam.tables.text_files import expect_names, read_text
@@ -41,7 +43,7 @@ def read_table_file(path: str | os.PathLike[str], *, where: str = "") -> pd.Data
 
     Text (.csv, .tsv, .tab, .txt; compressed as .gz, .bz2, .xz or .zip too) is read as text, to
     the letter: what its columns mean a `Reader` finds. Parquet and Feather files and workbooks
-    (.xlsx, the first sheet; needs openpyxl) bring types of their own.
+    (.xlsx, the first sheet with anything in it; needs openpyxl) bring types of their own.
 
     Args:
         path: The file.
@@ -52,6 +54,9 @@ def read_table_file(path: str | os.PathLike[str], *, where: str = "") -> pd.Data
         FileNotFoundError: If there is no such file.
         MemoryError: If it would not fit into memory.
         ImportError: If the package for its format is not installed.
+
+    Warns:
+        UserWarning: Of further sheets of a workbook, with how to read one of them.
     """
     path = Path(path)
     where = where or f"read_table_file({str(path)!r})"
@@ -203,7 +208,7 @@ def _by_type(
 
 
 def read_workbook(path: Path, where: str) -> pd.DataFrame:
-    """The first sheet of a workbook, its first row with anything in it the names.
+    """The first sheet of a workbook that is not empty, its first row with anything in it the names.
 
     Below a title, or the names of groups of columns, it is the row of words above the numbers.
     """
@@ -216,10 +221,23 @@ def read_workbook(path: Path, where: str) -> pd.DataFrame:
             "Hint: pip install 'overparam[excel]', or save the sheet as .csv."
         ) from None
 
+    sheets: list[str] = []
+
     def read() -> pd.DataFrame:
-        return pd.read_excel(path, engine="openpyxl", header=None, dtype=object, na_filter=False)
+        with pd.ExcelFile(path, engine="openpyxl") as book:
+            sheets.extend(_filled_sheets(book))
+            first = sheets[0] if sheets else 0
+            return pd.read_excel(book, first, header=None, dtype=object, na_filter=False)
 
     frame = _whole(read, "", "a workbook (.xlsx)", where)
+    if len(sheets) > 1:
+        others = ", ".join(map(repr, sheets[1:]))
+        warnings.warn(
+            f"{path.name}: read the sheet {sheets[0]!r}, and not {others}. For another, save it "
+            f"by itself: pandas.read_excel({path.name!r}, {sheets[1]!r}).to_csv('sheet.csv', "
+            "index=False).",
+            stacklevel=user_level(),
+        )
     frame = frame.mask(frame.map(lambda value: isinstance(value, str) and not value.strip()))
     filled = frame.notna().any(axis=1).to_numpy()
     frame = frame.iloc[int(filled.argmax()) if filled.any() else 0 :]
@@ -231,6 +249,17 @@ def read_workbook(path: Path, where: str) -> pd.DataFrame:
     names = [name or f"Unnamed: {i}" for i, name in enumerate(names)]
     rows = frame.iloc[1:].set_axis(names, axis=1)
     return rows.loc[rows.notna().any(axis=1).to_numpy()].reset_index(drop=True)
+
+
+def _filled_sheets(book: pd.ExcelFile) -> list[str]:
+    """Names of the sheets that are not empty; hidden ones count if all are."""
+    pages = [
+        page
+        for page in book.book.worksheets
+        if any(value not in (None, "") for row in page.iter_rows(values_only=True) for value in row)
+    ]
+    shown = [page for page in pages if page.sheet_state == "visible"]
+    return [page.title for page in shown or pages]
 
 
 def _row_of_names(frame: pd.DataFrame) -> int:

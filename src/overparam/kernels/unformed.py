@@ -1,0 +1,152 @@
+"""Kernel ridge regression whose matrix does not fit: its products, formed a tile at a time."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from overparam._checked import checked
+from overparam._memory import part_of
+from overparam._switches import full_precision
+from overparam._threads import compute_on, threads_kept
+from overparam.kernels._pairs import TILE, lower_tiles
+from overparam.kernels.functions import FeatureMatrix, PairKernel
+from overparam.kernels.preconditioned import (
+    drawn_columns,
+    preconditioned_iterations,
+    preconditioner,
+)
+
+# Columns of the preconditioner at most, so that memory is linear in n, and copies of them.
+MOST_COLUMNS, COPIES = 2000, 2.2
+# Tiles after which progress is told.
+TOLD = 50
+
+
+@checked
+@full_precision()
+def fit_unformed(
+    kernel: PairKernel,
+    x: Float[Tensor, "n d"],
+    targets: Float[Tensor, "n c"],
+    *,
+    ridge: float,
+    feature_matrix: FeatureMatrix = None,
+    weights: Float[Tensor, "n"] | None = None,
+    tolerance: float = 3e-3,
+    max_iterations: int = 50,
+    seed: int = 0,
+    inside: Callable[[float], None] = lambda done: None,
+) -> Float[Tensor, "n c"] | None:
+    """Coefficients of `fit_ridge` by `conjugate_gradients`, without n² numbers.
+
+    Every product with the kernel matrix forms its tiles on and below the diagonal anew, so one is
+    half the kernel values of an epoch of EigenPro; mostly ten to twenty of them are enough.
+
+    Args:
+        kernel: A function of a distance or an inner product.
+        x: Points.
+        targets: Y.
+        ridge: λ > 0.
+        feature_matrix: M.
+        weights: Of the points, > 0; λ/w is then the ridge of each.
+        tolerance: Largest residual, relative to the targets; 3·10⁻³ of them is below their noise.
+        max_iterations: After which it is given up.
+        seed: Of the preconditioner's columns.
+        inside: Called with the share that is done, as far as residuals tell, many times a product.
+
+    Returns:
+        α; None where memory is too small for a preconditioner that helps, and where the residual
+        is still above ten times the tolerance at the end.
+
+    Cost:
+        n²/2 kernel values and 2 n² c flops a product; 2 n r² flops once and 2.2 n r numbers, with
+        r = min(5√n, 2000) or what fits.
+    """
+    n = len(x)
+    word = COPIES * n * x.element_size()
+    most = part_of(0.9, int(word * MOST_COLUMNS), x.device) // int(word)
+    rows = drawn_columns(n, seed, most).to(x.device)
+    if len(rows) < min(n, math.sqrt(n)):
+        return None
+    shift = torch.full_like(targets[:, 0], ridge) if weights is None else ridge / weights
+    reached = _Reached(inside, tolerance)
+
+    solve = preconditioner(
+        kernel.matrix(x[rows], x, feature_matrix), rows, kernel.diagonal(x, feature_matrix), shift
+    )
+    # A tile is too little work for several threads, which would wait for each other at each step.
+    workers = torch.get_num_threads() if x.device.type == "cpu" else 1
+    others = ThreadPoolExecutor(max(1, workers - 1), initializer=compute_on, initargs=(1,))
+    ended, tiles = Event(), list(lower_tiles(n))
+
+    def product(vectors: Tensor) -> Tensor:
+        common = kernel, x, feature_matrix, vectors, ended
+        parts = [
+            others.submit(_product, *common, tiles[k::workers], lambda part: None)
+            for k in range(1, workers)
+        ]
+        own = _product(*common, tiles[::workers], reached.within)
+        return own + sum(part.result() for part in parts)
+
+    with threads_kept(), others:
+        compute_on(1)
+        try:
+            dual, residual = preconditioned_iterations(
+                product, solve, targets, shift, tolerance, max_iterations, reached.after
+            )
+        finally:  # an interrupt waits for no tile but those begun
+            ended.set()
+    return dual if residual <= 10 * tolerance else None
+
+
+def _product(
+    kernel: PairKernel,
+    x: Tensor,
+    feature_matrix: FeatureMatrix,
+    vectors: Tensor,
+    ended: Event,
+    tiles: list[tuple[slice, slice]],
+    told: Callable[[float], None],
+) -> Tensor:
+    """What some tiles of the kernel matrix, and their mirror images, add to its product."""
+    pairs = kernel.pairs(x, None, feature_matrix)
+    memory = x.new_empty(min(len(x), TILE) ** 2)
+    sums = torch.zeros_like(vectors)
+    for place, (rows, columns) in enumerate(tiles, 1):
+        if ended.is_set():
+            break
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        tile = memory[: shape[0] * shape[1]].view(shape)
+        kernel.values_(pairs.block(rows, columns, out=tile))
+        sums[rows].addmm_(tile, vectors[columns])
+        if rows != columns:
+            sums[columns].addmm_(tile.T, vectors[rows])
+        if place % TOLD == 0:
+            told(place / len(tiles))
+    return sums
+
+
+class _Reached:
+    """What share of the way to the tolerance residuals have come, and never less than before."""
+
+    def __init__(self, inside: Callable[[float], None], tolerance: float) -> None:
+        self.inside, self.tolerance = inside, tolerance
+        self.products, self.shown, self.done, self.step = 0, 0.0, 0.0, 0.1
+
+    def after(self, residual: float) -> None:
+        """A product, that left so much."""
+        self.products += 1
+        if 0 < residual < 1:
+            self.done = max(self.done, min(1.0, math.log(residual) / math.log(self.tolerance)))
+        self.step = self.done / self.products
+        self.within(0.0)
+
+    def within(self, part: float) -> None:
+        """A part of the next, which may bring as much as those before did in the mean."""
+        self.shown = max(self.shown, min(1.0, self.done + self.step * part))
+        self.inside(self.shown)
