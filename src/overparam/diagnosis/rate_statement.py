@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
 from overparam._told import real as show
-from overparam.diagnosis.race.outcome import NEAR, Outcome
+from overparam.diagnosis.race.outcome import NEAR, Outcome, best
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
@@ -105,6 +105,11 @@ def _sureness(outcome: Outcome) -> str:
             f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss; "
             f"{show(outcome.rate)} is in their middle."
         )
+    elif outcome.rate != best(outcome.losses):
+        short += (
+            f" {show(outcome.rate)} ended within {show(100 * NEAR)} % of it, and is further from "
+            "rates that fail."
+        )
     if outcome.verdict == "rough":
         return f"{short} So short a training tells an order of magnitude: {low} to {high}."
     if outcome.verdict == "between":
@@ -124,15 +129,19 @@ def _fraction(part: float) -> str:
 def _beyond(outcome: Outcome) -> str:
     """What happens a step above those that did well, if that is dear."""
     above = [rate for rate in outcome.losses if rate > outcome.bottom[-1]]
+    tried = outcome.again
+    kept = [rate for rate, gone in tried.items() if rate == outcome.rate and not gone]
+    twice = f" In another order of batches {show(kept[0])} did not diverge either." if kept else ""
     if not above:
         lost, failed = outcome.ceiling, outcome.failed
         if failed < lost and failed not in outcome.own:  # what the interval ends short of
             return f"At {show(failed)} a shorter training learned nothing."
-        return f"At {show(lost)} the training diverged." if math.isfinite(lost) else ""
+        return f"At {show(lost)} the training diverged.{twice}" if math.isfinite(lost) else ""
     next_one = min(above)
     loss, least = outcome.losses[next_one], min(outcome.losses.values())
     if not math.isfinite(loss):
-        return f"At {show(next_one)} the training diverged."
+        where = " in another order of batches" if tried.get(next_one) else ""
+        return f"At {show(next_one)} the training diverged{where}.{twice}"
     if least > 0 and loss > _DEAR * least:
         times = "over a thousand" if loss > 1e3 * least else show(loss / least)
         return f"At {show(next_one)} the loss was {times} times as large."

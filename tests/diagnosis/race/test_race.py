@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from overparam.diagnosis.examples import Examples
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.entrant import Entrant, set_rate
-from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat
+from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat, sound
 from overparam.diagnosis.race.race import Race, horizons
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, _own, run_race
@@ -271,15 +271,17 @@ def outcome_of(losses: dict[float, float], horizon: int, planned: int | None = 4
 
 
 def test_the_pick_is_the_best_and_the_interval_is_wider_for_short_trainings() -> None:
-    losses = {0.1: 1.0, 0.2: 0.505, 0.4: 0.495, 0.8: math.inf}
+    losses = {0.1: 1.0, 0.2: 0.505, 0.4: 0.495, 0.8: 2.0}
     assert best(losses) == outcome_of(losses, 400).rate == 0.4
-    losses[0.8] = 2.0
     assert outcome_of(losses, 400).interval == outcome_of(losses, 200).interval == (0.1, 0.8)
     assert outcome_of(losses, 100).interval == (0.05, 1.6)
     assert outcome_of(losses, 100, planned=None).interval == (0.1, 0.8)
     # What was seen to diverge lies outside.
     lost = outcome_of(losses | {0.8: math.inf}, 100)
     assert lost.interval == (0.05, pytest.approx(0.72))
+    # Of two level rates next to one that was lost the lower has a factor to spare.
+    assert (best(lost.losses), lost.rate) == (0.4, 0.2)
+    assert outcome_of({0.2: 0.53, 0.4: 0.495, 0.8: math.inf}, 400).rate == 0.4
     assert flat({0.1: 1.0, 0.2: 0.99, 0.4: 1.2})
     assert not flat({0.1: 1.0, 0.2: 0.97, 0.4: 1.2})
 
@@ -297,9 +299,76 @@ def test_a_flat_bottom_ends_at_a_rate_that_was_lost() -> None:
     assert known.wide
     ended = replace(known, trials=(start, lost))
     assert ended.bottom == [0.2, 0.4]
-    assert ended.rate == 0.2 and not ended.wide
+    assert ended.rate == 0.2
+    assert not ended.wide
     # Of two lost ones the nearer to the best, below it as above.
     assert outcome_of({0.1: 0.5, 0.2: math.inf, 0.4: 0.49}, 400).bottom == [0.4]
+
+
+class Told(Race):
+    """A race whose trainings end as they are told to, by length and rate."""
+
+    def __init__(self, ends: dict[int, dict[float, float]], again: dict[float, float]) -> None:
+        super().__init__(recipe_of(squares()), Bracket((1.0, 2.0, 4.0), 1.0, 1e-3), learned=True)
+        self.ends, self.again = ends, again
+
+    def _trained(self, rate: float, horizon: int) -> float:
+        loss = self.ends[horizon][rate]
+        if math.isinf(loss):
+            self.ceiling = min(self.ceiling, rate)
+        self._trials[rate] = Trial(rate, 0, horizon, loss, math.isinf(loss), (1.0,) * horizon)
+        return loss
+
+    def _in_another_order(self, rate: float, horizon: int) -> Trial:
+        loss = self.again[rate]
+        return Trial(rate, 1, horizon, loss, math.isinf(loss), (1.0,) * horizon)
+
+
+def test_what_was_worse_comes_back_where_the_best_was_lost_in_the_end() -> None:
+    race = Told({40: {1: 0.5, 2: 0.1, 4: math.inf}, 80: {1: 0.3, 2: math.inf, 0.5: 0.6}}, {1: 0.4})
+    race.compare(40)
+    race.compare(80, final=True)
+    assert race.losses == {0.5: 0.6, 1: 0.3, 2: math.inf}
+    assert best(race.losses) == 1
+
+
+@pytest.mark.parametrize(
+    ("again", "losses", "tried"),
+    [({2: 0.2}, {2: 0.05}, {2: False}),
+     ({2: math.inf, 1: 0.4}, {1: 0.3, 2: math.inf}, {2: True, 1: False}),
+     ({2: math.inf, 1: math.inf, 0.5: 0.7}, {0.5: 0.6, 1: math.inf, 2: math.inf},
+      {2: True, 1: True, 0.5: False})],
+)  # fmt: skip
+def test_a_winner_next_to_lost_rates_is_tried_in_another_order(again, losses, tried) -> None:
+    """The next lower rate takes the place of one that is lost there, however well it did here."""
+    race = Told({40: {1: 0.5, 2: 0.1, 4: math.inf}, 80: {0.5: 0.6, 1: 0.3, 2: 0.05}}, again)
+    race.compare(40)
+    assert race.trials()[-1].order == 0  # only of the trainings that are planned
+    race.compare(80, final=True)
+    assert race.losses == losses
+    outcome = replace(outcome_of(race.losses, 80, 80), trials=race.trials(), ceiling=race.ceiling)
+    assert outcome.again == tried
+    assert outcome.rate == min(losses)
+    assert outcome.interval[1] < 2 * outcome.rate
+    kept = Told({}, {})
+    kept.restore({**race.state(), "entrants": {}})
+    assert kept.trials() == race.trials()
+
+
+def test_a_winner_is_not_tried_again_where_the_lower_one_is_as_good() -> None:
+    race = Told({40: {1: 0.5, 2: 0.49, 4: math.inf}, 80: {1: 0.30, 2: 0.29}}, {})
+    race.compare(40)
+    race.compare(80, final=True)
+    assert outcome_of(race.losses, 80, 80).rate == 2  # nobody knows of rates above
+    assert replace(outcome_of(race.losses, 80, 80), ceiling=4.0).rate == 1
+
+
+def test_what_is_lost_later_or_in_another_order_is_not_the_best() -> None:
+    at, later = {1.0: 0.3, 2.0: 0.1, 4.0: 0.2}, Trial(2.0, 0, 60, math.inf, True, (1.0,))
+    assert sound(at, [later]) == {1.0: 0.3, 2.0: math.inf, 4.0: math.inf}
+    assert sound(at, [replace(later, order=1)])[2.0] == math.inf
+    assert sound(at, [replace(later, rate=3.0)]) == at  # another's rate was not compared
+    assert sound(at, [replace(later, rate=1.0)]) == at  # nothing would be left
 
 
 def test_rates_at_which_all_is_lost_lead_down() -> None:

@@ -55,7 +55,8 @@ class Outcome:
     """The answer of a race.
 
     Attributes:
-        losses: At the horizon, by rate, ascending; infinite where the training was lost.
+        losses: At the horizon, by rate, ascending; infinite where the training was lost, also in
+            another order of batches or later than at the horizon.
         horizon: Steps of the trainings that were compared; 0 if there was no comparison.
         planned: Steps of the training that the rate is for, or `None` if that is the horizon.
         epoch: Steps of an epoch.
@@ -87,11 +88,25 @@ class Outcome:
         """The pick: the rate of the least loss; of a flat bottom the middle. `nan` if none learned.
 
         Which of the rates on a flat bottom has the least loss is chance, and may be its upper end,
-        next to rates that fail; the middle has a factor 2 to either end.
+        next to rates that fail; the middle has a factor 2 to either end. So has the lower of two
+        level rates where the one above them failed.
         """
         if not self.learned:
             return math.nan
-        return middle(self.losses, self.bottom) if self.wide else best(self.losses)
+        bottom = self.bottom
+        if self.wide:
+            return middle(self.losses, bottom)
+        return bottom[0] if self.failed <= 2 * bottom[-1] else best(self.losses)
+
+    @property
+    def again(self) -> dict[float, bool]:
+        """Rates next to lost ones that were trained in another order, and whether that was lost."""
+        orders = [trial.order for trial in self.trials]
+        return {
+            trial.rate: trial.lost
+            for trial in self.trials
+            if trial.order != min(orders) and (trial.lost or trial.steps >= self.horizon)
+        }
 
     @property
     def bottom(self) -> list[float]:
@@ -222,6 +237,17 @@ def averages(horizon: int, epoch: int) -> bool:
     its losses are those of different examples for different steps.
     """
     return horizon >= 2 * epoch
+
+
+def sound(losses: Mapping[float, float], trials: Sequence[Trial]) -> dict[float, float]:
+    """Losses by rate, infinite from the lowest rate on at which one of the trainings was lost.
+
+    That may be in another order of batches, or beyond the length of the losses. As they are where
+    none would be left.
+    """
+    lost = min((t.rate for t in trials if t.lost and t.rate in losses), default=math.inf)
+    kept = {rate: loss if rate < lost else math.inf for rate, loss in losses.items()}
+    return kept if any(map(math.isfinite, kept.values())) else dict(losses)
 
 
 def best(losses: Mapping[float, float]) -> float:
