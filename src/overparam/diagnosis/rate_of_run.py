@@ -115,10 +115,10 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
 
 def _merit(outcome: Outcome) -> str:
     """What the advised rate is among those that were compared."""
-    if outcome.wide:
+    if outcome.centred:
         return "in the middle of those that did about as well"
     if outcome.rate != best(outcome.losses):
-        return "did about as well as the best, and is further from rates that fail"
+        return "half of the one that did best, which is next to rates that fail"
     return "did best"
 
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
 from overparam._told import real as show
-from overparam.diagnosis.race.outcome import NEAR, Outcome, best
+from overparam.diagnosis.race.outcome import NEAR, Outcome, best, tolerated
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
 _INTERRUPTED = " The comparison was interrupted; this is the best so far."
 # A loss within this part of the best is as good; below this part of the first one, as good as none.
 _AS_GOOD, _GONE = 0.05, 1e-2
-# A rate that ended above the best by more than another order of batches changes is not kept: by so
-# many times, or by `_DEAR` where less than a tenth of the first loss is left.
-_WORSE, _FITTED = 1.2, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +98,12 @@ def _sureness(outcome: Outcome) -> str:
     short = f" That is {_fraction(part)} of the {outcome.planned:,} planned." if part < 1 else ""
     if outcome.wide:
         ends = f"{show(outcome.bottom[0])} to {show(outcome.bottom[-1])}"
-        short += (
-            f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss; "
-            f"{show(outcome.rate)} is in their middle."
-        )
-    elif outcome.rate != best(outcome.losses):
-        short += (
-            f" {show(outcome.rate)} ended within {show(100 * NEAR)} % of it, and is further from "
-            "rates that fail."
-        )
+        short += f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss"
+        short += f"; {show(outcome.rate)} is in their middle." if outcome.centred else "."
+    if not outcome.centred and outcome.rate != best(outcome.losses):
+        times = outcome.losses[outcome.rate] / min(outcome.losses.values())
+        much = f"{show(times)} times that loss" if times > 1 + NEAR else "about the same loss"
+        short += f" {show(outcome.rate)} ended at {much}, and is further from rates that fail."
     if outcome.verdict == "rough":
         return f"{short} So short a training tells an order of magnitude: {low} to {high}."
     if outcome.verdict == "between":
@@ -202,8 +196,7 @@ def _seen_worse(outcome: Outcome, given: float) -> bool:
     """Whether a rate was compared and costs more than it can win, by trainings that can tell."""
     least, began = min(outcome.losses.values()), outcome.began
     gone = _GONE * began if began > 0 else 0.0
-    worse = _DEAR if least < _FITTED * began else _WORSE
-    dear = outcome.own.get(given, math.nan) > max(worse * least, gone)
+    dear = outcome.own.get(given, math.nan) > max(tolerated(least, began), gone)
     return dear and least > 0 and not _unsure(outcome)
 
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from overparam.diagnosis.race.bracket import Bracket
 from overparam.diagnosis.race.entrant import Entrant
-from overparam.diagnosis.race.outcome import NEAR, Trial, best, flat, level_with, within
+from overparam.diagnosis.race.outcome import (
+    NEAR,
+    Trial,
+    began,
+    best,
+    flat,
+    level_with,
+    tolerated,
+    within,
+)
 from overparam.diagnosis.race.recipe import Recipe
 
 # Steps of the first comparison: at least so many, and less than twice as many.
@@ -18,7 +27,7 @@ _WIDENED = 8
 # A neighbour that is worse by this part of the loss after half of the training did not come to
 # win on any of the tasks this was developed on.
 _CLEARLY = 0.2
-# A winner next to lost rates is tried in another order of batches, and so are those below it.
+# Of rates next to lost ones so many are doubted.
 _DOUBTED = 3
 # Without a planned length a race ends with this many epochs, or steps where those are few, or
 # when the best training has lost all but this part of its loss.
@@ -95,10 +104,10 @@ class Race:
         spacing = 2.0 if self.learned else 4.0
         rates = self._rates()
         worse = self._clearly_worse() if final else set()
-        rates = [rate for rate in rates if rate not in worse]
         if self._recipe.schedule is not None:
             self._entrants.clear()  # theirs was laid out for another length
         kept = {rate: self._entrants[rate] for rate in rates if rate in self._entrants}
+        rates = [rate for rate in rates if rate not in worse]
         self._entrants = kept
         losses: dict[float, float] = {}
         wanted = list(rates)
@@ -111,7 +120,7 @@ class Race:
             if not wanted:
                 break
         if final:
-            self._try_again(losses, horizon)
+            self._doubt(losses, horizon)
         self.losses, self.horizon = dict(sorted(losses.items())), horizon
         self.history[horizon] = self.losses
         self.learned = self.learned or not flat(losses)
@@ -199,27 +208,28 @@ class Race:
             return [below]
         return []
 
-    def _try_again(self, losses: dict[float, float], horizon: int) -> None:
-        """Train a winner that stands next to rates that were lost in another order of batches.
+    def _doubt(self, losses: dict[float, float], horizon: int) -> None:
+        """Compare a winner that stands next to rates that were lost with the one below it.
 
-        Where trainings begin to diverge differs between orders by less than a factor 2, mostly, so
-        that only the last rate before them is in doubt. One that is lost there counts as lost, and
-        the next lower one is in its place.
+        Where trainings begin to diverge differs between orders of batches by less than a factor 2,
+        mostly, so that only the last rate before them is in doubt. The one below is picked where
+        that costs no more than what another order changes. Where it costs more, the winner is
+        trained in another order, and counts as lost if it is lost there.
         """
         for _ in range(_DOUBTED):
             winner = best(losses)
-            # Of two that are level the lower one is picked, which has a factor to spare.
-            level = winner / 2 in within(losses, NEAR)
-            if not math.isfinite(losses[winner]) or level or 2 * winner < self.ceiling:
+            if not math.isfinite(losses[winner]) or 2 * winner < self.ceiling:
+                return
+            below = winner / 2
+            if below not in losses:
+                losses[below] = self._trained(below, horizon)
+            if losses[below] <= tolerated(losses[winner], began(self.trials())):
                 return
             again = self._in_another_order(winner, horizon)
             self._again.append(again)
             if not again.lost:
                 return
             losses[winner], self.ceiling = math.inf, winner
-            below = winner / 2
-            if below not in losses:
-                losses[below] = self._trained(below, horizon)
 
     def _in_another_order(self, rate: float, horizon: int) -> Trial:
         entrant = Entrant(self._recipe, rate, order=self._order + 1, horizon=horizon)
