@@ -168,6 +168,9 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     end = "diverged" if math.isinf(mine) else f"{there} ({_judged_by(outcome)})"
     told = f"After as many steps at the rate in use, {show(given)}, the training {end}."
     above = given > outcome.rate
+    if _unsure(outcome) and math.isfinite(mine):
+        action = f"Try {show(outcome.rate)}. {_more_time(found)}"
+        return Statement("learning_rate", f"{text} {told}", given, high, action, "unknown")
     verb = "Lower" if above else "Raise"
     level = "critical" if math.isinf(mine) else "warning"
     return Statement(
