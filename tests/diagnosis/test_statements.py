@@ -741,6 +741,49 @@ def test_on_a_flat_bottom_the_middle_is_advised_and_said_to_be() -> None:
     assert (two.verdict, two.rate) == ("found", 0.5)
 
 
+def test_half_of_a_rate_next_to_those_that_fail_is_said_to_be_that() -> None:
+    start = Trial(0.1, 0, 400, 2.0, False, (2.0,) * 400)
+    edge = replace(OUTCOME, losses={0.25: 0.33, 0.5: 0.3, 1.0: math.inf}, trials=(start,))
+    found = replace(FOUND, rate=0.25, rate_given=False, outcome=edge)
+    said = statements.learning_rate(found)
+    assert edge.rate == 0.25
+    assert "0.5 did best" in said.text
+    assert "0.25 ended at 1.1 times that loss, and is further from rates that fail." in said.text
+    assert "At 1 the training diverged." in said.text
+    assert said.action == "Train at 0.25."
+    assert "next to rates that fail" in statements.rate_to_set(found)[1]
+    level = replace(edge, losses={**edge.losses, 0.25: 0.301})
+    said = statements.learning_rate(replace(found, outcome=level))
+    assert "0.25 ended at about the same loss" in said.text
+
+
+def test_another_order_of_batches_is_told_of() -> None:
+    start = Trial(0.1, 0, 400, 2.0, False, (2.0,) * 400)
+    again = Trial(1.0, 1, 120, math.inf, True, (2.0, math.inf))
+    losses = {0.25: 0.9, 0.5: 0.3, 1.0: math.inf}
+    lost = replace(OUTCOME, losses=losses, trials=(start, again), ceiling=1.0)
+    found = replace(FOUND, rate=0.5, rate_given=False, outcome=lost)
+    said = statements.learning_rate(found)
+    assert "At 1 the training diverged in another order of batches." in said.text
+    kept = Trial(0.5, 1, 400, 0.31, False, (2.0,) * 400)
+    beyond = Trial(1.0, 0, 20, math.inf, True, (2.0, math.inf))
+    tried = replace(lost, trials=(start, beyond, kept))
+    said = statements.learning_rate(replace(found, outcome=tried))
+    told = "At 1 the training diverged. In another order of batches 0.5 did not diverge either."
+    assert told in said.text
+    assert said.action == "Train at 0.5."
+
+
+def test_what_so_short_a_training_says_of_the_rate_in_use_is_a_try() -> None:
+    short = replace(OUTCOME, horizon=15, planned=1860, epoch=62, own={1e-3: 1.4})
+    said = statements.learning_rate(replace(FOUND, rate=1e-3, outcome=short))
+    assert said.level == "unknown"
+    assert said.action.startswith("Try 0.2. A budget of about")
+    lost = replace(short, own={3.0: math.inf})
+    said = statements.learning_rate(replace(FOUND, rate=3.0, outcome=lost))
+    assert (said.level, said.action) == ("critical", "Lower it to 0.2.")
+
+
 def test_one_epoch_is_one() -> None:
     once = replace(OUTCOME, horizon=40, planned=40)
     assert "40 steps (1 epoch)." in statements.learning_rate(replace(FOUND, outcome=once)).text

@@ -1,7 +1,15 @@
 """A monitored run comes to its end: what measuring may take follows what steps turn out to take."""
 
-import pytest
+import time
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
+import pytest
+import torch
+
+from overparam.diagnosis import diagnose
+from overparam.diagnosis.budget import STEPS_AT_LEAST, Spent
 from overparam.diagnosis.training import affordable
 from overparam.dynamics.budget import OverheadBudget
 
@@ -24,3 +32,67 @@ def test_measuring_takes_no_more_than_was_planned() -> None:
     budget.training = 1.0
     assert affordable(budget, 10, 100, 1e6, 0.5) == 0.5
     assert affordable(budget, 10, 100, 1.0, 0.1) == 0.1
+
+
+def test_half_of_what_loading_left_is_the_race_s_and_a_slow_machine_measures_less() -> None:
+    usual = Spent(30.0, loaded=2.0, imports=1.0, step=0.01)
+    assert usual.race_ends == 16.0
+    assert usual.leaves_measuring(16.0)
+    slow = Spent(30.0, loaded=20.0, imports=10.0, step=0.1)
+    assert slow.race_ends == 25.0
+    assert not slow.leaves_measuring(25.0)
+    # It is data that took long, not the machine.
+    assert replace(slow, imports=1.0).leaves_measuring(25.0)
+    assert replace(slow, loaded=40.0).race_ends == 40.0
+
+
+@pytest.mark.parametrize(
+    ("now", "measured", "measuring", "ends"),
+    [(17.0, 0.1, True, 27.0),  # a tenth is kept for what follows
+     (17.0, 4.0, True, 23.0),  # and of the kernel what measuring it again takes
+     (17.0, 0.1, False, 30.0),
+     (26.0, 0.1, True, 30.0),  # 60 steps would take 6 s
+     (26.0, 4.0, True, 30.0),
+     (29.9, 0.1, True, 30.9),  # ten steps at least
+     (33.0, 0.1, False, 34.0)],
+)  # fmt: skip
+def test_a_run_ends_in_time_for_what_follows_it(now, measured, measuring, ends) -> None:
+    spent = Spent(30.0, loaded=2.0, imports=1.0, step=0.1, measured=measured)
+    assert spent.run_ends(now, measuring=measuring) == pytest.approx(ends)
+    assert spent.fits(now, 0.05) == (now < 30)
+    assert not spent.fits(now, 30.1 - now)
+
+
+@pytest.mark.parametrize(
+    ("imports", "loading", "measured"), [(0.1, 0.2, True), (10.0, 1.0, False), (0.1, 11.0, True)]
+)
+def test_on_a_slow_machine_what_is_measured_gives_way(
+    imports, loading, measured, monkeypatch
+) -> None:
+    """The clock goes on by what loading takes, and by next to nothing when it is read."""
+    now = [100.0]
+    # Of the package another thing has the name of the module.
+    stages = import_module("overparam.diagnosis.diagnose")
+    prepared = stages.prepared_task
+
+    def imported() -> float:
+        now[0] += imports
+        return imports
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        now[0] += loading
+        return prepared(*args, **kwargs)
+
+    def clock() -> float:
+        now[0] += 1e-5
+        return now[0]
+
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(stages, "_imported", imported)
+    monkeypatch.setattr(stages, "prepared_task", slow)
+    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    model = torch.nn.Linear(3, 1)
+    found = diagnose(model, (x, x[:, :1]), budget=13.5, max_steps=STEPS_AT_LEAST)
+    inputs = next(said for said in found.statements if said.name == "inputs")
+    assert (inputs.level != "unknown") == measured
+    assert found.data["steps_run"] == STEPS_AT_LEAST

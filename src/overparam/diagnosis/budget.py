@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from overparam._errors import expect
@@ -14,7 +15,19 @@ LONGEST_OF_STREAM = 2048
 """Steps of the longest trainings that are compared where nothing says how long one is."""
 
 RACE = 0.5
-"""Part of a diagnosis's budget that the race for the learning rate has."""
+"""Part of a diagnosis's budget, but for loading, that the race for the learning rate has."""
+
+AFTER = 0.1
+"""Part of it that is kept for what follows the run."""
+
+FEWEST_STEPS = 60
+"""Steps of the shortest run that says anything."""
+
+STEPS_AT_LEAST = 10
+"""Steps that a run takes for which there is no time at all."""
+
+# What measuring loads when it is first done, as a part of what loading for optimizers took.
+_COLD = 0.5
 
 LEAST_SECONDS, _MOST_SECONDS = 5.0, 366 * 86400.0
 
@@ -84,3 +97,52 @@ def positive(value: Any, where: str, right: bool) -> Any:
     expect(right, where, words, described(value), error=TypeError)
     expect(0 < value < 1e12, where, words, value)
     return value
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the stages of a diagnosis may take, from what the ones before them took.
+
+    A machine with other work takes a multiple for all of them, for imports and for steps. All
+    times are seconds since the diagnosis began.
+
+    Attributes:
+        budget: For everything.
+        loaded: When all was loaded.
+        imports: Seconds of that for the part of torch that optimizers need; 0 if it was there.
+        step: Seconds of a training step.
+        measured: Seconds that a measurement before the run took.
+    """
+
+    budget: float
+    loaded: float
+    imports: float
+    step: float
+    measured: float = 0.0
+
+    @property
+    def race_ends(self) -> float:
+        """Half of what loading left."""
+        return self.loaded + RACE * max(self.budget - self.loaded, 0.0)
+
+    def leaves_measuring(self, now: float) -> bool:
+        """Whether there is time for what measuring loads, and as much again for a run."""
+        return self.budget - now > 2 * _COLD * self.imports
+
+    def run_ends(self, now: float, *, measuring: bool) -> float:
+        """When the run has to end, so that what follows it is done in time.
+
+        A run of the fewest steps that say anything has the rest of the budget, and a few steps
+        are taken in any case.
+
+        Args:
+            now: Before the run.
+            measuring: Whether anything is measured after it.
+        """
+        after = max(AFTER * self.budget, 2 * self.measured) if measuring else 0.0
+        fewest = min(now + FEWEST_STEPS * self.step, self.budget)
+        return max(self.budget - after, fewest, now + STEPS_AT_LEAST * self.step)
+
+    def fits(self, now: float, more: float) -> bool:
+        """Whether there is time for so many seconds."""
+        return now + more < self.budget

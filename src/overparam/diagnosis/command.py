@@ -22,7 +22,7 @@ from overparam.diagnosis.suggest_lr import suggest_lr
 from overparam.diagnosis.suggested_rate import SuggestedRate
 
 # Drawing a page takes less than this part of what loading torch and this package takes.
-_PAGE = 0.1
+_PAGE = 0.2
 
 
 class _Loaded(NamedTuple):

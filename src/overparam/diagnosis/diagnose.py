@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,16 @@ from overparam._random_numbers import python_numbers_kept, seeded
 from overparam._switches import quietly, thread_count
 from overparam._types import Forward, Inputs, Loss
 from overparam.datasets.dataset import expect_seed
-from overparam.diagnosis.budget import LONGEST_OF_STREAM, RACE, UNKNOWN_EPOCH, planned_steps
+from overparam.diagnosis.budget import (
+    AFTER,
+    FEWEST_STEPS,
+    LONGEST_OF_STREAM,
+    RACE,
+    STEPS_AT_LEAST,
+    UNKNOWN_EPOCH,
+    Spent,
+    planned_steps,
+)
 from overparam.diagnosis.budget import parse_budget as parse_budget
 from overparam.diagnosis.document import as_diagnosis
 from overparam.diagnosis.gathered import Measured
@@ -42,14 +52,8 @@ from overparam.diagnosis.task import (
 )
 from overparam.diagnosis.training import Run, train_monitored
 from overparam.dynamics.monitor import Monitor
-from overparam.dynamics.probes.defaults import default_probes
-from overparam.dynamics.probes.probe import Probe
+from overparam.dynamics.probes.norms import Norms
 
-# Shares of the budget: the race, and what follows the run.
-_AFTER = 0.1
-# What follows the run is not begun where it would end beyond this part of the budget.
-_MOST = 1.1
-_FEWEST_STEPS = 60
 _LOADING = "loading the data"
 # Part of training time that the monitor takes, at least and at most; a run that is over in a moment
 # is measured for so many seconds, if there is time.
@@ -62,6 +66,7 @@ class _Asked(NamedTuple):
     Attributes:
         seconds: The budget, for everything.
         began: When it began, on `time.perf_counter`.
+        imports: Seconds that loading what optimizers need took.
         step_seconds: Of a training step.
         recipe: How the task is trained.
         planned: Steps of the training that the advice is for, if that is known.
@@ -73,6 +78,7 @@ class _Asked(NamedTuple):
 
     seconds: float
     began: float
+    imports: float
     step_seconds: float
     recipe: Recipe
     planned: int | None
@@ -80,6 +86,11 @@ class _Asked(NamedTuple):
     seed: int
     command: str | None
     tell: Tell
+
+    @property
+    def now(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self.began
 
 
 @gradients_on()
@@ -189,6 +200,7 @@ def diagnose(
         telling(progress) as tell,
     ):  # fmt: skip
         tell(_LOADING, 0.0)
+        imports = _imported()
         task = prepared_task(
             model, data, loss, optimizer, forward=forward, split=split, batch_size=batch_size,
             device=device, seed=seed, seconds=seconds, few=False, who="diagnose",
@@ -199,17 +211,26 @@ def diagnose(
         recipe = recipe_of(task, seed=seed)
         torch.set_num_threads(threads_for(recipe, most))
         each = step_seconds(task)
-        asked = _Asked(seconds, began, each, recipe, planned, max_steps, seed, command, tell)
+        asked = _Asked(
+            seconds, began, imports, each, recipe, planned, max_steps, seed, command, tell
+        )
         return _diagnose(task, asked)
+
+
+def _imported() -> float:
+    """Load what every optimizer loads; the seconds tell how fast a machine loads."""
+    began = time.perf_counter()
+    import_module("torch._dynamo")
+    return time.perf_counter() - began
 
 
 def _expect_enough(asked: _Asked) -> None:
     """Raise unless what was asked for allows the fewest steps that say anything."""
-    fewest, part = asked.step_seconds * _FEWEST_STEPS, 1 - RACE - _AFTER
+    fewest, part = asked.step_seconds * FEWEST_STEPS, 1 - RACE - AFTER
     expect(
         fewest <= part * asked.seconds,
         "diagnose(budget=...)",
-        f"at least {fewest / part:.0f} s, for {_FEWEST_STEPS} training steps of "
+        f"at least {fewest / part:.0f} s, for {FEWEST_STEPS} training steps of "
         f"{asked.step_seconds:.2g} s",
         f"{asked.seconds:g} s",
         hint="give more time, or a smaller model or batch.",
@@ -230,8 +251,9 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     stage = "finding the learning rate"
     asked.tell(stage, 0.0)
     given = max(float(group["lr"]) for group in task.optimizer.param_groups)
+    spent = Spent(asked.seconds, asked.now, asked.imports, asked.step_seconds)
     clock = Clock()
-    clock.deadline = asked.began + RACE * asked.seconds
+    clock.deadline = asked.began + spent.race_ends
     longest = asked.max_steps
     if asked.planned is None and asked.recipe.epoch == UNKNOWN_EPOCH:
         longest = LONGEST_OF_STREAM
@@ -242,7 +264,7 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     try:
         if outcome.stopped == "interrupted":
             raise KeyboardInterrupt
-        return _observed(task, asked, outcome, given, generator)
+        return _observed(task, asked, spent, outcome, given, generator)
     except KeyboardInterrupt:
         if outcome.learned:
             tqdm.write(
@@ -255,17 +277,18 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
 def _observed(
     task: TrainingTask,
     asked: _Asked,
+    spent: Spent,
     outcome: Outcome,
     given: float,
     generator: torch.Generator,
 ) -> Diagnosis:
     """Train at a rate that is known by now, measuring before, meanwhile and after."""
     asked.tell("measuring the kernel", 0.0)
-    left = asked.seconds - (time.perf_counter() - asked.began)
-    # Where loading and the race took all of it, as on a machine with other work, measuring for the
-    # first time, which loads much of torch, would take as long again.
-    late = left < 0
-    before = before_run(task, generator, left)
+    # Measuring for the first time loads much of torch: where loading took most of the budget, as on
+    # a machine with other work, it would take as long again.
+    late = not spent.leaves_measuring(asked.now)
+    before = before_run(task, generator, -1.0 if late else asked.seconds - asked.now)
+    spent = replace(spent, measured=before.kernel_seconds)
     # Where nothing was learned or compared, what did least harm.
     rate = given if task.rate_given else outcome.rate
     if not math.isfinite(rate):
@@ -273,14 +296,11 @@ def _observed(
     set_rate(task.optimizer, rate)
 
     asked.tell("training", 0.0)
-    # The kernel is measured once more after the run.
-    after = max(_AFTER * asked.seconds, 2 * before.kernel_seconds)
-    left = asked.seconds - after - (time.perf_counter() - asked.began)
-    left = max(left, asked.step_seconds * _FEWEST_STEPS)
-    steps = asked.planned or _run_length(outcome, left, asked)
+    ends = spent.run_ends(asked.now, measuring=before.probe is not None)
+    steps = asked.planned or _run_length(outcome, ends - asked.now, asked)
     outcome = replace(outcome, planned=steps)
     run = _train(
-        task, before.probe, left, min(steps, asked.max_steps or steps), asked,
+        task, before.probe, ends, min(steps, asked.max_steps or steps), asked,
         few=late or not task.compared,
     )  # fmt: skip
     # Under a schedule a run of another length has another rate at the same step.
@@ -293,9 +313,9 @@ def _observed(
     # Of a network that diverged nothing can be measured any more but its batches.
     end = after_run(
         task, before, generator, sound=run.stopped != "diverged",
-        in_time=lambda more: time.perf_counter() - asked.began + more < _MOST * asked.seconds,
+        in_time=lambda more: spent.fits(asked.now, more),
     )  # fmt: skip
-    elapsed = time.perf_counter() - asked.began
+    elapsed = asked.now
     return as_diagnosis(
         Measured(
             task, before, outcome, rate, run, end,
@@ -310,7 +330,7 @@ def _run_length(outcome: Outcome, seconds: float, asked: _Asked) -> int:
     If it was the clock that ended the race, twice or four times as many, where there is time: more
     would leave the advice without trainings of the kind.
     """
-    horizon = outcome.horizon or _FEWEST_STEPS
+    horizon = outcome.horizon or FEWEST_STEPS
     each = (1 + _OVERHEAD) * asked.step_seconds
     fitting = [many for many in (4, 2) if many * horizon * each < seconds]
     more = fitting[0] if fitting and outcome.stopped == "budget" else 1
@@ -320,31 +340,30 @@ def _run_length(outcome: Outcome, seconds: float, asked: _Asked) -> int:
 def _train(
     task: TrainingTask,
     probe: tuple[Inputs, Tensor] | None,
-    seconds: float,
+    ends: float,
     steps: int,
     asked: _Asked,
     *,
     few: bool,
 ) -> Run:
     """The monitored run; the more time there is to spare, the more is measured."""
+    seconds = ends - asked.now
     needed = steps * asked.step_seconds
     most = max(_MOST_OVERHEAD, _MOMENT / needed)
     overhead = min(max(seconds / needed - 1, _OVERHEAD), most)
+    # What judges labels after an epoch takes long to load: not where there will be none.
+    labels = task.identified and not (few and 2 * seconds < task.epoch * asked.step_seconds)
     # An optimizer without a known limit is told of by a statement.
     with quietly("the stability limit of"):
         monitor = Monitor(
             task.model, task.loss, task.optimizer, probe_batch=probe, max_overhead=overhead,
-            n_classes=task.n_classes if task.identified else None,
-            n_samples=task.n_train if task.identified else None, seed=asked.seed,
-            probes=_without_outputs() if few else None,
+            n_classes=task.n_classes if labels else None,
+            n_samples=task.n_train if labels else None, seed=asked.seed,
+            probes=[Norms()] if few else None,
         )  # fmt: skip
+        least = STEPS_AT_LEAST * asked.step_seconds
         with monitor:
             return train_monitored(
-                task, monitor, seconds, max_steps=steps, seed=asked.seed,
+                task, monitor, max(ends - asked.now, least), max_steps=steps, seed=asked.seed,
                 progress=partial(asked.tell, "training"),
             )  # fmt: skip
-
-
-def _without_outputs() -> list[Probe]:
-    """The probes that need no loss of outputs and targets."""
-    return [probe for probe in default_probes() if probe.name == "norms"]

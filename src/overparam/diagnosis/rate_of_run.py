@@ -7,7 +7,7 @@ from overparam._statement import Statement
 from overparam._told import real as show
 from overparam.diagnosis.budget import RACE
 from overparam.diagnosis.findings import Findings
-from overparam.diagnosis.race.outcome import SHORT_OF, Outcome
+from overparam.diagnosis.race.outcome import SHORT_OF, Outcome, best
 from overparam.diagnosis.rate_statement import (
     RateFindings,
     as_good,
@@ -109,12 +109,17 @@ def rate_to_set(found: Findings) -> tuple[float, str]:
         untold = "there was no time to compare the one in use with it"
         return outcome.rate, f"{_merit(outcome)}{peak}; {untold}"
     advised = "advised for this optimizer at this batch size"
-    return outcome.rate, f"{_merit(outcome) if outcome.wide else advised}{peak}"
+    merit = _merit(outcome)
+    return outcome.rate, f"{advised if merit == 'did best' else merit}{peak}"
 
 
 def _merit(outcome: Outcome) -> str:
     """What the advised rate is among those that were compared."""
-    return "in the middle of those that did about as well" if outcome.wide else "did best"
+    if outcome.centred:
+        return "in the middle of those that did about as well"
+    if outcome.rate != best(outcome.losses):
+        return "half of the one that did best, which is next to rates that fail"
+    return "did best"
 
 
 def interval_to_set(found: Findings) -> tuple[float, float]:

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
 from overparam._told import real as show
-from overparam.diagnosis.race.outcome import NEAR, Outcome
+from overparam.diagnosis.race.outcome import NEAR, Outcome, best, tolerated
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
 _INTERRUPTED = " The comparison was interrupted; this is the best so far."
 # A loss within this part of the best is as good; below this part of the first one, as good as none.
 _AS_GOOD, _GONE = 0.05, 1e-2
-# A rate that ended above the best by more than another order of batches changes is not kept: by so
-# many times, or by `_DEAR` where less than a tenth of the first loss is left.
-_WORSE, _FITTED = 1.2, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +98,12 @@ def _sureness(outcome: Outcome) -> str:
     short = f" That is {_fraction(part)} of the {outcome.planned:,} planned." if part < 1 else ""
     if outcome.wide:
         ends = f"{show(outcome.bottom[0])} to {show(outcome.bottom[-1])}"
-        short += (
-            f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss; "
-            f"{show(outcome.rate)} is in their middle."
-        )
+        short += f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss"
+        short += f"; {show(outcome.rate)} is in their middle." if outcome.centred else "."
+    if not outcome.centred and outcome.rate != best(outcome.losses):
+        times = outcome.losses[outcome.rate] / min(outcome.losses.values())
+        much = f"{show(times)} times that loss" if times > 1 + NEAR else "about the same loss"
+        short += f" {show(outcome.rate)} ended at {much}, and is further from rates that fail."
     if outcome.verdict == "rough":
         return f"{short} So short a training tells an order of magnitude: {low} to {high}."
     if outcome.verdict == "between":
@@ -124,15 +123,19 @@ def _fraction(part: float) -> str:
 def _beyond(outcome: Outcome) -> str:
     """What happens a step above those that did well, if that is dear."""
     above = [rate for rate in outcome.losses if rate > outcome.bottom[-1]]
+    tried = outcome.again
+    kept = [rate for rate, gone in tried.items() if rate == outcome.rate and not gone]
+    twice = f" In another order of batches {show(kept[0])} did not diverge either." if kept else ""
     if not above:
         lost, failed = outcome.ceiling, outcome.failed
         if failed < lost and failed not in outcome.own:  # what the interval ends short of
             return f"At {show(failed)} a shorter training learned nothing."
-        return f"At {show(lost)} the training diverged." if math.isfinite(lost) else ""
+        return f"At {show(lost)} the training diverged.{twice}" if math.isfinite(lost) else ""
     next_one = min(above)
     loss, least = outcome.losses[next_one], min(outcome.losses.values())
     if not math.isfinite(loss):
-        return f"At {show(next_one)} the training diverged."
+        where = " in another order of batches" if tried.get(next_one) else ""
+        return f"At {show(next_one)} the training diverged{where}.{twice}"
     if least > 0 and loss > _DEAR * least:
         times = "over a thousand" if loss > 1e3 * least else show(loss / least)
         return f"At {show(next_one)} the loss was {times} times as large."
@@ -165,6 +168,9 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
     end = "diverged" if math.isinf(mine) else f"{there} ({_judged_by(outcome)})"
     told = f"After as many steps at the rate in use, {show(given)}, the training {end}."
     above = given > outcome.rate
+    if _unsure(outcome) and math.isfinite(mine):
+        action = f"Try {show(outcome.rate)}. {_more_time(found)}"
+        return Statement("learning_rate", f"{text} {told}", given, high, action, "unknown")
     verb = "Lower" if above else "Raise"
     level = "critical" if math.isinf(mine) else "warning"
     return Statement(
@@ -193,8 +199,7 @@ def _seen_worse(outcome: Outcome, given: float) -> bool:
     """Whether a rate was compared and costs more than it can win, by trainings that can tell."""
     least, began = min(outcome.losses.values()), outcome.began
     gone = _GONE * began if began > 0 else 0.0
-    worse = _DEAR if least < _FITTED * began else _WORSE
-    dear = outcome.own.get(given, math.nan) > max(worse * least, gone)
+    dear = outcome.own.get(given, math.nan) > max(tolerated(least, began), gone)
     return dear and least > 0 and not _unsure(outcome)
 
 

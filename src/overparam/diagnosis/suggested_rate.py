@@ -41,9 +41,9 @@ class SuggestedRate(Concluded):
         rate: To train at, for the fastest parameter group; `nan` if nothing was learned.
         interval: Where the best rate is expected, (low, high).
         verdict: ``"found"``; ``"flat"`` (rates a factor 4 apart did about as well, and the rate is
-            in their middle); ``"between"`` (two orders of batches disagree); ``"rough"`` (an
-            order of magnitude); ``"nothing"`` (no rate lowered the loss); ``"none"`` (no
-            comparison).
+            in their middle, or the best where they may go on); ``"between"`` (two orders of batches
+            disagree); ``"rough"`` (an order of magnitude); ``"nothing"`` (no rate lowered the
+            loss); ``"none"`` (no comparison).
         steps: h, the optimizer steps of the trainings that were compared.
         planned_steps: Of the training that the rate is for; `None` if none was named.
         trial_steps: Steps of all trainings together.

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from overparam.diagnosis.examples import Examples
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.entrant import Entrant, set_rate
-from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat
+from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat, sound
 from overparam.diagnosis.race.race import Race, horizons
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, _own, run_race
@@ -271,15 +271,17 @@ def outcome_of(losses: dict[float, float], horizon: int, planned: int | None = 4
 
 
 def test_the_pick_is_the_best_and_the_interval_is_wider_for_short_trainings() -> None:
-    losses = {0.1: 1.0, 0.2: 0.505, 0.4: 0.495, 0.8: math.inf}
+    losses = {0.1: 1.0, 0.2: 0.505, 0.4: 0.495, 0.8: 2.0}
     assert best(losses) == outcome_of(losses, 400).rate == 0.4
-    losses[0.8] = 2.0
     assert outcome_of(losses, 400).interval == outcome_of(losses, 200).interval == (0.1, 0.8)
     assert outcome_of(losses, 100).interval == (0.05, 1.6)
     assert outcome_of(losses, 100, planned=None).interval == (0.1, 0.8)
     # What was seen to diverge lies outside.
     lost = outcome_of(losses | {0.8: math.inf}, 100)
     assert lost.interval == (0.05, pytest.approx(0.72))
+    # Next to one that was lost half of the best is picked, where that costs little.
+    assert (best(lost.losses), lost.rate) == (0.4, 0.2)
+    assert outcome_of({0.2: 0.63, 0.4: 0.495, 0.8: math.inf}, 400).rate == 0.4
     assert flat({0.1: 1.0, 0.2: 0.99, 0.4: 1.2})
     assert not flat({0.1: 1.0, 0.2: 0.97, 0.4: 1.2})
 
@@ -301,6 +303,86 @@ def test_a_flat_bottom_ends_at_a_rate_that_was_lost() -> None:
     assert not ended.wide
     # Of two lost ones the nearer to the best, below it as above.
     assert outcome_of({0.1: 0.5, 0.2: math.inf, 0.4: 0.49}, 400).bottom == [0.4]
+
+
+class Told(Race):
+    """A race whose trainings end as they are told to, by length and rate."""
+
+    def __init__(self, ends: dict[int, dict[float, float]], again: dict[float, float]) -> None:
+        super().__init__(recipe_of(squares()), Bracket((1.0, 2.0, 4.0), 1.0, 1e-3), learned=True)
+        self.ends, self.again = ends, again
+
+    def _trained(self, rate: float, horizon: int) -> float:
+        loss = self.ends[horizon][rate]
+        if math.isinf(loss):
+            self.ceiling = min(self.ceiling, rate)
+        self._trials[rate] = Trial(rate, 0, horizon, loss, math.isinf(loss), (1.0,) * horizon)
+        return loss
+
+    def _in_another_order(self, rate: float, horizon: int) -> Trial:
+        loss = self.again[rate]
+        return Trial(rate, 1, horizon, loss, math.isinf(loss), (1.0,) * horizon)
+
+
+def test_what_was_worse_comes_back_where_the_best_was_lost_in_the_end() -> None:
+    race = Told({40: {1: 0.5, 2: 0.1, 4: math.inf}, 80: {1: 0.3, 2: math.inf, 0.5: 0.6}}, {1: 0.4})
+    race.compare(40)
+    race.compare(80, final=True)
+    assert race.losses == {0.5: 0.6, 1: 0.3, 2: math.inf}
+    assert best(race.losses) == 1
+
+
+@pytest.mark.parametrize(
+    ("again", "losses", "tried"),
+    [({2: 0.2}, {1: 0.3, 2: 0.05}, {2: False}),
+     ({2: math.inf, 1: 0.4}, {0.5: 0.6, 1: 0.3, 2: math.inf}, {2: True, 1: False}),
+     ({2: math.inf, 1: math.inf, 0.5: 0.7}, {0.25: 0.9, 0.5: 0.6, 1: math.inf, 2: math.inf},
+      {2: True, 1: True, 0.5: False})],
+)  # fmt: skip
+def test_a_winner_next_to_lost_rates_is_tried_in_another_order(again, losses, tried) -> None:
+    """The next lower rate takes the place of one that is lost there, however well it did here."""
+    end = {0.25: 0.9, 0.5: 0.6, 1: 0.3, 2: 0.05}
+    race = Told({40: {1: 0.5, 2: 0.1, 4: math.inf}, 80: end}, again)
+    race.compare(40)
+    assert race.trials()[-1].order == 0  # only of the trainings that are planned
+    race.compare(80, final=True)
+    assert race.losses == losses
+    outcome = replace(outcome_of(race.losses, 80, 80), trials=race.trials(), ceiling=race.ceiling)
+    assert outcome.again == tried
+    assert outcome.rate == min(rate for rate in tried if losses[rate] < 1)
+    assert outcome.interval[1] < 2 * outcome.rate
+    kept = Told({}, {})
+    kept.restore({**race.state(), "entrants": {}})
+    assert kept.trials() == race.trials()
+
+
+def test_next_to_lost_rates_half_of_the_best_is_picked_where_that_costs_little() -> None:
+    """A fifth, or a factor 2 where a network has nearly fitted: so much another order changes."""
+    for least, half, rate in ((0.5, 0.59, 1), (0.5, 0.61, 2), (0.05, 0.09, 1), (0.05, 0.11, 2)):
+        race = Told({40: {1: 0.9, 2: 0.5, 4: math.inf}, 80: {1: half, 2: least}}, {2: 0.5})
+        race.compare(40)
+        race.compare(80, final=True)  # 1 was clearly worse at half of the length, and is needed now
+        outcome = outcome_of(race.losses, 80, 80)
+        assert replace(outcome, trials=race.trials(), ceiling=4.0).rate == rate
+        assert bool(race.trials()[-1].order) == (rate == 2)
+        assert outcome.rate == 2  # nobody knows of rates that fail
+
+
+def test_what_is_lost_later_or_in_another_order_is_not_the_best() -> None:
+    at, later = {1.0: 0.3, 2.0: 0.1, 4.0: 0.2}, Trial(2.0, 0, 60, math.inf, True, (1.0,))
+    assert sound(at, [later]) == {1.0: 0.3, 2.0: math.inf, 4.0: math.inf}
+    assert sound(at, [replace(later, order=1)])[2.0] == math.inf
+    assert sound(at, [replace(later, rate=3.0)]) == at  # another's rate was not compared
+    assert sound(at, [replace(later, rate=1.0)]) == at  # nothing would be left
+
+
+def test_a_bottom_that_may_go_on_has_no_middle() -> None:
+    falling = {0.1: 0.515, 0.2: 0.51, 0.4: 0.5}
+    assert outcome_of(falling, 400).wide
+    assert outcome_of(falling, 400).rate == 0.4
+    assert outcome_of({**falling, 0.8: 0.7}, 400).rate == 0.2
+    assert outcome_of({**falling, 0.8: math.inf}, 400).rate == 0.2
+    assert outcome_of({0.1: 0.5, 0.2: 0.51, 0.4: 0.515, 0.8: 0.7}, 400).rate == 0.1
 
 
 def test_rates_at_which_all_is_lost_lead_down() -> None:

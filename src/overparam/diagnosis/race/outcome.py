@@ -22,6 +22,9 @@ LEARNED = 0.02
 _FEW_STEPS = 100
 # A loss of so many times the best is no other order's doing, unless little is left of the first.
 _FAR, _GONE = 10.0, 1e-2
+# Another order of batches changes a loss by up to such a factor, or the second one where less than
+# a tenth of the loss before training is left.
+_OTHER, _FITTED, _LITTLE = 1.2, 2.0, 0.1
 # First steps of the smallest rate, whose mean loss is that before training.
 _FIRST = 10
 
@@ -55,7 +58,8 @@ class Outcome:
     """The answer of a race.
 
     Attributes:
-        losses: At the horizon, by rate, ascending; infinite where the training was lost.
+        losses: At the horizon, by rate, ascending; infinite where the training was lost, also in
+            another order of batches or later than at the horizon.
         horizon: Steps of the trainings that were compared; 0 if there was no comparison.
         planned: Steps of the training that the rate is for, or `None` if that is the horizon.
         epoch: Steps of an epoch.
@@ -87,11 +91,29 @@ class Outcome:
         """The pick: the rate of the least loss; of a flat bottom the middle. `nan` if none learned.
 
         Which of the rates on a flat bottom has the least loss is chance, and may be its upper end,
-        next to rates that fail; the middle has a factor 2 to either end.
+        next to rates that fail; the middle has a factor 2 to either end. A rate next to those that
+        fail may fail in another order of batches, so that half of it is picked where that costs no
+        more than what such an order changes.
         """
         if not self.learned:
             return math.nan
-        return middle(self.losses, self.bottom) if self.wide else best(self.losses)
+        if self.centred:
+            return middle(self.losses, self.bottom)
+        winner = best(self.losses)
+        below = winner / 2
+        bound = tolerated(self.losses[winner], self.began)
+        doubted = self.failed <= 2 * winner and self.losses.get(below, math.inf) <= bound
+        return below if doubted else winner
+
+    @property
+    def again(self) -> dict[float, bool]:
+        """Rates next to lost ones that were trained in another order, and whether that was lost."""
+        orders = [trial.order for trial in self.trials]
+        return {
+            trial.rate: trial.lost
+            for trial in self.trials
+            if trial.order != min(orders) and (trial.lost or trial.steps >= self.horizon)
+        }
 
     @property
     def bottom(self) -> list[float]:
@@ -119,6 +141,19 @@ class Outcome:
         return self.learned and self.bottom[-1] >= _WIDE * self.bottom[0]
 
     @property
+    def centred(self) -> bool:
+        """Whether the pick is the middle of a flat bottom.
+
+        Not where the best is the last that was compared, on the lower side or on an upper one
+        without failures: there the bottom may go on, so that its middle is not known.
+        """
+        if not self.wide:
+            return False
+        winner = best(self.losses)
+        ends_above = winner < max(self.losses) or self.failed <= 2 * winner
+        return ends_above and winner > min(self.losses)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Where the best rate is expected; wider by what two orders of batches disagree.
 
@@ -139,16 +174,8 @@ class Outcome:
 
     @property
     def began(self) -> float:
-        """The loss before training, `nan` if unknown: what the smallest rate left it at.
-
-        Of its first steps and of its end the larger, as a few batches may be easy ones.
-        """
-        known = [trial for trial in self.trials if trial.losses]
-        if not known:
-            return math.nan
-        slowest = min(known, key=lambda trial: (trial.order, trial.rate))
-        ended = slowest.loss if math.isfinite(slowest.loss) else -math.inf
-        return max(fmean(slowest.losses[:_FIRST]), ended)
+        """The loss before training, see `began`."""
+        return began(self.trials)
 
     @property
     def failed(self) -> float:
@@ -222,6 +249,40 @@ def averages(horizon: int, epoch: int) -> bool:
     its losses are those of different examples for different steps.
     """
     return horizon >= 2 * epoch
+
+
+def sound(losses: Mapping[float, float], trials: Sequence[Trial]) -> dict[float, float]:
+    """Losses by rate, infinite from the lowest rate on at which one of the trainings was lost.
+
+    That may be in another order of batches, or beyond the length of the losses. As they are where
+    none would be left.
+    """
+    lost = min((t.rate for t in trials if t.lost and t.rate in losses), default=math.inf)
+    kept = {rate: loss if rate < lost else math.inf for rate, loss in losses.items()}
+    return kept if any(map(math.isfinite, kept.values())) else dict(losses)
+
+
+def began(trials: Sequence[Trial]) -> float:
+    """The loss before training, `nan` if unknown: what the smallest rate left it at.
+
+    Of its first steps and of its end the larger, as a few batches may be easy ones.
+    """
+    known = [trial for trial in trials if trial.losses]
+    if not known:
+        return math.nan
+    slowest = min(known, key=lambda trial: (trial.order, trial.rate))
+    ended = slowest.loss if math.isfinite(slowest.loss) else -math.inf
+    return max(fmean(slowest.losses[:_FIRST]), ended)
+
+
+def tolerated(least: float, began: float) -> float:
+    """A loss that is above the least by no more than what another order of batches changes.
+
+    Args:
+        least: Loss of the best rate.
+        began: Before training.
+    """
+    return least * (_FITTED if least < _LITTLE * began else _OTHER) if least > 0 else least
 
 
 def best(losses: Mapping[float, float]) -> float:

@@ -8,7 +8,16 @@ from typing import Any
 
 from overparam.diagnosis.race.bracket import Bracket
 from overparam.diagnosis.race.entrant import Entrant
-from overparam.diagnosis.race.outcome import NEAR, Trial, best, flat, level_with, within
+from overparam.diagnosis.race.outcome import (
+    NEAR,
+    Trial,
+    began,
+    best,
+    flat,
+    level_with,
+    tolerated,
+    within,
+)
 from overparam.diagnosis.race.recipe import Recipe
 
 # Steps of the first comparison: at least so many, and less than twice as many.
@@ -18,6 +27,8 @@ _WIDENED = 8
 # A neighbour that is worse by this part of the loss after half of the training did not come to
 # win on any of the tasks this was developed on.
 _CLEARLY = 0.2
+# Of rates next to lost ones so many are doubted.
+_DOUBTED = 3
 # Without a planned length a race ends with this many epochs, or steps where those are few, or
 # when the best training has lost all but this part of its loss.
 _EPOCHS, _STEPS, _DONE = 64, 2048, 1e-3
@@ -63,6 +74,7 @@ class Race:
         self._recipe, self._order, self._in_time = recipe, order, in_time
         self._entrants: dict[float, Entrant] = {}
         self._trials: dict[float, Trial] = {}
+        self._again: list[Trial] = []
         self._start = found.rates
         self.spent, self.brought, self.horizon = 0, 0, 0
         self.losses: dict[float, float] = {}
@@ -92,19 +104,23 @@ class Race:
         spacing = 2.0 if self.learned else 4.0
         rates = self._rates()
         worse = self._clearly_worse() if final else set()
-        rates = [rate for rate in rates if rate not in worse]
         if self._recipe.schedule is not None:
             self._entrants.clear()  # theirs was laid out for another length
         kept = {rate: self._entrants[rate] for rate in rates if rate in self._entrants}
+        rates = [rate for rate in rates if rate not in worse]
         self._entrants = kept
         losses: dict[float, float] = {}
         wanted = list(rates)
         for _ in range(self._widened):
             losses |= {rate: self._trained(rate, horizon) for rate in sorted(wanted)}
             beyond = [] if final and self._between(losses) else self._beyond(losses, spacing)
-            wanted = [rate for rate in beyond if rate not in worse]
+            # What was worse is wanted after all where everything else was lost.
+            sound = math.isfinite(min(losses.values()))
+            wanted = [rate for rate in beyond if not (sound and rate in worse)]
             if not wanted:
                 break
+        if final:
+            self._doubt(losses, horizon)
         self.losses, self.horizon = dict(sorted(losses.items())), horizon
         self.history[horizon] = self.losses
         self.learned = self.learned or not flat(losses)
@@ -126,15 +142,15 @@ class Race:
         return next((one.losses[0] for one in self._trials.values()), math.nan)
 
     def trials(self) -> tuple[Trial, ...]:
-        """All trainings so far, by rate."""
-        return tuple(self._trials[rate] for rate in sorted(self._trials))
+        """All trainings so far, by rate; those in another order of batches last."""
+        return (*(self._trials[rate] for rate in sorted(self._trials)), *self._again)
 
     def state(self) -> dict[str, Any]:
         """All there is, as plain data and tensors; `restore` goes on from it."""
         return {
             "spent": self.spent, "horizon": self.horizon, "losses": self.losses,
             "history": self.history, "learned": self.learned, "ceiling": self.ceiling,
-            "trials": [asdict(trial) for trial in self._trials.values()],
+            "trials": [asdict(trial) for trial in self.trials()],
             "entrants": {rate: one.state() for rate, one in self._entrants.items()},
         }  # fmt: skip
 
@@ -147,7 +163,8 @@ class Race:
         kept = [
             Trial(**{**values, "losses": tuple(values["losses"])}) for values in state["trials"]
         ]
-        self._trials = {trial.rate: trial for trial in kept}
+        self._trials = {trial.rate: trial for trial in kept if trial.order == self._order}
+        self._again = [trial for trial in kept if trial.order != self._order]
         for rate, values in state["entrants"].items():
             entrant = Entrant(self._recipe, rate, order=self._order, horizon=self.horizon)
             entrant.restore(values)
@@ -191,6 +208,34 @@ class Race:
             return [below]
         return []
 
+    def _doubt(self, losses: dict[float, float], horizon: int) -> None:
+        """Compare a winner that stands next to rates that were lost with the one below it.
+
+        Where trainings begin to diverge differs between orders of batches by less than a factor 2,
+        mostly, so that only the last rate before them is in doubt. The one below is picked where
+        that costs no more than what another order changes. Where it costs more, the winner is
+        trained in another order, and counts as lost if it is lost there.
+        """
+        for _ in range(_DOUBTED):
+            winner = best(losses)
+            if not math.isfinite(losses[winner]) or 2 * winner < self.ceiling:
+                return
+            below = winner / 2
+            if below not in losses:
+                losses[below] = self._trained(below, horizon)
+            if losses[below] <= tolerated(losses[winner], began(self.trials())):
+                return
+            again = self._in_another_order(winner, horizon)
+            self._again.append(again)
+            if not again.lost:
+                return
+            losses[winner], self.ceiling = math.inf, winner
+
+    def _in_another_order(self, rate: float, horizon: int) -> Trial:
+        entrant = Entrant(self._recipe, rate, order=self._order + 1, horizon=horizon)
+        self._train(entrant, horizon)
+        return _trial(entrant, entrant.loss(horizon))
+
     def _trained(self, rate: float, horizon: int) -> float:
         if rate >= self.ceiling:
             return math.inf
@@ -198,17 +243,24 @@ class Race:
         if entrant is None:
             entrant = Entrant(self._recipe, rate, order=self._order, horizon=horizon)
             self._entrants[rate] = entrant
+        self._train(entrant, horizon)
+        loss = entrant.loss(horizon)
+        if entrant.lost:
+            self.ceiling = min(self.ceiling, rate)
+        self._trials[rate] = _trial(entrant, loss)
+        return loss
+
+    def _train(self, entrant: Entrant, horizon: int) -> None:
         while entrant.steps < horizon and not entrant.lost:
             if not self._in_time():
                 raise OutOfTime
             self.spent += entrant.advance(min(horizon, entrant.steps + 16))
-        loss = entrant.loss(horizon)
-        if entrant.lost:
-            self.ceiling = min(self.ceiling, rate)
-        self._trials[rate] = Trial(
-            rate, self._order, entrant.steps, loss, entrant.lost, tuple(entrant.losses)
-        )
-        return loss
+
+
+def _trial(entrant: Entrant, loss: float) -> Trial:
+    return Trial(
+        entrant.rate, entrant.order, entrant.steps, loss, entrant.lost, tuple(entrant.losses)
+    )
 
 
 def horizons(planned: int | None, epoch: int, factor: int = 2) -> Iterator[int]:

@@ -23,7 +23,7 @@ def sweep_of(outcome: Outcome) -> dict[str, Any]:
         "steps": outcome.horizon,
         "averaged": outcome.averaged,
         "learned": outcome.learned or outcome.ahead,
-        "middle": outcome.wide,
+        "middle": outcome.centred,
     }
 
 

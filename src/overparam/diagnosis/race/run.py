@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.kept import KeptRace, bracket_of
-from overparam.diagnosis.race.outcome import NEAR, Outcome, within
+from overparam.diagnosis.race.outcome import NEAR, Outcome, sound, within
 from overparam.diagnosis.race.race import OutOfTime, Race, horizons
 from overparam.diagnosis.race.recipe import Recipe
 
@@ -93,14 +93,14 @@ def run_race(
         stopped = "budget"
     except KeyboardInterrupt:
         stopped = "interrupted"
-    others = () if other is None else other.trials()
+    trials = (*race.trials(), *(() if other is None else other.trials()))
     return Outcome(
-        losses=race.losses, horizon=race.horizon, planned=planned, epoch=recipe.epoch,
-        learned=race.learned and bool(race.losses), ceiling=race.ceiling, own=own,
+        losses=sound(race.losses, trials), horizon=race.horizon, planned=planned,
+        epoch=recipe.epoch, learned=race.learned and bool(race.losses), ceiling=race.ceiling,
+        own=own,
         pair=() if other is None else (race.history[other.horizon], other.losses),
         spent=race.spent + (0 if other is None else other.spent),
-        step_seconds=_step_seconds(race, found, clock), trials=(*race.trials(), *others),
-        stopped=stopped,
+        step_seconds=_step_seconds(race, found, clock), trials=trials, stopped=stopped,
     )  # fmt: skip
 
 
