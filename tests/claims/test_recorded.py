@@ -175,6 +175,13 @@ def test_the_readme_says_what_the_command_prints():
 def test_the_page_of_claims_is_what_the_command_prints():
     page = (ROOT / "docs" / "reference" / "claims.md").read_text(encoding="utf-8")
     assert page == put_between(page, claim_tables(STORED))
+    rows = page.partition("## What had no claim")[2].partition(BEGIN)[0].splitlines()
+    named, study = {}, ""
+    for name, _, claims in (row[2:-2].split(" | ") for row in rows if " | `" in row):
+        study = name.strip(" `|") or study
+        named.setdefault(study, set()).update(claims.replace("`", "").split(", "))
+    for study, claims in named.items():
+        assert claims <= {c.name for c in load_study(study).claims if c.kind != "identity"}
 
 
 def test_stored_results_are_of_claims_there_are_and_as_recorded(monkeypatch):
