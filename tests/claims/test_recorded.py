@@ -8,7 +8,7 @@ import pytest
 
 from overparam.claims import SIZES, VERDICTS, load_study, study_names
 from overparam.claims.results import gathered, read_results, verdicts
-from overparam.claims.table import BEGIN, END, put_between, verdict_table
+from overparam.claims.table import BEGIN, END, claim_tables, put_between, verdict_table
 
 engine = importlib.import_module("overparam.claims.recorded")
 ROOT = Path(__file__).parents[2]
@@ -131,6 +131,24 @@ def test_the_table_counts_the_papers_claims_that_held_in_every_run():
     ]
 
 
+def test_every_claim_has_a_row_with_the_verdict_of_each_run():
+    results = gathered([
+        run(0, a="reproduced", b="reproduced", control="weaker"),
+        run(1, a="weaker", b="weaker"),
+    ])  # fmt: skip
+    for claim, measured in zip(results[0]["claims"], (0.12345, None, 2), strict=True):
+        claim |= {"measured": measured, "sentence": "Page 1: it is." * (claim["kind"] == "paper")}
+    assert claim_tables(results).splitlines() == [
+        "## a2020_b, quick",
+        "",
+        "| what it is about | claim | seed 0 | seed 1 |",
+        "|---|---|---|---|",
+        "| Page 1: it is. | `a` | reproduced (0.123) | weaker (1) |",
+        "|  | `b` | reproduced | weaker (1) |",
+        "| a control | `control` | weaker (2) | – |",
+    ]
+
+
 def test_a_table_goes_between_its_marks_and_nowhere_else():
     page = f"before\n{BEGIN}\nold\n{END}\nafter"
     assert put_between(page, "| new |") == f"before\n{BEGIN}\n| new |\n{END}\nafter"
@@ -152,6 +170,18 @@ def test_the_readme_says_what_the_command_prints():
     table = verdict_table(STORED, study_names())
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert page == put_between(page, table)
+
+
+def test_the_page_of_claims_is_what_the_command_prints():
+    page = (ROOT / "docs" / "reference" / "claims.md").read_text(encoding="utf-8")
+    assert page == put_between(page, claim_tables(STORED))
+    rows = page.partition("## What had no claim")[2].partition(BEGIN)[0].splitlines()
+    named, study = {}, ""
+    for name, _, claims in (row[2:-2].split(" | ") for row in rows if " | `" in row):
+        study = name.strip(" `|") or study
+        named.setdefault(study, set()).update(claims.replace("`", "").split(", "))
+    for study, claims in named.items():
+        assert claims <= {c.name for c in load_study(study).claims if c.kind != "identity"}
 
 
 def test_stored_results_are_of_claims_there_are_and_as_recorded(monkeypatch):

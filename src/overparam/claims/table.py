@@ -1,7 +1,7 @@
-"""The table of a README: of each study, how many of its paper's claims stored results reproduce."""
+"""Tables of stored results: of each study how many claims held, and what each claim gave."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from overparam._errors import expect
@@ -9,6 +9,7 @@ from overparam.claims.claim import VERDICTS
 from overparam.claims.results import summed, verdicts
 
 BEGIN, END = "<!-- study table -->", "<!-- end of study table -->"
+_KINDS = {"control": "a control", "identity": "an identity", "ours": "ours"}
 
 
 def verdict_table(results: Iterable[Mapping[str, Any]], names: Iterable[str]) -> str:
@@ -33,6 +34,72 @@ def verdict_table(results: Iterable[Mapping[str, Any]], names: Iterable[str]) ->
     if absent:
         lines += ["", f"No result is stored of {', '.join(f'`{name}`' for name in absent)}."]
     return "\n".join(lines)
+
+
+def claim_tables(results: Iterable[Mapping[str, Any]]) -> str:
+    """Tables in Markdown, one for each study and size: what every claim gave in every run.
+
+    Claims of the paper come first, under the sentence that they test.
+
+    Args:
+        results: What `read_results` gives.
+    """
+    parts = []
+    for result in results:
+        runs = [result, *(result.get("repeated") or [])]
+        several = {run["seed"] for run in runs if sum(r["seed"] == run["seed"] for r in runs) > 1}
+        heads = [
+            f"seed {run['seed']}" + (f", {_device(run)}" if run["seed"] in several else "")
+            for run in runs
+        ]
+        found = [_by_name(run["claims"]) for run in runs]
+        rows, before = [], ""
+        for claim in sorted(result["claims"], key=_by_sentence(result)):
+            about = claim.get("sentence") or _KINDS.get(claim.get("kind") or "ours", "ours")
+            about = about.replace("|", "\\|")
+            words = " | ".join(_gave(run.get(claim["name"])) for run in found)
+            rows.append(f"| {about if about != before else ''} | `{claim['name']}` | {words} |")
+            before = about
+        parts += [
+            f"## {result['study']}, {result['size']}\n",
+            f"| what it is about | claim | {' | '.join(heads)} |",
+            f"|---|---|{'---|' * len(runs)}",
+            *rows,
+            "",
+        ]
+    return "\n".join(parts).rstrip()
+
+
+def _by_name(claims: Any) -> Mapping[str, Mapping[str, Any]]:
+    """A run's claims by name; of the first run they are a list."""
+    return claims if isinstance(claims, Mapping) else {claim["name"]: claim for claim in claims}
+
+
+def _by_sentence(result: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], tuple[int, int]]:
+    """Order of claims: sentences as they first occur, then controls, identities, what is ours."""
+    sentences = list(dict.fromkeys(claim.get("sentence") or "" for claim in result["claims"]))
+    kinds = ["paper", *_KINDS]
+
+    def order(claim: Mapping[str, Any]) -> tuple[int, int]:
+        sentence = claim.get("sentence") or ""
+        place = sentences.index(sentence) if sentence else len(sentences)
+        return place, kinds.index(claim.get("kind") or "ours")
+
+    return order
+
+
+def _gave(claim: Mapping[str, Any] | None) -> str:
+    """What a claim gave in a run: its verdict and what was measured."""
+    if claim is None:
+        return "–"
+    measured = claim["measured"]
+    said = f" ({measured:.3g})" if isinstance(measured, (int, float)) else ""
+    return f"{claim['verdict']}{said}"
+
+
+def _device(run: Mapping[str, Any]) -> str:
+    """Of several runs of one seed: the processor's instructions, by which they round."""
+    return str((run.get("environment") or {}).get("device") or "another device")
 
 
 def put_between(text: str, table: str) -> str:

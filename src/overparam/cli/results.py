@@ -50,14 +50,18 @@ def study_table(
     write: Annotated[
         Path | None, typer.Option(help="Put the table between its marks in this page.")
     ] = None,
+    every_claim: Annotated[
+        bool, typer.Option("--every-claim", help="What each claim gave with each seed.")
+    ] = False,
 ) -> None:
     """Of each study, how many claims of its paper stored results reproduce, in Markdown."""
     from overparam._files import write_whole
     from overparam.claims.catalogue import study_names
     from overparam.claims.results import read_results
-    from overparam.claims.table import put_between, verdict_table
+    from overparam.claims.table import claim_tables, put_between, verdict_table
 
-    table = verdict_table(read_results(files), study_names())
+    results = read_results(files)
+    table = claim_tables(results) if every_claim else verdict_table(results, study_names())
     if write is None:
         print(table)
         return

@@ -2,23 +2,28 @@
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from overparam.expansions.linearized import linearize
+from overparam.expansions.gate_frozen import freeze_gates
 from overparam.expansions.quadratized import quadratize
 from overparam.nets.cnn import ntk_cnn
 from overparam.nets.mlp import ntk_mlp
-from overparam.studies.zhu2024_quadratic_catapult.generalisation import two_classes
+from overparam.studies.zhu2024_quadratic_catapult.generalisation import (
+    EVERY,
+    is_lost,
+    linear_descent,
+    two_classes,
+)
 from overparam.tangents.empirical import empirical_ntk
 
 SETTINGS = ("sgd", "tanh", "swish", "three layers", "convolutions")
 # SGD at rates in units of the least critical rate of four batches, not of the whole one.
 BY_BATCH = "sgd at rates of its batches"
 PARTS = 4  # of the training examples, a batch of SGD each
-EVERY = 10  # steps between two looks at the test loss
 
 
 class Swish(nn.Module):
@@ -59,14 +64,39 @@ def deep(setting: str, width: int, steps: int, factor: float, seed: int) -> dict
     lr = factor * min(
         len(rows) / float(torch.linalg.eigvalsh(kernel[rows][:, rows])[-1]) for rows in batches
     )
-    models = {"linear": linearize(net), "quadratic": quadratize(net), "network": copy.deepcopy(net)}
-    order = draw.get_state()
-    found: dict[str, Any] = {}
-    for name, model in models.items():
+    by_parts, order = "sgd" in setting, draw.get_state()
+    seen: dict[str, tuple[float, list[float]]] = {}
+    for name in ("linear", "quadratic", "network"):
         draw.set_state(order)  # the same batches
-        run = descend(model, (x, y), (x_test, y_test), lr, steps, draw, by_parts="sgd" in setting)
-        found |= {f"{name}_{key}": value for key, value in run.items()}
+        rows = in_turn(len(x), draw, by_parts=by_parts)
+        if name == "linear":
+            seen[name] = linear_descent(net, kernel, (x, y), (x_test, y_test), lr, steps, rows)
+        else:
+            model = polynomial(net) if name == "quadratic" else copy.deepcopy(net)
+            seen[name] = descend(model, (x, y), (x_test, y_test), lr, steps, rows)
+    found: dict[str, Any] = {}
+    for name, (best, losses) in seen.items():
+        lost = is_lost(losses)
+        found |= {
+            f"{name}_best": best,
+            f"{name}_diverged": lost,
+            f"{name}_rise": math.inf if lost else max(losses) / losses[0],
+            f"{name}_returned": not lost and losses[-1] < losses[0],
+        }
     return found
+
+
+def polynomial(net: nn.Sequential) -> nn.Module:
+    """The second Taylor polynomial; of two layers of ReLU the one that costs what the net costs."""
+    two_layers = len(net) == 3 and isinstance(net[1], nn.ReLU)
+    return freeze_gates(net) if two_layers else quadratize(net)
+
+
+def in_turn(n: int, draw: torch.Generator, *, by_parts: bool) -> Iterator[Tensor]:
+    """Step by step the examples that it sees: all of them, or a random quarter of those left."""
+    while True:
+        parts = torch.randperm(n, generator=draw).chunk(PARTS) if by_parts else [torch.arange(n)]
+        yield from reversed(parts)
 
 
 def descend(
@@ -75,37 +105,23 @@ def descend(
     test: tuple[Tensor, Tensor],
     lr: float,
     steps: int,
-    draw: torch.Generator,
-    *,
-    by_parts: bool,
-) -> dict[str, Any]:
-    """Descent on the mean square, of all examples or of a quarter of them in turn."""
+    batches: Iterator[Tensor],
+) -> tuple[float, list[float]]:
+    """Descent on the mean square of `batches`; the best test loss, and the losses of training."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr)
     x, y = train
     best = math.inf
     losses: list[float] = []
-    parts: list[Tensor] = []
     for step in range(steps + 1):
         outputs = model(x)
-        whole = nn.functional.mse_loss(outputs, y)
-        losses.append(whole.item())
-        if not losses[-1] <= 1e6 * losses[0]:
+        losses.append(nn.functional.mse_loss(outputs, y).item())
+        if is_lost(losses):
             break
         if step % EVERY == 0:
             with torch.no_grad():
                 best = min(best, nn.functional.mse_loss(model(test[0]), test[1]).item())
-        loss = whole
-        if by_parts:
-            parts = parts or list(torch.randperm(len(x), generator=draw).chunk(PARTS))
-            rows = parts.pop()
-            loss = nn.functional.mse_loss(outputs[rows], y[rows])
+        rows = next(batches)
         optimizer.zero_grad()
-        loss.backward()
+        nn.functional.mse_loss(outputs[rows], y[rows]).backward()
         optimizer.step()
-    diverged = not losses[-1] <= 1e6 * losses[0]
-    return {
-        "best": best,
-        "diverged": diverged,
-        "rise": math.inf if diverged else max(losses) / losses[0],
-        "returned": not diverged and losses[-1] < losses[0],
-    }
+    return best, losses

@@ -1,7 +1,7 @@
 """Best test loss of a network and of its Taylor polynomials, by learning rate."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,18 +53,59 @@ def best_test_losses(
     """Least test loss along gradient descent at `factor` times the critical rate, by model."""
     x, y, x_test, y_test = two_classes(data, n_train, n_test, draw, scaling)
     start = ntk_mlp([x.shape[1], width, 1], "relu", seed=draw)
-    lr = factor * n_train / float(torch.linalg.eigvalsh(empirical_ntk(start, x).double())[-1])
-    found: dict[str, Any] = {}
-    for name in ("linear", "quadratic", "network"):
+    kernel = empirical_ntk(start, x).double()
+    lr = factor * n_train / float(torch.linalg.eigvalsh(kernel)[-1])
+    best, losses = linear_descent(start, kernel, (x, y), (x_test, y_test), lr, steps)
+    found: dict[str, Any] = {"linear_best": best, "linear_diverged": is_lost(losses)}
+    for name in ("quadratic", "network"):
         frozen = freeze_gates(start)
         function: Callable[[Tensor, Tensor], Tensor] = {
-            "linear": frozen.linear,
             "quadratic": frozen,
             "network": lambda inputs, gates, frozen=frozen: frozen.network(inputs),
         }[name]
         best, diverged = descend(function, frozen, (x, y), (x_test, y_test), lr, steps)
         found |= {f"{name}_best": best, f"{name}_diverged": diverged}
     return found
+
+
+def is_lost(losses: Sequence[float]) -> bool:
+    """Whether a training diverged, by its losses."""
+    return not losses[-1] <= 1e6 * losses[0]
+
+
+def linear_descent(
+    start: nn.Module,
+    kernel: Tensor,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    lr: float,
+    steps: int,
+    batches: Iterator[Tensor] | None = None,
+) -> tuple[float, list[float]]:
+    """Descent of a network's first Taylor polynomial, by its outputs: f ← f − η K ∂L/∂f.
+
+    That is descent on its parameters, in as many numbers as there are examples: `kernel` is K of
+    the training examples at `start`, in double precision. On the mean square of all of them, or
+    of those that `batches` names step by step. The best test loss, and the losses of training.
+    """
+    (x, y), (x_test, y_test) = train, test
+    cross = empirical_ntk(start, x_test, x).double()
+    with torch.no_grad():
+        outputs, test_outputs = start(x).double()[:, 0], start(x_test).double()[:, 0]
+    y, y_test = y.double()[:, 0], y_test.double()[:, 0]
+    whole, best, losses = torch.arange(len(x)), math.inf, []
+    for step in range(steps + 1):
+        residual = outputs - y
+        losses.append(float(residual.square().mean()))
+        if is_lost(losses):
+            break
+        if step % EVERY == 0:
+            best = min(best, float((test_outputs - y_test).square().mean()))
+        rows = whole if batches is None else next(batches)
+        slope = 2 / len(rows) * lr * residual[rows]
+        outputs = outputs - kernel[:, rows] @ slope
+        test_outputs = test_outputs - cross[:, rows] @ slope
+    return best, losses
 
 
 def descend(

@@ -1,5 +1,6 @@
 """Classes of images as one-hot targets: test error by batch size, and with one catapult."""
 
+import functools
 import math
 from typing import Any
 
@@ -31,31 +32,41 @@ def on_images(
     data: str, width: int, n: int, setting: str, factor: float, steps: int, seed: int
 ) -> dict[str, Any]:
     """Training on n examples at `factor` of the critical rate, in batches or with a catapult."""
-    # Split, scaling and strong network are the seed's, the same in every setting of a seed.
-    shared = torch.Generator().manual_seed(seed)
-    x, y, x_test, y_test = images(data, SCALINGS[seed % len(SCALINGS)], shared)
-    sizes = [x.shape[1], width, y.shape[1]]
-    strong = ntk_mlp(sizes, "relu", seed=shared)
-    train_strong(strong, x, y, min(steps, len(x) * 15 // 100), shared)
-    reference = agop(strong, x_test[:SEEN])
-
+    (x, y, x_test, y_test), reference, strong_wrong = strong_network(data, width, steps, seed)
     draw = torch.Generator().manual_seed(seed + 1_000_000)
-    net = ntk_mlp(sizes, "relu", seed=draw)
+    net = ntk_mlp([x.shape[1], width, y.shape[1]], "relu", seed=draw)
     start = agop(net, x_test[:SEEN])
     if setting == "catapult":
         taken = one_catapult(net, x[:n], y[:n], factor, steps)
     else:
         taken = descend(net, x[:n], y[:n], min(n, int(setting)), factor, steps, draw)
     with torch.no_grad():
-        outputs, strong_outputs = net(x_test), strong(x_test)
+        outputs = net(x_test)
     return {
         "wrong": share_wrong(outputs, y_test),
         "test": squared_error(outputs, y_test).item(),
         "cosine": agop_alignment(agop(net, x_test[:SEEN]), reference),
         "start_cosine": agop_alignment(start, reference),
-        "strong_wrong": share_wrong(strong_outputs, y_test),
+        "strong_wrong": strong_wrong,
         "steps_taken": taken,
     }
+
+
+@functools.lru_cache(maxsize=16)
+def strong_network(
+    data: str, width: int, steps: int, seed: int
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor, float]:
+    """Split and scaling, the strong network's AGOP, and its share of wrong classes.
+
+    They are the seed's, the same in every setting of a seed, and are computed once for all.
+    """
+    shared = torch.Generator().manual_seed(seed)
+    x, y, x_test, y_test = images(data, SCALINGS[seed % len(SCALINGS)], shared)
+    strong = ntk_mlp([x.shape[1], width, y.shape[1]], "relu", seed=shared)
+    train_strong(strong, x, y, min(steps, len(x) * 15 // 100), shared)
+    with torch.no_grad():
+        wrong = share_wrong(strong(x_test), y_test)
+    return (x, y, x_test, y_test), agop(strong, x_test[:SEEN]), wrong
 
 
 def share_wrong(outputs: Tensor, targets: Tensor) -> float:
@@ -139,11 +150,13 @@ def one_catapult(net: nn.Module, x: Tensor, y: Tensor, mult: float, steps: int) 
 
     optimizer = torch.optim.SGD(net.parameters(), lr=0.5 * critical())
     schedule = CatapultScheduler(optimizer, critical, n_catapults=1, mult=mult)
-    taken, full = 0, 1.0
+    taken, full, loss = 0, 1.0, squared_error(net(x), y)
     while taken < steps and full <= 1e6 and (full > DONE or schedule.phase != "finished"):
-        step(net, optimizer, x, y)
-        with torch.no_grad():
-            full = squared_error(net(x), y).item()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss = squared_error(net(x), y)  # after this step, and what the next descends
+        full = loss.item()
         if full <= 1e6:
             schedule.step(full)
         taken += 1
