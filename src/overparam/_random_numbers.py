@@ -59,10 +59,20 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     module = None if device.type == "cpu" else _module(device)
     count = 0 if module is None else module.device_count()
     with own_random_numbers(torch.device(device.type, i) for i in range(count)):
-        torch.default_generator.manual_seed(seed)
-        if module is not None:
-            getattr(module, "manual_seed_all", module.manual_seed)(seed)
+        start_from(seed, device)
         yield
+
+
+def start_from(seed: int, device: torch.device) -> None:
+    """Start the default generators of the CPU and of all devices of a kind from `seed`.
+
+    To be used inside what puts them back. `torch.manual_seed` starts those of kinds that nobody
+    uses as well, and notes the call stack for each, which takes as long as a pass of a small model.
+    """
+    torch.default_generator.manual_seed(seed)
+    module = None if device.type == "cpu" else _module(device)
+    if module is not None:
+        getattr(module, "manual_seed_all", module.manual_seed)(seed)
 
 
 @contextmanager

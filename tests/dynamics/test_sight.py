@@ -12,7 +12,9 @@ from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
 from overparam.dynamics.probes import (
     GradientNoise,
+    InputGradients,
     KernelChange,
+    LossSplit,
     Norms,
     Probe,
     Sharpness,
@@ -483,3 +485,51 @@ def test_the_first_pass_of_all_does_not_tell_what_a_few_examples_take():
         clock.now += STEP
         monitor.step(1.0, batch=(x, y))
     assert monitor._subject.few == pytest.approx(0.02, rel=0.1)
+
+
+class Counted(nn.Sequential):
+    """How often examples were passed through."""
+
+    passes = 0
+
+    def forward(self, input):
+        type(self).passes += 1
+        return super().forward(input)
+
+
+def test_whether_examples_are_separate_is_looked_at_once():
+    """Few examples go through seven times to find out; nothing that matters has changed then."""
+    torch.manual_seed(0)
+    model = Counted(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    x, y = torch.randn(16, 6), torch.randint(0, 3, (16,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    probes = [LossSplit(), KernelChange(), InputGradients()]
+    monitor = Monitor(model, CE, optimizer, probes=probes, max_overhead=math.inf)
+    passes = []
+    for _ in range(3):
+        CE(model(x), y).backward()
+        before = Counted.passes
+        monitor.step(1.0, batch=(x, y))
+        passes.append(Counted.passes - before)
+    assert passes[1] == passes[2]
+    assert passes[1] <= 2 * len(probes) + 1
+    table = monitor.history  # the weights stay where they are
+    for key in ("loss_top", "kernel_change", "agop_trace"):
+        assert table[key].nunique() == 1
+    model.append(Mixing())
+    with pytest.warns(RuntimeWarning, match="does not depend on the others"):
+        monitor.step(1.0, batch=(x, y))
+
+
+class Mixing(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0)
+
+
+def test_a_measurement_starts_no_generator_that_nobody_uses(monkeypatch):
+    """torch.manual_seed would keep the seed for accelerators that are first used later."""
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    monitor, *_ = fitted(probes=[Sharpness()], steps=12)
+    assert seeds == [0]  # the test's own
+    assert monitor.history["sharpness"].notna().sum() == 2  # Adam has none before

@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from overparam._errors import expect
 from overparam._exclusive import forward_mode
 from overparam._model import as_function, undisturbed
+from overparam._random_numbers import start_from
 from overparam._types import Loss, Params
 from overparam.errors import NumericalError
 
@@ -92,7 +93,7 @@ def iterate_outputs(
             _expect_finite(second)
             if second == 0:  # the outputs do not depend on the parameters
                 return OutputIteration(0.0, 0.0, change)
-            torch.manual_seed(seed)
+            start_from(seed, outputs.device)
             with torch.no_grad():
                 change = _push(function, held, params, step, x)
                 third = _product(change, curvature.times(change))
@@ -142,7 +143,7 @@ def across_batches(
         bent = _LossCurvature(outputs.detach(), known[1], loss).times(known[2].to(outputs))
         step, first, _ = _pull(outputs, bent, leaves, rescale)
         _expect_finite(first)
-        torch.manual_seed(seed)
+        start_from(seed, outputs.device)
         with torch.no_grad():
             change = _push(function, held, params, step, x)
         del step
@@ -200,7 +201,7 @@ def _others(model: nn.Module, params: Params) -> Params:
 
 
 def _outputs(function: Callable[[Params, Any], Any], params: Params, x: Any, seed: int) -> Tensor:
-    torch.manual_seed(seed)
+    start_from(seed, next((p.device for p in params.values()), torch.device("cpu")))
     outputs = function(params, x)
     expect(
         isinstance(outputs, Tensor), "Monitor(model=...)", "a model that returns one tensor",

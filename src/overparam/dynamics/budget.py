@@ -12,6 +12,8 @@ from overparam._errors import expect
 _NEVER = -(10**9)
 # What the share of one that is late is multiplied by.
 _LATE = 3
+# A share counts for more, up to so many times, where a run costs more than its part.
+_DEAR = 2
 # Part of the limit that is lent to what cannot wait, in the long run.
 _LENT = 1 / 3
 # Part of it that those who take turns count on at least, whatever the rest has taken so far.
@@ -52,7 +54,8 @@ class OverheadBudget:
     `max_overhead` times the training time, and intervals stretch by themselves where steps are
     short. Each saves up its share of the credit for itself: a cheap one never waits until a dear
     one is covered, and a dear one does not starve behind cheap ones. What one that has enough
-    would get, the others get.
+    would get, the others get. So that all come round in time, rather than each for as many
+    seconds, the share of one that costs more than its part counts up to twofold.
 
     Training time is whatever passes between `leave` and `enter`.
 
@@ -228,14 +231,18 @@ class OverheadBudget:
             for job in jobs:
                 job.saved += rest * job.share / total
             return
-        weights = [
-            (job, job.share * (_LATE if step - job.last > job.within else 1))
-            for job in jobs
-            if job.saved < job.price
-        ]
+        weights = [(job, self._weight(job, step)) for job in jobs if job.saved < job.price]
         total = sum(weight for _, weight in weights)
         for job, weight in weights:  # beyond its price by one grant at most
             job.saved += rest * weight / total
+
+    def _weight(self, job: _Job, step: int) -> float:
+        """What a measurement counts for where credit is divided."""
+        late = _LATE if step - job.last > job.within else 1
+        seconds = job.within * self.training / max(step, 1)
+        part = self._part(job, seconds)
+        need = job.price / part if part > 0 else _DEAR
+        return job.share * late * min(max(need, 1.0), _DEAR)
 
     def cost(self, name: str) -> float:
         """Seconds a measurement is expected to take; `nan` for one that is not known."""
@@ -253,11 +260,14 @@ class OverheadBudget:
         What goes into the books, and what cannot wait, is not granted; so far it may have taken
         more than its part.
         """
+        return self._part(self._jobs[name], seconds)
+
+    def _part(self, job: _Job, seconds: float) -> float:
         total = sum(job.share for job in self._jobs.values())
         granted = self.max_overhead * self.training
         rest = (self.own - self.turns) / granted if granted else 0.0
         left = 1.0 if math.isinf(self.max_overhead) else min(max(1 - rest, _TURNS), 1.0)
-        return left * self.max_overhead * seconds * self._jobs[name].share / total
+        return left * self.max_overhead * seconds * job.share / total
 
     def wait(self, name: str) -> float:
         """Seconds of training until a measurement is covered; `nan` for one that is not known."""

@@ -65,7 +65,8 @@ class InputGradients(Probe):
             if self.start is None or (n != self._examples and scene.initial):
                 start = _diagonal(at_start(scene), x, outputs, scene.seed)
                 self.start, self._examples = start, n
-            self.diagonal = _diagonal(model, x, outputs, scene.seed)
+            with scene.separate():
+                self.diagonal = _diagonal(model, x, outputs, scene.seed)
         reference = self.start if self.reference is None else self.reference.to(self.start)
         return {
             "agop_trace": float(self.diagonal.sum()),

@@ -75,7 +75,8 @@ class LossSplit(Probe):
         if self._tied:
             return {}
         s = min(self.s, n * outputs)
-        split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
+        with scene.separate():
+            split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
         self.quadratic = split.quadratic
         leading = {f"eigenvalue_{j}": v for j, v in enumerate(split.eigenvalues, start=1)}
         return {"loss_top": split.top, "loss_rest": split.rest, **leading}
@@ -122,6 +123,7 @@ class KernelChange(Probe):
     def __init__(self, n: int = 32, size: int = 128) -> None:
         self.n, self.size = n, size
         self._start: Tensor | None = None
+        self._tied: tuple[tuple[int, ...], bool] | None = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """The relative change."""
@@ -133,7 +135,7 @@ class KernelChange(Probe):
         n = part_of(min(n_examples(scene.probe[0]), self.n), scene.part, 8)
         x, _ = first_examples(scene.probe, n)
         with scene.as_trained() as model:
-            if mixes(model, x):
+            if self._is_tied(scene, model, x):
                 return self._of_training(scene, model)
         if self._start is None or len(self._start) < n:
             if self._start is not None and not scene.initial:
@@ -142,12 +144,21 @@ class KernelChange(Probe):
             else:
                 self._start = empirical_ntk(at_start(scene), x)
         start = self._start[:n, :n]
-        return {"kernel_change": kernel_change(empirical_ntk(scene.model, x), start)}
+        with scene.separate():
+            now = empirical_ntk(scene.model, x)
+        return {"kernel_change": kernel_change(now, start)}
 
     def unfit(self, scene: Scene) -> str:
         """Examples that are no list, or of which others would be asked; too many outputs."""
         shared = SHARED if waits_for_others(scene.model) else ""
         return scene.whole or shared or too_many(scene, self.size)
+
+    def _is_tied(self, scene: Scene, model: nn.Module, x: Any) -> bool:
+        """Whether training ties examples together; looked at anew when other parts are trained."""
+        form = tuple(map(id, scene.training))
+        if self._tied is None or self._tied[0] != form:
+            self._tied = form, mixes(model, x)
+        return self._tied[1]
 
     def _of_training(self, scene: Scene, model: nn.Module) -> dict[str, float]:
         assert scene.probe is not None

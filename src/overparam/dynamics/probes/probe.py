@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from overparam._batch import call, n_examples, take, tensors
+from overparam._model import known_separate
 from overparam._types import Inputs, Loss, Params
+
+# The note of the parts of the model whose examples were found to be separate.
+_SEPARATE = "separate"
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,20 @@ class Scene:
         finally:
             for part, mode in before:
                 part.training = mode
+
+    @contextmanager
+    def separate(self) -> Iterator[None]:
+        """Inside, it is looked only once whether the examples of the model are separate.
+
+        The first time that the model is measured in this form, by whichever probe; a look that
+        finds otherwise ends the measurement.
+        """
+        form = tuple(map(id, self.model.modules()))
+        known, findings = self.notes.get(_SEPARATE, (None, {}))
+        with known_separate(self.model, findings) if known == form else nullcontext():
+            yield
+        if known != form:
+            self.notes[_SEPARATE] = form, {}
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
