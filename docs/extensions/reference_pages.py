@@ -50,15 +50,14 @@ def package_page(door: str, names: dict[str, str]) -> str:
 
 
 def contents(doors: Iterable[str]) -> str:
-    """A table of the packages, each with the first sentence of what it says of itself."""
-    lines = ["| package | holds |", "|---|---|"]
+    """A list of the packages, each with the first sentence of what it says of itself."""
+    lines: list[str] = []
     for door in sorted(doors):
         module, title = opened(door), door.removeprefix("overparam.")
         absent = isinstance(module, ImportError)
         said = "a tool that is not installed here" if absent else inspect.getdoc(module) or ""
-        said = said.partition("\n")[0].rstrip(".").replace("|", r"\|")
-        lines.append(f"| [{title}](packages/{door}.rst) | {said} |")
-    return "\n".join([*lines, ""])
+        lines += [f"[{title}](packages/{door}.rst)", f": {said.partition(chr(10))[0]}", ""]
+    return "\n".join(lines)
 
 
 def grouped(module: object, names: list[str]) -> Iterator[tuple[str, list[str]]]:

@@ -154,14 +154,18 @@ def test_the_users_own_rate_is_compared_unless_it_lies_between_the_best() -> Non
     assert low.own[1e-4] > 2 * min(low.losses.values())
     beside = run_race(recipe, 100, given=0.13, clock=Clock())
     assert set(beside.own) == {0.13}
+    lost = run_race(recipe, 100, given=50.0, clock=Clock())
+    assert lost.own == {50.0: math.inf}
+
+
+@pytest.mark.untyped("a stand-in for a race has what is asked of it alone")
+def test_a_rate_between_two_that_are_equal_is_not_compared() -> None:
     level: Any = SimpleNamespace(
         losses={0.125: 0.3, 0.25: 0.301, 0.5: 0.9}, also=lambda rate: {rate: 1.0}
     )
     assert _own(level, 0.2) == {}
     assert _own(level, 0.25) == {0.25: 0.301}
     assert _own(level, 0.3) == {0.3: 1.0}
-    lost = run_race(recipe, 100, given=50.0, clock=Clock())
-    assert lost.own == {50.0: math.inf}
 
 
 def test_two_orders_are_compared_where_the_first_stopped_short() -> None:
