@@ -28,7 +28,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent))
 from peer_environment import environment
 from table_blocks import blocks, large
-from table_ranks import tables
+from table_ranks import MORE, tables
 from table_sets import part_of
 
 from overparam._memory import available
@@ -278,12 +278,13 @@ def main() -> None:
     parser.add_argument("--part", choices=["choose", "confirm", "all"], default="choose",
                         help="tables that defaults are chosen by, those kept, or all")  # fmt: skip
     parser.add_argument("--variants", action="store_true", help="ours without parts of it, too")
-    parser.add_argument("--more", nargs="*", default=[], choices=["RealMLP"],
+    parser.add_argument("--more", nargs="*", default=[], choices=MORE,
                         help="peers that take long")  # fmt: skip
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
     parser.add_argument("--store", default=str(Path(__file__).with_name("table_scores.json")),
                         help="FILE.json of scores: what it has is not computed")  # fmt: skip
     parser.add_argument("--again", nargs="*", default=[], help="methods to compute all the same")
+    parser.add_argument("--stored", action="store_true", help="compute nothing that is not there")
     parser.add_argument("--write", metavar="PAGE", help="put the tables between a page's marks")
     parser.add_argument("--peers", help="a Python that has them, instead of one of our making")
     parser.add_argument("--peers-only", action="store_true", help="fit them, print nothing")

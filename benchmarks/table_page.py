@@ -15,6 +15,7 @@ OURS = ("RFM", "IRKM", "best")
 HEADS = {
     "best": "both (`best`)", "CatBoost": "CatBoost 1.2", "XGBoost": "XGBoost 3.2",
     "LightGBM": "LightGBM 4.6", "xRFM": "xRFM 0.4.5",
+    "RealMLP": "RealMLP (pytabkit 1.8)", "TabM": "TabM (pytabkit 1.8)",
 }  # fmt: skip
 TASKS = ("regression", "classification")
 PARTS = {"choose": "to choose by", "confirm": "kept"}
@@ -25,7 +26,8 @@ def mean_ranks(losses: pd.DataFrame) -> pd.DataFrame:
     """Mean rank of each column, 1 the best, and its interval over draws of the tables."""
     ranks = losses.round(6).rank(axis=1)
     draw = np.random.default_rng(0)
-    drawn = [ranks.iloc[draw.integers(len(ranks), size=len(ranks))].mean() for _ in range(DRAWS)]
+    values, n = ranks.to_numpy(), len(ranks)
+    drawn = [np.nanmean(values[draw.integers(n, size=n)], axis=0) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return pd.DataFrame({"rank": ranks.mean(), "low": low, "high": high})
 

@@ -6,8 +6,8 @@ For each NAME.npz in the folder JOBS it writes one of that name into RESULTS. A 
 `threads`, `methods`, `codes` (numbers and positions of levels, with NaN), `sizes` (levels of each
 column, 0 for numbers), `y`, and for each fold k `train-k`, `test-k` and `coordinates-k` (all rows,
 standardised, an indicator a level, without NaN). A result holds for each method and fold the
-predictions, numbers or probabilities, and processor seconds to fit and to predict. Nothing of
-overparam is imported: it runs in the peers' environment.
+predictions, numbers or probabilities, and processor seconds to fit and to predict; nothing of one
+whose package is not there. Nothing of overparam is imported: it runs in the peers' environment.
 """
 
 import sys
@@ -75,6 +75,13 @@ def realmlp(classify: bool, threads: int) -> Any:
     return kind(device="cpu", n_threads=threads, random_state=0)
 
 
+def tabm(classify: bool, threads: int) -> Any:
+    from pytabkit import TabM_D_Classifier, TabM_D_Regressor
+
+    kind = TabM_D_Classifier if classify else TabM_D_Regressor
+    return kind(device="cpu", n_threads=threads, random_state=0)
+
+
 class XRFM:
     """Its estimator on tensors, a tenth held out for its validation."""
 
@@ -118,6 +125,7 @@ METHODS = {
     "linear": (linear, "coordinates"),
     "xRFM": (XRFM, "coordinates"),
     "RealMLP": (realmlp, "coordinates"),
+    "TabM": (tabm, "coordinates"),
 }
 
 
@@ -163,10 +171,13 @@ def main() -> None:
         found = {}
         for method in map(str, job["methods"]):
             fold = 0
-            while f"train-{fold}" in job:
-                for name, value in fitted(job, method, fold).items():
-                    found[f"{method}/{fold}/{name}"] = value
-                fold += 1
+            try:
+                while f"train-{fold}" in job:
+                    for name, value in fitted(job, method, fold).items():
+                        found[f"{method}/{fold}/{name}"] = value
+                    fold += 1
+            except ImportError as error:
+                print(f"{method} is left out: {error}", file=sys.stderr, flush=True)
         # Whole or not at all: who waits for it may read it at once.
         np.savez(results / "unfinished.npz", **found)
         (results / "unfinished.npz").rename(results / path.name)

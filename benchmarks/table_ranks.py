@@ -32,6 +32,9 @@ from overparam.kernels import (
 )
 
 ENVIRONMENT = ("tables", ["catboost==1.2.10", "xgboost==3.2.0", "lightgbm==4.6.0", "xrfm==0.4.5"])
+# RealMLP and TabM are trained from scratch. TabPFN is weights, fetched when it is first used: what
+# has no connection cannot run it.
+NETWORKS, MORE = "pytabkit==1.8.0", ("RealMLP", "TabM")
 PEERS = (
     "CatBoost", "XGBoost", "LightGBM", "ExtraTrees", "random forest", "SVM", "linear", "xRFM",
 )  # fmt: skip
@@ -80,7 +83,7 @@ def ask_peers(names: list[str], known: dict[str, dict], options: argparse.Namesp
                 np.savez(jobs / f"{name}.npz", **as_job(rows, folds, methods, options.threads))
         if not asked:
             return
-        python = options.peers or environment(*ENVIRONMENT)
+        python = options.peers or peers_environment(options)
         script = Path(__file__).with_name("table_peers.py")
         process = subprocess.Popen([python, "-W", "ignore", script, jobs, told])
         while asked:
@@ -93,6 +96,14 @@ def ask_peers(names: list[str], known: dict[str, dict], options: argparse.Namesp
             if ended is not None and asked:
                 raise SystemExit(f"the peers ended with status {ended}; not done: {[*asked]}")
             time.sleep(0.5)
+
+
+def peers_environment(options: argparse.Namespace) -> Path:
+    """Python of an environment that has the peers that are asked for."""
+    name, requirements = ENVIRONMENT
+    if not options.more:
+        return environment(name, requirements)
+    return environment(f"{name}-networks", [*requirements, NETWORKS])
 
 
 def asked_of(options: argparse.Namespace) -> list[str]:
@@ -152,6 +163,7 @@ def read_back(path: Path, rows: Rows, folds: list, methods: list[str]) -> dict[s
                 ],
             )
             for method in methods
+            if f"{method}/0/prediction" in file
         }
 
 
@@ -212,20 +224,23 @@ def results(task: str, options: argparse.Namespace) -> dict[str, dict[str, dict[
     names = names_of(task, options.part)
     names = [name for name in names if not options.names or name in options.names]
     known = kept(names, options)
-    ask_peers(names, known, options)
+    if not options.stored:
+        ask_peers(names, known, options)
     if options.peers_only:
         return {}
     found = {}
     for name in names:
         scores = known[key(name, options)]
         models = ours(task == "classification", options.variants)
-        if absent := [method for method in models if method not in scores]:
+        absent = [method for method in models if method not in scores]
+        if absent and not options.stored:
             rows = part_of(name, options.rows)
             folds = folds_of(rows, options.folds)
             for method in absent:
                 scores[method] = judged(rows, folds, of_ours(rows, folds, models[method]))
                 keep(known, options)
-        found[name] = {method: scores[method] for method in [*models, *asked_of(options)]}
+        wanted = [*models, *asked_of(options)]
+        found[name] = {method: scores[method] for method in wanted if method in scores}
         line = ", ".join(f"{method} {s['loss']:.3f}" for method, s in found[name].items())
         print(f"{name}: {line}", flush=True)
     return found
@@ -280,7 +295,7 @@ def tables(options: argparse.Namespace) -> None:
 def printed_summary(losses: pd.DataFrame, found: dict, said: str) -> None:
     """Mean ranks over all tables, ratios to the best peer and to the first column, times."""
     ranks, first = mean_ranks(losses), losses.columns[0]
-    peers = [method for method in losses.columns if method in PEERS or method == "RealMLP"]
+    peers = [method for method in losses.columns if method in (*PEERS, *MORE)]
     best = losses[peers].min(axis=1)
     fit, predict = column(found, "fit"), column(found, "predict")
     table = Table(title=f"nRMSE and log-loss together, {len(losses)} tables, {said}")

@@ -73,13 +73,36 @@ def test_the_page_of_tables_is_what_the_scores_say(page, ranks):
     parts = {}
     for task in page.TASKS:
         by_table = {n: known[f"{n}, 800 rows, 3 folds"] for n in page.names_of(task, "all")}
-        order = [*page.OURS, *ranks.PEERS]
+        order = [*page.OURS, *ranks.PEERS, *ranks.MORE]
         parts[task] = {
             n: {m: of[m] for m in order if m in of} for n, of in by_table.items()
         }  # fmt: skip
     text = (FOLDER.parent / "docs/how-to/tables.md").read_text("utf-8")
     options = argparse.Namespace(part="all")
     assert page.put(text, parts["regression"], parts["classification"], options) == text
+
+
+def test_a_peer_whose_package_is_not_there_is_left_out(ranks, sets, monkeypatch, tmp_path, capsys):
+    peers = importlib.import_module("table_peers")
+
+    def lacking(classify, threads):
+        raise ImportError("No module named 'networks'")
+
+    monkeypatch.setitem(peers.METHODS, "TabM", (lacking, "coordinates"))
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(40, 2)), draw.normal(size=40)
+    rows = sets.Rows("t", "regression", x, np.zeros(2, int), ("a", "b"), y)
+    folds = ranks.folds_of(rows, 2)
+    for folder in ("jobs", "results"):
+        (tmp_path / folder).mkdir()
+    job = ranks.as_job(rows, folds, ["TabM", "linear"], 1)
+    np.savez(tmp_path / "jobs/t.npz", **job)
+    monkeypatch.setattr("sys.argv", ["it", str(tmp_path / "jobs"), str(tmp_path / "results")])
+    peers.main()
+    assert "TabM is left out: No module named 'networks'" in capsys.readouterr().err
+    found = ranks.read_back(tmp_path / "results/t.npz", rows, folds, ["TabM", "linear"])
+    assert list(found) == ["linear"]
+    assert found["linear"]["loss"] > 0.5
 
 
 def test_a_page_names_the_tables_where_ours_are_far_behind(page):
