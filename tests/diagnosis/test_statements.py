@@ -529,7 +529,7 @@ def test_words_and_bar_tell_a_note_from_what_is_good() -> None:
     still = statements.spikes(replace(FOUND, losses=[2.0] * 10, steps=70))
     assert still.text == "The loss had no spikes in 70 steps, nor did it fall."
     short = statements.spikes(replace(FOUND, steps=70, cut=400))
-    assert short.text == "The loss had no spikes in 70 steps of 400 planned."
+    assert short.text == "The loss had no spikes in 70 steps of 400."
 
 
 def test_a_loss_that_chance_moves_neither_falls_nor_is_stuck() -> None:

@@ -100,7 +100,7 @@ def spikes(found: Findings) -> Statement:
         but = (
             ", and the network is dead" if dead(found)
             else ", nor did it fall" if not fell(found)
-            else f" of {found.cut:,} planned" if cut_short(found)
+            else f" of {found.cut:,}" if cut_short(found)
             else ""
         )  # fmt: skip
         level: Level = "info" if but else "good"
