@@ -123,9 +123,9 @@ def _ending(document: Mapping, said: Mapping, words: _Text) -> Iterator[str]:
     if steps is None or planned is None or steps >= planned:
         return
     if f"of {planned:,} steps" not in _text(said, "progress"):
-        yield f"that {planned} steps were planned is not said"
-    if f"of {planned:,} planned (" not in "".join(words.sections.values()):
-        yield f"that {planned} steps were planned is not in the head of the page"
+        yield f"that there were to be {planned} steps is not said"
+    if f"of {planned:,} (" not in "".join(words.sections.values()):
+        yield f"that there were to be {planned} steps is not in the head of the page"
 
 
 def _none(said: Mapping, words: _Text) -> Iterator[str]:

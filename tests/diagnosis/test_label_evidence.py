@@ -36,6 +36,8 @@ def test_random_labels_are_as_many_as_the_sure_predictions_that_are_contradicted
         ({"error": 0.45, "error_by_class": 0.45}, "misfit"),
         # A network that has learned nothing contradicts everything at random.
         ({"error": 0.9, "error_by_class": 0.9, "sure_wrong": 112, "implausible": 200}, "misfit"),
+        # One that has hardly begun to learn is not sure where it is surest, and errs by itself.
+        ({"confidence": 0.2}, "misfit"),
         # Or one that gives the most frequent of its classes.
         ({"error_by_class": 0.8}, "misfit"),
         # Few examples: one wrong of nine is no sign, and none is no sign of none.

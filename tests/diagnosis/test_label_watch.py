@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_wine
 from torch import Tensor, nn
 
 from overparam.datasets import load, prepare
@@ -45,6 +46,17 @@ def flipped(y: np.ndarray, share: float, seed: int) -> np.ndarray:
     draw = np.random.default_rng(seed)
     other = (y + draw.integers(1, y.max() + 1, len(y))) % (y.max() + 1)
     return np.where(draw.random(len(y)) < share, other, y)
+
+
+def test_a_network_that_has_hardly_begun_is_not_sure_where_it_is_surest() -> None:
+    """Its errors look like those of random labels: wine, after two epochs at a low rate."""
+    x, y = load_wine(return_X_y=True)
+    data = (((x - x.mean(0)) / x.std(0)).astype(np.float32), y)
+    early, late = (watched(data, rate=0.01, steps=steps).evidence() for steps in (8, 400))
+    assert early is not None
+    assert late is not None
+    assert early.confidence < 0.2 < 0.8 < late.confidence
+    assert judge(early).kind in ("misfit", "few")
 
 
 @pytest.mark.parametrize(

@@ -529,7 +529,7 @@ def test_words_and_bar_tell_a_note_from_what_is_good() -> None:
     still = statements.spikes(replace(FOUND, losses=[2.0] * 10, steps=70))
     assert still.text == "The loss had no spikes in 70 steps, nor did it fall."
     short = statements.spikes(replace(FOUND, steps=70, cut=400))
-    assert short.text == "The loss had no spikes in 70 steps of 400 planned."
+    assert short.text == "The loss had no spikes in 70 steps of 400."
 
 
 def test_a_loss_that_chance_moves_neither_falls_nor_is_stuck() -> None:
@@ -782,6 +782,30 @@ def test_what_so_short_a_training_says_of_the_rate_in_use_is_a_try() -> None:
     lost = replace(short, own={3.0: math.inf})
     said = statements.learning_rate(replace(FOUND, rate=3.0, outcome=lost))
     assert (said.level, said.action) == ("critical", "Lower it to 0.2.")
+
+
+def test_a_length_that_nobody_planned_is_the_run_s() -> None:
+    short = replace(OUTCOME, horizon=80, planned=320, epoch=43, chosen=True)
+    found = replace(FOUND, rate=0.2, rate_given=False, outcome=short, budget=30.0)
+    said = statements.learning_rate(found)
+    assert "That is 1/4 of the run's 320." in said.text
+    assert "planned" not in said.text
+    # A run of a larger budget is longer as well, so that no budget compares all of it.
+    told = "A budget of about 60 s compares longer trainings; say how long yours is to be."
+    assert said.action == f"Train at 0.2. {told}"
+
+
+def test_a_kernel_that_stood_still_while_little_was_learned_advises_nothing() -> None:
+    little = replace(FOUND, kernel_change=0.04, losses=[1.09, 1.0, 0.95, 0.924])
+    assert statements.regime(little).action == ""
+    assert "kernel method" in statements.regime(replace(FOUND, kernel_change=0.04)).action
+
+
+def test_a_network_that_is_sure_of_nothing_says_nothing_of_labels() -> None:
+    early = replace(NOISY, confidence=0.1)
+    said = statements.labels(replace(FOUND, label_evidence=early))
+    assert said.level == "unknown"
+    assert "after epoch 7, which tells most, the network is not sure of any class yet" in said.text
 
 
 def test_one_epoch_is_one() -> None:

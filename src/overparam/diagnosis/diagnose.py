@@ -298,7 +298,7 @@ def _observed(
     asked.tell("training", 0.0)
     ends = spent.run_ends(asked.now, measuring=before.probe is not None)
     steps = asked.planned or _run_length(outcome, ends - asked.now, asked)
-    outcome = replace(outcome, planned=steps)
+    outcome = replace(outcome, planned=steps, chosen=asked.planned is None)
     run = _train(
         task, before.probe, ends, min(steps, asked.max_steps or steps), asked,
         few=late or not task.compared,

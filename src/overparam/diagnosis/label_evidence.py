@@ -15,6 +15,8 @@ from typing import Literal
 FITTED = 0.7
 # Nor has one that errs on more than this beside the labels that look random.
 UNEXPLAINED = 0.2
+# Nor one whose surest guesses are hardly surer than blind ones: they err by themselves.
+SURE = 0.25
 # Of what the network contradicts so much must look random, and of all labels so much.
 RANDOM, LEAST = 1 / 3, 0.02
 # Labels are called sound if at most this part of them can be random.
@@ -47,6 +49,8 @@ class LabelEvidence:
             exceeds chance the most;
         excess_deviation: its standard deviation, and
         excess_error: the error on training examples there.
+        confidence: Mean probability of the surest guesses, over that of a blind one: 0 for a
+            blind one, 1 for certainty; 1 where outputs are no probabilities.
         suspects: Labels that look wrong.
         learned: Share of them that the network gives at the end.
     """
@@ -63,6 +67,7 @@ class LabelEvidence:
     excess: float = 0.0
     excess_deviation: float = 1.0
     excess_error: float = 0.0
+    confidence: float = 1.0
     suspects: int = 0
     learned: float = 0.0
 
@@ -97,7 +102,7 @@ def judge(found: LabelEvidence) -> LabelVerdict:
         'sound'
     """
     rate, low, high = held_out_rate(found)
-    if found.error_by_class > largest_error(found.classes):
+    if found.error_by_class > largest_error(found.classes) or found.confidence < SURE:
         return LabelVerdict("misfit", rate, low, high)
     likely = rate >= RANDOM * found.error and found.error - rate <= UNEXPLAINED
     if likely and low >= LEAST:

@@ -7,6 +7,7 @@ from overparam._told import real as show
 from overparam.diagnosis.label_evidence import (
     LEAST,
     MEMORISED,
+    SURE,
     LabelEvidence,
     LabelVerdict,
     judge,
@@ -82,6 +83,13 @@ def label_statement(
             f"up to {show(100 * verdict.high)} % of them might be."
         )
         return Statement("labels", text, verdict.rate, LEAST, "Give more test examples.", "unknown")
+    if evidence.confidence < SURE:
+        return Statement(
+            "labels",
+            "Cannot tell wrong labels from hard ones: after epoch "
+            f"{evidence.epoch}, which tells most, the network is not sure of any class yet.",
+            verdict.rate, LEAST, "A network that has learned more would tell.", "unknown",
+        )  # fmt: skip
     fitted = largest_error(evidence.classes)
     wanted = fitted if evidence.error_by_class > fitted else evidence.error / 2
     return Statement(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from overparam._batch import call, chunks, n_examples, take
 from overparam._model import undisturbed
@@ -26,6 +27,8 @@ _SLACK = 0.02
 # The surest half of the predictions is asked; with two classes, where nothing else tells misfit
 # from noise, the surest quarter.
 _PARTS, _PARTS_OF_TWO = 2, 4
+# A loss within this part of the cross entropy of the outputs is that, but for rounding.
+_SAME = 1e-3
 # A suspect's label costs at least this part of what a guess does, ln C.
 _COSTLY = 0.9
 
@@ -52,10 +55,11 @@ class LabelScores:
 
 @dataclass(frozen=True)
 class _Look:
-    """One epoch: the held-out outputs, and the scores so far."""
+    """One epoch: the held-out outputs, whether they are log likelihoods, and the scores so far."""
 
     epoch: int
     outputs: Tensor
+    likely: bool
     predicted: Tensor
     losses: np.ndarray
     scores: np.ndarray
@@ -126,7 +130,10 @@ class LabelWatch:
         least_wrong = error < self._least_error
         if not best and not least_wrong:
             return
-        look = _Look(epoch, outputs, scorer.predicted, scorer.scores("mean_loss"), scorer.scores())
+        entropy = float(cross_entropy(_two_columns(outputs), given))
+        likely = abs(loss - entropy) <= _SAME * abs(entropy)
+        scores = scorer.scores("mean_loss"), scorer.scores()
+        look = _Look(epoch, outputs, likely, scorer.predicted, *scores)
         if best:
             self._best = look
         if least_wrong:
@@ -161,11 +168,14 @@ class LabelWatch:
         top = p.topk(2, dim=1).values
         parts = _PARTS_OF_TWO if classes == 2 else _PARTS
         sure = (top[:, 0] - top[:, 1]).argsort(descending=True, stable=True)[: max(n // parts, 1)]
+        blind = 1 / classes
+        confidence = (float(top[sure, 0].mean()) - blind) / (1 - blind) if look.likely else 1.0
         return LabelEvidence(
             epoch=look.epoch, classes=classes, n_train=len(scores.given), held_out=n,
             error=float(wrong.double().mean()), error_by_class=_error_by_class(guess, given),
             sure=len(sure), sure_wrong=int(wrong[sure].sum()),
             implausible=_implausible(p, guess, given) if classes > 2 else None,
+            confidence=confidence,
             excess=excess.size, excess_deviation=excess.deviation, excess_error=excess.error,
             suspects=int(scores.suspect.sum()), learned=self._learned(scores),
         )  # fmt: skip

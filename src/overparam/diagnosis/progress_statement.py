@@ -85,8 +85,8 @@ def progress(found: Findings) -> Statement:
         # One whose kernel stays would learn no more by being wider.
         wider = "" if found.kernel_change < KERNEL_REGIME else ": widen it"
         action = _first(found) or (
-            f"Let the rate fall over the run; what is left after that is noise, or beyond this "
-            f"network{wider}."
+            "Let the rate fall over the run; what is left after that is the least that this loss "
+            f"can be, noise, or beyond this network{wider}."
         )
         return Statement(
             "progress", f"{told} and is stuck: {_late(lost)}.{cut}", lost, STALLED, action,

@@ -95,7 +95,7 @@ def _would_tell(found: RateFindings) -> str:
 def _sureness(outcome: Outcome) -> str:
     low, high = map(show, outcome.interval)
     part = outcome.share
-    short = f" That is {_fraction(part)} of the {outcome.planned:,} planned." if part < 1 else ""
+    short = f" That is {_of_planned(outcome)}." if part < 1 else ""
     if outcome.wide:
         ends = f"{show(outcome.bottom[0])} to {show(outcome.bottom[-1])}"
         short += f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss"
@@ -112,6 +112,14 @@ def _sureness(outcome: Outcome) -> str:
             f"{high}."
         )
     return f"{short} Expect the best in {low} to {high}."
+
+
+def _of_planned(outcome: Outcome) -> str:
+    """What part the trainings are of the one that is planned, or of the run that nobody planned."""
+    whole = (
+        f"the run's {outcome.planned:,}" if outcome.chosen else f"the {outcome.planned:,} planned"
+    )
+    return f"{_fraction(outcome.share)} of {whole}"
 
 
 def _fraction(part: float) -> str:
@@ -233,7 +241,7 @@ def _nothing_learned(found: RateFindings) -> Statement:
     own = () if outcome.ahead else outcome.own
     rates = sorted({*outcome.losses, *own})
     whole = outcome.share == 1
-    part = "" if whole else f", {_fraction(outcome.share)} of the {outcome.planned:,} planned,"
+    part = "" if whole else f", {_of_planned(outcome)},"
     text = (
         f"Nothing was learned in {outcome.horizon:,} steps{part} at any of {len(rates)} rates from "
         f"{show(rates[0])} to {show(rates[-1])}: none lowers the loss by 2 % below that of the "
@@ -263,5 +271,8 @@ def _more_time(found: RateFindings) -> str:
     if math.isnan(seconds):
         return "Give it a larger budget."
     # Twice what was not enough at least: loading counts, and machines have other work.
+    if found.outcome.chosen:  # with more of it the run would be longer, too
+        more = f"about {show(2 * found.budget, 2)} s" if found.budget else "twice as much"
+        return f"A budget of {more} compares longer trainings; say how long yours is to be."
     seconds = max(seconds, 2 * found.budget, 1)
     return f"A budget of about {show(seconds, 2)} s compares whole trainings."

@@ -31,6 +31,12 @@ def fell(found: Findings) -> bool:
     return len(losses) > 1 and losses[-1] < losses[0] - LEARNED * abs(losses[0])
 
 
+def halved(found: Findings) -> bool:
+    """Whether half of the training loss was lost at least."""
+    losses = [loss for loss in found.losses if math.isfinite(loss)]
+    return fell(found) and losses[-1] < losses[0] / 2
+
+
 def learned_nothing(found: Findings) -> str:
     """Why the network of a run is not one that learned something; empty if it is."""
     if found.diverged:

@@ -19,6 +19,7 @@ from overparam.diagnosis.run_facts import (
     dead,
     ending,
     fell,
+    halved,
     larger,
     learned_nothing,
     longer,
@@ -99,7 +100,7 @@ def spikes(found: Findings) -> Statement:
         but = (
             ", and the network is dead" if dead(found)
             else ", nor did it fall" if not fell(found)
-            else f" of {found.cut:,} planned" if cut_short(found)
+            else f" of {found.cut:,}" if cut_short(found)
             else ""
         )  # fmt: skip
         level: Level = "info" if but else "good"
@@ -168,7 +169,11 @@ def regime(found: Findings) -> Statement:
     if change < KERNEL_REGIME:
         return Statement(
             "regime", f"Kernel regime: {moved}{also}", change, KERNEL_REGIME,
-            "A kernel method would do as well; a narrower network would learn features.", "info",
+            # A kernel that stood still while next to nothing was learned may move later.
+            "A kernel method would do as well; a narrower network would learn features."
+            if halved(found)
+            else "",
+            "info",
             bar,
         )  # fmt: skip
     if change < FEATURE_REGIME:

@@ -77,7 +77,7 @@ def _cut(data: Mapping) -> str:
     why = _ENDED.get(str(data.get("stopped")))
     if why is None or planned is None or planned <= steps:
         return ""
-    return f" of {number(planned)} planned ({why})"
+    return f" of {number(planned)} ({why})"
 
 
 _ENDED = {

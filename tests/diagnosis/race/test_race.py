@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 from overparam.diagnosis.examples import Examples
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.entrant import Entrant, set_rate
-from overparam.diagnosis.race.outcome import Outcome, Trial, best, flat, sound
+from overparam.diagnosis.race.outcome import FEW_STEPS, Outcome, Trial, best, flat, sound
 from overparam.diagnosis.race.race import Race, horizons
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, _own, run_race
@@ -305,6 +305,8 @@ def test_a_flat_bottom_ends_at_a_rate_that_was_lost() -> None:
     assert ended.bottom == [0.2, 0.4]
     assert ended.rate == 0.2
     assert not ended.wide
+    # Where one between did worse, chance is larger than the part that counts as level.
+    assert outcome_of({0.1: 0.9, 0.2: 0.5, 0.4: 0.53, 0.8: 0.51, 1.6: 1.0}, 400).bottom == [0.2]
     # Of two lost ones the nearer to the best, below it as above.
     assert outcome_of({0.1: 0.5, 0.2: math.inf, 0.4: 0.49}, 400).bottom == [0.4]
 
@@ -387,6 +389,14 @@ def test_a_bottom_that_may_go_on_has_no_middle() -> None:
     assert outcome_of({**falling, 0.8: 0.7}, 400).rate == 0.2
     assert outcome_of({**falling, 0.8: math.inf}, 400).rate == 0.2
     assert outcome_of({0.1: 0.5, 0.2: 0.51, 0.4: 0.515, 0.8: 0.7}, 400).rate == 0.1
+
+
+def test_without_a_plan_no_race_ends_before_it_tells_more_than_an_order_of_magnitude() -> None:
+    """All is learned in a few steps: of the first ones the fastest rate alone would be judged."""
+    outcome = run_race(recipe_of(squares(curvature=1.0)), None, clock=Clock())
+    assert outcome.stopped == "finished"
+    assert FEW_STEPS <= outcome.horizon < 2 * FEW_STEPS
+    assert outcome.verdict in ("found", "flat")
 
 
 def test_rates_at_which_all_is_lost_lead_down() -> None:

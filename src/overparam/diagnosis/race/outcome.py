@@ -19,7 +19,8 @@ SHORT_OF = 0.9
 _WIDE = 4.0
 # The loss must fall by this part of itself below that of the smallest rate.
 LEARNED = 0.02
-_FEW_STEPS = 100
+FEW_STEPS = 100
+"""Trainings shorter than this tell an order of magnitude."""
 # A loss of so many times the best is no other order's doing, unless little is left of the first.
 _FAR, _GONE = 10.0, 1e-2
 # Another order of batches changes a loss by up to such a factor, or the second one where less than
@@ -71,6 +72,7 @@ class Outcome:
         step_seconds: Of one of them, all that a race takes counted in.
         trials: All trainings, by order of batches and rate.
         stopped: ``"finished"``, ``"budget"`` or ``"interrupted"``.
+        chosen: Whether nobody planned a length: then it is that of the run.
     """
 
     losses: Mapping[float, float]
@@ -85,6 +87,7 @@ class Outcome:
     step_seconds: float
     trials: tuple[Trial, ...]
     stopped: str
+    chosen: bool = False
 
     @property
     def rate(self) -> float:
@@ -119,7 +122,8 @@ class Outcome:
     def bottom(self) -> list[float]:
         """Rates that did about as well as the best, ascending: of such only those that learned.
 
-        And only those with none between them and the best that was lost or raised the loss.
+        And only those with none between them and the best that did worse, was lost or raised the
+        loss.
         """
         near, winner, began = within(self.losses, NEAR), best(self.losses), self.began
         ends = [
@@ -127,6 +131,7 @@ class Outcome:
             *((t.rate, math.inf if t.lost else t.loss) for t in self.trials),
         ]
         lost = [rate for rate, loss in ends if not math.isfinite(loss) or loss > began]
+        lost += [rate for rate in self.losses if rate not in near]
         lower = max((rate for rate in lost if rate < winner), default=0.0)
         upper = min((rate for rate in lost if rate > winner), default=math.inf)
         near = [rate for rate in near if lower < rate < upper]
@@ -235,7 +240,7 @@ class Outcome:
         if not self.learned:
             return "nothing"
         # Shorter than a quarter of the training, the best rate was within a factor 2 in 2 of 3.
-        if self.share < 0.25 or self.horizon < min(_FEW_STEPS, self.planned or _FEW_STEPS):
+        if self.share < 0.25 or self.horizon < min(FEW_STEPS, self.planned or FEW_STEPS):
             return "rough"
         if self.disagreement > 1:
             return "between"

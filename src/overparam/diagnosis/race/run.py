@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from overparam.diagnosis.race.bracket import Bracket, bracket
 from overparam.diagnosis.race.kept import KeptRace, bracket_of
-from overparam.diagnosis.race.outcome import NEAR, Outcome, sound, within
+from overparam.diagnosis.race.outcome import FEW_STEPS, NEAR, Outcome, sound, within
 from overparam.diagnosis.race.race import OutOfTime, Race, horizons
 from overparam.diagnosis.race.recipe import Recipe
 
 # Without a planned length a race ends once the best training has lost all but this part of its
-# loss: a longer one would compare how close to zero they come.
+# loss, but for the shortest ones: a longer one would compare how close to zero they come.
 _DONE = 1e-3
 
 
@@ -132,7 +132,8 @@ def _double(
         if kept is not None:
             kept.save(race, found)
         tell(length / lengths[-1])
-        if planned is None and race.learned and min(race.losses.values()) < _DONE * race.first:
+        long = planned is None and length >= FEW_STEPS
+        if long and race.learned and min(race.losses.values()) < _DONE * race.first:
             break
     return "finished"
 
