@@ -249,7 +249,7 @@ CLAIMS = [
         source="α = c/n, β = c, θ = 2, and an equality in the theorem",
         statistic=extreme("constants_error", np.max),
         passes=Range(high=1e-12),
-        tolerance="relative, of eight numbers; float64 with 40 products leaves 1e-14",
+        tolerance="relative, of twelve numbers; float64 with 40 products leaves 1e-14",
         where={"measure": "equality"},
         smallest="smoke",
         kind="identity",

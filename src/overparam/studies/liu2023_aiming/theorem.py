@@ -85,6 +85,9 @@ def equality(seed: int) -> dict[str, float]:
     monitor = AimingMonitor(lambda w: (x @ w - y).square().sum() / (2 * n), [0])
     monitor.record(0, start)
     row = monitor.finalize(nearest).iloc[0]
+    # Of inputs of several lengths β is the square of the longest, α that of the shortest over n.
+    lengths = torch.linspace(1.0, 2.0, n, dtype=torch.float64)
+    uneven = square_loss_constants(lambda w: lengths * (basis.T @ w), start, y)
     lr = 0.3 * aiming_step_size(2.0, c) + 0.1 / c
     residual = x @ start - y
     after = [start - lr * residual[i] * x[i] - nearest for i in range(n)]
@@ -95,6 +98,10 @@ def equality(seed: int) -> dict[str, float]:
         (found.pl_bound, c / n),
         (found.beta, c),
         (found.beta_full, c / n),
+        (uneven.pl_bound, 1.0 / n),
+        (uneven.beta, 4.0),
+        (uneven.beta_full, 4.0 / n),
+        (aiming_step_size(2.0, c), 1.0 / c),  # where 1 − ηα(θ − βη) is least
         (float(row["pl"]), c / n),
         (float(row["theta_final"]), 2.0),
         (float(row["growth_final"]), c / n),
