@@ -13,7 +13,7 @@ from overparam._random_numbers import seeded
 from overparam._training_mode import waits_for_others
 from overparam.dynamics.batch_form import why_whole
 from overparam.dynamics.probes.norms import every_kth
-from overparam.dynamics.probes.probe import Probe, Scene, fewer, passes, trained
+from overparam.dynamics.probes.probe import Probe, Scene, fewer, n_fewer, passes, trained
 from overparam.optim.gradient_noise import TIED_PART, equal_parts, gradient, signal_and_noise
 from overparam.optim.noise_scale import FEWEST, noise_scale
 
@@ -124,9 +124,10 @@ class GradientNoise(Probe):
 
     def relative_cost(self, scene: Scene) -> float:
         """A forward and a backward pass, in parts."""
-        if scene.batch is None or not tensors(scene.batch[0]):
+        batch = scene.batch or scene.probe
+        if batch is None or not tensors(batch[0]):
             return 1.5
-        return 0.5 + passes(scene, n_examples(scene.batch[0]), 1)
+        return 0.5 + passes(scene, n_fewer(n_examples(batch[0]), scene), 1)
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements that are pooled, and how many there were."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from overparam._model import known_separate
 from overparam._training_mode import statistics_fixed
 from overparam.dynamics.probes.kernel import at_start
 from overparam.dynamics.probes.probe import (
@@ -53,6 +54,7 @@ class InputGradients(Probe):
         self.diagonal: Tensor | None = None
         self.start: Tensor | None = None
         self._examples = 0
+        self._starts: dict[int, Tensor] = {}  # by the number of examples
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Trace and alignment."""
@@ -62,11 +64,14 @@ class InputGradients(Probe):
         n, outputs = scene.examples(self.n), outputs_per_example(scene)
         x: Any = first_examples(scene.probe, n)[0]
         with scene.as_trained() as model:
-            if self.start is None or (n != self._examples and scene.initial):
-                start = _diagonal(at_start(scene), x, outputs, scene.seed)
-                self.start, self._examples = start, n
             with scene.separate():
                 self.diagonal = _diagonal(model, x, outputs, scene.seed)
+            if self.start is None or (n != self._examples and scene.initial):
+                if n not in self._starts:
+                    start = at_start(scene)
+                    with known_separate(start, {}):  # as the model has just been found to be
+                        self._starts[n] = _diagonal(start, x, outputs, scene.seed)
+                self.start, self._examples = self._starts[n], n
         reference = self.start if self.reference is None else self.reference.to(self.start)
         return {
             "agop_trace": float(self.diagonal.sum()),

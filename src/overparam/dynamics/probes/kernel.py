@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import n_examples
 from overparam._exclusive import exclusive
+from overparam._model import known_separate
 from overparam._training_mode import SHARED, mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
     Kind,
@@ -137,16 +138,19 @@ class KernelChange(Probe):
         with scene.as_trained() as model:
             if self._is_tied(scene, model, x):
                 return self._of_training(scene, model)
-        if self._start is None or len(self._start) < n:
-            if self._start is not None and not scene.initial:
-                n = len(self._start)  # more than that cannot be known of the start any more
-                x, _ = first_examples(scene.probe, n)
-            else:
-                self._start = empirical_ntk(at_start(scene), x)
-        start = self._start[:n, :n]
+        if self._start is not None and len(self._start) < n and not scene.initial:
+            n = len(self._start)  # more than that cannot be known of the start any more
+            x, _ = first_examples(scene.probe, n)
         with scene.separate():
             now = empirical_ntk(scene.model, x)
-        return {"kernel_change": kernel_change(now, start)}
+        if not scene.initial:
+            self._start = now if self._start is None else self._start
+        elif self._start is None or len(self._start) < n:
+            start = at_start(scene)
+            with known_separate(start, {}):  # as the model has just been found to be
+                self._start = empirical_ntk(start, x)
+        assert self._start is not None
+        return {"kernel_change": kernel_change(now, self._start[:n, :n])}
 
     def unfit(self, scene: Scene) -> str:
         """Examples that are no list, or of which others would be asked; too many outputs."""

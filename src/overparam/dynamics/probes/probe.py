@@ -244,11 +244,14 @@ def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
     """
     if scene.part >= 1 or scene.whole:
         return batch
-    return first_examples(batch, _fewer(n_examples(batch[0]), scene.part))
+    return first_examples(batch, n_fewer(n_examples(batch[0]), scene))
 
 
-def _fewer(n: int, part: float) -> int:
-    return part_of(n, part, min(16, (n + 1) // 2))
+def n_fewer(n: int, scene: Scene) -> int:
+    """How many that is, of n."""
+    if scene.part >= 1 or scene.whole:
+        return n
+    return part_of(n, scene.part, min(16, (n + 1) // 2))
 
 
 def products(scene: Scene, batch: tuple[Inputs, Tensor] | None, number: float) -> float:
@@ -257,9 +260,9 @@ def products(scene: Scene, batch: tuple[Inputs, Tensor] | None, number: float) -
     One is a pass forward and backward, and a pass forward with tangents.
     """
     share = 1.0 if batch is None or batch is scene.batch else scene.probe_share()
-    if not scene.whole and scene.part < 1 and batch is not None and tensors(batch[0]):
+    if batch is not None and tensors(batch[0]):
         n = n_examples(batch[0])
-        share *= _fewer(n, scene.part) / max(n, 1)
+        share *= n_fewer(n, scene) / max(n, 1)
     return 1.7 * number * max(share, scene.few)
 
 

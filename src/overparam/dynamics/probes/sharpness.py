@@ -145,7 +145,8 @@ class BatchCriticalRate(Probe):
 
     def relative_cost(self, scene: Scene) -> float:
         """A product with the Gauss–Newton matrix, and half of one on the probe batch."""
-        return 0.1 + products(scene, scene.batch, 1) + 0.7 * max(scene.probe_share(), scene.few)
+        batch = scene.batch or scene.probe
+        return 0.1 + products(scene, batch, 1) + 0.4 * products(scene, scene.probe, 1)
 
 
 def _within_reason(scene: Scene) -> Scene:
