@@ -18,8 +18,9 @@ from killed_children import Report, child, measured
 from torch import nn
 
 from overparam import federated
+from overparam._json import json_digest
 from overparam.claims.run import run_study  # noqa: F401  likewise
-from overparam.claims.store import CellStore, _digest
+from overparam.claims.store import CellStore
 from overparam.cli import main as command_line
 from overparam.diagnosis.diagnose import diagnose  # noqa: F401  imported before the first fork
 from overparam.diagnosis.result import Diagnosis, Statement
@@ -226,7 +227,7 @@ class StudyRun(Resumed):
 
         def reporting(store: CellStore, key: dict, *result: object) -> None:
             put(store, key, *result)
-            report(_digest(key))
+            report(json_digest(key))
 
         CellStore.put = reporting
         with joblib.parallel_config("threading"):

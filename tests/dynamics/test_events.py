@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam.dynamics import CatapultCounter, Spike, SpikeClassifier, spectral_loss_split
+from overparam.dynamics.spikes.detector import Detector
 from overparam.optim.stability import stability
 
 
@@ -45,6 +46,19 @@ def test_below_the_floor_nothing_opens():
     counter = CatapultCounter(floor=0.1)
     phases(counter, [1.0, 1e-3, 0.09, 1e-3, 0.2])
     assert counter.count == 1
+
+
+def test_a_rise_from_an_exact_zero_is_over_at_what_never_opens_one():
+    losses = [1, 0, 0, 0.5, 0.2, 0, 0]
+    counter = CatapultCounter(floor=0.05)
+    told = ["quiet", "quiet", "quiet", "opened", "open", "closed", "quiet"]
+    assert phases(counter, losses) == told
+    assert (counter.level, counter.count) == (0, 1)
+    detector = Detector(10)
+    told = [detector.update(loss) for loss in [1.0, *[0.0] * 12, 0.5, *[0.0] * 3]]
+    assert told.count("opened") == 1
+    assert told[-1] == "quiet"
+    assert detector.peak_ratio == math.inf
 
 
 def test_noise_of_mini_batches_does_not_open():

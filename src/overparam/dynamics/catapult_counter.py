@@ -100,7 +100,9 @@ class CatapultCounter:
         if self.is_open:
             self.length += 1
             self.peak = max(self.peak, loss)
-            if loss < self.close * self.level:
+            # From an exact zero, which no multiple lies above, back to what never opens a rise.
+            at_rest = self.level == 0 and loss <= self.floor * self.first
+            if loss < self.close * self.level or at_rest:
                 self.recent.append(loss)
                 if self.noise and self.length <= 2 and self.peak < self.first / 2:
                     self.count -= 1

@@ -44,8 +44,9 @@ class Detector:
             phase = counter.update(loss)
             if phase == "opened":
                 self._last = deque([loss], maxlen=3)
-                spread = 1 + _SPREAD * counter.deviation / counter.level
-                counter.close = max(_BACK, spread)
+                # A loss that had come to an exact zero has no spread to compare with.
+                spread = counter.deviation / counter.level if counter.level else 0.0
+                counter.close = max(_BACK, 1 + _SPREAD * spread)
             return phase
         three = list(self._last)
         smooth = loss if not math.isfinite(loss) else median(three) if three[2:] else max(three)
