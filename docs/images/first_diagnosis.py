@@ -45,7 +45,7 @@ def renewed(text: str, folder: Path) -> str:
         return f"```{language}\n{code}```"
 
     text = _FENCE.sub(block, text)
-    return re.sub(r"(again, with `lr=)[\d.e-]+", rf"\g<1>{rate}", text)
+    return re.sub(r"(again, with\s`lr=)[\d.e-]+", rf"\g<1>{rate}", text)
 
 
 def run(command: str, folder: Path) -> list[str]:
