@@ -9,7 +9,13 @@ import pytest
 import torch
 
 # Scripts that import their neighbour are no modules.
-collect_ignore_glob = ["gallery/*", "images/figure.py", "images/page.py", "images/electrode.py"]
+collect_ignore_glob = [
+    "gallery/*",
+    "images/figure.py",
+    "images/page.py",
+    "images/electrode.py",
+    "images/first_diagnosis.py",
+]
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 from extras import is_missing  # noqa: E402
 

@@ -61,3 +61,11 @@ def test_numbers_of_another_machine_are_not_compared_but_words_are():
     assert not opening(line).search(
         "[unknown] Of 9 rates, 0.125 did best in 880 steps (20 epochs)."
     )
+
+
+def test_the_second_file_has_the_rate_that_is_advised():
+    text = PAGE.read_text("utf-8")
+    (advised,) = re.findall(r"→ Raise it to ([\d.e-]+)\.$", text, re.MULTILINE)
+    used, then = (rate for rate in re.findall(r"lr=([\d.e-]+),", text))
+    assert used != advised == then
+    assert f"`lr={advised}`" in text

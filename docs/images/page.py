@@ -2,8 +2,8 @@
 
     python docs/images/page.py PAGE.html OUT.png HEIGHT
 
-first-diagnosis.png is of the page that docs/tutorials/first-diagnosis.md has written. Needs
-Chromium and chromedriver.
+first-diagnosis.png is of the page that docs/tutorials/first-diagnosis.md has written, report.png
+of that of `python3 x.py demo`. Needs Chromium and chromedriver.
 """
 
 import io

@@ -361,7 +361,7 @@ def test_a_rate_in_use_that_came_furthest_is_the_one_that_did_best() -> None:
     assert (statement.level, statement.action) == ("good", "")
     same = replace(FOUND, rate=0.2, outcome=replace(OUTCOME, own={0.2: 0.3}))
     assert "0.2 did best" in statements.learning_rate(same).text
-    assert statements.learning_rate(same).text.endswith("It is the rate in use.")
+    assert statements.learning_rate(same).text.endswith(" 0.2 is the rate in use.")
 
 
 def test_of_rates_that_came_equally_far_the_one_to_set_did_best() -> None:

@@ -164,7 +164,7 @@ def _judged(found: RateFindings, text: str, low: float, high: float) -> Statemen
         if inside and math.isfinite(mine) and not as_good(outcome, given):
             where += f", and {there}"
         if given == outcome.rate:
-            text = f"{text} It is the rate in use."
+            text = f"{text} {show(given)} is the rate in use."
         elif given != _winner(found):
             text = f"{text} The rate in use, {show(given)}, {where}."
         action = _would_tell(found).strip()

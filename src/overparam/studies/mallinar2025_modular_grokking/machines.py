@@ -28,7 +28,9 @@ FILM = 2  # every so many iterations the page shows the feature matrix
 FRAMES = 9
 
 
-def features(kernel: Kernel, x: Tensor, y: Tensor, iterations: int, power: float) -> Iterator:
+def features(
+    kernel: Kernel, x: Tensor, y: Tensor, iterations: int, power: float
+) -> Iterator[tuple[KernelPredictor, Any]]:
     """The predictor f_t of every iteration and the matrix M_{t+1} that follows from it.
 
     M_0 is the identity; the targets are interpolated, without ridge; M_{t+1} is a power of the
