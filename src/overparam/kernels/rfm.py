@@ -92,7 +92,7 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
     Cost:
         n_iter + 2 solves of n³/3 flops each, and as many AGOPs of 2 n² d outputs; 2 n² numbers.
         Where those do not fit, rounds are of 20 000 rows at most, and all rows take about ten
-        times n²/2 kernel values and 4400 numbers a row at most.
+        times n²/2 kernel values and 2200 numbers a row at most.
 
     Example:
         The target is a product of two of five columns:

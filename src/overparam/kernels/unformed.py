@@ -22,7 +22,7 @@ from overparam.kernels.preconditioned import (
 )
 
 # Columns of the preconditioner at most, so that memory is linear in n, and copies of them.
-MOST_COLUMNS, COPIES = 2000, 2.2
+MOST_COLUMNS, COPIES = 1000, 2.2
 # Tiles after which progress is told, and residuals that count as solved.
 TOLD, LARGEST = 50, 0.05
 
@@ -66,11 +66,11 @@ def fit_unformed(
         above a twentieth of the targets at the end.
 
     Cost:
-        n²/2 kernel values and 2 n² c flops a product; 2 n r² flops once and 2.2 n r numbers, with
-        r = min(5√n, 2000) or what fits.
+        n²/2 kernel values and 2 n² c flops a product; 2 n r² flops once and 2.2 n r numbers in
+        double precision, with r = min(5√n, 1000) or what fits.
     """
     n = len(x)
-    word = COPIES * n * x.element_size()
+    word = COPIES * n * 8
     most = part_of(0.9, int(word * MOST_COLUMNS), x.device) // int(word)
     rows = drawn_columns(n, seed, most).to(x.device)
     if len(rows) < min(n, math.sqrt(n)):
@@ -78,9 +78,11 @@ def fit_unformed(
     shift = torch.full_like(targets[:, 0], ridge) if weights is None else ridge / weights
     reached = _Reached(inside, tolerance)
 
-    solve = preconditioner(
-        kernel.matrix(x[rows], x, feature_matrix), rows, kernel.diagonal(x, feature_matrix), shift
-    )
+    # It takes away all but a part in n of the largest eigenvalues: not in single precision.
+    columns = kernel.matrix(x[rows], x, feature_matrix).double()
+    diagonal = kernel.diagonal(x, feature_matrix).double()
+    inverse = preconditioner(columns, rows, diagonal, shift.double())
+    del columns
     # A tile is too little work for several threads, which would wait for each other at each step.
     workers = torch.get_num_threads() if x.device.type == "cpu" else 1
     others = ThreadPoolExecutor(max(1, workers - 1), initializer=compute_on, initargs=(1,))
@@ -93,14 +95,15 @@ def fit_unformed(
             for k in range(1, workers)
         ]
         own = _product(*common, tiles[::workers], reached.within)
-        return own + sum(part.result() for part in parts)
+        return sum((part.result() for part in parts), own).to(vectors)
 
     with threads_kept(), others:
         compute_on(1)
         try:
             dual, residual = preconditioned_iterations(
-                product, solve, targets, shift, 0.0, max_iterations, reached.after
-            )
+                product, lambda vectors: inverse(vectors.double()).to(vectors),
+                targets, shift, 0.0, max_iterations, reached.after,
+            )  # fmt: skip
         finally:  # an interrupt waits for no tile but those begun
             ended.set()
     return dual if residual <= LARGEST else None
@@ -115,19 +118,22 @@ def _product(
     tiles: list[tuple[slice, slice]],
     told: Callable[[float], None],
 ) -> Tensor:
-    """What some tiles of the kernel matrix, and their mirror images, add to its product."""
+    """What some tiles of the kernel matrix, and their mirror images, add to its product.
+
+    Sums of as many terms as there are rows nearly cancel: they are in double precision.
+    """
     pairs = kernel.pairs(x, None, feature_matrix)
     memory = x.new_empty(min(len(x), TILE) ** 2)
-    sums = torch.zeros_like(vectors)
+    sums = torch.zeros_like(vectors, dtype=torch.float64)
     for place, (rows, columns) in enumerate(tiles, 1):
         if ended.is_set():
             break
         shape = rows.stop - rows.start, columns.stop - columns.start
         tile = memory[: shape[0] * shape[1]].view(shape)
         kernel.values_(pairs.block(rows, columns, out=tile))
-        sums[rows].addmm_(tile, vectors[columns])
+        sums[rows] += tile @ vectors[columns]
         if rows != columns:
-            sums[columns].addmm_(tile.T, vectors[rows])
+            sums[columns] += tile.T @ vectors[rows]
         if place % TOLD == 0:
             told(place / len(tiles))
     return sums
