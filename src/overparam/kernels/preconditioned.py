@@ -73,7 +73,7 @@ def preconditioned_iterations(
     ridge: Float[Tensor, "n"],
     tolerance: float,
     max_iterations: int,
-    told: Callable[[float], None] = lambda error: None,
+    gained: Callable[[float], bool] = lambda share: False,
 ) -> tuple[Float[Tensor, "n c"], float]:
     """What `conjugate_gradients` does, of a matrix that is known by its products.
 
@@ -84,7 +84,8 @@ def preconditioned_iterations(
         ridge: > 0.
         tolerance: Largest residual.
         max_iterations: Most products.
-        told: Called with the largest residual after each.
+        gained: Called after each with what it lowered ½ αᵀ(K + diag(ridge))α − αᵀY by, as a share
+            of what all have, of the output where that is most; says whether to stop.
     """
     scale = targets.norm(dim=0)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
@@ -93,6 +94,7 @@ def preconditioned_iterations(
     direction = changed.clone()
     moved = torch.linalg.vecdot(residual, changed, dim=0)
     error = float((residual.norm(dim=0) / scale).max())
+    lowered = torch.zeros_like(moved)
     for _ in range(max_iterations):
         if not error > tolerance:
             break
@@ -100,6 +102,8 @@ def preconditioned_iterations(
         curvature = torch.linalg.vecdot(direction, image, dim=0)
         # A column that has converged to 0 stays there.
         step = torch.where(curvature > 0, moved / curvature, 0)
+        gain = step * moved
+        lowered += gain
         solution.addcmul_(direction, step)
         residual.addcmul_(image, step, value=-1)
         error = float((residual.norm(dim=0) / scale).max())
@@ -108,7 +112,8 @@ def preconditioned_iterations(
         ratio = torch.where(moved > 0, after / moved, 0)
         direction = torch.addcmul(changed, direction, ratio)
         moved = after
-        told(error)
+        if gained(float(torch.where(lowered > 0, gain / lowered, 0).max())):
+            break
     return solution, error if math.isfinite(error) else math.inf
 
 

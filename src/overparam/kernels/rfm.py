@@ -60,7 +60,7 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
         solver: ``"cholesky"``, ``"cg"`` or ``"lstsq"`` (see `fit_ridge`), ``"eigenpro"`` (memory
             linear in n, approximate), or ``"auto"``: one of the first two if the kernel matrix
             fits into memory. If it does not, conjugate gradients whose products form it anew each
-            time, to a residual of 3·10⁻³, and EigenPro where they do not come to that.
+            time, to a residual of about 1/100, and EigenPro where they do not come near that.
         agop_samples: Most rows that the average is over, drawn at random.
         validation_fraction: Of the rows, held out; None: none.
         early_stopping: Hold rows out and return the best round, stopping two after it.
@@ -95,8 +95,8 @@ class RFMRegressor(RegressorMixin, FeatureMachine):
 
     Cost:
         n_iter + 2 solves of n³/3 flops each, and as many AGOPs of 2 n² d outputs; 2 n² numbers.
-        Where those do not fit, rounds are of 20 000 rows at most, and all rows take ten to twenty
-        times n²/2 kernel values and 4400 numbers a row at most.
+        Where those do not fit, rounds are of 20 000 rows at most, and all rows take about ten
+        times n²/2 kernel values and 2200 numbers a row at most.
 
     Example:
         The target is a product of two of five columns:
