@@ -142,7 +142,9 @@ def _beyond(outcome: Outcome) -> str:
     next_one = min(above)
     loss, least = outcome.losses[next_one], min(outcome.losses.values())
     if not math.isfinite(loss):
-        where = " in another order of batches" if tried.get(next_one) else ""
+        first = min((trial.order for trial in outcome.trials), default=0)
+        here = any(t.lost for t in outcome.trials if (t.rate, t.order) == (next_one, first))
+        where = " in another order of batches" if tried.get(next_one) and not here else ""
         return f"At {show(next_one)} the training diverged{where}.{twice}"
     if least > 0 and loss > _DEAR * least:
         times = "over a thousand" if loss > 1e3 * least else show(loss / least)
