@@ -765,6 +765,9 @@ def test_another_order_of_batches_is_told_of() -> None:
     found = replace(FOUND, rate=0.5, rate_given=False, outcome=lost)
     said = statements.learning_rate(found)
     assert "At 1 the training diverged in another order of batches." in said.text
+    both = replace(lost, trials=(start, replace(again, order=0), again))
+    both_said = statements.learning_rate(replace(found, outcome=both)).text
+    assert both_said.endswith("At 1 the training diverged.")
     kept = Trial(0.5, 1, 400, 0.31, False, (2.0,) * 400)
     beyond = Trial(1.0, 0, 20, math.inf, True, (2.0, math.inf))
     tried = replace(lost, trials=(start, beyond, kept))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from overparam.diagnosis import diagnose
-from overparam.diagnosis.budget import STEPS_AT_LEAST, Spent
+from overparam.diagnosis import diagnose, suggest_lr
+from overparam.diagnosis.budget import Left, Spent
 from overparam.diagnosis.training import affordable
 from overparam.dynamics.budget import OverheadBudget
 
@@ -64,7 +64,8 @@ def test_a_run_ends_in_time_for_what_follows_it(now, measured, measuring, ends) 
 
 
 @pytest.mark.parametrize(
-    ("imports", "loading", "measured"), [(0.1, 0.2, True), (10.0, 1.0, False), (0.1, 11.0, True)]
+    ("imports", "loading", "measured"),
+    [(10.0, 20.0, True), (1000.0, 100.0, False), (10.0, 1100.0, True)],
 )
 def test_on_a_slow_machine_what_is_measured_gives_way(
     imports, loading, measured, monkeypatch
@@ -92,7 +93,17 @@ def test_on_a_slow_machine_what_is_measured_gives_way(
     monkeypatch.setattr(stages, "prepared_task", slow)
     x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
     model = torch.nn.Linear(3, 1)
-    found = diagnose(model, (x, x[:, :1]), budget=13.5, max_steps=STEPS_AT_LEAST)
+    found = diagnose(model, (x, x[:, :1]), budget=1350, max_steps=2)
     inputs = next(said for said in found.statements if said.name == "inputs")
     assert (inputs.level != "unknown") == measured
-    assert found.data["steps_run"] == STEPS_AT_LEAST
+    assert found.data["steps_run"] == 2
+
+
+def test_a_budget_that_loading_began_on_is_told_as_it_was_given() -> None:
+    """What is left of 30 s is little, and a reader who gave 30 is told of more."""
+    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    data = (x, (x[:, 0] > 0).long())
+    found = diagnose(torch.nn.Linear(3, 2), data, budget=Left(60.0, of=90.0), max_steps=20)
+    assert found.environment["budget_seconds"] == 90.0
+    rate = suggest_lr(torch.nn.Linear(3, 2), data, budget=Left(60.0, of=90.0), longest=10)
+    assert "A budget of about 180 s compares" in rate.statements[0].action

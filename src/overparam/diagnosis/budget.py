@@ -32,6 +32,27 @@ _COLD = 0.5
 LEAST_SECONDS, _MOST_SECONDS = 5.0, 366 * 86400.0
 
 
+class Left(float):
+    """Seconds that are left of a budget: what there is time for; statements tell the whole.
+
+    Attributes:
+        of: The budget.
+
+    Example:
+        >>> left = Left(20.0, of=30.0)
+        >>> left, left.of
+        (20.0, 30.0)
+    """
+
+    of: float
+
+    def __new__(cls, seconds: float, *, of: float) -> "Left":
+        """So many seconds of a budget."""
+        left = super().__new__(cls, seconds)
+        left.of = of
+        return left
+
+
 def parse_budget(budget: str | float, who: str = "diagnose") -> float:
     """Seconds in ``"90s"``, ``"1.5m"``, ``"2h"`` or a number.
 

@@ -12,7 +12,7 @@ import torch
 from overparam._errors import UsageError, expect
 from overparam._progress import Stages
 from overparam.datasets.dataset import expect_seed
-from overparam.diagnosis.budget import LEAST_SECONDS, parse_budget
+from overparam.diagnosis.budget import LEAST_SECONDS, Left, parse_budget
 from overparam.diagnosis.diagnose import diagnose
 from overparam.diagnosis.examples import as_examples
 from overparam.diagnosis.result import Diagnosis
@@ -76,7 +76,7 @@ def run_diagnosis(
                 raise UsageError(f"`diagnose --lr`: {spec} brings its own optimizer and rate.")
             optimizer = partial(torch.optim.SGD, lr=lr)
         found = diagnose(
-            loaded.model, loaded.data, loaded.loss, optimizer, budget=_left(seconds - page, loaded),
+            loaded.model, loaded.data, loaded.loss, optimizer, budget=_left(seconds, page, loaded),
             seed=seed, progress=progress, **loaded.options, **options,
         )  # fmt: skip
     _booked(found.environment, seconds, loaded)
@@ -99,7 +99,7 @@ def run_suggestion(
     with _loaded(spec, data, loss, seed, "lr", began) as (loaded, progress):
         found = suggest_lr(
             loaded.model, loaded.data, loaded.loss, loaded.optimizer,
-            budget=_left(seconds - page, loaded), seed=seed, progress=progress, **loaded.options,
+            budget=_left(seconds, page, loaded), seed=seed, progress=progress, **loaded.options,
             **options,
         )  # fmt: skip
     _booked(found.environment, seconds, loaded)
@@ -144,9 +144,9 @@ def _page_seconds(began: float | None) -> float:
     return 0.0 if began is None else _PAGE * (time.perf_counter() - began)
 
 
-def _left(seconds: float, loaded: _Loaded) -> float:
-    """What loading left of the budget."""
-    return max(seconds - loaded.seconds, LEAST_SECONDS)
+def _left(seconds: float, page: float, loaded: _Loaded) -> Left:
+    """What loading and the page leave of the budget."""
+    return Left(max(seconds - page - loaded.seconds, LEAST_SECONDS), of=seconds)
 
 
 def _booked(environment: dict[str, Any], budget: float, loaded: _Loaded) -> None:

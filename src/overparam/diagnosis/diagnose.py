@@ -28,6 +28,7 @@ from overparam.diagnosis.budget import (
     RACE,
     STEPS_AT_LEAST,
     UNKNOWN_EPOCH,
+    Left,
     Spent,
     planned_steps,
 )
@@ -65,6 +66,7 @@ class _Asked(NamedTuple):
 
     Attributes:
         seconds: The budget, for everything.
+        told: The budget that statements tell of, which loading may have begun on before.
         began: When it began, on `time.perf_counter`.
         imports: Seconds that loading what optimizers need took.
         step_seconds: Of a training step.
@@ -77,6 +79,7 @@ class _Asked(NamedTuple):
     """
 
     seconds: float
+    told: float
     began: float
     imports: float
     step_seconds: float
@@ -212,7 +215,17 @@ def diagnose(
         torch.set_num_threads(threads_for(recipe, most))
         each = step_seconds(task)
         asked = _Asked(
-            seconds, began, imports, each, recipe, planned, max_steps, seed, command, tell
+            seconds,
+            budget.of if isinstance(budget, Left) else seconds,
+            began,
+            imports,
+            each,
+            recipe,
+            planned,
+            max_steps,
+            seed,
+            command,
+            tell,
         )
         return _diagnose(task, asked)
 
@@ -319,7 +332,7 @@ def _observed(
     return as_diagnosis(
         Measured(
             task, before, outcome, rate, run, end,
-            seconds=asked.seconds, elapsed=elapsed, seed=asked.seed, command=asked.command,
+            seconds=asked.told, elapsed=elapsed, seed=asked.seed, command=asked.command,
         )
     )  # fmt: skip
 

@@ -142,7 +142,9 @@ def _beyond(outcome: Outcome) -> str:
     next_one = min(above)
     loss, least = outcome.losses[next_one], min(outcome.losses.values())
     if not math.isfinite(loss):
-        where = " in another order of batches" if tried.get(next_one) else ""
+        first = min((trial.order for trial in outcome.trials), default=0)
+        here = any(t.lost for t in outcome.trials if (t.rate, t.order) == (next_one, first))
+        where = " in another order of batches" if tried.get(next_one) and not here else ""
         return f"At {show(next_one)} the training diverged{where}.{twice}"
     if least > 0 and loss > _DEAR * least:
         times = "over a thousand" if loss > 1e3 * least else show(loss / least)
@@ -267,12 +269,14 @@ def whole_budget(outcome: Outcome, share: float) -> float:
 
 def _more_time(found: RateFindings) -> str:
     """The budget in which whole trainings are compared."""
-    seconds = whole_budget(found.outcome, found.share)
+    outcome = found.outcome
+    if (outcome.chosen or outcome.planned is None) and found.budget:
+        # With more of it the run would be longer, too.
+        more = show(2 * found.budget, 2)
+        return f"A budget of about {more} s compares longer trainings; say how long yours is to be."
+    seconds = whole_budget(outcome, found.share)
     if math.isnan(seconds):
         return "Give it a larger budget."
     # Twice what was not enough at least: loading counts, and machines have other work.
-    if found.outcome.chosen:  # with more of it the run would be longer, too
-        more = f"about {show(2 * found.budget, 2)} s" if found.budget else "twice as much"
-        return f"A budget of {more} compares longer trainings; say how long yours is to be."
     seconds = max(seconds, 2 * found.budget, 1)
     return f"A budget of about {show(seconds, 2)} s compares whole trainings."

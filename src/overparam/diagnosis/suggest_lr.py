@@ -21,6 +21,7 @@ from overparam.datasets.dataset import expect_seed
 from overparam.diagnosis.budget import (
     LONGEST_OF_STREAM,
     UNKNOWN_EPOCH,
+    Left,
     parse_budget,
     planned_steps,
     positive,
@@ -166,7 +167,7 @@ def suggest_lr(
         longest = longest or LONGEST_OF_STREAM
     given = isinstance(optimizer, Optimizer) or (optimizer is None and task.rate_given)
     return find_rate(
-        recipe, planned, budget=seconds,
+        recipe, planned, budget=seconds, told=budget.of if isinstance(budget, Left) else seconds,
         batch_size=task.batch_size, longest=longest, seed=seed, clock=clock,
         given=largest_rate(task.optimizer) if given else None,
         data=None if task.feed is not None else task.examples.digest, command=command,

@@ -130,6 +130,7 @@ def find_rate(
     *,
     budget: float,
     batch_size: int,
+    told: float | None = None,
     given: float | None = None,
     longest: int | None = None,
     seed: int = 0,
@@ -146,6 +147,7 @@ def find_rate(
         recipe: Of the training.
         planned: Its steps, if they are known.
         budget: Seconds, from when the clock began.
+        told: The budget that statements tell of; `None` for that.
         batch_size: Examples per batch.
         given: The rate in use, to be judged.
         longest: Steps of the longest trainings that are compared.
@@ -177,7 +179,7 @@ def find_rate(
         rows = _compared(outcome, recipe, batch_size, variants, seed, clock, tell)
     name = optimizer_name(recipe.optimizer)
     asked = RateFindings(
-        outcome=outcome, optimizer=name, batch_size=batch_size, given=given, budget=budget
+        outcome=outcome, optimizer=name, batch_size=batch_size, given=given, budget=told or budget
     )
     return SuggestedRate(
         environment=environment(

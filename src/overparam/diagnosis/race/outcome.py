@@ -169,7 +169,9 @@ class Outcome:
         wider = (_WIDER if self.share >= 0.5 else _WIDEST) * self.disagreement
         near, failed = within(self.losses, NEAR), self.failed
         highest = max(rate for rate in near if rate < failed)
-        return near[0] / wider, min(highest * wider, max(highest, failed * SHORT_OF))
+        return min(near[0], self.rate) / wider, min(
+            highest * wider, max(highest, failed * SHORT_OF)
+        )
 
     @property
     def ahead(self) -> bool:
