@@ -132,7 +132,7 @@ def one_side(seed: int) -> dict[str, Any]:
     y = (x @ np.linalg.qr(draw.normal(size=(4, 4)))[0])[draw.permutation(50)]
     y = y + 0.3 * draw.normal(size=(50, 4))
     x, y = x - x.mean(0), y - y.mean(0)
-    plan = draw.random((50, 50))
+    begin = plan = draw.random((50, 50))
     two = two_sided_wasserstein_procrustes(x, y, constraint="orthogonal", init=plan)
     plan, rotation = plan / plan.sum(), np.eye(4)
     for _ in range(60):
@@ -144,7 +144,29 @@ def one_side(seed: int) -> dict[str, Any]:
     return {
         "coupling_gap": float(np.abs(two.coupling - plan).max() * 50),
         "rotation_gap": float(np.abs(two.x_rotations @ two.y_rotations.T - rotation).max()),
+        "half_gap": half_a_round(x, y, begin),
     }
+
+
+def half_a_round(x: np.ndarray, y: np.ndarray, begin: np.ndarray) -> float:
+    """The largest relative difference of an entropic coupling in two dimensions from its formulas.
+
+    P and Q are the first two singular vectors of XᵀTY, costs are differences squared, and the
+    coupling is that of Sinkhorn's iteration with 1/5 of their median.
+    """
+    found = two_sided_wasserstein_procrustes(
+        x, y, 2, constraint="orthogonal", init=begin, reg=0.2, max_iter=1
+    )
+    left, _, right = np.linalg.svd(x.T @ begin @ y)
+    gaps = (x @ left[:, :2])[:, None] - (y @ right[:2].T)[None]
+    cost = np.square(gaps).sum(2)
+    kernel = np.exp(-cost / (0.2 * np.median(cost)))
+    columns = np.ones(len(y))
+    for _ in range(20_000):
+        rows = 1 / len(x) / (kernel @ columns)
+        columns = 1 / len(y) / (kernel.T @ rows)
+    plan = rows[:, None] * kernel * columns
+    return float(np.abs(found.coupling - plan).max() / plan.max())
 
 
 STUDY = Study(cells, cell, SIZES, CLAIMS, figures, needs={"ot": "transport"}, headlines=HEADLINES)

@@ -67,6 +67,19 @@ CLAIMS = [
         for what in ("coupling", "rotation")
     ),
     Claim(
+        "half_a_round",
+        "An entropic coupling in two dimensions is that of Sinkhorn's iteration on squared "
+        "differences of projections on the first two singular vectors.",
+        paper="not in what could be consulted",
+        source="identity: formulas written out; absolute values",
+        kind="identity",
+        statistic=over_all("turns", "half_gap", np.max),
+        passes=Range(high=1e-4),
+        tolerance="largest difference over the largest entry; the library's iteration stops when "
+        "its sums are within 1e-7 of a mass of 1, shared by 50 entries a side",
+        smallest="smoke",
+    ),
+    Claim(
         "whitening_beats_its_start",
         "With six columns of noise of sd 1.5, whitening matches 0.25 more than Gromov–Wasserstein.",
         paper=NOT_SEEN,

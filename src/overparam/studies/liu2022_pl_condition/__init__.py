@@ -74,6 +74,7 @@ ROWS, COLUMNS, SGD_STEPS = 10, 30, 200  # of the linear system
 BATCHES = (1, 4, 10, 100)
 HUGE, FEW = 10**6, 40  # batch size and steps at which the quoted step size shows
 DEEP_STEPS, DEEP_EVERY = 3000, 100
+SECOND_TANH = 4 / (3 * math.sqrt(3))  # sup |tanh''|
 
 
 def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,14 +128,31 @@ def cell(measure: str, at: int, kind: str, runs: int, seed: int) -> dict[str, An
     steep = 1.0 if kind == "path" else found.lipschitz / math.sqrt(found.mu or math.nan)
     radius = 2 * math.sqrt(INPUTS) / math.sqrt(found.mu or math.nan) * steep
     sigma = torch.linalg.eigvalsh(closed_kernel(net.get_parameter("0.weight").detach(), x)).sqrt()
+    low, high = float(sigma[0]), float(sigma[-1])
+    smoothness = SECOND_TANH * float(torch.linalg.matrix_norm(x, 2)) / math.sqrt(at)
     return {
         "certified": found.certified,
         "mu": found.mu,
         "margin": found.margin,
         "radius_over": found.radius / radius,
-        "sigma_over": found.sigma[0] / float(sigma[0]),
-        "top_sigma_over": found.sigma[1] / float(sigma[-1]),
+        "sigma_over": found.sigma[0] / low,
+        "top_sigma_over": found.sigma[1] / high,
+        "smoothness_over": found.smoothness / smoothness,
+        "margin_over": found.margin * smoothness / most_smoothness(low, high, kind),
     }
+
+
+def most_smoothness(low: float, high: float, kind: str) -> float:
+    """The largest β with which some R is large enough, by a search over R: u is β R/σ_min.
+
+    R ≥ 2‖r_0‖/(σ_min − βR) or 2(σ_max + βR)‖r_0‖/(σ_min − βR)², both solved for β at a given u.
+    """
+    u = np.linspace(0, 1, 100_001)[1:-1]
+    if kind == "path":
+        allowed = low**2 * u * (1 - u)
+    else:
+        allowed = low**3 * u * (1 - u) ** 2 / (high + low * u)
+    return float(allowed.max()) / (2 * math.sqrt(INPUTS))
 
 
 def closed_kernel(weight: Tensor, x: Tensor) -> Tensor:
@@ -192,6 +210,10 @@ def descent(
     for number, which in ((4, 0), (5, -1)):
         kept[STEPS + number] = {"0.weight": steepest(start, x, found.radius, which)}
     trace = pl_trace(net, x, y, kept, radius=found.radius_kind)
+    # 1/η, from the closed kernel at the start and R: the network's outputs are 0 there.
+    bend = SECOND_TANH * float(torch.linalg.matrix_norm(x, 2)) / math.sqrt(len(start))
+    steep = math.sqrt(float(torch.linalg.eigvalsh(closed_kernel(start, x))[-1]))
+    curvature = (steep + bend * found.radius) ** 2 + bend * math.sqrt(INPUTS)
     ratios = torch.tensor(losses, dtype=torch.float64) / bounds
     return {
         "certified": True,
@@ -202,6 +224,7 @@ def descent(
         "lipschitz_share": float(trace.lipschitz.max()) / found.lipschitz,
         "pl_ratio": float((trace.ratios / trace.mus).min()),
         "loss_ratio": losses[-1] / losses[0],
+        "step_over": found.lr * curvature,
         "losses": [value / losses[0] for value in losses],
         "bounds": (bounds / losses[0]).tolist(),
     }
@@ -209,7 +232,7 @@ def descent(
 
 DESCENT = (
     "bound_ratio", "path_share", "distance_share", "mu_share", "lipschitz_share", "pl_ratio",
-    "loss_ratio",
+    "loss_ratio", "step_over",
 )  # fmt: skip
 
 
@@ -226,6 +249,8 @@ def stochastic(batch: int, kind: str, runs: int, seed: int) -> dict[str, Any]:
     steps = FEW if kind == "parallel" else SGD_STEPS
     mean = mean_loss(a, b, safe.lr, batch, steps, runs, draw)
     result = {"loss": mean, "bound": safe.rate**steps, "bound_ratio": mean / safe.rate**steps}
+    lr = mu / (smoothness * (ROWS * smoothness + mu * (batch - 1)))
+    result |= {"lr_over": safe.lr / lr, "decrease_over": (1 - safe.rate) / (lr * mu * batch / ROWS)}
     if kind == "parallel":
         quoted = ROWS * mu / (smoothness * (ROWS**2 * smoothness + mu * (batch - 1)))
         result["log10_quoted"] = math.log10(mean_loss(a, b, quoted, batch, steps, runs, draw))

@@ -35,10 +35,15 @@ def at_width(width: int, statistic: Statistic) -> Statistic:
 
 
 def constants_error(rows: pd.DataFrame) -> float:
-    """Largest relative error of a certificate's radius and spectrum; NaN if there is none."""
+    """Largest relative error of what a certificate rests on; NaN if there is none."""
     found = rows[rows["certified"] == 1]
-    errors = np.asarray(found[["radius_over", "sigma_over", "top_sigma_over"]], dtype=float) - 1
-    return float(np.max(np.abs(errors))) if len(found) else math.nan
+    columns = ["radius_over", "sigma_over", "top_sigma_over", "smoothness_over", "margin_over"]
+    return farthest_from_1(*columns)(found) if len(found) else math.nan
+
+
+def farthest_from_1(*columns: str) -> Statistic:
+    """The largest distance from 1 of any value in some columns; NaN if one is."""
+    return lambda rows: float(np.max(np.abs(np.asarray(rows[[*columns]], dtype=float) - 1)))
 
 
 def certified_from(rows: pd.DataFrame, kind: str) -> float:
@@ -113,14 +118,55 @@ CLAIMS = [
     ),
     Claim(
         "radius_and_spectrum",
-        "R is 2‖r_0‖/√μ or 2 L_F‖r_0‖/μ with ‖r_0‖ = √6, and σ_min, σ_max are those of the closed "
-        "kernel (1/m) Σ σ'(w_jᵀx) σ'(w_jᵀz) xᵀz.",
+        "R is 2‖r_0‖/√μ or 2 L_F‖r_0‖/μ with ‖r_0‖ = √6, σ_min, σ_max are those of the closed "
+        "kernel (1/m) Σ σ'(w_jᵀx) σ'(w_jᵀz) xᵀz, β_F is sup|tanh''| ‖X‖₂/√m, and the largest β_F "
+        "that leaves an R is what a search over R finds.",
         paper="R = 2 L_F ‖r_0‖/μ",
         source="theorem on gradient descent; absolute values",
         statistic=constants_error,
         passes=Range(high=1e-8),
-        tolerance="largest relative error; σ_min² is known to ε κ = 1e-14 or so",
+        tolerance="largest relative error; σ_min² is known to ε κ = 1e-14 or so, and a grid of "
+        "10^5 finds a maximum to 10^-9 of it",
         where={"measure": "certificate"},
+        kind="identity",
+        criterion="arithmetic",
+    ),
+    Claim(
+        "certified_step",
+        "The certified step is 1/(L_F² + β_F‖r_0‖) with L_F = σ_max + β_F R, by the closed kernel.",
+        paper="η = 1/(L_F² + β_F‖r_0‖)",
+        source="theorem on gradient descent; absolute values",
+        statistic=farthest_from_1("step_over"),
+        passes=Range(high=1e-8),
+        tolerance="relative, as for the radius",
+        where=CERTIFIED,
+        kind="identity",
+        criterion="arithmetic",
+    ),
+    Claim(
+        "step_of_sgd",
+        "SGD's step is μ/(λ(nλ + μ(s − 1))), and its bound falls by ημs/n a step.",
+        paper="as corrected: see the steps that are safe and those that diverge",
+        source="theorem on SGD; absolute values",
+        statistic=farthest_from_1("lr_over", "decrease_over"),
+        passes=Range(high=1e-8),
+        tolerance="relative, worst batch and seed; a rate is 1 less a part of 10^-6 or so, which "
+        "is then known to 10^-10",
+        where={"measure": "sgd"},
+        smallest="smoke",
+        kind="identity",
+        criterion="arithmetic",
+    ),
+    Claim(
+        "steps_down_to_epsilon",
+        "The steps that PL*_ε allows are those after which (1 − μ/β)^t L_0 is ε, multiplied out.",
+        paper="log(L_0/ε)/(ημ)",
+        source="theorem on almost over-parameterised systems; absolute values",
+        statistic=largest("allowed_off"),
+        passes=Range(high=0),
+        tolerance="difference in steps, worst seed",
+        where={"measure": "almost"},
+        smallest="smoke",
         kind="identity",
         criterion="arithmetic",
     ),

@@ -110,15 +110,19 @@ def almost(draw: torch.Generator) -> dict[str, Any]:
         w = w - g / (2.2 * curvature)
     if losses[0] < epsilon or losses[-1] >= epsilon:  # nothing to see, or not seen
         return {"start_over_epsilon": losses[0] / epsilon, "floor_ratio": math.nan,
-                "steps_over_bound": math.nan}  # fmt: skip
+                "steps_over_bound": math.nan, "allowed_off": math.nan}  # fmt: skip
     mu = min(ratio for ratio, loss in zip(ratios, losses, strict=True) if loss >= epsilon)
     schedule = pl_down_to(mu, 1.1 * curvature, losses[0], epsilon)
+    allowed, level = 0, losses[0]
+    while level > epsilon:  # by which (1 − μ/β)^t L_0 is down to ε
+        allowed, level = allowed + 1, level * (1 - mu / (1.1 * curvature))
     w, steps = start, 0
     while (residual(w) ** 2).sum() / 2 > epsilon and steps <= schedule.steps:
         w, steps = w - schedule.lr * (jacobian(w).T @ residual(w)), steps + 1
     return {
         "start_over_epsilon": losses[0] / epsilon,
         "steps_over_bound": steps / schedule.steps,
+        "allowed_off": abs(schedule.steps - allowed),
         "floor_ratio": ratios[-1] / mu,
     }
 

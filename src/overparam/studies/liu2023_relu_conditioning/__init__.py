@@ -88,6 +88,7 @@ SIZES = {
 }
 SEPARATED = 40  # unit vectors in R^60, none of them close to another
 SMALL = 1e-3  # an angle at which the expansion for small angles must hold, in radians
+NEAR = 0.04  # one at which cosines still have 13 digits of it, and an expansion its third term
 
 
 def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -130,18 +131,15 @@ def cell(measure: str, data: str, depth: int, n: int, width: int, seed: int) -> 
     draw = torch.Generator().manual_seed(seed)
     if measure == "small angle":
         grown = float(model_gradient_angle(SMALL, depth))
-        return {"ratio": grown / math.sqrt(depth * SMALL / math.pi)}
+        near = float(model_gradient_angle(NEAR, depth))
+        return {
+            "ratio": grown / math.sqrt(depth * SMALL / math.pi),
+            "near_error": abs(near / gradient_angle(NEAR, depth) - 1),
+        }
     if measure == "turning point":
         return {"degrees": math.degrees(turning_point(depth))}
     if measure == "orthogonal":
-        # cos φ = (cos θ (1 − θ/π) + cos g(θ))/2 with cos g = 1/π at a right angle.
-        kernel = limit_kernel(2 * torch.eye(2, dtype=torch.float64), 1)
-        expected = torch.full_like(kernel, 4 / math.pi).fill_diagonal_(8)
-        angle = float(model_gradient_angle(math.pi / 2, 1))
-        return {
-            "kernel_error": float((kernel - expected).abs().max()),
-            "angle_error": abs(angle - math.acos(1 / (2 * math.pi))),
-        }
+        return by_hand()
     x = inputs(data, n, draw)
     if measure == "beside linear":
         return beside_linear(x, depth, width, draw)
@@ -161,7 +159,43 @@ def cell(measure: str, data: str, depth: int, n: int, width: int, seed: int) -> 
         return {"condition": condition_number(first_layer_kernel(x, depth))}
     unit = x / x.norm(dim=1, keepdim=True) if measure == "limit" else x
     kernel = limit_kernel(unit, depth)
-    return {"condition": condition_number(kernel), "angle": smallest_angle(kernel)}
+    found = {"condition": condition_number(kernel), "angle": smallest_angle(kernel)}
+    if measure == "limit":  # of unit inputs: one of every layer
+        found["diagonal_error"] = float((kernel.diagonal() / (depth + 1) - 1).abs().max())
+    return found
+
+
+def by_hand() -> dict[str, float]:
+    """One layer's kernel and angle at 90° and 60° between inputs of length 2.
+
+    cos φ = (cos θ (1 − θ/π) + cos g)/2 with cos g = 1/π at a right angle, and 1/3 + √3/(2π) at
+    60°. In NTK parametrisation with two inputs weights of variance 2 give the same kernel, and
+    of variance 1 half of it for each of both layers.
+    """
+    errors, angles = [], []
+    for theta, cosine in (
+        (math.pi / 2, 1 / (2 * math.pi)),
+        (math.pi / 3, 1 / 3 + math.sqrt(3) / (4 * math.pi)),
+    ):
+        x = torch.tensor([[1.0, 0.0], [math.cos(theta), math.sin(theta)]], dtype=torch.float64)
+        expected = torch.full((2, 2), 8 * cosine, dtype=torch.float64).fill_diagonal_(8)
+        single = infinite_ntk(2 * x, depth=1, weight_variance=1.0)
+        errors += [limit_kernel(2 * x, 1) - expected, single - expected / 4]
+        angles.append(abs(float(model_gradient_angle(theta, 1)) - math.acos(cosine)))
+    return {
+        "kernel_error": float(torch.stack(errors).abs().max()),
+        "angle_error": max(angles),
+    }
+
+
+def gradient_angle(theta: float, depth: int) -> float:
+    """The angle between gradients by the paper's recursion of cosines, as it is printed."""
+    total = math.cos(theta)
+    for _ in range(depth):
+        total *= 1 - theta / math.pi
+        theta = math.acos(((math.pi - theta) * math.cos(theta) + math.sin(theta)) / math.pi)
+        total += math.cos(theta)
+    return math.acos(total / (depth + 1))
 
 
 def inputs(data: str, n: int, draw: torch.Generator) -> Tensor:
