@@ -238,10 +238,9 @@ class OverheadBudget:
 
     def _weight(self, job: _Job, step: int) -> float:
         """What a measurement counts for where credit is divided."""
+        granted = self._granted(job.within * self.training / max(step, 1))
         late = _LATE if step - job.last > job.within else 1
-        seconds = job.within * self.training / max(step, 1)
-        part = self._part(job, seconds)
-        need = job.price / part if part > 0 else _DEAR
+        need = job.price / self._part(job, granted) if granted > 0 else 1.0
         return job.share * late * min(max(need, 1.0), _DEAR)
 
     def cost(self, name: str) -> float:
@@ -260,14 +259,17 @@ class OverheadBudget:
         What goes into the books, and what cannot wait, is not granted; so far it may have taken
         more than its part.
         """
-        return self._part(self._jobs[name], seconds)
+        return self._part(self._jobs[name], self._granted(seconds))
 
-    def _part(self, job: _Job, seconds: float) -> float:
-        total = sum(job.share for job in self._jobs.values())
-        granted = self.max_overhead * self.training
-        rest = (self.own - self.turns) / granted if granted else 0.0
+    def _part(self, job: _Job, granted: float) -> float:
+        return granted * job.share / sum(other.share for other in self._jobs.values())
+
+    def _granted(self, seconds: float) -> float:
+        """What all that take turns are granted in so many seconds of training."""
+        limit = self.max_overhead * self.training
+        rest = (self.own - self.turns) / limit if limit else 0.0
         left = 1.0 if math.isinf(self.max_overhead) else min(max(1 - rest, _TURNS), 1.0)
-        return left * self.max_overhead * seconds * job.share / total
+        return left * self.max_overhead * seconds
 
     def wait(self, name: str) -> float:
         """Seconds of training until a measurement is covered; `nan` for one that is not known."""

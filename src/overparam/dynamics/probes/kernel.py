@@ -84,7 +84,8 @@ class LossSplit(Probe):
 
     def unfit(self, scene: Scene) -> str:
         """Examples that are no list or are tied together, or more outputs than it takes in all."""
-        return scene.whole or (_TIED if self._tied else too_many(scene, self.size))
+        tied = self._tied or _normalises(scene)
+        return scene.whole or (_TIED if tied else too_many(scene, self.size))
 
     def relative_cost(self, scene: Scene) -> float:
         """A kernel of all outputs: a backward pass for each output of an example."""
@@ -180,7 +181,7 @@ class KernelChange(Probe):
         if scene.outputs is None:
             return 40.0
         checks = (2 * _CHECKS + 3) * passes(scene, 1, 0)
-        if any(isinstance(part, _BatchNorm) for part in scene.training):
+        if _normalises(scene):
             n = self._rows(scene)
             return 0.5 + checks + 2 * passes(scene, n, n * min(scene.outputs, _DIRECTIONS))
         n = scene.examples(self.n)
@@ -198,6 +199,11 @@ class KernelChange(Probe):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved kernel."""
         self._start = state["start"]
+
+
+def _normalises(scene: Scene) -> bool:
+    """Whether a batch norm uses the statistics of its batch; other layers may, unseen."""
+    return any(isinstance(part, _BatchNorm) for part in scene.training)
 
 
 def too_many(scene: Scene, most: int) -> str:
