@@ -63,11 +63,11 @@ def test_a_complaint_names_the_call_and_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("laplas", "laplace"), ("width", "width (mm)"), ("xgboost", None), ("", None)],
+    [("laplas", "laplace"), ("width", "width (mm)"), ("rl", "lr"), ("xgboost", None), ("", None)],
 )
 def test_only_a_name_that_is_near_is_offered(name: str, meant: str | None) -> None:
     with pytest.raises(ValueError, match="f") as caught:
-        unknown("f(name=...)", "a name", name, ["best", "laplace", "width (mm)"])
+        unknown("f(name=...)", "a name", name, ["best", "laplace", "lr", "width (mm)"])
     assert str(caught.value).partition("did you mean ")[2] == (f"{meant!r}?" if meant else "")
 
 
