@@ -81,9 +81,12 @@ def unknown(where: str, kind: str, name: str, choices: Iterable[str]) -> NoRetur
         Hint: did you mean 'digits'?
     """
     choices = sorted(choices)
-    begun = [choice for choice in choices if name and choice.lower().startswith(name.lower())]
-    swapped = [choice for choice in choices if sorted(choice) == sorted(name)]
-    nearest = begun or swapped or difflib.get_close_matches(name, choices, n=1)
+    near = [
+        choice
+        for choice in choices
+        if name and (choice.lower().startswith(name.lower()) or sorted(choice) == sorted(name))
+    ]
+    nearest = near or difflib.get_close_matches(name, choices, n=1)
     hint = f"\nHint: did you mean {nearest[0]!r}?" if nearest else ""
     raise InvalidValue(
         f"`{where}` expected {kind} out of {', '.join(choices)}, got {name!r}.{hint}"
