@@ -80,6 +80,7 @@ def fit_unformed(
 
     # It takes away all but a part in n of the largest eigenvalues: not in single precision.
     columns = kernel.matrix(x[rows], x, feature_matrix).double()
+    reached.within(0.1)
     diagonal = kernel.diagonal(x, feature_matrix).double()
     inverse = preconditioner(columns, rows, diagonal, shift.double())
     del columns
