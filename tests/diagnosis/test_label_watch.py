@@ -50,7 +50,7 @@ def flipped(y: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 def test_a_network_that_has_hardly_begun_is_not_sure_where_it_is_surest() -> None:
     """Its errors look like those of random labels: wine, after two epochs at a low rate."""
-    x, y = load_wine(return_X_y=True)
+    x, y = (np.asarray(part) for part in load_wine(return_X_y=True))
     data = (((x - x.mean(0)) / x.std(0)).astype(np.float32), y)
     early, late = (watched(data, rate=0.01, steps=steps).evidence() for steps in (8, 400))
     assert early is not None
