@@ -29,7 +29,7 @@ Changed:
     and airplane against bird of CIFAR-10 at the paper's sizes; speech, text and SVHN are left out.
     Two-layer ReLU networks have their gates frozen, which is the quadratic model exactly.
 Cost:
-    Processor time: smoke 5 s, quick about 5 minutes, most of it on digits; full some hours,
+    Processor time: smoke 5 s, quick about 3 minutes, most of it on digits; full some hours,
     extrapolated from single cells.
 Failure:
     If the quadratic model did not catapult, the second Taylor polynomial would not explain what

@@ -24,8 +24,8 @@ Changed:
     airplane against bird of CIFAR-10; SVHN, CelebA, convolutional networks and transformers are
     left out.
 Cost:
-    Processor time: smoke 5 s; quick about 3 minutes, for 140 networks trained to a small loss;
-    full some hours, extrapolated from single cells.
+    Processor time: smoke 5 s; quick about 2½ minutes, for 140 networks trained to a small
+    loss; full some hours, extrapolated from single cells.
 Failure:
     If small batches did not catapult, spikes of stochastic training would need another cause,
     and the rule by which this library names the cause of a spike would be wrong. If the order of

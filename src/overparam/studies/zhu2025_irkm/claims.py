@@ -267,7 +267,8 @@ CLAIMS = [
     ),
     Claim(
         "derivatives_by_autograd",
-        "The mean squared derivatives are those of automatic differentiation.",
+        "The mean squared derivatives are those of automatic differentiation, and so are the next "
+        "weights: with a floor, and 1 on average.",
         paper=0.0,
         source="the kernels' formulas, written out",
         statistic=max_of("derivative_error"),

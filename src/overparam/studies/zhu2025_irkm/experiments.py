@@ -94,7 +94,7 @@ def networks(d: int, n: int, epochs: int, seed: int) -> dict[str, float]:
 
 
 def derivatives(seed: int) -> dict[str, float]:
-    """Relative error of the mean squared derivatives against automatic differentiation.
+    """Relative error of the mean squared derivatives, and weights, against autograd.
 
     Points are normal and so is their spread of distances; on the cube all distances are almost
     equal, and a factor 1/r that is forgotten would not show.
@@ -125,4 +125,8 @@ def derivatives(seed: int) -> dict[str, float]:
             )
             truth = slopes.square().mean(0)
             errors.append(float((closed - truth).norm() / truth.norm()))
+            # What the next machine sees of it: with a floor, and 1 on average.
+            floored = truth + 0.1 * truth.max()
+            reweighed = next_feature_matrix(closed, 1.0, "trace", 0.1)
+            errors.append(float((reweighed - floored / floored.mean()).norm() / 2))
     return {"derivative_error": max(errors)}
