@@ -51,7 +51,9 @@ def renewed(text: str, folder: Path) -> str:
 def run(command: str, folder: Path) -> list[str]:
     """What a command answers, by line."""
     words = [sys.executable, "-m", *shlex.split(command)]
-    done = subprocess.run(words, cwd=folder, capture_output=True, check=True, encoding="utf-8")
+    done = subprocess.run(
+        words, cwd=folder, capture_output=True, check=True, encoding="utf-8", timeout=600
+    )
     return done.stdout.splitlines()
 
 

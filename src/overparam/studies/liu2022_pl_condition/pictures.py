@@ -7,7 +7,7 @@ import pandas as pd
 
 from overparam.claims.figures import figure, line_of_means
 from overparam.claims.statistics import select
-from overparam.studies.liu2022_pl_condition.claims import certified_from
+from overparam.studies.liu2022_pl_condition.statistics import certified_from
 
 
 def figures(table: pd.DataFrame) -> dict[str, Any]:
