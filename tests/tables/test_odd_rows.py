@@ -1,6 +1,7 @@
 """Rows of a file that are about its other rows, and what stands above the names of a sheet."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -110,12 +111,12 @@ def test_sheets_that_are_not_read_are_told_with_how_to_read_one(tmp_path, monkey
     sheets = {"cover": [[None], [""]], "May": rows, "June": [["a", "b"], [5, 6]], "notes": [["x"]]}
     workbook("a.xlsx", {**sheets, "(lists)": [["v"], [1]], "Sheet4": []})
     with pytest.warns(UserWarning, match="read the sheet 'May', and not 'June', 'notes'") as told:
-        found = read_frame("a.xlsx")
+        found = read_frame(Path("a.xlsx"))
     assert found.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
     assert len(told) == 1
     advice = str(told[0].message).partition("by itself: ")[2].rstrip(".")
     exec(advice, {"pandas": pd})
-    assert read_frame("sheet.csv").to_dict("list") == {"a": ["5"], "b": ["6"]}
+    assert read_frame(Path("sheet.csv")).to_dict("list") == {"a": ["5"], "b": ["6"]}
 
 
 def test_a_command_tells_of_other_sheets_in_a_line(tmp_path, monkeypatch, capsys):
