@@ -205,6 +205,8 @@ def asked(options: argparse.Namespace) -> list[Setting]:
     for name, reason in reasons.items():
         if reason:
             print(f"skipped: {name}: {reason}", file=sys.stderr)
+    if all(reasons.values()):
+        raise SystemExit("none of the settings has its data here")
     return [s for s in chosen if not reasons[s.name]]
 
 

@@ -15,7 +15,7 @@ Changed:
     derivatives and with counting. The text counts outputs in the width, the formula in the
     submission does not; here they count.
 Cost:
-    Processor time: smoke 4 s, quick a little over 2 minutes, half of it on the graphs of
+    Processor time: smoke 4 s, quick about 95 s, half of it on the graphs of
     log-uniform in-degree. full about 40 minutes and 3 GB per job, extrapolated from single cells.
 Failure:
     If the narrow pair's Hessian fell too, in-degree would not be the width and a bottleneck

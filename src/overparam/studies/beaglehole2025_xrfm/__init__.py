@@ -22,7 +22,7 @@ Changed:
     That columns of noise are ignored is asked of scikit-learn's Friedman 1. Rows with ties are
     routed in prediction as in training, which the published implementation does not do.
 Cost:
-    Processor time: smoke 4 s, quick 110 s, full about 15 minutes, extrapolated from single
+    Processor time: smoke 4 s, quick 50 s, full about 15 minutes, extrapolated from single
     cells.
 Failure:
     If leaves did not find their own features, trees would not explain more than one machine. If

@@ -212,7 +212,7 @@ TESTED = {
               "alignment_at_start"),
     ENDS: ("crossing_time", "crossing_error", "pixels_crossing_error"),
 }  # fmt: skip
-IDENTITIES = ("means_identity", "ratio_by_samples", "control_residuals")
+IDENTITIES = ("ratio_by_samples", "control_residuals")
 
 
 def with_kind(stated: Claim) -> Claim:
