@@ -34,7 +34,7 @@ def at_width(width: int, statistic: Statistic) -> Statistic:
 
 def constants_error(rows: pd.DataFrame) -> float:
     """Largest relative error of what a certificate rests on; NaN if there is none."""
-    found = rows[rows["certified"] == 1]
+    found = select(rows, {"certified": 1})
     columns = ["radius_over", "sigma_over", "top_sigma_over", "smoothness_over", "margin_over"]
     return farthest_from_1(*columns)(found) if len(found) else math.nan
 
