@@ -54,6 +54,18 @@ def test_largest_magnitude() -> None:
     assert_close(values, torch.tensor([-9.0, 7.0]).double())
 
 
+@pytest.mark.parametrize("scale", [2.0**-80, 2.0**60])
+def test_single_precision_holds_matrices_whose_squares_it_does_not(scale: float) -> None:
+    a = matrix_with([4.0, 2.0, 1.0, 0.5, 0.25]).float()
+    usual, other = (top_eigenpairs(MatrixOperator(c * a), k=2) for c in (1.0, scale))
+    # Scaled by a power of 2 nothing rounds differently but what is added to numbers of size 1.
+    assert_close(other.values / scale, usual.values, rtol=1e-5, atol=0)
+    start = torch.ones(5) * scale
+    value, vector = power_iteration(MatrixOperator(scale * a), start, products=30)
+    assert value / scale == pytest.approx(4.0, rel=1e-5)
+    assert float(vector.norm()) == pytest.approx(1.0, rel=1e-6)
+
+
 def test_a_start_in_a_wrong_eigenvector_is_left() -> None:
     a = torch.diag(torch.arange(40, 0, -1).double())
     start = torch.zeros(40).double()

@@ -101,7 +101,7 @@ def top_eigenpairs(
     limit = min(size, max_products or max(20 * k, 300))
     limit = max(limit, k)
     basis = start.new_empty(min(limit, 32), size)
-    basis[0] = start / start.norm()
+    basis[0] = _unit(start)
     tridiagonal = torch.zeros(limit + 1, limit + 1, dtype=torch.float64, device="cpu")
     fresh, earliest = torch.Generator().manual_seed(seed + 1), 0
     for m in range(1, limit + 1):
@@ -139,9 +139,15 @@ def top_eigenpairs(
             w = _orthogonal(w, known)
         if m == len(basis):
             basis = torch.cat([basis, basis.new_empty(min(m, limit - m), size)])
-        basis[m] = w / w.norm()
+        basis[m] = _unit(w)
         tridiagonal[m, m - 1] = tridiagonal[m - 1, m] = beta
     raise AssertionError("the loop ends by returning")
+
+
+def _unit(w: Tensor) -> Tensor:
+    """The vector over its length, of which squares in single precision may hold nothing."""
+    w64 = w.double()
+    return (w64 / w64.norm()).to(w.dtype)
 
 
 def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
@@ -193,12 +199,13 @@ def power_iteration(
     fits = v0.shape == (operator.size,)
     expect(fits, "power_iteration(v0=...)", f"a vector of {operator.size}", tuple(v0.shape))
     start = v0.detach().to(operator.device, operator.dtype)
-    v, value = start / start.norm(), 0.0
+    v, value = _unit(start), 0.0
     for _ in range(products):
         w = operator._matvec(v)
-        rayleigh, length = v.double() @ w.double(), w.norm()
-        value, size = torch.stack([rayleigh, length.double()]).tolist()
+        w64 = w.double()  # squares of small numbers are 0 in single precision
+        length = w64.norm()
+        value, size = torch.stack([v.double() @ w64, length]).tolist()
         if size == 0:
             break
-        v = w / length
+        v = (w64 / length).to(w.dtype)
     return value, v
