@@ -4,10 +4,11 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 
 import pytest
 
-from overparam.claims import run
+from overparam.claims import catalogue, run
 from overparam.cli import main
 from overparam.diagnosis import command
 from overparam.errors import InvalidValue
@@ -106,3 +107,17 @@ def test_any_arguments_in_any_order_have_a_line_and_a_status(tmp_path, monkeypat
         assert said.err.count("\n") <= 1, words
         reached += "`stop`" in said.err
     assert reached
+
+
+def test_that_joblib_replaced_a_worker_is_not_told(monkeypatch):
+    def names():
+        # In the words of `joblib.externals.loky.process_executor`.
+        warnings.warn("A worker stopped while some jobs were given to the executor.", stacklevel=1)
+        warnings.warn("Anything else.", stacklevel=1)
+        return []
+
+    monkeypatch.setattr(catalogue, "study_names", names)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert main(["study", "list"]) == 0
+    assert [str(warning.message) for warning in told] == ["Anything else."]

@@ -109,9 +109,12 @@ def run(given: "Sequence[str]") -> int:
 
     warnings.formatwarning = told
     try:
-        # Not `main`, which has its own mind about broken pipes and the ends of files.
-        with command.make_context("overparam", list(given)) as context:
-            command.invoke(context)
+        with warnings.catch_warnings():
+            # joblib replaces workers that grew, and warns; they grow by what torch keeps for later.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            # Not `main`, which has its own mind about broken pipes and the ends of files.
+            with command.make_context("overparam", list(given)) as context:
+                command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
     finally:
