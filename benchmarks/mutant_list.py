@@ -162,8 +162,7 @@ CELLS = {
         {"measure": "mixing", "topology": "hubs 120", "number": 2000},
     ),
     "promise": Cell(
-        "zhang2025_dpzv",
-        ("conventions_differ_by_two", "the_published_formula_keeps_less", "planned_noise"),
+        "zhang2025_dpzv", ("conventions_differ_by_two", "the_published_formula_keeps_less"),
         _FORMULA,
     ),
     "estimate": Cell(
