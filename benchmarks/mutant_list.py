@@ -162,7 +162,8 @@ CELLS = {
         {"measure": "mixing", "topology": "hubs 120", "number": 2000},
     ),
     "promise": Cell(
-        "zhang2025_dpzv", ("conventions_differ_by_two", "the_published_formula_keeps_less"),
+        "zhang2025_dpzv",
+        ("conventions_differ_by_two", "the_published_formula_keeps_less", "planned_noise"),
         _FORMULA,
     ),
     "estimate": Cell(
