@@ -143,7 +143,7 @@ CELLS = {
         {"measure": "order", "r": 2, "hessian": True},
     ),
     "spurious": Cell(
-        "jin2020_otda", ("every_seed_gains",), {"task": "spurious"}
+        "jin2020_otda", ("every_seed_gains", "scatters_by_pairs"), {"task": "spurious"}
     ),
     "turns": Cell(
         "jin2021_wasserstein_procrustes",
@@ -162,7 +162,8 @@ CELLS = {
         {"measure": "mixing", "topology": "hubs 120", "number": 2000},
     ),
     "promise": Cell(
-        "zhang2025_dpzv", ("conventions_differ_by_two", "the_published_formula_keeps_less"),
+        "zhang2025_dpzv",
+        ("conventions_differ_by_two", "the_published_formula_keeps_less", "planned_noise"),
         _FORMULA,
     ),
     "estimate": Cell(

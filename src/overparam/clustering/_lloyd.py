@@ -47,9 +47,11 @@ def lloyd(
         filled = fill_empty(step, rows, geometry, centres)
         new = geometry.centres(filled.sums, filled.weights, centres)
         settled = filled is step and labels is not None and np.array_equal(step.labels, labels)
-        moved = 0.0 if settled else geometry.moved(new, centres)
+        near = not settled and (
+            geometry.moved(new, centres) <= tol if tol else (new == centres).all()
+        )
         centres, labels = new, step.labels
-        if settled or moved <= tol:
+        if settled or near:
             break
     labels = Products(rows, geometry.reference).labels(geometry.planes(centres))
     own = geometry.own(rows, centres, labels)

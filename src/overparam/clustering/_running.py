@@ -60,7 +60,8 @@ class RunningSums:
         self._differ, self._left = np.empty(n, dtype=bool), 0
         # Kept from step to step: to make them costs as much as to fill them.
         self._terms = np.zeros((few, d if near is None else near.shape[1]))
-        self._w, self._ends = np.zeros(few), np.arange(0, 2 * few + 1, 2, dtype=np.int32)
+        self._are_ones = bool((rows.weights == 1).all())
+        self._ends = np.arange(0, 2 * few + 1, 2, dtype=np.int32)
         self._moves: Any = None
         for part in parts(n, d):
             apart = np.abs(rows.dense(part) - reference)
@@ -94,30 +95,37 @@ class RunningSums:
         self._labels = labels
         if not n_changed:
             return Step(labels, self._sums, self._weights)
-        moves = self._moved(before, labels, n_changed)
-        self._sums = self._sums + (moves @ self._terms)[:, : len(self._reference)] * self._scale
-        self._weights = weights = self._weights + moves @ self._w
+        sums, weights = self._moved(before, labels, n_changed)
+        self._sums = self._sums + sums[:, : len(self._reference)] * self._scale
+        self._weights = weights = self._weights + weights
         if (weights < self._least).any():
             return None
         np.maximum(self._least, weights / 2, out=self._least)
         return Step(labels, self._sums, weights)
 
-    def _moved(self, before: np.ndarray, labels: np.ndarray, n_changed: int) -> Any:
-        """From where to where the rows that are marked go; their terms and weights are set."""
+    def _moved(
+        self, before: np.ndarray, labels: np.ndarray, n_changed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the rows that are marked add to sums, over the scale, and to weights."""
         at = np.flatnonzero(self._differ)
-        terms, w = self._terms[:n_changed], self._w[:n_changed]
-        self._rows.weights.take(at, out=w, mode="clip")
+        terms = self._terms[:n_changed]
         if self._near is None:
             np.subtract(self._rows.x.take(at, axis=0), self._reference, out=terms)
         else:
             self._near.take(at, axis=0, out=terms, mode="clip")
-        terms *= w[:, None]
+        come, gone = labels.take(at), before.take(at)
+        if self._are_ones:
+            w = None
+        else:
+            w = self._rows.weights.take(at)
+            terms *= w[:, None]
         moves = self._moves
-        moves.indices[: 2 * n_changed : 2] = labels.take(at)
-        moves.indices[1 : 2 * n_changed : 2] = before.take(at)
+        moves.indices[: 2 * n_changed : 2] = come
+        moves.indices[1 : 2 * n_changed : 2] = gone
         # The columns beyond hold nothing.
         np.minimum(self._ends, 2 * n_changed, out=moves.indptr)
-        return moves
+        k = len(self._weights)
+        return moves @ self._terms, np.bincount(come, w, k) - np.bincount(gone, w, k)
 
     def _changed(self, before: np.ndarray, labels: np.ndarray) -> int:
         """How many labels differ, which are marked."""

@@ -35,6 +35,7 @@ from overparam.studies.jin2020_otda.domains import clutter, skewed, spurious, tr
 from overparam.studies.jin2020_otda.peers import discriminant, peers
 from overparam.studies.jin2020_otda.pictures import figures
 from overparam.transport.classifier import DiscriminantTransportClassifier
+from overparam.transport.scatter import class_scatter, coupling_scatter, squared_distances
 
 __all__ = ["STUDY"]
 
@@ -83,7 +84,35 @@ def cell(task: str, seed: int) -> dict[str, Any]:
         other.set_params(**{part: 0.0})
         result[name] = other.fit(x, y, target).score(target, right)
     found = peers(x, y, target, right, nearest=real)
-    return {**result, **found, "best_peer": max(found.values())}
+    return {**result, **found, "best_peer": max(found.values()), "scatter_error": by_pairs(seed)}
+
+
+def by_pairs(seed: int) -> float:
+    """Scatter of classes and of a coupling, and squared distances, against sums over pairs.
+
+    Rows belong to classes by weights. The largest difference; entries are of order 1.
+    """
+    draw = np.random.default_rng(seed)
+    x, y = draw.normal(size=(7, 3)), draw.normal(size=(5, 3))
+    shares, coupling = draw.random((7, 2)), draw.random((7, 5))
+    coupling /= coupling.sum()
+    total, middle = shares.sum(), shares.sum(1) @ x / shares.sum()
+    between, within, apart = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((3, 3))
+    for weights in shares.T:
+        mean = weights @ x / weights.sum()
+        between += weights.sum() / total * np.outer(mean - middle, mean - middle)
+        for weight, row in zip(weights, x, strict=True):
+            within += weight / total * np.outer(row - mean, row - mean)
+    gaps = np.zeros((7, 5))
+    for i, j in np.ndindex(7, 5):
+        apart += coupling[i, j] * np.outer(x[i] - y[j], x[i] - y[j])
+        gaps[i, j] = ((x[i] - y[j]) ** 2).sum()
+    pairs = [
+        *zip(class_scatter(x, shares), (between, within), strict=True),
+        (coupling_scatter(x, y, coupling), apart),
+        (squared_distances(x, y), gaps),
+    ]
+    return max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
 
 
 def shares(seed: int) -> dict[str, Any]:

@@ -73,6 +73,18 @@ CLAIMS = [
         tolerance="the worst of 12 seeds",
     ),
     Claim(
+        "scatters_by_pairs",
+        "Scatter of classes and of a coupling, and squared distances, are sums over pairs.",
+        paper="not in what could be consulted",
+        source="identity: definitions written out; absolute values",
+        kind="identity",
+        statistic=lambda rows: float(
+            np.max(select(rows, {"task": "spurious"})["scatter_error"].to_numpy(float))
+        ),
+        passes=Range(high=1e-12),
+        tolerance="largest difference of entries of order 1 to 10; some tens of sums in float64",
+    ),
+    Claim(
         "gain_over_centred_discriminant",
         "It gains 10 points over a discriminant whose domains are centred.",
         paper="not in the paper",

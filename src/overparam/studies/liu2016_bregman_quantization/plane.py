@@ -33,10 +33,16 @@ def best_in_the_plane(phi: str, k: int, points: int, seed: int) -> dict[str, Any
             warnings.simplefilter("ignore", ConvergenceWarning)
             return model.fit(x)
 
-    centres = steps("k-means++", 2).cluster_centers_
+    model = steps("k-means++", 2)
+    centres = model.cluster_centers_
     for _ in range(RELAXED_STEPS):
-        means = steps(centres, 1).cluster_centers_
+        labels = model.predict(x)
+        sizes = np.bincount(labels, minlength=k)
+        sums = np.column_stack([np.bincount(labels, column, k) for column in x.T])
+        # Of an empty cluster the centre stays.
+        means = np.divide(sums, sizes[:, None], out=centres.copy(), where=sizes[:, None] > 0)
         centres = np.clip(centres + RELAXED * (means - centres), LOW, HIGH)
+        model.cluster_centers_ = centres
     model = steps(centres, PLAIN_STEPS)
     constant = quantization_constant(flat, phi, bounds=[(LOW, HIGH)] * 2)
     return {

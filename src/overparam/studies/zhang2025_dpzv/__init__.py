@@ -22,10 +22,13 @@ Failure:
 """
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import ndtr
 from torch import nn
 
 from overparam.claims.study import Study
@@ -167,7 +170,36 @@ def formula() -> dict[str, Any]:
     return {
         "kept": spent_epsilon(sigma * batch / 2, epochs, DELTA),
         "mistaken": spent_epsilon(right / 2, 150, DELTA),
+        "plan_error": plan_error(sigma, epochs),
     }
+
+
+def plan_error(published: float, epochs: int) -> float:
+    """Planned noise over σ = (2C/B or C/B) √k/μ, and over the published one, less 1; the largest.
+
+    With C = 3, to tell whether σ follows it; μ is where δ(ε) = Φ(μ/2 − ε/μ) − e^ε Φ(−μ/2 − ε/μ).
+    """
+    n, batch, _, promised = FORMULA
+    clip, releases = 3.0, epochs * 2
+    mu = brentq(
+        lambda mu: ndtr(mu / 2 - promised / mu) - math.exp(promised) * ndtr(-mu / 2 - promised / mu)
+        - DELTA,
+        0.1, 10.0, xtol=1e-14,
+    )  # fmt: skip
+    errors = []
+    for convention, noise, sigma in (
+        ("replace_one", "exact", 2 * clip / batch * math.sqrt(releases) / mu),
+        ("add_remove", "exact", clip / batch * math.sqrt(releases) / mu),
+        ("replace_one", "paper", clip * published),
+    ):
+        spec = PrivacySpec(epsilon=promised, delta=DELTA, neighbouring=convention, noise=noise)  # type: ignore[arg-type]
+        with warnings.catch_warnings():  # of the published formula: that it keeps less
+            warnings.simplefilter("ignore", UserWarning)
+            plan = plan_noise(
+                spec, clip=clip, batch_size=batch, n_examples=n, epochs=epochs, releases_per_step=2
+            )
+        errors.append(abs(plan.sigma / sigma - 1))
+    return max(errors)
 
 
 STUDY = Study(cells, cell, SIZES, CLAIMS, figures, headlines=HEADLINES)

@@ -144,6 +144,19 @@ CLAIMS = [
         smallest="smoke",
     ),
     Claim(
+        "planned_noise",
+        "Noise that is planned is σ = (2C/B) √k/μ, C/B for adding or removing one, or as "
+        "published, 2C√T/(nμ).",
+        paper="σ = 2C√T/(nμ)",
+        source="ours: exact composition of Gaussian releases; absolute values",
+        kind="identity",
+        statistic=largest("plan_error"),
+        passes=Range(high=1e-6),
+        tolerance="relative; μ is kept so that log δ is 1e-10 below what was asked for",
+        where={"measure": "formula"},
+        smallest="smoke",
+    ),
+    Claim(
         "conventions_differ_by_two",
         "Noise for adding or removing one, taken for replacing one, keeps 2.155 instead of 1.",
         paper="not stated",
