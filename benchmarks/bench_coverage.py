@@ -1,7 +1,8 @@
-"""Whether the intervals of `overparam fit` hold what they are said to hold.
+"""Whether intervals and probabilities hold what they are said to hold.
 
     python3 x.py bench coverage importances [--draws 50] [--first 0] [--noise 100] [--store FILE]
     python3 x.py bench coverage predictions [--sets NAME…] [--splits 10]
+    python3 x.py bench coverage calibration [--sets NAME…] [--rows 1500]
 
 `importances`: Friedman's first function, n = 400, d = 10, and with `--noise` columns of noise more.
 Of every draw an interval of nominal 90 % a column; covered is what the importance is in the mean
@@ -11,16 +12,23 @@ it may be stopped and goes on where it was.
 `predictions`: 500 rows are fitted, up to 2000 others predicted with intervals of nominal 90 %, in
 several splits. airfoil_centred, wine_red, wine_white, energy, elevators and naval were for
 development.
+
+`calibration`: tables of ten classes, of which at most `--rows` are fitted; the expected calibration
+error of the most probable class, in 15 bins, on 3000 others or on what there is.
 """
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parent))
+from table_ranks import calibration_error
 
 from overparam._files import write_whole
 from overparam.datasets import load
@@ -30,9 +38,11 @@ from overparam.fitting.folds import folds
 from overparam.fitting.scores import compare
 from overparam.fitting.shuffling import importances
 from overparam.fitting.table import Table
-from overparam.kernels.rfm import RFMRegressor
+from overparam.kernels.rfm import RFMClassifier, RFMRegressor
 
 ROWS, FITTED, PREDICTED = 400, 500, 2000
+CLASSES = ("digits", "pendigits", "usps", "mnist", "fashion_mnist")
+UNSEEN, LEFT = 3000, 500  # rows to judge by, at most and at least
 KEPT = ("abalone", "concrete", "california_housing", "kin8nm", "power_plant", "protein")
 
 
@@ -128,6 +138,34 @@ def of_predictions(names: list[str], splits: int) -> None:
         )
 
 
+def of_calibration(names: list[str], rows: int) -> None:
+    """Calibration error by set with what drawing the unseen rows again gives, and accuracy."""
+    for name in names:
+        data = load(name)
+        x = np.concatenate([data.x_train, data.x_test]).astype(float)
+        y = np.concatenate([data.y_train, data.y_test])
+        x, order = x.reshape(len(x), -1), np.random.default_rng(0).permutation(len(x))
+        n = min(rows, len(x) - LEFT)
+        fitted, new = order[:n], order[n : n + UNSEEN]
+        start = time.process_time()
+        model = RFMClassifier(random_state=0).fit(x[fitted], y[fitted])
+        seconds = time.process_time() - start
+        said = model.predict_proba(x[new])
+        sure, right = said.max(1), model.classes_[said.argmax(1)] == y[new]
+        draw = np.random.default_rng(1)
+        again = [draw.integers(0, len(new), len(new)) for _ in range(200)]
+        low, high = np.quantile(
+            [calibration_error(sure[part], right[part]) for part in again], [0.05, 0.95]
+        )
+        print(
+            f"{name}: {len(model.classes_)} classes, {n} rows fitted, {len(new)} not seen: "
+            f"calibration error {calibration_error(sure, right):.4f} (drawn again {low:.4f} to "
+            f"{high:.4f}), accuracy {right.mean():.3f}, mean of what is said {sure.mean():.3f}, "
+            f"{seconds:.0f} s of processor time",
+            flush=True,
+        )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     what = parser.add_subparsers(dest="what", required=True)
@@ -139,8 +177,13 @@ if __name__ == "__main__":
     other = what.add_parser("predictions")
     other.add_argument("--sets", nargs="*", default=list(KEPT))
     other.add_argument("--splits", type=int, default=10)
+    third = what.add_parser("calibration")
+    third.add_argument("--sets", nargs="*", default=list(CLASSES))
+    third.add_argument("--rows", type=int, default=1500)
     asked = parser.parse_args()
     if asked.what == "importances":
         of_importances(asked.draws, asked.first, asked.noise, asked.store)
+    elif asked.what == "calibration":
+        of_calibration(asked.sets, asked.rows)
     else:
         of_predictions(asked.sets, asked.splits)

@@ -188,7 +188,7 @@ SABOTAGES = [
          ("return total / len(x)", "return torch.diag(total.diagonal()) / len(x)",
           "test_agop_equals_the_jacobians_product", "catapults")),
     *_of("kernels.functions:Laplace.slopes_", "kernels/test_functions",
-         ("torch.div(scaled.exp(), scaled, out=scaled)", "scaled.exp().neg()",
+         ("torch.div(scaled.exp2(), scaled, out=scaled)", "scaled.exp2().neg()",
           "test_values_and_gradients_are_those_of_the_formula", "irkm", "rfm")),
     *_of("tangents.empirical:_kernel", "tangents/test_empirical",
          ("kernel /= plan.outputs", "kernel *= 2 / plan.outputs", "test_equals_dense_autograd",

@@ -120,8 +120,11 @@ def sentences(regression: dict, classes: dict) -> list[str]:
     for method in others:
         some = losses[losses[method].notna()]
         if 0 < len(some) < len(losses):
-            ranks = mean_ranks(some.dropna(axis=1))["rank"].sort_values(kind="stable")
-            named = ", ".join(f"{name} {value:.1f}" for name, value in ranks.items())
+            ranks = mean_ranks(some.dropna(axis=1)).sort_values("rank", kind="stable")
+            named = ", ".join(
+                f"{name} {rank:.1f} ({low:.1f}–{high:.1f})"
+                for name, rank, low, high in ranks.itertuples()
+            )
             said.append(f"{method} ran on {len(some)} tables. Mean ranks on these: {named}.")
     known = [name for name in MANY_CLASSES if name in classes]
     if known:

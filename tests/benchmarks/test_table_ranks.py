@@ -130,7 +130,7 @@ def test_a_page_names_the_tables_where_ours_are_far_behind(page):
     )
     assert "`abalone` (1.67 × that of CatBoost), `concrete` (1.25 × that of LightGBM)" in text
     assert "Losses of best more than 1.15 × the least of the others': on no table." in text
-    assert "CatBoost ran on 1 tables. Mean ranks on these: best 1.5, CatBoost 1.5" in text
+    assert "CatBoost ran on 1 tables. Mean ranks on these: best 1.5 (1.5–1.5), CatBoost 1.5" in text
     assert "0.600 on the 2 tables to choose by, 0.600 on the 1 tables kept" in text
     with pytest.raises(SystemExit, match="each once"):
         page.put("no marks", {}, {}, argparse.Namespace(part="all"))

@@ -187,6 +187,24 @@ CASES = {
         "a.parquet",
         "b.csv",
     ),
+    "more than a day": Case(
+        [f"{v // 3600}:{v % 3600 // 60:02}:{v % 60:02}" for v in 7 * WHOLE],
+        "number in days",
+        pd.to_timedelta(7 * WHOLE, unit="s"),
+    ),
+    "laps": Case(
+        [f"{v // 60}:{v % 60:02}.5" for v in WHOLE % 9000],
+        "number in days",
+        [f"{v // 3600}:{v % 3600 // 60:02}:{v % 60:02},5" for v in WHOLE % 9000],
+        options={"sep": ";"},
+        to="b.tsv",
+    ),
+    "hours and minutes": Case(
+        [f"{v // 60} h {v % 60} min" if v % 7 else f"{v} min" for v in WHOLE],
+        "number in days",
+        [f"PT{v // 60}H{v % 60}M" for v in WHOLE],
+        to="b.csv",
+    ),
     # dates and times
     "ISO": Case([d.isoformat() for d in DAYS], "date", stamps(DAYS)),
     "time stamps": Case(

@@ -48,6 +48,34 @@ def test_a_last_row_about_the_others_is_refused(tmp_path, last, said):
         load_file(written(tmp_path, FRAME, last), target="y")
 
 
+@pytest.mark.parametrize("file", ["a.csv", "a.xlsx"])
+def test_names_that_stand_again_between_rows_are_left_out_and_told(tmp_path, file):
+    names = pd.DataFrame([list(FRAME)], columns=list(FRAME))
+    parts = [FRAME[:10], names, FRAME[10:25], names, FRAME[25:]]
+    whole = pd.concat([part.astype(object) for part in parts])
+    if file.endswith("xlsx"):
+        pytest.importorskip("openpyxl", reason="overparam[excel]")
+        whole.to_excel(tmp_path / file, index=False)
+    else:
+        whole.to_csv(tmp_path / file, index=False)
+    with pytest.warns(UserWarning, match=f"{file}: rows 11, 27 repeat the names of the columns"):
+        read = read_frame(tmp_path / file)
+    reader = Reader.learn(read)
+    assert reader.described()[1:] == ["rooms: number", "price: number", "y: number"]
+    np.testing.assert_array_equal(reader.read(read).columns["y"], FRAME["y"])
+
+
+def test_shares_beside_percentages_are_not_taken_for_them():
+    frame = pd.DataFrame({"x": [f"{v}%" for v in range(30)] + ["0.12"] * 9 + ["0"], "y": range(40)})
+    assert "numbers with and without %" in Reader.learn(frame).left_out["x"]
+    reader = Reader.learn(frame, {"x": "number"})
+    rows = reader.read(frame)
+    assert "9 of 40 no number, such as '0.12'" in "; ".join(rows.told)
+    numbers = rows.columns["x"]
+    assert np.isnan(numbers[30:39]).all()
+    np.testing.assert_array_equal(numbers[[5, 39]], [5, 0])
+
+
 @pytest.mark.parametrize("last", ["Total,3,4000.5,57.1", "Ulm,3,,", "Ulm,sum,4000,51.2"])
 def test_a_last_row_like_the_others_is_read(tmp_path, last):
     frame = FRAME.assign(rooms=np.where(FRAME["rooms"] > 3, "sum", "few"), y=FRAME["y"].round(1))

@@ -23,6 +23,8 @@ SYMMETRIC_COLUMNS = 1024
 MIRRORED_ABOVE = 40
 # Centres up to which a product is formed in whole rows.
 WHOLE_ROWS = 4096
+# exp(x) is 2^(x log₂ e): on processors a power of two takes a third of the time.
+LOG2E = 1 / math.log(2)
 
 
 class Kernel(ABC):
@@ -245,12 +247,12 @@ class Laplace(PairKernel):
 
     def values_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.values_`."""
-        return pairs.sqrt_().mul_(-1 / self.bandwidth).exp_()
+        return pairs.sqrt_().mul_(-LOG2E / self.bandwidth).exp2_()
 
     def slopes_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.slopes_`."""
-        scaled = pairs.sqrt_().mul_(-1 / self.bandwidth)
-        return torch.div(scaled.exp(), scaled, out=scaled).mul_(self.bandwidth**-2)
+        scaled = pairs.sqrt_().mul_(-LOG2E / self.bandwidth)
+        return torch.div(scaled.exp2(), scaled, out=scaled).mul_(LOG2E * self.bandwidth**-2)
 
     def slopes_of_values_(self, values: Tensor) -> Tensor:
         """As `PairKernel.slopes_of_values_`."""
@@ -287,7 +289,7 @@ class Gaussian(PairKernel):
 
     def values_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.values_`."""
-        return pairs.mul_(-0.5 / self.bandwidth**2).exp_()
+        return pairs.mul_(-0.5 * LOG2E / self.bandwidth**2).exp2_()
 
     def slopes_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.slopes_`."""
@@ -341,7 +343,7 @@ class DotExponential(PairKernel):
 
     def values_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.values_`."""
-        return pairs.mul_(1 / self.scale).exp_()
+        return pairs.mul_(LOG2E / self.scale).exp2_()
 
     def slopes_(self, pairs: Tensor) -> Tensor:
         """As `PairKernel.slopes_`."""

@@ -12,7 +12,7 @@ from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._switches import full_precision
 from overparam.kernels._pairs import BLOCK, apply_metric
-from overparam.kernels.functions import FeatureMatrix, Kernel
+from overparam.kernels.functions import LOG2E, FeatureMatrix, Kernel
 from overparam.kernels.powers import matrix_power_psd
 
 
@@ -60,7 +60,7 @@ class Lpq(Kernel):
         left = apply_metric(x1, root)
         right = left if x2 is None else apply_metric(x2, root)
         kernel = torch.cdist(left, right, self.p, compute_mode="donot_use_mm_for_euclid_dist")
-        return kernel.pow_(self.q).mul_(-(self.bandwidth**-self.q)).exp_()
+        return kernel.pow_(self.q).mul_(-LOG2E * self.bandwidth**-self.q).exp2_()
 
     def gradient_blocks(
         self, x: Tensor | None, centres: Tensor, dual: Tensor, feature_matrix: FeatureMatrix = None
@@ -75,7 +75,7 @@ class Lpq(Kernel):
             rows = slice(start, min(start + step, len(left)))
             points = left[rows]
             norm = torch.cdist(points, right, self.p, compute_mode="donot_use_mm_for_euclid_dist")
-            kernel = norm.pow(self.q).mul_(-(self.bandwidth**-self.q)).exp_()
+            kernel = norm.pow(self.q).mul_(-LOG2E * self.bandwidth**-self.q).exp2_()
             weight = kernel.mul_(norm.pow_(self.q - self.p)).mul_(scale)
             part = points.new_empty(len(points), dual.shape[1], right.shape[1])
             for k in range(right.shape[1]):

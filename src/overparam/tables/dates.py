@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from overparam.tables.numbers import GAPS
+from overparam.tables.spans import read_span
 
 ORDERS = {"dmy": "day first", "mdy": "month first"}
 _MONTHS = {
@@ -75,10 +76,7 @@ _CLOCK = re.compile(
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
-_SPAN = re.compile(
-    r"(?P<days>-?\d+) days?,? ?(?:\+?(?P<hour>\d{1,2}):(?P<minute>\d{2}):"
-    r"(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
-)
+_Found = tuple[str, float, float]  # the unit, and the value by both orders
 _FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
 _DAY = 86_400_000_000
 
@@ -116,6 +114,10 @@ def read_dates(texts: Sequence[str], order: str = "", *, compact: bool = False) 
     """
     read = [None if text.casefold() in GAPS else _read(text, compact) for text in texts]
     units = {found[0] for found in read if found is not None}
+    if units & {"days", "one unit"}:
+        # 1:23 is a span among 27:10, and 20 min among 1 h 20 min; alone they are none.
+        read = [_among_spans(t, one, "days" in units) for t, one in zip(texts, read, strict=True)]
+        units = {found[0] for found in read if found is not None}
     nothing = np.full(len(texts), np.nan)
     if not units:
         return Dates(nothing)
@@ -147,15 +149,13 @@ def read_dates(texts: Sequence[str], order: str = "", *, compact: bool = False) 
     return Dates(values, unit, "" if same else order, doubt)
 
 
-def _read(text: str, compact: bool) -> tuple[str, float, float] | None:
+def _read(text: str, compact: bool) -> "_Found | None":
     """The unit, and the value with the day first and with the month first."""
-    if found := _CLOCK.fullmatch(text):
-        time = _clock(found)
-        return None if time is None else ("hours of the day", time / 3.6e9, time / 3.6e9)
-    if found := _SPAN.fullmatch(text):
-        time = (_clock(found) if found["hour"] else 0) or 0
-        span = int(found["days"]) + time / _DAY
-        return "days", span, span
+    if (found := _CLOCK.fullmatch(text)) and (time := _clock(found)) is not None:
+        return "hours of the day", time / 3.6e9, time / 3.6e9
+    span = read_span(text)
+    if span is not None:
+        return span.unit, span.days, span.days
     if found := _YEAR_LAST.fullmatch(text):
         a, b, year = int(found["a"]), int(found["b"]), _year(found["y"])
         first = _day(year, b, a, found)
@@ -180,6 +180,14 @@ def _read(text: str, compact: bool) -> tuple[str, float, float] | None:
     elif found := _NAMED_MONTH.fullmatch(text):
         value = _day(int(found["y"]), _MONTHS.get(found["n"].casefold(), 0), 1)
     return None if value != value else ("days since 1970", value, value)
+
+
+def _among_spans(text: str, read: "_Found | None", spans: bool) -> "_Found | None":
+    """What is read of a text of a column, if others of it are spans, or if none is."""
+    if not spans:
+        return read if read is None or read[0] != "one unit" else None
+    span = read_span(text, clock=True)
+    return read if span is None else ("days", span.days, span.days)
 
 
 def _year(digits: str) -> int:

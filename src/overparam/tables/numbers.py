@@ -41,6 +41,7 @@ _UNITS = frozenset(
      "mg/dl", "mg/dL", "g/l", "g/L", "mg/l", "mg/L", "ppm", "ppb", "dB", "lm", "lx", "px", "pp",
      "pct", "bps", "x", "×")
 )  # fmt: skip
+_SHARES = {"%", "‰"}
 _BODY = r"[.,]?\d(?:[\d.,'’ ]*\d)?[.,]?"
 _NUMBER = re.compile(
     r"(?P<first>[+-]?) ?(?P<before>[^\d\s+\-.,'’()<>≤≥~≈=:/#]{0,4}\.?) ?(?P<sign>[+-]?)"
@@ -113,7 +114,12 @@ def read_numbers(
     units = {part.unit for part in parts if part is not None} - {""}
     bare = any(part is not None and not part.unit for part in parts)
     if unit is not None:
-        parts = [part if part and part.unit in ("", unit) else None for part in parts]
+        # Without %, 0.12 beside 12% may be a share and may be a percentage.
+        known = (unit,) if bare and unit in units & _SHARES else ("", unit)
+        parts = [
+            part if part and (part.unit in known or not part.body.strip("0")) else None
+            for part in parts
+        ]
     bodies = [part.body for part in parts if part is not None]
     note = ""
     # Digits with a power of ten stand in no groups of three.
@@ -130,7 +136,7 @@ def read_numbers(
     if unit is None and not doubt:
         if len(units) > 1:
             doubt = f"two units, {' and '.join(sorted(units)[:2])}"
-        elif bare and units & {"%", "‰", "pct"}:
+        elif bare and units & _SHARES:
             doubt = f"numbers with and without {next(iter(units))}"
         elif bare and units and any(p and p.unit and not _is_known(p) for p in parts):
             doubt = f"words such as {_with(texts, parts, units)!r}"

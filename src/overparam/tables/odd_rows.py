@@ -1,5 +1,6 @@
 """Rows of a table that are none: a second line of names, sums at the end, a remark below."""
 
+import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from overparam._errors import expect
+from overparam._user_line import user_level
 from overparam.tables.cells import MISSING
 from overparam.tables.dates import of_object, read_dates
 from overparam.tables.numbers import GAPS, read_numbers
@@ -20,6 +22,31 @@ _SUMS = frozenset(
 # Of a sum that was rounded, relative.
 _ROUNDED = 1e-3
 _SAMPLE = 50
+
+
+def without_names_again(frame: pd.DataFrame, file: str) -> pd.DataFrame:
+    """The rows but for those that repeat the names, as where files were put behind one another.
+
+    Args:
+        frame: The rows of a file, its names taken for text.
+        file: Its name.
+
+    Warns:
+        UserWarning: Of the rows left out.
+    """
+    if frame.shape[1] < 2:
+        return frame
+    names = [str(name).strip() for name in frame.columns]
+    again = np.zeros(len(frame), dtype=bool)
+    for place in np.flatnonzero(frame.iloc[:, 0] == frame.columns[0]):
+        again[place] = [str(cell).strip() for cell in frame.iloc[place]] == names
+    rows = (np.flatnonzero(again) + 1).tolist()
+    if not rows:
+        return frame
+    shown = ", ".join(map(str, rows[:3])) + (f" and {len(rows) - 3} more" if rows[3:] else "")
+    said = f"rows {shown} repeat" if len(rows) > 1 else f"row {shown} repeats"
+    warnings.warn(f"{file}: {said} the names of the columns; left out.", stacklevel=user_level())
+    return frame.loc[~again].reset_index(drop=True)
 
 
 def expect_rows_alike(frame: pd.DataFrame, chosen: Collection[str], where: str) -> None:

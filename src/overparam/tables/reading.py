@@ -14,6 +14,7 @@ from overparam.tables.column import Column
 from overparam.tables.dates import ORDERS, of_object, read_dates
 from overparam.tables.levels import match_levels, name_of
 from overparam.tables.numbers import GAPS, read_numbers
+from overparam.tables.spans import read_spans
 from overparam.tables.yes_no import truth
 
 MISSING, UNSEEN = -1, -2
@@ -152,10 +153,10 @@ def _numbers(column: Column, values: Sequence[Any], where: str) -> np.ndarray:
     texts = [values[i] for i in places]
     if not texts:
         return each
-    if column.unit in ("", "days") and "day" in texts[0]:
-        spans = read_dates(texts)
-        if spans.unit == "days":
-            each[places] = spans.values
+    if column.unit == "days" or (not column.unit and "day" in texts[0]):
+        spans = read_spans(texts)
+        if not np.isnan(spans).all():
+            each[places] = spans
             return each
     other = "," if column.decimal == "." else "."
     tried = []

@@ -19,6 +19,7 @@ from overparam._errors import expect
 from overparam._files import expect_readable
 from overparam._user_line import user_level
 from overparam.errors import MissingPackage, NotEnoughMemory
+from overparam.tables.odd_rows import without_names_again
 from overparam.tables.packed import COPIES, expect_plain_archive, only_member, room, unpack
 from overparam.tables.text_files import expect_names, read_text
 
@@ -30,8 +31,11 @@ _REMEDIES = {
     ".sav": "export it as .csv.",
     ".dta": "export it as .csv.",
     ".sas7bdat": "export it as .csv.",
-    ".json": "write it as .csv or .parquet.",
-    ".jsonl": "write it as .csv or .parquet.",
+    ".json": "pandas.read_json('FILE.json').to_csv('FILE.csv', index=False) writes it as .csv.",
+    ".jsonl": "pandas.read_json('FILE.jsonl', lines=True).to_csv('FILE.csv', index=False) writes "
+    "it as .csv.",
+    ".ndjson": "pandas.read_json('FILE.ndjson', lines=True).to_csv('FILE.csv', index=False) writes "
+    "it as .csv.",
     ".pkl": "a pickle runs code when it is opened; write it as .parquet.",
     ".zst": "unpack it first.",
     ".7z": "unpack it first.",
@@ -56,7 +60,8 @@ def read_table_file(path: str | os.PathLike[str], *, where: str = "") -> pd.Data
         ImportError: If the package for its format is not installed.
 
     Warns:
-        UserWarning: Of further sheets of a workbook, with how to read one of them.
+        UserWarning: Of further sheets of a workbook, with how to read one of them; of rows that
+            repeat the names, which are left out.
     """
     path = Path(path)
     where = where or f"read_table_file({str(path)!r})"
@@ -70,7 +75,7 @@ def read_table_file(path: str | os.PathLike[str], *, where: str = "") -> pd.Data
     )
     expect_readable(path, where)
     assert reader is not None
-    return reader(path, where)
+    return without_names_again(reader(path, where), path.name)
 
 
 def remedy(suffix: str) -> str:

@@ -44,6 +44,8 @@ def read_text(content: bytes, where: str) -> pd.DataFrame:
     problem, frame, names = "", pd.DataFrame(), []
     try:
         text = decoded(content)
+        if not text.strip():
+            raise ValueError("it is empty")
         skipped, separator = _head(text)
         lines = text.splitlines(keepends=True)[:skipped] if skipped else []
         body = text[sum(map(len, lines)) :]
