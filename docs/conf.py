@@ -97,8 +97,14 @@ def skip_routing(app, what, name, obj, skip, options) -> bool | None:
     return True if routing else None
 
 
+def end_blocks(app, name, text: list[str]) -> None:
+    """Take out the blank line that ends what a doctest expects: readers would see a gap."""
+    text[0] = text[0].replace("\n\n```\n", "\n```\n")
+
+
 def setup(app: Sphinx) -> None:
-    """Register the treatment of formulas and methods."""
+    """Register the treatment of formulas, methods and blocks."""
+    app.connect("source-read", end_blocks)
     # Before napoleon, which rewrites the sections.
     app.connect("autodoc-process-docstring", keep_formulas, priority=100)
     app.connect("autodoc-skip-member", skip_routing)

@@ -3,7 +3,7 @@
     python docs/images/landing.py
 
 The pictures are of real pages; the guides that show them whole say how each was made. The parts
-are of one form, and so small that one can read them on a phone.
+are whole cards, or a plot, on a ground of one form, and so small that one can read them on a phone.
 """
 
 from pathlib import Path
@@ -11,21 +11,26 @@ from pathlib import Path
 from PIL import Image
 
 FOLDER = Path(__file__).parent
-WIDTH, COLOURS = 520, 64
-# What is cut out of each: left, top, right, bottom; three high for four wide.
+WIDTH, MARGIN, COLOURS = 520, 12, 64
+FORM = 4 / 3  # width over height
+# What is cut out of each: left, top, right, bottom.
 PARTS = {
-    "report": (28, 282, 464, 609),
-    "watch": (690, 275, 1177, 640),
-    "fit": (28, 252, 428, 552),
-    "alignment": (0, 0, 1060, 795),
+    "report": (36, 289, 444, 532),
+    "watch": (720, 292, 1166, 606),
+    "fit": (34, 264, 418, 629),
+    "alignment": (14, 14, 1354, 800),
 }
 
 
 def draw(name: str, box: tuple[int, int, int, int]) -> Path:
-    """Cut out, shrink, and keep few colours."""
-    part = Image.open(FOLDER / f"{name}.png").convert("RGB").crop(box)
-    width = min(WIDTH, part.width)
-    small = part.resize((width, width * part.height // part.width), Image.Resampling.LANCZOS)
+    """Cut out, put on a ground of the form, shrink, and keep few colours."""
+    whole = Image.open(FOLDER / f"{name}.png").convert("RGB")
+    part = whole.crop(box)
+    across = max(part.width + 2 * MARGIN, round(FORM * (part.height + 2 * MARGIN)))
+    ground = Image.new("RGB", (across, round(across / FORM)), part.getpixel((0, 0)))
+    ground.paste(part, ((ground.width - part.width) // 2, (ground.height - part.height) // 2))
+    width = min(WIDTH, across)
+    small = ground.resize((width, round(width / FORM)), Image.Resampling.LANCZOS)
     out = FOLDER / f"landing-{name}.png"
     small.quantize(COLOURS).save(out, optimize=True)
     return out

@@ -6,6 +6,8 @@ import pytest
 
 from overparam.datasets import load_file, parse_source, resolve
 from overparam.datasets.tables import read_frame
+from overparam.diagnosis.examples import as_examples
+from overparam.fitting import fit
 from overparam.tables import table_files
 
 
@@ -89,3 +91,16 @@ def test_a_format_of_tables_is_stated_in_one_place(tmp_path, monkeypatch):
     (tmp_path / "toy.docx").touch()
     with pytest.raises(ValueError, match=r"ending in .npz, .csv, .*, .lines, got '.docx'"):
         load_file(tmp_path / "toy.docx")
+
+
+@pytest.mark.parametrize("source", ["nowhere.csv", "digit", "houses.csv:"])
+def test_an_error_names_the_call_that_was_made(source):
+    """And not what that called in turn, of which its user knows nothing."""
+    for call, said in (
+        (lambda: resolve(source, where="train(data=...)"), "`train(data=...)` expected "),
+        (lambda: fit(source), f"`fit({source!r})` expected "),
+        (lambda: as_examples(source), f"`diagnose(data={source!r})` expected "),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            call()
+        assert str(caught.value).startswith(said)

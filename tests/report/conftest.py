@@ -72,8 +72,8 @@ def diagnosis() -> dict:
 
 @pytest.fixture
 def two_long_diagnoses() -> list[dict]:
-    """Two diagnoses of 3000 steps, each with every series."""
-    return [make_diagnosis(seed, steps=3000) for seed in (0, 1)]
+    """Two diagnoses of 20 000 steps, each with every series."""
+    return [make_diagnosis(seed, steps=20_000) for seed in (0, 1)]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from unittest import mock
 
 import jaxtyping
 import jaxtyping._import_hook as hook
+import pytest
 
 # Which item of a list is looked at is drawn; not from the numbers that a test counts.
 with mock.patch("random.getrandbits", random.Random(0).getrandbits):
@@ -41,8 +42,11 @@ _jaxtyped = jaxtyping.jaxtyped
 _OFTEN = 50
 
 
-class FalseAnnotation(BaseException):
-    """An annotation and what a function takes or gives differ. No `except Exception` hides it."""
+class FalseAnnotation(pytest.fail.Exception):
+    """An annotation and what a function takes or gives differ.
+
+    No `except Exception` hides it, and a fixture that ends with it ends no other test's.
+    """
 
 
 class _Loader(hook._JaxtypingLoader):

@@ -102,6 +102,14 @@ def test_a_spike_is_seen_while_it_happens_and_outlives_the_training(browser, sta
     assert training.poll() is None
     until(lambda: "catapult" in text("events"))
     assert "under way" not in text("events")
+    if folder := os.environ.get("OVERPARAM_SCREENSHOTS"):
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 1280, "height": 1420, "deviceScaleFactor": 1, "mobile": False},
+        )
+        time.sleep(4)  # some steps after the catapult
+        browser.save_screenshot(str(Path(folder, "watch.png")))
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     training.send_signal(signal.SIGKILL)
     training.wait()
@@ -116,13 +124,6 @@ def test_a_spike_is_seen_while_it_happens_and_outlives_the_training(browser, sta
     assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
     assert browser.get_log("browser") == []
     assert recorded.endswith(b"\n")
-    if folder := os.environ.get("OVERPARAM_SCREENSHOTS"):
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": 1280, "height": 1420, "deviceScaleFactor": 1, "mobile": False},
-        )
-        time.sleep(1.5)
-        browser.save_screenshot(str(Path(folder, "watch.png")))
 
     watching.kill()
     watching.wait()

@@ -141,7 +141,7 @@ def test_an_answer_costs_what_is_new(path, monkeypatch):
     update(run, drawn)
     assert len(figures) == 3  # nothing is drawn twice
     last = drawn["loss"].content["drawing"]["data"][0]
-    assert (last["x"][-1], last["y"][-1]) == (60_000, 0.5)
+    assert (sum(last["gaps"]), last["y"][-1]) == (60_000, 0.5)
 
 
 def test_a_part_is_an_answer_too(path):

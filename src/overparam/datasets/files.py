@@ -12,7 +12,7 @@ from overparam._errors import expect
 from overparam._files import expect_readable
 from overparam.datasets.arrays import read_npz
 from overparam.datasets.dataset import Dataset, Task
-from overparam.datasets.named import load
+from overparam.datasets.named import named_set
 from overparam.datasets.tables import from_frame, read_table
 from overparam.errors import InvalidValue
 from overparam.tables.table_files import FRAMES, remedy
@@ -23,8 +23,12 @@ def _readers() -> dict[str, Callable[..., Dataset]]:
     return {".npz": read_npz, **dict.fromkeys(FRAMES, read_table)}
 
 
-def parse_source(source: str) -> tuple[str, str | None]:
+def parse_source(source: str, *, where: str = "") -> tuple[str, str | None]:
     r"""A source as its path and its target, ``FILE[:TARGET]``.
+
+    Args:
+        source: What was given.
+        where: The call this is for, in an error; none is one of `load_file`.
 
     Example:
         >>> parse_source("houses.csv:price")
@@ -43,7 +47,7 @@ def parse_source(source: str) -> tuple[str, str | None]:
     path, target = match.groups()
     expect(
         target != "",
-        f"load_file({source!r})",
+        where or f"load_file({source!r})",
         "the name of a column after the colon",
         "nothing",
         hint="write FILE.csv:TARGET.",
@@ -112,7 +116,18 @@ def load_file(
         Dataset('toy', classification of table, 8 + 2 examples of shape (10,), 2 classes)
     """
     where = f"load_file({os.fspath(path)!r})"
-    path = Path(path).expanduser()
+    return _from_file(Path(path).expanduser(), target, where, task, seed, columns)
+
+
+def _from_file(
+    path: Path,
+    target: str | None,
+    where: str,
+    task: Task | None,
+    seed: int,
+    columns: Mapping[str, str] | None,
+) -> Dataset:
+    """What a file holds; `where` is the call this is for, in errors."""
     expect(
         path.exists(),
         where,
@@ -149,6 +164,7 @@ def resolve(
     task: Task | None = None,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
+    where: str = "",
 ) -> Dataset:
     """The data set that a name or a file stands for: what ``--data`` accepts.
 
@@ -161,6 +177,7 @@ def resolve(
         task: Overrides what the target suggests.
         seed: Draws the split where the data bring none.
         columns: What columns are to be taken for; see `load_file`.
+        where: The call this is for, in errors; none is `load`, or `load_file`.
 
     Raises:
         ValueError: For an unknown name or an unreadable file.
@@ -170,16 +187,18 @@ def resolve(
         >>> resolve("iris")
         Dataset('iris', classification of table, 120 + 30 examples of shape (4,), 3 classes)
     """
-    path, named = parse_source(os.fspath(source))
+    path, named = parse_source(os.fspath(source), where=where)
     is_file = Path(path).suffix != "" or Path(path).is_absolute() or not isinstance(source, str)
     if is_file or path.startswith((".", "~")) or "\\" in path:
-        return load_file(path, target or named, task=task, seed=seed, columns=columns)
-    data = load(path, seed=seed)
+        call, file = where or f"load_file({path!r})", Path(path).expanduser()
+        return _from_file(file, target or named, call, task, seed, columns)
+    call = where or f"load({path!r})"
+    data = named_set(path, seed, call)
     if data.kind != "table" or (
         target in (None, data.target_name) and task in (None, data.task) and not columns
     ):
         return data
-    return _retargeted(data, target or data.target_name, f"load({path!r})", task, seed, columns)
+    return _retargeted(data, target or data.target_name, call, task, seed, columns)
 
 
 def _retargeted(

@@ -57,9 +57,13 @@ def load(name: str, *, seed: int = 0) -> Dataset:
         >>> load("digits")
         Dataset('digits', classification of images, 1438 + 359 examples of shape (8, 8), 10 classes)
     """
-    where = f"load({name!r})"
+    return named_set(name, seed, f"load({name!r})")
+
+
+def named_set(name: str, seed: int, where: str) -> Dataset:
+    """The set of `load`; `where` is the call this is for, in errors."""
     if name in _BUNDLED:
-        return _from_scikit_learn(name, seed)
+        return _from_scikit_learn(name, seed, where)
     for folder in _folders():
         for path in (folder / f"{name}.npz", folder / "tabular" / f"{name}.npz"):
             if name == "cifar10_jpeg" and path.is_file():
@@ -136,12 +140,12 @@ def _nowhere(where: str, expected: str, got: str) -> str:
     )
 
 
-def _from_scikit_learn(name: str, seed: int) -> Dataset:
+def _from_scikit_learn(name: str, seed: int, where: str) -> Dataset:
     """A set bundled with scikit-learn, in original units."""
     bunch = _BUNDLED[name](scaled=False) if name == "diabetes" else _BUNDLED[name]()
     regression = name == "diabetes"
     x, y = (bunch.images, bunch.target) if name == "digits" else (bunch.data, bunch.target)
-    is_test = held_out(y, stratified=not regression, seed=seed, where=f"load({name!r}, seed=...)")
+    is_test = held_out(y, stratified=not regression, seed=seed, where=where)
     table = x.ndim == 2
     return Dataset(
         name=name,

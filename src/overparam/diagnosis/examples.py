@@ -63,7 +63,7 @@ def as_examples(data: Any, *, seed: int = 0, test: bool = True, who: str = "diag
     """
     where = f"{who}(data=...)"
     if isinstance(data, str):
-        data = resolve(data, seed=seed)
+        data = resolve(data, seed=seed, where=f"{who}(data={data!r})")
     if isinstance(data, Dataset):
         return _from_dataset(data)
     if isinstance(data, Examples):

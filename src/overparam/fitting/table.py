@@ -130,7 +130,7 @@ def read(
         chosen |= {group: "category"}  # whatever its values are, they are names
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ColumnsLeftOut)  # a statement of the fit says it
-        data = resolve(source, target, task=task, columns=chosen or None)
+        data = resolve(source, target, task=task, columns=chosen or None, where=where)
     expect(
         data.kind == "table",
         where,

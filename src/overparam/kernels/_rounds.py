@@ -196,43 +196,24 @@ class Rounds:
         inside: Callable[[float], None],
     ) -> Tensor:
         """Coefficients for the ridge as it is, by a direct solver, products or steps."""
+
+        def by(fit: Callable[..., Any], **how: Any) -> Any:
+            return fit(
+                kernel, x, targets,
+                ridge=self.ridge, feature_matrix=feature_matrix, weights=weights, **how,
+            )  # fmt: skip
+
         solver = self.solver
         needed = HELD * len(x) ** 2 * x.element_size() - kernel.held
         if solver == "auto" and not fits(needed / 0.9, x.device):
             solver = "eigenpro"
             if isinstance(kernel, PairKernel) and self.ridge > 0:
-                dual = fit_unformed(
-                    kernel,
-                    x,
-                    targets,
-                    ridge=self.ridge,
-                    feature_matrix=feature_matrix,
-                    weights=weights,
-                    seed=self.seed,
-                    inside=inside,
-                )
+                dual = by(fit_unformed, seed=self.seed, inside=inside)
                 if dual is not None:
                     return dual
-        if solver != "eigenpro":
-            return fit_ridge(
-                kernel,
-                x,
-                targets,
-                ridge=self.ridge,
-                feature_matrix=feature_matrix,
-                weights=weights,
-                solver=solver,
-            )
-        return fit_eigenpro(
-            kernel,
-            x,
-            targets,
-            ridge=self.ridge,
-            feature_matrix=feature_matrix,
-            weights=weights,
-            seed=self.seed,
-            progress=lambda stage, done: inside(done),
-        )
+        if solver == "eigenpro":
+            return by(fit_eigenpro, seed=self.seed, progress=lambda stage, done: inside(done))
+        return by(fit_ridge, solver=solver)
 
 
 def is_wide(rows: int, coordinates: int) -> bool:

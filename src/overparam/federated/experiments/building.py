@@ -70,7 +70,7 @@ class Pool:
 def pool_of(spec: Spec, seed: int, device: str, where: str) -> Pool:
     """The examples of a spec, prepared as everywhere else."""
     with telling_part(where, "data"):
-        data = resolve(spec.data, seed=seed)
+        data = resolve(spec.data, seed=seed, where=f"data = {spec.data!r}")
         ready = prepare(data)
     try:
         place = torch.device(device)

@@ -129,10 +129,10 @@ def checked_spec(given: Mapping[str, Any], where: str) -> Spec:
             expect(isinstance(value, dict), where, f"a table [{part.name}]", repr(value)[:60])
         elif isinstance(part.default, str) and value is not None:
             expect(isinstance(value, str), where, f"a text for {part.name}", repr(value)[:60])
-    spec = Spec(**given)
     for name in ("clients", "rounds", "batch_size", "test_every"):
-        value = getattr(spec, name)
+        value = given.get(name, 1)
         expect(is_integer(value) and value >= 1, where, f"a whole number ≥ 1 for {name}", value)
+    spec = Spec(**given)
     choices = ("uniform", "examples")
     if spec.weighting not in choices:
         unknown(where, "a weighting", spec.weighting, choices)

@@ -19,6 +19,12 @@
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, coloured(style, v)]));
   };
 
+  // Steps come as the first one and the gaps after it.
+  const stepped = ({ gaps, ...trace }) => {
+    let step = 0;
+    return gaps ? { ...trace, x: gaps.map((gap) => (step += gap)) } : trace;
+  };
+
   const themed = (style) => {
     const axis = {
       gridcolor: "var(--grid)", linecolor: "var(--line)", zeroline: false, exponentformat: "power",
@@ -43,7 +49,7 @@
     const template = themed(style);
     for (const [id, drawing] of Object.entries(drawings)) {
       const layout = { ...coloured(style, drawing.layout), template };
-      Plotly.react(id, coloured(style, drawing.data), layout, config);
+      Plotly.react(id, coloured(style, drawing.data.map(stepped)), layout, config);
     }
   };
 

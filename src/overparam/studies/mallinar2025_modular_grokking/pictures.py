@@ -1,7 +1,6 @@
 """The matrix as it forms, what is hidden meanwhile, and what networks do."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def film(run: Mapping[str, Any]) -> dict[str, Any]:
+def film(run: pd.Series) -> dict[str, Any]:
     """The block of the feature matrix that couples the operands, three iterations a row."""
     blocks = [np.asarray(block, dtype=float) for block in run["blocks"]]
     m, across = len(blocks[0]), math.isqrt(FRAMES)
@@ -59,7 +58,7 @@ def film(run: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def progress(run: Mapping[str, Any]) -> dict[str, Any]:
+def progress(run: pd.Series) -> dict[str, Any]:
     """Accuracy, and what moves while it does not."""
     steps = list(range(len(run["accuracy"])))
     first = next((t for t in steps if run["accuracy"][t] > 0), len(steps))
