@@ -147,6 +147,9 @@ def test_a_run_of_many_rises_is_measured_nonetheless():
     assert monitor.overhead <= 0.05
     # The first ones are looked into, and later ones now and then.
     assert 0 < monitor.budget.borrowed <= 0.025 * monitor.budget.training
+    # A batch was passed at every step: that there was no time for it is said of the others.
+    assert {one for event in monitor.events for one in event.missing} >= {"time"}
+    assert all("batch" not in event.missing for event in monitor.events)
 
 
 def test_a_short_run_is_looked_at_once_and_pays_for_it():

@@ -49,7 +49,7 @@ class Norms(Probe):
         if scene.initial:
             # What was frozen until now is where it was.
             initial = [scene.initial.get(name, p.detach()) for name, p in params.items()]
-            parts.append(length(w - w0 for w, w0 in zip(weights, initial, strict=True)))
+            parts.append(length(_differences(weights, initial)))
         self._before = sample(weights)
         self._lack = {} if scene.initial else {"distance": _NO_START}
         self._lack["grad_norm"] = _NOT_FINITE if gradients else _NO_GRADIENT
@@ -69,7 +69,7 @@ class Norms(Probe):
         now = every_kth(weights)
         if [w.shape for w in now] != [w.shape for w in before]:  # layers were frozen, or unfrozen
             return {}
-        moved = length(w - old for w, old in zip(now, before, strict=True))
+        moved = length(_differences(now, before))
         scaled = sum(w.numel() for w in weights) / max(sum(old.numel() for old in before), 1)
         return {"update_norm": float(moved) * math.sqrt(scaled)}
 
@@ -120,8 +120,14 @@ _MOST = 1 << 22
 
 def length(tensors: Iterable[Tensor]) -> Tensor:
     """Euclidean length of several tensors together, in single precision at least."""
-    parts = []
-    for tensor in tensors:
-        dtype = torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else None
-        parts.append(torch.linalg.vector_norm(tensor.detach(), dtype=dtype))
-    return torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
+    given = [tensor.detach() for tensor in tensors]
+    half = {torch.float16, torch.bfloat16}
+    if any(tensor.dtype in half for tensor in given):
+        given = [tensor.float() if tensor.dtype in half else tensor for tensor in given]
+    if not given:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(list(torch._foreach_norm(given))))
+
+
+def _differences(ones: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_sub(ones, others))
