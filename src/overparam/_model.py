@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from overparam._batch import arguments, call, is_graph, leaves, n_examples, take
 from overparam._copies import kept_tensors
 from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
+from overparam._findings import found_before
 from overparam._numbers import n_bad
 from overparam._parts import named_parts, parts
 from overparam._random_numbers import own_random_numbers, python_numbers_kept, states
@@ -231,44 +231,6 @@ def expect_own_outputs(model: nn.Module, x: Inputs, where: str) -> None:
     with undisturbed(model), torch.no_grad():
         outputs = expect_outputs(tried(model, probe, where), n_examples(probe), where)
         expect_separate(model, probe, outputs, where)
-
-
-@contextmanager
-def known_separate(
-    model: nn.Module, findings: dict[Any, Any], *, looked: bool = True
-) -> Iterator[None]:
-    """Inside, nobody looks again whether the examples of this model are separate.
-
-    For whoever measures a model over and over, on examples of one form, and has looked: a
-    measurement on few examples consists mostly of such looks.
-
-    Args:
-        model: The module.
-        findings: What else is found out about it, for the next time.
-        looked: Whether anybody has looked; if not, findings are kept all the same.
-    """
-    before = _separate.set((model, findings, looked))
-    try:
-        yield
-    finally:
-        _separate.reset(before)
-
-
-def found_before(model: nn.Module) -> dict[Any, Any] | None:
-    """What was found out about a model that is known to have separate examples, else nothing."""
-    known = _separate.get()
-    return known[1] if known is not None and known[0] is model and known[2] else None
-
-
-def to_keep(model: nn.Module) -> dict[Any, Any]:
-    """Where what is found out about a model is kept; nowhere, if nobody measures it again."""
-    known = _separate.get()
-    return known[1] if known is not None and known[0] is model else {}
-
-
-_separate: ContextVar[tuple[nn.Module, dict[Any, Any], bool] | None] = ContextVar(
-    "separate", default=None
-)
 
 
 def tried(model: nn.Module, x: Inputs, where: str) -> Any:

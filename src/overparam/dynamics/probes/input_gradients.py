@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from overparam._model import known_separate
+from overparam._findings import known_separate
 from overparam._training_mode import statistics_fixed
 from overparam.dynamics.probes.kernel import at_start
 from overparam.dynamics.probes.probe import (

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import n_examples
 from overparam._exclusive import exclusive
-from overparam._model import known_separate, to_keep
+from overparam._findings import known_separate, to_keep
 from overparam._training_mode import SHARED, mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
     Kind,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from overparam._batch import call, n_examples, take, tensors
-from overparam._model import known_separate
+from overparam._findings import known_separate
 from overparam._parts import named_parts
 from overparam._types import Inputs, Loss, Params
 

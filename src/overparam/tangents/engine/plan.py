@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from overparam._batch import call, n_examples, take
 from overparam._errors import expect
-from overparam._model import expect_outputs, expect_separate, found_before, to_keep, tried
+from overparam._findings import found_before, to_keep
+from overparam._model import expect_outputs, expect_separate, tried
 from overparam._types import Inputs, Params
 from overparam.tangents.engine.graph import Route, Use, find_uses
 from overparam.tangents.engine.operation import Layout, Operation
