@@ -28,3 +28,24 @@ def named_parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
 def parts(model: nn.Module) -> list[nn.Module]:
     """What `model.modules()` gives."""
     return [module for _, module in named_parts(model)]
+
+
+class Tree:
+    """The parts of one module, gone through again only where some of them are others than before.
+
+    Args:
+        model: The module.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._found: list[tuple[str, nn.Module]] = []
+        self._children: list[nn.Module | None] = []
+
+    def named(self) -> list[tuple[str, nn.Module]]:
+        """As `named_parts` gives them."""
+        children = [part for _, m in self._found for part in m._modules.values()]
+        if not self._found or children != self._children:
+            self._found = named_parts(self._model)
+            self._children = [part for _, m in self._found for part in m._modules.values()]
+        return self._found

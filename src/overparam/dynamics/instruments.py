@@ -155,9 +155,11 @@ class Instruments:
     def measure(self, name: str, batch: Batch | None, *, urgent: bool) -> Mapping[str, float]:
         """A probe's numbers; none where it fails, with one warning, or has nothing to say."""
         probe, portion = self.probes[name], self._portions[name]
-        if not self._suits(probe, batch):
-            return {}
         scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
+        if not self._suits(probe, batch, scene):
+            return {}
+        if probe.needs:  # by now more may be known of model and batch
+            scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
         guess = probe.relative_cost(scene)
         values = self.guarded(name, lambda: self._isolated(probe, scene)) or {}
         # What is done once in a run is no part of the next; nor is what is cold, about half.
@@ -292,7 +294,9 @@ class Instruments:
             return math.nan
         return max(math.ceil(wait / self._step_seconds), self.probes[name].every) if wait else 1.0
 
-    def _suits(self, probe: Probe, batch: Batch | None, *, early: bool = False) -> bool:
+    def _suits(
+        self, probe: Probe, batch: Batch | None, scene: Scene | None = None, *, early: bool = False
+    ) -> bool:
         """Whether a probe can be run now; one that never can is left out, and gets no time."""
         if probe.name in self._silent:
             return False
@@ -304,7 +308,8 @@ class Instruments:
             # Forward and backward are like three passes forward.
             if self._step_seconds > 0:
                 self.subject.few = min(3 * self._trial.seconds / self._step_seconds, 1.0)
-        scene = self.subject.scene(batch)
+        if scene is None or probe.needs:
+            scene = self.subject.scene(batch)
         why = (probe.needs and self._trial.why) or self._unfit(probe, scene)
         if why and probe.name in self.probes:
             self._silent[probe.name] = f"does not apply: {why}"

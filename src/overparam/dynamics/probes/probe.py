@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from overparam._batch import call, n_examples, take, tensors
 from overparam._findings import known_separate
-from overparam._parts import named_parts
+from overparam._parts import Tree, named_parts
 from overparam._types import Inputs, Loss, Params
 
 # The note of the parts of the model whose examples were found to be separate.
@@ -42,6 +42,7 @@ class Scene:
             if that is not known. In a small network it is nearly all of it.
         notes: What one probe found out and another can use; kept from one step to the next.
         training: The parts of the model that are in training mode at this step.
+        tree: The parts of the model, where they are known.
     """
 
     model: nn.Module
@@ -59,6 +60,11 @@ class Scene:
     few: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     training: tuple[nn.Module, ...] = ()
+    tree: Tree | None = None
+
+    def trained(self) -> Params:
+        """The parameters that require a gradient, under their first names."""
+        return trained(self.model, self.tree)
 
     @contextmanager
     def as_trained(self) -> Iterator[nn.Module]:
@@ -211,11 +217,11 @@ class Probe:
         """Go on from a saved state."""
 
 
-def trained(model: nn.Module) -> Params:
+def trained(model: nn.Module, tree: Tree | None = None) -> Params:
     """The parameters that require a gradient, under their first names."""
     found: Params = {}
     seen: set[int] = set()
-    for path, module in named_parts(model):
+    for path, module in named_parts(model) if tree is None else tree.named():
         for name, p in module._parameters.items():
             if p is not None and p.requires_grad and id(p) not in seen:
                 seen.add(id(p))
