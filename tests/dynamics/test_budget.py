@@ -135,6 +135,23 @@ def test_a_cheap_one_goes_on_while_a_debt_is_paid_back():
     assert budget.overhead <= 0.1 + 1e-9
 
 
+def test_overhead_counts_steps_that_nobody_clocked():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    for _ in range(11):  # ten steps of a second, and a second of own time
+        budget.enter()
+        clock.now += 0.1
+        budget.leave()
+        clock.now += 1.0
+    clock.now += 60.0
+    assert budget.overhead == pytest.approx(1.1 / 10)
+    assert budget.overhead_by_now(0, 10) == budget.overhead
+    assert budget.overhead_by_now(40, 10) == pytest.approx(1.1 / 50)
+    assert budget.overhead_by_now(40, 10, books=0.4) == pytest.approx(1.5 / 49.6)
+    # No more than has passed; and steps were longer before than now.
+    assert budget.overhead_by_now(1000, 10) == pytest.approx(1.1 / 71)
+
+
 def test_an_unknown_measurement_may_not_borrow():
     assert not OverheadBudget(math.inf).may_borrow("nothing")
 

@@ -164,6 +164,21 @@ class OverheadBudget:
         """Own time as a fraction of training time; `nan` before any."""
         return self.own / self.training if self.training else math.nan
 
+    def overhead_by_now(self, steps: int, clocked: int, books: float = 0.0) -> float:
+        """`overhead` with the steps since `leave`, whose time nobody has read yet.
+
+        Args:
+            steps: How many.
+            clocked: Steps that `training` is the time of; each of the others is taken to have
+                been as long, and all not longer than the time that has passed.
+            books: Seconds of them that were own time.
+        """
+        if self._left is None or not (steps and clocked):
+            return self.overhead
+        passed = min(self.clock() - self._left, steps * self.training / clocked)
+        total = self.training + max(passed - books, 0.0)
+        return (self.own + min(books, passed)) / total if total else math.nan
+
     def add(
         self,
         name: str,

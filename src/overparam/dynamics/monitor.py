@@ -341,8 +341,12 @@ class Monitor(OneProcess):
 
     @property
     def overhead(self) -> float:
-        """Own time as a fraction of training time, so far."""
-        return self.budget.overhead
+        """Own time as a fraction of training time, so far.
+
+        Steps since the last look count as long as those before, as their time is not read.
+        """
+        steps, clocked = self._step - self._seen, self._seen - 1  # from one to the next
+        return self.budget.overhead_by_now(steps, clocked, self._pace.books(steps, self._kept))
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -527,7 +531,7 @@ class Monitor(OneProcess):
     def _facts(self) -> Facts:
         """What is watched, and how far it has come."""
         return Facts(
-            **self._subject.facts(), steps=self._step, overhead=self.budget.overhead,
+            **self._subject.facts(), steps=self._step, overhead=self.overhead,
             limit=self._limit, trouble=self._wrong,
             step_seconds=self.budget.training / self._step if self._step else math.nan,
         )  # fmt: skip
