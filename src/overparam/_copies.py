@@ -1,7 +1,7 @@
 """Copies of models and optimizers that `copy.deepcopy` alone does not make, or not whole."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -63,14 +63,14 @@ def _known(model: nn.Module) -> dict[int, Any]:
     """Copies of what has a graph behind it, as `copy.deepcopy` looks them up."""
     return {
         id(value): value.detach().clone()
-        for _, _, value in kept_tensors(model)
+        for _, _, value in kept_tensors(model.modules())
         if value.grad_fn is not None
     }
 
 
-def kept_tensors(model: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+def kept_tensors(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, Tensor]]:
     """Tensors that layers hold beside parameters and buffers: the layer, the name, the tensor."""
-    for module in model.modules():
+    for module in modules:
         for name, value in vars(module).items():
             if isinstance(value, Tensor):
                 yield module, name, value

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from overparam._errors import expect
+from overparam._parts import parts
 from overparam._switches import lock, on_fork
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,6 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _changed = threading.Condition(lock)
 # The thread that holds a module or a parameter, by the identity of the latter.
 _holder: dict[int, int] = {}
+# The same of a module with everything inside it.
+_whole: dict[int, int] = {}
 _forward = threading.RLock()
 
 
@@ -32,16 +35,23 @@ def exclusive(model: nn.Module) -> Iterator[None]:
             wait for each other never end.
     """
     me = threading.get_ident()
-    parts: list[int] = []
+    if _whole.get(id(model)) == me:  # all of it is held already, by a caller further up
+        yield
+        return
+    inside: list[int] = []
 
     def free() -> bool:
         # Modules first: in one that is in use the parameters may be others for the moment.
-        for kind in (model.modules, model.parameters):
-            found = [id(part) for part in kind()]
-            parts.extend(found)
-            if any(_holder.get(part, me) != me for part in found):
-                parts.clear()
-                return False
+        modules = parts(model)
+        inside.extend(map(id, modules))
+        if any(_holder.get(part, me) != me for part in inside):
+            inside.clear()
+            return False
+        for module in modules:
+            inside.extend(id(p) for _, p in module._parameters.items() if p is not None)
+        if any(_holder.get(part, me) != me for part in inside):
+            inside.clear()
+            return False
         return True
 
     with lock:
@@ -55,12 +65,14 @@ def exclusive(model: nn.Module) -> Iterator[None]:
         )
         if not unused:
             _changed.wait_for(free)
-        taken = [part for part in parts if part not in _holder]
+        taken = [part for part in inside if part not in _holder]
         _holder.update(dict.fromkeys(taken, me))
+        _whole[id(model)] = me
     try:
         yield
     finally:
         with lock:
+            _whole.pop(id(model), None)
             for part in taken:
                 _holder.pop(part, None)
             _changed.notify_all()
@@ -96,8 +108,9 @@ def forward_mode() -> AbstractContextManager[object]:
 def _forked(me: int) -> None:
     global _forward
     _forward = threading.RLock()
-    for part in [part for part, thread in _holder.items() if thread != me]:
-        del _holder[part]
+    for held_by in (_holder, _whole):
+        for part in [part for part, thread in held_by.items() if thread != me]:
+            del held_by[part]
 
 
 on_fork(_forked)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from overparam._batch import arguments, call, is_graph, leaves, n_examples, take
 from overparam._copies import kept_tensors
 from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
+from overparam._findings import found_before
 from overparam._numbers import n_bad
+from overparam._parts import named_parts, parts
 from overparam._random_numbers import own_random_numbers, python_numbers_kept, states
 from overparam._switches import full_precision, kept_activations, plain_attention, quietly
 from overparam._types import Inputs, Params
@@ -94,13 +95,17 @@ def _every_place(model: nn.Module, params: Params) -> Params:
     functional_call would find tied weights itself, but it visits a module that occurs twice
     twice, and then leaves the second visit's tensors behind in the model (torch issue 164759).
     """
-    values = {id(model.get_parameter(name)): value for name, value in params.items()}
-    return {
-        f"{path}.{name}" if path else name: values[id(p)]
-        for path, module in model.named_modules()
+    places = [
+        (f"{path}.{name}" if path else name, p)
+        for path, module in named_parts(model)
         for name, p in module._parameters.items()
-        if id(p) in values
+    ]
+    known = dict(places)
+    values = {
+        id(known[name] if name in known else model.get_parameter(name)): value
+        for name, value in params.items()
     }
+    return {place: values[id(p)] for place, p in places if id(p) in values}
 
 
 def expect_inputs(x: Any, where: str, n: int | None = None) -> None:
@@ -226,35 +231,6 @@ def expect_own_outputs(model: nn.Module, x: Inputs, where: str) -> None:
     with undisturbed(model), torch.no_grad():
         outputs = expect_outputs(tried(model, probe, where), n_examples(probe), where)
         expect_separate(model, probe, outputs, where)
-
-
-@contextmanager
-def known_separate(model: nn.Module, findings: dict[Any, Any]) -> Iterator[None]:
-    """Inside, nobody looks again whether the examples of this model are separate.
-
-    For whoever measures a model over and over, on examples of one form, and has looked: a
-    measurement on few examples consists mostly of such looks.
-
-    Args:
-        model: The module.
-        findings: What else is found out about it, for the next time.
-    """
-    before = _separate.set((model, findings))
-    try:
-        yield
-    finally:
-        _separate.reset(before)
-
-
-def found_before(model: nn.Module) -> dict[Any, Any] | None:
-    """What was found out about a model that is known to have separate examples, else nothing."""
-    known = _separate.get()
-    return known[1] if known is not None and known[0] is model else None
-
-
-_separate: ContextVar[tuple[nn.Module, dict[Any, Any]] | None] = ContextVar(
-    "separate", default=None
-)
 
 
 def tried(model: nn.Module, x: Inputs, where: str) -> Any:
@@ -394,18 +370,21 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
     """
     with ExitStack() as stack:
         stack.enter_context(exclusive(model))
+        modules = parts(model)
+        places = [place for m in modules for place in (m._parameters, m._buffers)]
+        own = [t for place in places for _, t in place.items()]
         stack.enter_context(full_precision())
         stack.enter_context(plain_attention())
         stack.enter_context(kept_activations())
-        devices = [t.device for t in (*model.parameters(), *model.buffers())]
+        devices = [t.device for t in own if t is not None]
         stack.enter_context(own_random_numbers(devices))
         stack.enter_context(python_numbers_kept())
         stack.enter_context(gradients_on())
         kind = devices[0].type if devices else "cpu"
         stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(_restored(model))
+        stack.enter_context(_restored(modules))
         if evaluation:
-            for module in model.modules():
+            for module in modules:
                 module.training = False
         yield
 
@@ -418,20 +397,24 @@ def gradients_on() -> Iterator[None]:
 
 
 @contextmanager
-def _restored(model: nn.Module) -> Iterator[None]:
+def _restored(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Put modes, gradients and buffers back.
 
-    Inside, the model holds copies of its buffers: a graph that still needs one, such as that of a
-    batch norm whose backward pass is yet to come, breaks when it is written to, though it be
+    Inside, the modules hold copies of their buffers: a graph that still needs one, such as that of
+    a batch norm whose backward pass is yet to come, breaks when it is written to, though it be
     with what it held.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(p, p.requires_grad) for p in model.parameters()]
-    grads = [(p, p.grad) for p in model.parameters()]
-    places = [(m._buffers, name, b) for m, _ in modes for name, b in m._buffers.items()]
+    modes = [(module, module.training) for module in modules]
+    kept = [
+        (p, p.requires_grad, p.grad)
+        for module in modules
+        for _, p in module._parameters.items()
+        if p is not None
+    ]
+    places = [(m._buffers, name, b) for m in modules for name, b in m._buffers.items()]
+    copies = {id(b): b.detach().clone() for _, _, b in places if b is not None}
     # Weights that a layer computes before it is called, and other names of buffers.
-    places += [(vars(module), name, tensor) for module, name, tensor in kept_tensors(model)]
-    copies = {id(buffer): buffer.detach().clone() for buffer in model.buffers()}
+    places += [(vars(module), name, tensor) for module, name, tensor in kept_tensors(modules)]
     try:
         for holder, name, tensor in places:
             if id(tensor) in copies:
@@ -442,7 +425,6 @@ def _restored(model: nn.Module) -> Iterator[None]:
             holder[name] = tensor
         for module, mode in modes:
             module.training = mode
-        for p, flag in flags:
+        for p, flag, grad in kept:
             p.requires_grad_(flag)
-        for p, grad in grads:
             p.grad = grad

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from overparam._batch import call, n_examples, take, tensors
+from overparam._batch import call, is_graph, n_examples, take, tensors
 from overparam._random_numbers import seeded
 
 # Why a process cannot measure alone.
@@ -68,6 +68,23 @@ def mixes(model: nn.Module, x: Any) -> bool:
         if any(_differ(a[place], b[place]) for a, b in zip(together, alike, strict=True)):
             return True
     return False
+
+
+def uses_batch_statistics(model: nn.Module, x: Any) -> bool:
+    """Whether training normalises by the statistics of its batch, as batch norm does.
+
+    By what the model does in the modes that training has: outputs depend on the others of a batch,
+    and in evaluation mode they do not. The nodes of a graph always do, so that of a model of graphs
+    it is told by the kind of its layers. To be used inside `undisturbed`.
+    """
+    with as_trained(model, x):
+        if any(isinstance(m, _BatchNorm) and m.training for m in model.modules()):
+            return True
+        if is_graph(x) or is_evaluating(model) or not _mixes_if_it_runs(model, x):
+            return False
+        for module in model.modules():
+            module.training = False
+        return not _mixes_if_it_runs(model, x)
 
 
 @contextmanager

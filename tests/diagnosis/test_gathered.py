@@ -7,6 +7,7 @@ import torch
 from overparam.diagnosis.document import _event
 from overparam.diagnosis.gathered import _guess, _plausible, _unsharp, _until_lost
 from overparam.dynamics.instruments import ProbeStatus
+from overparam.dynamics.spikes.causes import MISSING, cannot_tell
 
 SPIKE = {
     "step": 9, "kind": "catapult", "cause": "above the limit", "outcome": "catapult",
@@ -29,8 +30,15 @@ def test_no_catapult_in_a_run_that_was_far_below_its_limit() -> None:
 
 
 def test_a_reason_names_nothing_that_a_diagnosis_does_not_take() -> None:
-    reason = "cannot tell: no batch was measured: pass batch= at every step"
-    assert _event({**SPIKE, "reason": reason})["reason"] == "cannot tell: no batch was measured"
+    missing = ["batch", "log", "not measured, since of a reason of its own"]
+    told = _event({**SPIKE, "reason": cannot_tell(missing), "missing": missing})["reason"]
+    assert told == (
+        "cannot tell: no batch was measured; steps are too short to log in the time there was; "
+        "not measured, since of a reason of its own"
+    )
+    for one in MISSING:
+        assert "batch=" not in _event({**SPIKE, "missing": [one]})["reason"]
+        assert "max_overhead" not in _event({**SPIKE, "missing": [one]})["reason"]
 
 
 def test_a_loss_that_leaves_for_good_is_one_spike() -> None:

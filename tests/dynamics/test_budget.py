@@ -1,5 +1,6 @@
 """The account of time, on a clock that only moves when it is told to."""
 
+import itertools
 import math
 
 import pytest
@@ -23,11 +24,13 @@ def test_a_measurement_that_would_be_due_for_ever_is_refused(change):
         OverheadBudget(0.05).add("norms", cost=1.0, **change)
 
 
-def run(budget: OverheadBudget, clock: Clock, costs: dict[str, float], steps: int, step=1.0):
+def run(
+    budget: OverheadBudget, clock: Clock, costs: dict[str, float], steps: int, step=1.0, first=0
+):
     """Which measurement ran when, if a step takes `step` and measurements their costs."""
     ran: dict[str, list[int]] = {name: [] for name in costs}
     worst = 0.0
-    for at in range(steps):
+    for at in range(first, first + steps):
         budget.enter()
         while (name := budget.due(at)) is not None:
             clock.now += costs[name]
@@ -92,8 +95,8 @@ def test_the_period_is_kept_without_a_limit():
 def test_borrowing_is_bounded_and_paid_back():
     clock = Clock()
     budget = OverheadBudget(0.1, clock=clock)
-    budget.add("split", cost=4.0)
-    budget.add("other", cost=1.0)
+    budget.add("split", cost=4.0, within=10)
+    budget.add("other", cost=1.0, within=10)
     for _ in range(50):
         budget.enter()
         budget.leave()
@@ -107,9 +110,46 @@ def test_borrowing_is_bounded_and_paid_back():
     budget.leave()
     assert times == 2  # 5 granted, at most 5 more borrowed
     assert budget.own <= 2 * 0.1 * budget.training
-    ran, _ = run(budget, clock, {"split": 4.0, "other": 1.0}, 100)
-    assert min(ran["split"] + ran["other"]) >= 30
+    ran, _ = run(budget, clock, {"split": 4.0, "other": 1.0}, 100, first=51)
+    assert min(ran["split"] + ran["other"]) >= 51 + 30
     assert budget.overhead <= 0.1 + 1e-9
+
+
+def test_a_cheap_one_goes_on_while_a_debt_is_paid_back():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    costs = {"cheap": 0.5, "dear": 20.0}
+    budget.add("cheap", cost=0.5, within=50)  # a tenth of the grants
+    budget.add("dear", cost=20.0, within=50)
+    run(budget, clock, costs, 200)
+    budget.enter()
+    clock.now += 15.0
+    budget.borrow(15.0)
+    budget.leave()
+    clock.now += 1.0
+    ran, worst = run(budget, clock, costs, 200, first=201)
+    assert len(ran["cheap"]) >= 4
+    assert max(b - a for a, b in itertools.pairwise([201, *ran["cheap"]])) <= 60
+    assert min(ran["dear"], default=400) >= 201 + 100
+    assert worst <= 2 * 0.1
+    assert budget.overhead <= 0.1 + 1e-9
+
+
+def test_overhead_counts_steps_that_nobody_clocked():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    for _ in range(11):  # ten steps of a second, and a second of own time
+        budget.enter()
+        clock.now += 0.1
+        budget.leave()
+        clock.now += 1.0
+    clock.now += 60.0
+    assert budget.overhead == pytest.approx(1.1 / 10)
+    assert budget.overhead_by_now(0, 10) == budget.overhead
+    assert budget.overhead_by_now(40, 10) == pytest.approx(1.1 / 50)
+    assert budget.overhead_by_now(40, 10, books=0.4) == pytest.approx(1.5 / 49.6)
+    # No more than has passed; and steps were longer before than now.
+    assert budget.overhead_by_now(1000, 10) == pytest.approx(1.1 / 71)
 
 
 def test_an_unknown_measurement_may_not_borrow():

@@ -147,6 +147,9 @@ def test_a_run_of_many_rises_is_measured_nonetheless():
     assert monitor.overhead <= 0.05
     # The first ones are looked into, and later ones now and then.
     assert 0 < monitor.budget.borrowed <= 0.025 * monitor.budget.training
+    # A batch was passed at every step: that there was no time for it is said of the others.
+    assert {one for event in monitor.events for one in event.missing} >= {"time"}
+    assert all("batch" not in event.missing for event in monitor.events)
 
 
 def test_a_short_run_is_looked_at_once_and_pays_for_it():
@@ -163,6 +166,25 @@ def test_a_short_run_is_looked_at_once_and_pays_for_it():
     assert change == 0
     assert (monitor.history[["norms", "sharpness"]].notna().idxmax() <= 3).all()
     assert monitor.overhead <= 0.05
+
+
+def test_the_overhead_of_a_short_run_is_not_that_of_its_first_look():
+    """After some steps nobody looks for hundreds; a run that ends before has taken longer."""
+    clock, step = Clock(), 1e-4
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, clock=clock)
+    looks = 0
+    for at in range(160):
+        monitor.step(1.0)
+        looks += monitor._seen == at + 1
+        clock.now += step
+        if monitor._seen == at + 1:
+            monitor.budget.own += step  # each look takes as long as a step
+    assert looks < 40
+    assert monitor.overhead == pytest.approx(looks / 160, rel=0.1)
+    assert monitor.budget.overhead > 2 * monitor.overhead
+    assert f"{monitor.overhead:.1%}" in monitor.summary()
 
 
 def test_what_the_books_take_is_not_counted_on_for_measuring():

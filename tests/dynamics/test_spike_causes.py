@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from overparam.dynamics.spikes.causes import TESTS, judge
+from overparam.dynamics.spikes.causes import TESTS, cannot_tell, judge
 from overparam.dynamics.spikes.evidence import Evidence
 from overparam.dynamics.spikes.outcome import ended, named
 
@@ -80,7 +80,9 @@ def test_what_is_above_the_limit_says_where_it_began():
     ("known", "words"),
     [
         ({}, "max_overhead"),
-        ({"logged": 30}, r"pass batch="),
+        ({"logged": 30, "unread": "batch"}, "pass batch="),
+        ({"logged": 30, "unread": "time"}, "max_overhead leaves no time"),
+        ({"logged": 30}, "its batch was gone"),
         ({"logged": 30, "trouble": "TypeError: no"}, "TypeError: no"),
         ({"logged": 30, "share": 0.1}, "stability ratio"),
         ({"logged": 30, "share": 0.1, "ratio": 0.5}, "no test holds"),
@@ -90,6 +92,7 @@ def test_unexplained_says_what_was_lacking(known, words):
     verdict = judge(Evidence(rise=3.0, **known))
     assert verdict.cause == "unexplained"
     assert words in verdict.reason
+    assert cannot_tell(verdict.missing) == verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,18 @@ def test_what_the_data_do_is_theirs(steps, cause):
     assert event.outcome == ("recovered" if steps == 1 else event.outcome)
 
 
+def test_what_is_missing_is_told_apart():
+    """A batch that was never passed, and one for which there was no time."""
+    run = Training()
+    for t in range(60):
+        run.optimizer.zero_grad()
+        run.monitor.step(4.0 if 50 <= t < 55 else 1.0, batch=None)
+        run.optimizer.step()
+    assert run.event().missing[:1] == ("batch",)
+    assert "pass batch=" in run.event().reason
+    assert run.event().to_dict()["missing"] == list(run.event().missing)
+
+
 def test_the_snapshot_is_renewed_while_the_last_spike_waits_for_its_sharpness():
     run = Training().run(AT).run(1, spoil=wrong_labels).run(20)
     assert run.monitor._watch.rising

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import LBFGS, SGD, Adam, Optimizer
 
+from overparam._training_mode import uses_batch_statistics
 from overparam.optim import critical_learning_rate
 from overparam.optim.trial_steps import begins_to_diverge
 from overparam.tangents import kernel_change
@@ -126,7 +127,7 @@ def test_real_steps_begin_to_diverge_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("steps", [None, 10])
+@pytest.mark.parametrize("steps", [0, 10])
 def test_neither_a_bias_before_batch_norm_nor_forward_passes_matter(name: str, steps) -> None:
     loss, (x, y) = NETWORKS[name][1], images()
     (model, optimizer), (bare, of_bare) = trained(name), trained(name, bias=False)
@@ -177,7 +178,7 @@ def test_real_steps_need_neither_a_known_limit_nor_a_history(make) -> None:
     x, y = images()
     optimizer = make(model.parameters())
     with pytest.warns(UserWarning, match="steps= finds the rate"):
-        assert math.isnan(critical_learning_rate(model, x, y, CE, optimizer))
+        assert math.isnan(critical_learning_rate(model, x, y, CE, optimizer, steps=0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rate = critical_learning_rate(model, x, y, CE, optimizer, steps=10)
@@ -230,13 +231,65 @@ def test_losses_below_zero_rise_as_well() -> None:
 
 def test_bad_inputs_are_named() -> None:
     model, x, y = linear()
-    with pytest.raises(ValueError, match=r"critical_learning_rate\(steps=...\)` expected a pos"):
-        critical_learning_rate(model, x, y, F.mse_loss, steps=0)
+    with pytest.raises(ValueError, match=r"critical_learning_rate\(steps=...\)` expected a num"):
+        critical_learning_rate(model, x, y, F.mse_loss, steps=-1)
     with pytest.raises(ValueError, match=r"\(optimizer=...\)` expected .*needs no closure"):
         critical_learning_rate(model, x, y, F.mse_loss, LBFGS(model.parameters()), steps=3)
     fresh = Adam(model.parameters())
     with pytest.raises(ValueError, match=r"critical_learning_rate\(x=...\)` expected finite"):
         critical_learning_rate(model, x * math.nan, y, F.mse_loss, fresh, steps=3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_by_default_a_network_with_batch_statistics_is_asked_by_real_steps(name: str) -> None:
+    model, optimizer = trained(name)
+    loss, (x, y) = NETWORKS[name][1], images()
+    rate = critical_learning_rate(model, x, y, loss, optimizer)
+    assert rate == critical_learning_rate(model, x, y, loss, optimizer, steps=20)
+    assert not rises(losses(model, optimizer, loss, x, y, rate / 1.2, 20))
+    assert rises(losses(model, optimizer, loss, x, y, rate * 1.2, 20))
+
+
+class Centred(nn.Module):
+    """What batch norm does, as somebody wrote it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0) if self.training else x
+
+
+def test_which_networks_normalise_by_their_batch_is_told_by_what_they_do() -> None:
+    x, linear = images()[0], nn.Linear(64, 3)
+    found = {}
+    for name, layer in {
+        "none": nn.Identity(), "layer norm": nn.LayerNorm(64), "own": Centred(),
+        "batch norm": nn.BatchNorm1d(64), "frozen": nn.BatchNorm1d(64).eval(),
+    }.items():  # fmt: skip
+        model = nn.Sequential(nn.Flatten(), layer, linear)
+        found[name] = uses_batch_statistics(model, x)
+    assert found == {
+        "none": False, "layer norm": False, "own": True, "batch norm": True, "frozen": False
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", ["no batch statistics", "frozen", "a closure"], ids=lambda case: case
+)
+def test_by_default_others_have_the_limit_of_linear_stability(case: str) -> None:
+    torch.manual_seed(0)
+    (x, y), norm = images(), nn.BatchNorm1d(4)
+    layers = [nn.Flatten(), nn.Linear(64, 4), nn.LayerNorm(4), nn.Linear(4, 3)]
+    if case != "no batch statistics":
+        layers[2] = norm
+    model = nn.Sequential(*layers)
+    if case == "frozen":
+        norm.eval()
+    params = model.parameters()
+    optimizer = LBFGS(params) if case == "a closure" else SGD(params, lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a line search has no limit
+        rate = critical_learning_rate(model, x, y, CE, optimizer)
+        linear = critical_learning_rate(model, x, y, CE, optimizer, steps=0)
+    assert rate == linear or (math.isnan(rate) and math.isnan(linear))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

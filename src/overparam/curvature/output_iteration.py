@@ -14,6 +14,7 @@ from overparam._exclusive import forward_mode
 from overparam._model import as_function, undisturbed
 from overparam._random_numbers import start_from
 from overparam._types import Loss, Params
+from overparam.curvature.differences import agree, difference
 from overparam.errors import NumericalError
 
 Rescale = Callable[[str, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -47,6 +48,7 @@ def iterate_outputs(
     change: Tensor | None = None,
     turns: int = 1,
     seed: int = 0,
+    differences: bool = False,
 ) -> OutputIteration:
     """A few turns of power iteration for λ_max( D^½ G D^½ + s ), G the Gauss–Newton matrix.
 
@@ -67,6 +69,10 @@ def iterate_outputs(
             the loss's own gradient and some noise.
         turns: At least one.
         seed: Of the noise and of random layers.
+        differences: Take J w for the difference of two passes forward, at half the cost of one
+            with tangents and without their memory. How far it is off is known for each, as
+            ⟨u, J D Jᵀ u⟩ is there already: by more than 2 %, or in half precision, tangents are
+            taken after all.
 
     Raises:
         NumericalError: A loss or a product that is not finite.
@@ -89,17 +95,21 @@ def iterate_outputs(
         for turn in range(turns):
             bent = curvature.times(change)
             first = _product(change, bent)
-            step, second, shifted = _pull(outputs, bent, leaves, rescale, keep=turn + 1 < turns)
+            pulled = _pull(outputs, bent, leaves, rescale, keep=turn + 1 < turns)
+            step, second = pulled.step, pulled.second
             _expect_finite(second)
             if second == 0:  # the outputs do not depend on the parameters
                 return OutputIteration(0.0, 0.0, change)
-            start_from(seed, outputs.device)
-            with torch.no_grad():
-                change = _push(function, held, params, step, x)
-                third = _product(change, curvature.times(change))
-                length = float(change.double().norm())
+            change = None
+            if differences:
+                now, moves = outputs.detach(), second / _length(bent)
+                change = difference(function, held, params, step, x, now, moves, seed)
+            if change is None or not agree(_product(change, bent), second):
+                change = _push(function, held, params, step, x, seed)
+            third = _product(change, curvature.times(change))
+            length = _length(change)
             _expect_finite(length + third)
-            value = (third + shifted) / second
+            value = (third + pulled.shifted) / second
             residual = _residual(first, second, third)
             if length == 0:
                 return OutputIteration(value, 0.0, torch.zeros_like(change))
@@ -117,6 +127,7 @@ def across_batches(
     rescale: Rescale,
     *,
     seed: int = 0,
+    differences: bool = False,
 ) -> OutputIteration:
     """The same eigenvalue on a batch that is new, begun with the direction that leads on another.
 
@@ -131,6 +142,7 @@ def across_batches(
         params: What is differentiated by.
         rescale: D and s.
         seed: Of random layers.
+        differences: As for `iterate_outputs`.
 
     Cost:
         A forward and a backward pass on the other batch; on this one these and a forward pass
@@ -141,21 +153,37 @@ def across_batches(
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         outputs = _outputs(function, {**held, **leaves}, known[0], seed)
         bent = _LossCurvature(outputs.detach(), known[1], loss).times(known[2].to(outputs))
-        step, first, _ = _pull(outputs, bent, leaves, rescale)
+        pulled = _pull(outputs, bent, leaves, rescale)
+        first, step = pulled.second, pulled.step
         _expect_finite(first)
-        start_from(seed, outputs.device)
-        with torch.no_grad():
-            change = _push(function, held, params, step, x)
-        del step
+        del outputs, pulled
+        change = None
+        if not differences:  # before the graph of the other batch takes room
+            change, step = _push(function, held, params, step, x, seed), {}
         outputs = _outputs(function, {**held, **leaves}, x, seed)
-        bent = _LossCurvature(outputs.detach(), y, loss).times(change)
-        second = _product(change, bent)
-        _, third, shifted = _pull(outputs, bent, leaves, rescale, forget=True)
+        curvature = _LossCurvature(outputs.detach(), y, loss)
+        if change is None:
+            now, moves = outputs.detach(), first / max(_length(bent), _LEAST)
+            change = difference(function, held, params, step, x, now, moves, seed)
+
+        def back(change: Tensor, along: Params) -> tuple[float, _Pulled]:
+            bent = curvature.times(change)
+            keep = bool(along)
+            pulled = _pull(outputs, bent, leaves, rescale, along=along, forget=True, keep=keep)
+            return _product(change, bent), pulled
+
+        if change is None:
+            change, step = _push(function, held, params, step, x, seed), {}
+        second, pulled = back(change, step)
+        if step and not agree(second, pulled.along):
+            change = _push(function, held, params, step, x, seed)
+            second, pulled = back(change, {})
+        third = pulled.second
         _expect_finite(second + third)
     if not (first > 0 and second > 0 and third > 0):  # nothing above rounding is left
         return OutputIteration(0.0, math.inf, change)
     return OutputIteration(
-        third / second + shifted / third, _residual(first, second, third), change
+        third / second + pulled.shifted / third, _residual(first, second, third), change
     )
 
 
@@ -220,6 +248,25 @@ def _start(slope: Tensor, seed: int) -> Tensor:
 
 
 _NOISE = 0.3
+# Below it a length is none.
+_LEAST = 1e-300
+
+
+@dataclass
+class _Pulled:
+    """What a backward pass gives.
+
+    Attributes:
+        step: D Jᵀu by parameter, unless it is to be forgotten.
+        second: uᵀ J D Jᵀ u.
+        shifted: The sum of s D (Jᵀu)².
+        along: ⟨Jᵀu, w⟩ with the direction w that was given.
+    """
+
+    step: Params
+    second: float
+    shifted: float
+    along: float
 
 
 def _pull(
@@ -228,10 +275,11 @@ def _pull(
     leaves: Params,
     rescale: Rescale,
     *,
+    along: Params | None = None,
     keep: bool = False,
     forget: bool = False,
-) -> tuple[Params, float, float]:
-    """D Jᵀu by parameter (unless it is to be forgotten), uᵀ J D Jᵀ u, and the sum of s D (Jᵀu)²."""
+) -> _Pulled:
+    """Jᵀu, taken up parameter by parameter."""
     found: Params = {}
     sums: list[Tensor] = []
 
@@ -239,8 +287,10 @@ def _pull(
         gradient, leaf.grad = leaf.grad, None
         assert gradient is not None
         gradient = gradient.to_dense()
+        # Both have moved by the same names: those that the outputs depend on.
+        known = [(gradient * along[name]).sum()] if along and name in along else []
         step, inner, shifted = rescale(name, gradient)
-        sums.append(torch.stack([inner, shifted]))
+        sums.append(torch.stack([inner, shifted, *(k.to(inner) for k in known)]))
         if not forget:
             found[name] = step
 
@@ -255,17 +305,23 @@ def _pull(
         for handle in handles:
             handle.remove()
     if not sums:
-        return found, 0.0, 0.0
-    second, shifted = torch.stack(sums).sum(0).tolist()
-    return found, second, shifted
+        return _Pulled(found, 0.0, 0.0, 0.0)
+    numbers = torch.stack(sums).sum(0).tolist()
+    return _Pulled(found, numbers[0], numbers[1], numbers[2] if along else 0.0)
 
 
 def _push(
-    function: Callable[[Params, Any], Tensor], held: Params, params: Params, step: Params, x: Any
+    function: Callable[[Params, Any], Tensor],
+    held: Params,
+    params: Params,
+    step: Params,
+    x: Any,
+    seed: int,
 ) -> Tensor:
     """J times a direction of the parameters; what is left out of it does not move."""
     places: Params = {name: p.detach() for name, p in params.items()}
-    with forward_mode(), forward_ad.dual_level():
+    start_from(seed, next(iter(places.values())).device)
+    with torch.no_grad(), forward_mode(), forward_ad.dual_level():
         duals = {name: forward_ad.make_dual(places[name], d) for name, d in step.items()}
         outputs, change = forward_ad.unpack_dual(function({**held, **places, **duals}, x))
     return torch.zeros_like(outputs) if change is None else change.detach()
@@ -275,6 +331,10 @@ def _expect_finite(number: float) -> None:
     words = "finite products with its Gauss–Newton matrix", "NaN or infinity"
     hint = "its outputs, or their derivatives, overflow at the present parameters."
     expect(math.isfinite(number), "Monitor(model=...)", *words, hint, NumericalError)
+
+
+def _length(vector: Tensor) -> float:
+    return float(vector.double().norm())
 
 
 def _product(one: Tensor, other: Tensor) -> float:

@@ -22,6 +22,7 @@ from overparam.diagnosis.result import Diagnosis
 from overparam.diagnosis.run_facts import learned_nothing
 from overparam.diagnosis.statements import conclude
 from overparam.diagnosis.task import TrainingTask, optimizer_name
+from overparam.dynamics.spikes.causes import MISSING, cannot_tell
 from overparam.nets.linear import NTKLinear
 
 # A curve with more points is thinned, for the sake of the file.
@@ -30,8 +31,13 @@ _SUSPECTS = 24
 # What the monitor says of labels while it watches, without held-out examples: the statement,
 # which has them, speaks for both.
 _LIVE = ("armed", "noise_rate", "rho", "suspect_loss")
-# A spike's reason names arguments of a monitor, which a diagnosis has from its budget.
-_OF_MONITOR = {": pass batch= at every step": "", " within max_overhead": " in the time there was"}
+# What may not be known of a spike; a monitor's words name arguments, which a diagnosis has from its
+# budget.
+_MISSING = MISSING | {
+    "log": "steps are too short to log in the time there was",
+    "batch": "no batch was measured",
+    "time": "there was no time for losses at earlier weights",
+}
 
 
 def as_diagnosis(measured: Measured) -> Diagnosis:
@@ -153,8 +159,8 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
         "sharpness_before", "sharpness_after", "ids", "cause", "outcome", "layers", "groups",
     )  # fmt: skip
     told = {name: event.get(name) for name in kept}
-    for words, instead in _OF_MONITOR.items():
-        told["reason"] = str(told["reason"] or "").replace(words, instead)
+    if event.get("missing"):
+        told["reason"] = cannot_tell(event["missing"], _MISSING)
     return told
 
 

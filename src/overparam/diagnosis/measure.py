@@ -257,7 +257,10 @@ def before_run(task: TrainingTask, generator: torch.Generator, seconds: float = 
             # One in evaluation mode as a whole is taken as if all of it were trained.
             whole = not is_partly_frozen(task.model)
             with quietly(), undisturbed(task.model, evaluation=whole):
-                return critical_learning_rate(task.model, *probe, task.loss, task.optimizer)
+                # That of linear stability, like those along the run which it stands beside.
+                return critical_learning_rate(
+                    task.model, *probe, task.loss, task.optimizer, steps=0
+                )
 
         limit = attempt("the limit at the start", measured, math.nan)
     return Before(AtStart(initial_limit=limit), probe, kernel, taken, initial)

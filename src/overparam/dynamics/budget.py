@@ -15,7 +15,7 @@ _LATE = 3
 # A share counts for more, up to so many times, where a run costs more than its part.
 _DEAR = 2
 # Part of the limit that is lent to what cannot wait, in the long run.
-_LENT = 1 / 3
+_LENT = 1 / 4
 # Part of it that those who take turns count on at least, whatever the rest has taken so far.
 _TURNS = 1 / 2
 
@@ -53,9 +53,11 @@ class OverheadBudget:
     A measurement runs only when the credit covers what it last cost, so own time stays below
     `max_overhead` times the training time, and intervals stretch by themselves where steps are
     short. Each saves up its share of the credit for itself: a cheap one never waits until a dear
-    one is covered, and a dear one does not starve behind cheap ones. What one that has enough
-    would get, the others get. So that all come round in time, rather than each for as many
-    seconds, the share of one that costs more than its part counts up to twofold.
+    one is covered, and a dear one does not starve behind cheap ones. None is given more than it
+    takes to come round in time before all have that. The share of one that costs more than its
+    part counts up to twofold, so that all come round, rather than each for as many seconds. What
+    one that has enough would get, the others get; while what was borrowed is paid back, only those
+    go on that need less than an equal part.
 
     Training time is whatever passes between `leave` and `enter`.
 
@@ -119,7 +121,7 @@ class OverheadBudget:
         self.training = self.own = self.booked = self.borrowed = self.turns = 0.0
         self.ahead = ahead
         self._jobs: dict[str, _Job] = {}
-        self._entered = 0.0
+        self._entered = self._divided = 0.0
         self._left: float | None = None
 
     def enter(self, aside: float = 0.0) -> None:
@@ -161,6 +163,21 @@ class OverheadBudget:
     def overhead(self) -> float:
         """Own time as a fraction of training time; `nan` before any."""
         return self.own / self.training if self.training else math.nan
+
+    def overhead_by_now(self, steps: int, clocked: int, books: float = 0.0) -> float:
+        """`overhead` with the steps since `leave`, whose time nobody has read yet.
+
+        Args:
+            steps: How many.
+            clocked: Steps that `training` is the time of; each of the others is taken to have
+                been as long, and all not longer than the time that has passed.
+            books: Seconds of them that were own time.
+        """
+        if self._left is None or not (steps and clocked):
+            return self.overhead
+        passed = min(self.clock() - self._left, steps * self.training / clocked)
+        total = self.training + max(passed - books, 0.0)
+        return (self.own + min(books, passed)) / total if total else math.nan
 
     def add(
         self,
@@ -210,9 +227,14 @@ class OverheadBudget:
         if math.isinf(credit):
             return min(waiting, key=lambda name: self._jobs[name].last)
         self._divide(step, credit)
-        covered = [n for n in waiting if self._jobs[n].price <= min(self._jobs[n].saved, credit)]
-        if covered:
-            return min(covered, key=lambda name: self._jobs[name].last)
+        covered = [n for n in waiting if self._jobs[n].price <= self._jobs[n].saved]
+        afforded = [n for n in covered if self._jobs[n].price <= credit]
+        if not afforded and credit < 0:  # what was borrowed is owed, but not by the cheap ones
+            most = credit + self.max_overhead * self.training
+            cheap = self._cheap(self._needs(step))
+            afforded = [n for n in covered if n in cheap and self._jobs[n].price <= most]
+        if afforded:
+            return min(afforded, key=lambda name: self._jobs[name].last)
         if not 0 < step < self.ahead:
             return None
         credit += self.max_overhead * self.training * (self.ahead - step) / step
@@ -222,19 +244,44 @@ class OverheadBudget:
 
     def _divide(self, step: int, credit: float) -> None:
         """Let the savings add up to the credit: what is new goes to those that lack something."""
-        jobs, rest = list(self._jobs.values()), credit
-        for job in jobs:
+        granted = self._granted(self.training - self._divided)
+        self._divided, rest = self.training, credit
+        weights = {name: self._weight(job, step) for name, job in self._jobs.items()}
+        needs = self._needs(step)
+        parts = _shared(needs, weights)
+        for name, job in self._jobs.items():
             job.saved = min(job.saved, job.most)  # a cost that fell leaves some for others
+            if job.saved < job.price:  # beyond it by one grant at most
+                job.saved += granted * parts[name]
             rest -= job.saved
-        if rest < 0:  # spent on something else: on the books, or ahead of the credit
-            total = sum(job.share for job in jobs)
-            for job in jobs:
-                job.saved += rest * job.share / total
-            return
-        weights = [(job, self._weight(job, step)) for job in jobs if job.saved < job.price]
-        total = sum(weight for _, weight in weights)
-        for job, weight in weights:  # beyond its price by one grant at most
-            job.saved += rest * weight / total
+        served = [name for name, job in self._jobs.items() if job.saved < job.price]
+        if (
+            rest < 0
+        ):  # spent on something else, on the books or ahead of the credit: the dear owe it
+            served = [n for n in self._jobs if n not in self._cheap(needs)] or list(self._jobs)
+            weights = {name: self._jobs[name].share for name in served}
+        total = sum(weights[name] for name in served)
+        for name in served:
+            self._jobs[name].saved += rest * weights[name] / total
+
+    def _needs(self, step: int) -> dict[str, float]:
+        """The part of all grants by which each comes round in time.
+
+        A quarter of its share at least, as what takes next to nothing may come round more often.
+        """
+        granted = self._granted(self.training / max(step, 1))
+        if granted <= 0:
+            return dict.fromkeys(self._jobs, math.inf)
+        total = 4 * sum(job.share for job in self._jobs.values())
+        return {
+            name: max(job.price / (job.within * granted), job.share / total)
+            for name, job in self._jobs.items()
+        }
+
+    @staticmethod
+    def _cheap(needs: dict[str, float]) -> set[str]:
+        """Those that need less than an equal part."""
+        return {name for name, need in needs.items() if need < 1 / len(needs)}
 
     def _weight(self, job: _Job, step: int) -> float:
         """What a measurement counts for where credit is divided."""
@@ -283,7 +330,7 @@ class OverheadBudget:
         """Whether an urgent measurement may run ahead of its credit.
 
         It may while the debt stays below what the budget has granted so far: own time is then
-        below twice the budget, and nothing else runs until it is paid back.
+        below twice the budget, and nothing dear runs until it is paid back.
         """
         job = self._jobs.get(name)
         if job is None:
@@ -306,13 +353,24 @@ class OverheadBudget:
         """So much own time was for what could not wait."""
         self.borrowed += seconds
 
-    def ran(self, name: str, step: int, seconds: float, *, usual: bool = True) -> None:
-        """Take note of what a measurement cost; of an unusual one the next is no image."""
+    def ran(
+        self, name: str, step: int, seconds: float, *, usual: bool = True, next_time: float = 1.0
+    ) -> None:
+        """Take note of what a measurement cost.
+
+        Args:
+            name: The measurement.
+            step: The present one.
+            seconds: What it took.
+            usual: Of an unusual one the next is no image.
+            next_time: What the next is expected to take, as a part of that.
+        """
         job = self._jobs[name]
         if usual:
             # The lower of the last two: the first run also pays for imports and allocations.
-            job.cost = seconds if math.isnan(job.before) else min(seconds, job.before)
-            job.before = seconds
+            following = seconds * next_time
+            job.cost = following if math.isnan(job.before) else min(following, job.before)
+            job.before = following
             self.turns += seconds
         else:
             self.borrow(seconds)
@@ -342,8 +400,30 @@ class OverheadBudget:
         self.training, self.own, self.booked = state["training"], state["own"], state["booked"]
         self.borrowed = state.get("borrowed", 0.0)
         self.turns = state.get("turns", self.booked)
-        self._left = None
+        self._left, self._divided = None, self.training
         for name, numbers in state["jobs"].items():
             if name in self._jobs:
                 job = self._jobs[name]
                 job.cost, job.before, job.saved, job.last = numbers
+
+
+def _shared(needs: dict[str, float], weights: dict[str, float]) -> dict[str, float]:
+    """Parts of a whole: in proportion to weights, but nobody more than it needs before all have it.
+
+    Example:
+        >>> _shared({"a": 0.1, "b": 0.8, "c": 0.9}, {"a": 1.0, "b": 1.0, "c": 2.0})
+        {'a': 0.1, 'b': 0.3, 'c': 0.6}
+    """
+    found: dict[str, float] = {}
+    room, left = 1.0, dict(weights)
+    while left:
+        total = sum(left.values())
+        content = [name for name, w in left.items() if needs[name] <= room * w / total]
+        if not content:
+            return found | {name: room * w / total for name, w in left.items()}
+        for name in content:
+            found[name] = needs[name]
+            del left[name]
+        room = 1 - sum(found.values())
+    total = sum(weights.values())
+    return {name: part + room * weights[name] / total for name, part in found.items()}

@@ -51,7 +51,7 @@ class CatapultScheduler(LRScheduler):
         optimizer: Of a kind whose critical rate is known: see `has_stability_limit`. With
             several groups, the fastest is set and the others keep their proportion.
         critical_lr: Called without arguments; gives lr* at the present weights, for example
-            ``lambda: critical_learning_rate(model, x, y, loss, optimizer)``.
+            ``lambda: critical_learning_rate(model, x, y, loss, optimizer, steps=0)``.
         n_catapults: How many; then the rate stays where the last cool-down left it.
         mult: How far above the critical rate. Between 1.2 and 1.35 events are controlled;
             at 1.6 the second one can diverge, and from 2 on nothing returns.
@@ -94,7 +94,7 @@ class CatapultScheduler(LRScheduler):
         >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> schedule = CatapultScheduler(
         ...     sgd,
-        ...     lambda: critical_learning_rate(model, x, y, loss, sgd),
+        ...     lambda: critical_learning_rate(model, x, y, loss, sgd, steps=0),
         ...     n_catapults=2,
         ...     rest=0.1,
         ...     warmup=5,
@@ -150,7 +150,7 @@ class CatapultScheduler(LRScheduler):
             f"{where}(critical_lr=...)",
             "a function without arguments that measures the critical learning rate",
             type(critical_lr).__name__,
-            hint="lambda: critical_learning_rate(model, x, y, loss, optimizer).",
+            hint="lambda: critical_learning_rate(model, x, y, loss, optimizer, steps=0).",
             error=TypeError,
         )
         expect(n_catapults >= 1, f"{where}(n_catapults=...)", "at least one", n_catapults)

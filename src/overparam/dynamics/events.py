@@ -70,6 +70,10 @@ class Event:
             a rate above its limit.
         layers: Modules in which it began; empty if not known, or all.
         groups: Parameter groups whose rate did it; likewise.
+        missing: Of an unexplained one, what was not known that could have decided: ``"log"``
+            (steps too short to log), ``"batch"`` (none was passed), ``"look"`` (it was gone),
+            ``"loss"``, ``"time"`` (for losses at earlier weights), ``"stability ratio"``, or a
+            sentence on what failed.
     """
 
     kind: Kind
@@ -79,6 +83,7 @@ class Event:
     outcome: str = ""
     layers: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
@@ -90,6 +95,7 @@ class Event:
         plain = {
             "kind": self.kind, "cause": self.cause, "outcome": self.outcome,
             "reason": self.reason, "layers": list(self.layers), "groups": list(self.groups),
+            "missing": list(self.missing),
             **asdict(self.spike),
         }  # fmt: skip
         for name, value in plain.items():

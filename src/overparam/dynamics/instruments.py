@@ -23,6 +23,8 @@ NEEDS = ("probe", "batch")
 TRIAL, _TRIAL_SECONDS = "trial", 2e-3
 # A probe of a run with short steps need not come round more often than this, in seconds.
 _SOON = 1.0
+# Part of a first measurement that the next is expected to take.
+_COLD = 1 / 2
 # Training steps that the cheapest probe takes.
 _NOTHING = 1e-6
 
@@ -84,6 +86,7 @@ class Instruments:
         self.no_batch = "none has come yet"
         self._portions = {name: Portion() for name in self.probes}
         self._step_seconds = math.nan
+        self._next_time = 1.0
         self._trial = Trial(subject, budget.clock)
         if any(probe.needs for probe in self.probes.values()):
             # Whoever asks loads what it asks with: a tenth of a second, once in a process, which
@@ -109,6 +112,11 @@ class Instruments:
             # It is of two examples, as a rule, and then takes far less than a pass of a batch.
             self.budget.add(TRIAL, cost=cost, share=3.0, within=1, cold=1.0)
         self.enlisted = True
+
+    @property
+    def quadratic(self) -> bool | None:
+        """Whether the loss is a squared error, as far as the trial has told."""
+        return self._trial.quadratic
 
     def admit(self, batch: Batch | None) -> None:
         """Try model, loss and batch, and enter the rest: what can be measured on batches."""
@@ -147,10 +155,17 @@ class Instruments:
     def measure(self, name: str, batch: Batch | None, *, urgent: bool) -> Mapping[str, float]:
         """A probe's numbers; none where it fails, with one warning, or has nothing to say."""
         probe, portion = self.probes[name], self._portions[name]
-        if not self._suits(probe, batch):
-            return {}
         scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
+        if not self._suits(probe, batch, scene):
+            return {}
+        if probe.needs:  # by now more may be known of model and batch
+            scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
+        guess = probe.relative_cost(scene)
         values = self.guarded(name, lambda: self._isolated(probe, scene)) or {}
+        # What is done once in a run is no part of the next; nor is what is cold, about half.
+        self._next_time = min(probe.relative_cost(scene) / guess, 1.0) if guess > 0 else 1.0
+        if not self._times[name]:
+            self._next_time = min(self._next_time, _COLD)
         self._times[name] += bool(values)
         self._note(name, values)
         if not values:  # it may have found out that it never will give any
@@ -170,7 +185,7 @@ class Instruments:
         if name not in self.probes or name in self._silent:
             self.budget.booked += seconds
             return
-        self.budget.ran(name, step, seconds, usual=not urgent)
+        self.budget.ran(name, step, seconds, usual=not urgent, next_time=self._next_time)
         if calm and not urgent and not math.isinf(self.budget.max_overhead):
             probe = self.probes[name]
             cost = self._portions[name].ran(seconds, self._allowed(probe), self._cost(probe, None))
@@ -279,7 +294,9 @@ class Instruments:
             return math.nan
         return max(math.ceil(wait / self._step_seconds), self.probes[name].every) if wait else 1.0
 
-    def _suits(self, probe: Probe, batch: Batch | None, *, early: bool = False) -> bool:
+    def _suits(
+        self, probe: Probe, batch: Batch | None, scene: Scene | None = None, *, early: bool = False
+    ) -> bool:
         """Whether a probe can be run now; one that never can is left out, and gets no time."""
         if probe.name in self._silent:
             return False
@@ -291,7 +308,8 @@ class Instruments:
             # Forward and backward are like three passes forward.
             if self._step_seconds > 0:
                 self.subject.few = min(3 * self._trial.seconds / self._step_seconds, 1.0)
-        scene = self.subject.scene(batch)
+        if scene is None or probe.needs:
+            scene = self.subject.scene(batch)
         why = (probe.needs and self._trial.why) or self._unfit(probe, scene)
         if why and probe.name in self.probes:
             self._silent[probe.name] = f"does not apply: {why}"

@@ -105,7 +105,7 @@ class Monitor(OneProcess):
         max_overhead: Own time as a fraction of training time; `math.inf` measures everything at
             every step. What the first 30 steps grant may be spent before they are over, on a
             first look. While the loss rises it may be exceeded, at most twofold; of a run
-            with many rises a third of it at most goes into measuring why.
+            with many rises a quarter of it at most goes into measuring why.
         sink: Called as ``sink(numbers, step)`` with a flat dict of floats, once at each step
             where something became known (``update_norm`` does one step later) and once for
             each spike; or an object with ``add_scalar(name, value, step)``.
@@ -341,8 +341,12 @@ class Monitor(OneProcess):
 
     @property
     def overhead(self) -> float:
-        """Own time as a fraction of training time, so far."""
-        return self.budget.overhead
+        """Own time as a fraction of training time, so far.
+
+        Steps since the last look count as long as those before, as their time is not read.
+        """
+        steps, clocked = self._step - self._seen, self._seen - 1  # from one to the next
+        return self.budget.overhead_by_now(steps, clocked, self._pace.books(steps, self._kept))
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -527,7 +531,7 @@ class Monitor(OneProcess):
     def _facts(self) -> Facts:
         """What is watched, and how far it has come."""
         return Facts(
-            **self._subject.facts(), steps=self._step, overhead=self.budget.overhead,
+            **self._subject.facts(), steps=self._step, overhead=self.overhead,
             limit=self._limit, trouble=self._wrong,
             step_seconds=self.budget.training / self._step if self._step else math.nan,
         )  # fmt: skip
@@ -554,12 +558,13 @@ class Monitor(OneProcess):
             while (name := self.budget.due(step, lacking)) is not None:
                 if name == TRIAL:
                     self._instruments.admit(batch)
+                    self._learn(self._instruments.quadratic)
                 else:
                     self._measure(name, step, batch, urgent=False)
         labels, budget = self._labels, self.budget
         took = budget.spent - start - (budget.booked - booked)
         books = budget.own - booked - (0.0 if labels is None else labels.spent)
-        self._pace.looked(step, took, books, hurry=self._watch.rising)
+        self._pace.looked(step, took, books, hurry=self._watch.under_way)
         if labels is not None:
             self._batches = labels.quota(self._pace.until - step)
 
@@ -572,14 +577,18 @@ class Monitor(OneProcess):
             self._watch.wanted.discard(probe.kind)
         if values:
             self._awaiting = (step, name) if probe.follows_up else self._awaiting
-            if probe.quadratic is not None:
-                self._watch.quadratic = probe.quadratic
+            self._learn(probe.quadratic)
             self._publish(step, values)
             self._ledger.events(self._watch.note({**values, **self._ledger.now()}))
             self._ledger.rising(self._watch.pending())
         self._subject.synchronize()
         seconds, calm = self.budget.clock() - start, not self._watch.rising
         self._instruments.ran(name, step, seconds, urgent=urgent, calm=calm)
+
+    def _learn(self, quadratic: bool | None) -> None:
+        """Of no other loss than a squared error it is asked where it lies while it rises."""
+        if quadratic is not None:
+            self._watch.quadratic = quadratic
 
     def _follow_up(self, batch: Batch | None) -> None:
         """Ask a probe for the numbers of the step before."""

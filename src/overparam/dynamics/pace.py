@@ -43,12 +43,17 @@ class Pace:
             kept: How many of them have kept their loss; `None` where nobody counted.
             aside: Seconds that they have spent on something else.
         """
+        losses = self.light / self.every if kept is None else kept
+        self.budget.enter(self.books(self.light, losses) + aside)
+        self.light = 0
+
+    def books(self, steps: int, losses: float) -> float:
+        """Seconds that so many light steps take, which keep so many losses."""
+        if not steps:
+            return 0.0
         # A step that keeps nothing still costs the host the call.
         call = 0.0 if self.every == 1 else self._call / 16
-        losses = self.light / self.every if kept is None else kept
-        books = losses * self._push + self.light * call if self.light else 0.0
-        self.budget.enter(books + aside)
-        self.light = 0
+        return losses * self._push + steps * call
 
     def pushed(self, seconds: float, host: float | None = None) -> None:
         """Take note of what keeping a loss took, and for what part of it the host was busy."""

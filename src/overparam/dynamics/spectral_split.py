@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,6 +133,26 @@ def spectral_loss_split(
     parts = vectors.T @ residual.detach().reshape(-1).to(vectors)
     share = min(float(parts.double().square().sum()) / squared, 1.0)
     return SpectralSplit(share * total, (1 - share) * total, quadratic, tuple(values.tolist()))
+
+
+def is_squared_error(loss: Loss, outputs: Tensor, y: Any) -> bool | None:
+    """Whether a loss is a squared error of outputs, by its first two derivatives there.
+
+    `None` where that does not show: half precision, no slope, or a loss that does not let itself
+    be differentiated twice.
+    """
+    if outputs.dtype not in (torch.float32, torch.float64):
+        return None
+    leaf = outputs.detach().requires_grad_()
+    try:
+        value = loss(leaf, y)
+        (residual,) = torch.autograd.grad(value, leaf, create_graph=True)
+        squared = float(residual.detach().double().square().sum())
+        if not 0 < squared < math.inf:
+            return None
+        return _Curvature(residual, leaf).is_squared_error(float(value.detach()), squared)
+    except RuntimeError:
+        return None
 
 
 def _top_eigenvectors(matrix: Tensor, s: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from overparam._errors import complaint, expect
 from overparam._forward import inside, seen_through
 from overparam._model import expect_inputs, undisturbed
 from overparam._own_loss import logits_of, seen_with_loss
+from overparam._parts import Tree
 from overparam._switches import uncompiled
 from overparam._types import Forward, Inputs, Loss, Params
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
@@ -83,6 +84,7 @@ class Subject:
         optimizer, scaler = bare_optimizer(optimizer)
         self._forward = logits_of if loss is None and forward is None else forward
         self.model = seen_through(module, self._forward, where)
+        self._tree = Tree(self.model)
         params = trained(self.model)
         # By name, since importing what defines them takes a while.
         kinds = {type(part).__name__ for part in (*params.values(), *module.modules())}
@@ -187,7 +189,8 @@ class Subject:
             self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
             batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
             whole=self.whole, outputs=self.outputs, few=self.few, notes=self._notes,
-            training=tuple(part for part in self.model.modules() if part.training),
+            training=tuple(part for _, part in self._tree.named() if part.training),
+            tree=self._tree,
         )  # fmt: skip
 
     def keep_probe_batch(self, batch: Batch | None) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from overparam._batch import call, n_examples, take
 from overparam._errors import complaint
 from overparam._user_line import user_level
+from overparam.dynamics.spectral_split import is_squared_error
 from overparam.dynamics.subject import Subject
 from overparam.errors import OverparamError
 
@@ -19,6 +20,7 @@ class Trial:
     Attributes:
         why: What is wrong; empty if nothing is, or nothing has been tried yet.
         outputs: Numbers the model gives for an example; `None` if that is not known.
+        quadratic: Whether the loss is a squared error; `None` if that is not known.
         seconds: What its pass took, forward alone and of few examples where that was possible.
     """
 
@@ -27,6 +29,7 @@ class Trial:
         self._done = False
         self.why = ""
         self.outputs: int | None = None
+        self.quadratic: bool | None = None
         self.seconds = 0.0
 
     def of(self, batch: tuple[Any, Any] | None) -> None:
@@ -91,6 +94,7 @@ class Trial:
                 else type(value).__name__,
                 "use reduction='mean' or 'sum'.",
             )
+        self.quadratic = is_squared_error(subject.loss, outputs, y)
         return outputs.numel()
 
 

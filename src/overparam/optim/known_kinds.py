@@ -93,6 +93,15 @@ def unknown_because(optimizer: Optimizer) -> str:
     return f"{name} is not known"
 
 
+def takes_plain_steps(optimizer: Any) -> bool:
+    """Whether `expect_plain_steps` has nothing to say."""
+    try:
+        expect_plain_steps(optimizer, "")
+    except ValueError:
+        return False
+    return True
+
+
 def expect_plain_steps(optimizer: Any, where: str) -> None:
     """Raise for an optimizer whose step is not one of one gradient."""
     if not isinstance(optimizer, Optimizer):

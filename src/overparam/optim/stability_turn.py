@@ -25,6 +25,7 @@ def stability_turn(
     turns: int = 1,
     known: tuple[Any, Any, Tensor] | None = None,
     seed: int = 0,
+    differences: bool = False,
 ) -> Stability | None:
     """What `stability` measures, by turns that go on from one call to the next.
 
@@ -43,12 +44,14 @@ def stability_turn(
         known: Another batch, and the `vector` of a call on it, to begin with in place of `change`;
             one product.
         seed: Of the start, and of random layers.
+        differences: Whether products may be differences, as for `iterate_outputs`.
 
     Returns:
         The measurement, with as `vector` the change of the outputs in the leading direction;
         weight decay is counted in along it. `None` where only `stability` can tell: an optimizer
-        without a known limit or without the statistics its limit depends on, layers that use the
-        statistics of their batch, operations without a forward-mode derivative.
+        without a known limit or without the statistics its limit depends on, an adaptive one with
+        weight decay in its gradients where batch norm keeps parameters from moving, operations
+        without a forward-mode derivative.
 
     Cost:
         A forward and a backward pass, and a forward pass with tangents.
@@ -57,8 +60,9 @@ def stability_turn(
     groups = [group for group in optimizer.param_groups if any(p in names for p in group["params"])]
     rules = [rule_of(optimizer, group) for group in groups]
     plain = not is_adaptive(optimizer)
-    if not groups or any(isinstance(part, _BatchNorm) for part in model.modules()):
+    if not groups:
         return None
+    tied = any(isinstance(part, _BatchNorm) for part in model.modules())
     rates = [float(group["lr"]) for group in groups]
     probed = rates if any(rates) else [1.0] * len(rates)
     places: dict[str, tuple[Tensor, dict, Rule, float]] = {}
@@ -66,6 +70,8 @@ def stability_turn(
         for p in group["params"]:
             if rule is None or math.isfinite(rule.ceiling):
                 return None
+            if tied and rule.coupled and not plain:
+                return None  # to tell what training does not move takes another pass
             if not (plain or optimizer.state.get(p) or p not in names):
                 return None
             if p in names:
@@ -83,14 +89,16 @@ def stability_turn(
             step = gradient.mul_(root)
         scale = rate / rule.threshold
         step, inner = step.mul_(scale), scale * inner
-        return step, inner, rule.coupled * _squared(step) + rate * rule.beside * inner
+        shifted = rate * rule.beside * inner
+        return step, inner, shifted + rule.coupled * _squared(step) if rule.coupled else shifted
 
+    kind: Any = {"seed": seed, "differences": differences}
     try:
         if known is not None:
-            found = across_batches(model, known, x, y, loss, params, rescale, seed=seed)
+            found = across_batches(model, known, x, y, loss, params, rescale, **kind)
         else:
             found = iterate_outputs(
-                model, x, y, loss, params, rescale, change=change, turns=turns, seed=seed
+                model, x, y, loss, params, rescale, change=change, turns=turns, **kind
             )
     except (NotImplementedError, RuntimeError) as problem:
         if isinstance(problem, NotImplementedError) or "forward" in str(problem):

@@ -59,7 +59,7 @@ def batch_ntk(
         outputs = expect_outputs(as_function(model)(leaves, x), n, where).reshape(n, -1)
         width = outputs.shape[1]
         if directions is not None and directions < width:
-            outputs = outputs @ _orthogonal(width, directions, seed).to(outputs)
+            outputs = outputs @ orthogonal(width, directions, seed).to(outputs)
         size = sum(p.numel() for p in leaves.values())
         rows = torch.empty(n, size, dtype=outputs.dtype, device=outputs.device)
         kernel = torch.zeros(n, n, dtype=outputs.dtype, device=outputs.device)
@@ -75,7 +75,7 @@ def batch_ntk(
     return kernel
 
 
-def _orthogonal(width: int, directions: int, seed: int) -> Float[Tensor, "c m"]:
+def orthogonal(width: int, directions: int, seed: int) -> Float[Tensor, "c m"]:
     """Random orthonormal columns: of unit length, so that each has the mean over outputs."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(width, directions, generator=generator, dtype=torch.float64)

@@ -210,6 +210,16 @@ def sum_of_logits_ntk(
     return kernel[0, :, 0]
 
 
+def combined_ntk(
+    model: nn.Module, x: Inputs, combinations: Float[Tensor, "c m"]
+) -> Float[Tensor, "n n"]:
+    """`empirical_ntk` of m combinations of the outputs, the columns given: a mean over these.
+
+    Of random orthonormal ones it has the same expectation, for m backward passes.
+    """
+    return _kernel("empirical_ntk", model, x, None, None, None, combinations=combinations)[0, :, 0]
+
+
 def _kernel(
     name: str,
     model: nn.Module,
@@ -220,6 +230,7 @@ def _kernel(
     *,
     blocks: bool = False,
     summed: bool = False,
+    combinations: Tensor | None = None,
 ) -> Float[Tensor, "k n1 k n2"]:
     """The kernel with K = C outputs kept apart (`blocks`), or K = 1."""
     chosen = chosen_params(model, x1, x2, names, chunk_size, name)
@@ -231,7 +242,10 @@ def _kernel(
         columns = n_examples(x1 if x2 is None else x2)
 
         def prepared(plan: Plan, uses: dict) -> Differentiator:
-            return Differentiator(model, plan, uses, blocks=blocks, summed=summed, columns=columns)
+            return Differentiator(
+                model, plan, uses, blocks=blocks, summed=summed, combinations=combinations,
+                columns=columns,
+            )  # fmt: skip
 
         where = f"{name}(chunk_size=...)"
         try:
@@ -239,7 +253,7 @@ def _kernel(
         except GraphChanged:
             kernel = _assemble(prepared(plan.without_rules(), {}), x1, x2, chunk_size, where)
     if not (blocks or summed):
-        kernel /= plan.outputs
+        kernel /= plan.outputs if combinations is None else combinations.shape[1]
     expect_finite(kernel, f"{name}(model=...)", "entries")
     return kernel
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from overparam._model import known_separate
+from overparam._findings import known_separate
 from overparam._training_mode import statistics_fixed
 from overparam.dynamics.probes.kernel import at_start
 from overparam.dynamics.probes.probe import (
@@ -17,8 +17,9 @@ from overparam.dynamics.probes.probe import (
 )
 from overparam.tangents.input_gradients import agop_diagonal, cosine
 
-# Up to so many outputs are all differentiated; of more, so many combinations.
-_ALL, _SOME = 32, 16
+# Up to so many outputs are all differentiated; of more, so many combinations, and fewer where
+# less is asked for.
+_ALL, _SOME, _FEW = 32, 16, 4
 # Passes of a few examples that look whether the examples are separate.
 _CHECKS = 4
 
@@ -30,6 +31,9 @@ class InputGradients(Probe):
     between the diagonal now and at initialisation: 1 means the model weighs its inputs as it
     did untrained. Models on integer inputs, or on several tensors, are not measured. With a
     monitor that has ``distance=False``, the start is the first measurement.
+
+    Of more than 32 outputs 16 random combinations are taken, whose sum has the same mean, and where
+    all would be too dear for the budget 4, on fewer examples; the same ones every time.
 
     Random layers are passed by, since the number is about the function that is learned. Batch
     norm has the statistics of the examples measured on, as it does in training, but held fixed:
@@ -53,25 +57,26 @@ class InputGradients(Probe):
         self.n, self.reference = n, reference
         self.diagonal: Tensor | None = None
         self.start: Tensor | None = None
-        self._examples = 0
-        self._starts: dict[int, Tensor] = {}  # by the number of examples
+        self._form: tuple[int, int] = (0, 0)  # examples, and combinations of outputs; 0 is all
+        self._starts: dict[tuple[int, int], Tensor] = {}
 
     def measure(self, scene: Scene) -> dict[str, float]:
         """Trace and alignment."""
         assert scene.probe is not None
         if self.unfit(scene):
             return {}
-        n, outputs = scene.examples(self.n), outputs_per_example(scene)
+        n = scene.examples(self.n)
+        form = n, _combinations(outputs_per_example(scene), scene.part)
         x: Any = first_examples(scene.probe, n)[0]
         with scene.as_trained() as model:
             with scene.separate():
-                self.diagonal = _diagonal(model, x, outputs, scene.seed)
-            if self.start is None or (n != self._examples and scene.initial):
-                if n not in self._starts:
+                self.diagonal = _diagonal(model, x, form[1], scene.seed)
+            if self.start is None or (form != self._form and scene.initial):
+                if form not in self._starts:
                     start = at_start(scene)
                     with known_separate(start, {}):  # as the model has just been found to be
-                        self._starts[n] = _diagonal(start, x, outputs, scene.seed)
-                self.start, self._examples = self._starts[n], n
+                        self._starts[form] = _diagonal(start, x, form[1], scene.seed)
+                self.start, self._form = self._starts[form], form
         reference = self.start if self.reference is None else self.reference.to(self.start)
         return {
             "agop_trace": float(self.diagonal.sum()),
@@ -88,27 +93,35 @@ class InputGradients(Probe):
         return "" if x.is_floating_point() else "inputs that are whole numbers"
 
     def relative_cost(self, scene: Scene) -> float:
-        """A backward pass for each output of an example, or for each of 16 combinations."""
+        """A backward pass for each output of an example, or for each combination of them."""
         if scene.outputs is None:
             return 10.0
         n, first = scene.examples(self.n), 2 if self.start is None else 1
-        each = scene.outputs if scene.outputs <= _ALL else _SOME
+        each = _combinations(scene.outputs, scene.part) or scene.outputs
         return 0.5 + first * (_CHECKS * passes(scene, 1, 0) + passes(scene, n, each))
 
     def state_dict(self) -> dict[str, Any]:
         """Both diagonals."""
         return {
-            "diagonal": clone(self.diagonal), "start": clone(self.start), "n": self._examples
+            "diagonal": clone(self.diagonal), "start": clone(self.start),
+            "n": self._form[0], "combinations": self._form[1],
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from saved diagonals."""
         self.diagonal, self.start = state["diagonal"], state["start"]
-        self._examples = state.get("n", self.n)
+        self._form = state.get("n", self.n), state.get("combinations", 0)
 
 
-def _diagonal(model: nn.Module, x: Tensor, outputs: int, seed: int) -> Tensor:
+def _combinations(outputs: int, part: float) -> int:
+    """How many random combinations to take in place of the outputs; 0 is all of them."""
+    if part < 1:
+        return _FEW if outputs > _FEW else 0
+    return 0 if outputs <= _ALL else _SOME
+
+
+def _diagonal(model: nn.Module, x: Tensor, combinations: int, seed: int) -> Tensor:
     with statistics_fixed(model, x):
-        if outputs <= _ALL:
+        if not combinations:
             return agop_diagonal(model, x)
-        return agop_diagonal(model, x, outputs="random", n_vectors=_SOME, seed=seed)
+        return agop_diagonal(model, x, outputs="random", n_vectors=combinations, seed=seed)

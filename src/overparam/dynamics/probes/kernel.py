@@ -1,6 +1,7 @@
 """The tangent kernel along training: what part of the loss it holds, how far it has moved."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import n_examples
 from overparam._exclusive import exclusive
-from overparam._model import known_separate
+from overparam._findings import known_separate, to_keep
 from overparam._training_mode import SHARED, mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
     Kind,
@@ -22,12 +23,14 @@ from overparam.dynamics.probes.probe import (
     passes,
 )
 from overparam.dynamics.spectral_split import spectral_loss_split
-from overparam.tangents.batch_kernel import batch_ntk
-from overparam.tangents.empirical import empirical_ntk
+from overparam.tangents.batch_kernel import batch_ntk, orthogonal
+from overparam.tangents.empirical import combined_ntk, empirical_ntk
+from overparam.tangents.engine.plan import Plan
 from overparam.tangents.spectrum import kernel_change
 
-# Of a kernel in training mode, whose every row takes a backward pass of the whole batch: the
-# combinations of outputs, the numbers of all its gradients, and the fewest examples.
+# Combinations of outputs, where not all are taken. Of a kernel in training mode, whose every row
+# takes a backward pass of the whole batch: the numbers of all its gradients, and the fewest
+# examples.
 _DIRECTIONS, _NUMBERS, _FEWEST = 2, 2**26, 8
 # Passes of a few examples with which a kernel finds out whether its examples are separate.
 _CHECKS = 4
@@ -113,8 +116,11 @@ class KernelChange(Probe):
     ``distance=False``, that of the first measurement.
 
     Where training ties the examples of a batch together, as batch norm does, it is the kernel of
-    training mode, with the statistics of these examples: running averages alone are no change. It
-    is then taken along a few combinations of the outputs, of fewer examples in a large network.
+    training mode, with the statistics of these examples: running averages alone are no change.
+
+    The kernel is the mean over the outputs. In training mode, and where it would be too dear for
+    the budget, it is the mean over two random combinations of them, the same every time; where both
+    hold, one. It is then of fewer examples as well.
     """
 
     name = "kernel change"
@@ -125,6 +131,7 @@ class KernelChange(Probe):
     def __init__(self, n: int = 32, size: int = 128) -> None:
         self.n, self.size = n, size
         self._start: Tensor | None = None
+        self._combined = False  # whether `_start` is along fewer combinations than it could be
         self._tied: tuple[tuple[int, ...], bool] | None = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
@@ -139,18 +146,23 @@ class KernelChange(Probe):
         with scene.as_trained() as model:
             if self._is_tied(scene, model, x):
                 return self._of_training(scene, model)
-        if self._start is not None and len(self._start) < n and not scene.initial:
-            n = len(self._start)  # more than that cannot be known of the start any more
+        combined = scene.part < 1 and outputs_per_example(scene) > _DIRECTIONS
+        if self._start is not None and not scene.initial:
+            n = min(n, len(self._start))  # no more can be known of the start any more
+            combined = self._combined
             x, _ = first_examples(scene.probe, n)
         with scene.separate():
-            now = empirical_ntk(scene.model, x)
-        if not scene.initial:
-            self._start = now if self._start is None else self._start
-        elif self._start is None or len(self._start) < n:
-            start = at_start(scene)
-            with known_separate(start, {}):  # as the model has just been found to be
-                self._start = empirical_ntk(start, x)
-        assert self._start is not None
+            now = _kernel(scene, scene.model, x, combined)
+            findings = to_keep(scene.model)
+        if self._start is None or (
+            scene.initial and (len(self._start) < n or combined != self._combined)
+        ):
+            start = now
+            if scene.initial:
+                model = at_start(scene)
+                with known_separate(model, _found_alike(findings, model)):
+                    start = _kernel(scene, model, x, combined)
+            self._start, self._combined = start, combined
         return {"kernel_change": kernel_change(now, self._start[:n, :n])}
 
     def unfit(self, scene: Scene) -> str:
@@ -171,9 +183,14 @@ class KernelChange(Probe):
         if self._start is not None and not scene.initial:
             n = len(self._start)  # with the statistics of others it cannot be known any more
         x, _ = first_examples(scene.probe, n)
-        if self._start is None or len(self._start) != n_examples(x):
-            self._start = batch_ntk(at_start(scene), x, directions=_DIRECTIONS, seed=scene.seed)
-        now = batch_ntk(model, x, directions=_DIRECTIONS, seed=scene.seed)
+        directions = _along(scene)
+        if self._start is not None and not scene.initial:
+            directions = 1 if self._combined else _DIRECTIONS
+        form = n_examples(x), directions == 1
+        if self._start is None or (len(self._start), self._combined) != form:
+            self._start = batch_ntk(at_start(scene), x, directions=directions, seed=scene.seed)
+            self._combined = directions == 1
+        now = batch_ntk(model, x, directions=directions, seed=scene.seed)
         return {"kernel_change": kernel_change(now, self._start)}
 
     def relative_cost(self, scene: Scene) -> float:
@@ -183,9 +200,13 @@ class KernelChange(Probe):
         checks = (2 * _CHECKS + 3) * passes(scene, 1, 0)
         if _normalises(scene):
             n = self._rows(scene)
-            return 0.5 + checks + 2 * passes(scene, n, n * min(scene.outputs, _DIRECTIONS))
-        n = scene.examples(self.n)
-        return 0.5 + checks + 1.5 * passes(scene, n, scene.outputs)
+            once = 1 if self._start is not None and len(self._start) == n else 2
+            kernel = passes(scene, n, n * min(scene.outputs, _along(scene)))
+            return 0.5 + checks + once * kernel
+        n, outputs = scene.examples(self.n), scene.outputs
+        outputs = min(outputs, _DIRECTIONS) if scene.part < 1 else outputs
+        once = 1 if self._start is not None or not scene.initial else 2
+        return 0.5 + once * (0.5 * checks + 0.75 * passes(scene, n, outputs))
 
     def _rows(self, scene: Scene) -> int:
         """Examples whose kernel in training mode can be held."""
@@ -194,11 +215,32 @@ class KernelChange(Probe):
 
     def state_dict(self) -> dict[str, Any]:
         """The kernel at initialisation."""
-        return {"start": clone(self._start)}
+        return {"start": clone(self._start), "combined": self._combined}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved kernel."""
-        self._start = state["start"]
+        self._start, self._combined = state["start"], state.get("combined", False)
+
+
+def _kernel(scene: Scene, model: nn.Module, x: Any, combined: bool) -> Tensor:
+    """The tangent kernel of separate examples, of all outputs or along a few combinations."""
+    if not combined:
+        return empirical_ntk(model, x)
+    return combined_ntk(model, x, orthogonal(outputs_per_example(scene), _DIRECTIONS, scene.seed))
+
+
+def _found_alike(findings: dict[Any, Any], twin: nn.Module) -> dict[Any, Any]:
+    """What was found out about a model, of a copy of it; not looked for anew."""
+    plan = findings.get(Plan)
+    if plan is None:
+        return {}
+    own = dict(twin.named_parameters())
+    return {Plan: replace(plan, params={name: own[name] for name in plan.params})}
+
+
+def _along(scene: Scene) -> int:
+    """Combinations of outputs that a kernel in training mode is taken along."""
+    return 1 if scene.part < 1 else _DIRECTIONS
 
 
 def _normalises(scene: Scene) -> bool:

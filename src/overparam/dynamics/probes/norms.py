@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from overparam.dynamics.probes.probe import Probe, Scene, trained
+from overparam.dynamics.probes.probe import Probe, Scene
 
 
 class Norms(Probe):
@@ -37,19 +37,20 @@ class Norms(Probe):
         self._before: list[Tensor] | None = None
         self._lack: dict[str, str] = {}
 
+    @torch.no_grad()
     def measure(self, scene: Scene) -> dict[str, float]:
         """Lengths that are known before the step."""
-        params = trained(scene.model)
+        params = scene.trained()
         gradients = [p.grad for p in params.values() if p.grad is not None]
-        weights = [p.detach() for p in params.values()]
+        weights = list(params.values())
         parts = [
             length(g.coalesce().values() if g.is_sparse else g for g in gradients),
             length(weights),
         ]
         if scene.initial:
             # What was frozen until now is where it was.
-            initial = [scene.initial.get(name, p.detach()) for name, p in params.items()]
-            parts.append(length(w - w0 for w, w0 in zip(weights, initial, strict=True)))
+            initial = [scene.initial.get(name, p) for name, p in params.items()]
+            parts.append(length(_differences(weights, initial)))
         self._before = sample(weights)
         self._lack = {} if scene.initial else {"distance": _NO_START}
         self._lack["grad_norm"] = _NOT_FINITE if gradients else _NO_GRADIENT
@@ -60,24 +61,26 @@ class Norms(Probe):
             values["grad_norm"] = lengths[0] / scene.grad_scale
         return values
 
+    @torch.no_grad()
     def after_step(self, scene: Scene) -> dict[str, float]:
         """Length of the update, one step later."""
         if self._before is None:
             return {}
-        weights = [p.detach() for p in trained(scene.model).values()]
+        weights = list(scene.trained().values())
         before, self._before = self._before, None
         now = every_kth(weights)
         if [w.shape for w in now] != [w.shape for w in before]:  # layers were frozen, or unfrozen
             return {}
-        moved = length(w - old for w, old in zip(now, before, strict=True))
+        moved = length(_differences(now, before))
         scaled = sum(w.numel() for w in weights) / max(sum(old.numel() for old in before), 1)
         return {"update_norm": float(moved) * math.sqrt(scaled)}
 
+    @torch.no_grad()
     def early(self, scene: Scene) -> dict[str, float]:
         """The update, if the weights have moved already."""
         if self._before is None:
             return {}
-        now = every_kth([p.detach() for p in trained(scene.model).values()])
+        now = every_kth(list(scene.trained().values()))
         stands = all(torch.equal(w, old) for w, old in zip(now, self._before, strict=True))
         return {} if stands else self.after_step(scene)
 
@@ -120,8 +123,14 @@ _MOST = 1 << 22
 
 def length(tensors: Iterable[Tensor]) -> Tensor:
     """Euclidean length of several tensors together, in single precision at least."""
-    parts = []
-    for tensor in tensors:
-        dtype = torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else None
-        parts.append(torch.linalg.vector_norm(tensor.detach(), dtype=dtype))
-    return torch.linalg.vector_norm(torch.stack(parts)) if parts else torch.zeros(())
+    given = list(tensors)
+    half = {torch.float16, torch.bfloat16}
+    if not half.isdisjoint(tensor.dtype for tensor in given):
+        given = [tensor.float() if tensor.dtype in half else tensor for tensor in given]
+    if not given:
+        return torch.zeros(())
+    return torch.linalg.vector_norm(torch.stack(list(torch._foreach_norm(given))))
+
+
+def _differences(ones: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_sub(ones, others))

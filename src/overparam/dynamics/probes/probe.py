@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from overparam._batch import call, n_examples, take, tensors
-from overparam._model import known_separate
+from overparam._findings import known_separate
+from overparam._parts import Tree, named_parts
 from overparam._types import Inputs, Loss, Params
 
 # The note of the parts of the model whose examples were found to be separate.
@@ -41,6 +42,7 @@ class Scene:
             if that is not known. In a small network it is nearly all of it.
         notes: What one probe found out and another can use; kept from one step to the next.
         training: The parts of the model that are in training mode at this step.
+        tree: The parts of the model, where they are known.
     """
 
     model: nn.Module
@@ -58,6 +60,11 @@ class Scene:
     few: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     training: tuple[nn.Module, ...] = ()
+    tree: Tree | None = None
+
+    def trained(self) -> Params:
+        """The parameters that require a gradient, under their first names."""
+        return trained(self.model, self.tree)
 
     @contextmanager
     def as_trained(self) -> Iterator[nn.Module]:
@@ -83,10 +90,11 @@ class Scene:
         """
         form = tuple(map(id, self.model.modules()))
         known, findings = self.notes.get(_SEPARATE, (None, {}))
-        with known_separate(self.model, findings) if known == form else nullcontext():
+        looked = known == form
+        findings = findings if looked else {}
+        with known_separate(self.model, findings, looked=looked):
             yield
-        if known != form:
-            self.notes[_SEPARATE] = form, {}
+        self.notes[_SEPARATE] = form, findings
 
     def probe_share(self) -> float:
         """Size of the probe batch in units of a training batch; 1 if either is not known."""
@@ -209,9 +217,16 @@ class Probe:
         """Go on from a saved state."""
 
 
-def trained(model: nn.Module) -> Params:
+def trained(model: nn.Module, tree: Tree | None = None) -> Params:
     """The parameters that require a gradient, under their first names."""
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found: Params = {}
+    seen: set[int] = set()
+    for path, module in named_parts(model) if tree is None else tree.named():
+        for name, p in module._parameters.items():
+            if p is not None and p.requires_grad and id(p) not in seen:
+                seen.add(id(p))
+                found[f"{path}.{name}" if path else name] = p
+    return found
 
 
 def clone(tensor: Tensor | None) -> Tensor | None:

@@ -67,7 +67,7 @@ class Sharpness(Probe):
         """Sharpness, its limit, and their ratio."""
         scene = _within_reason(scene)
         assert scene.probe is not None
-        turns = 4 if scene.urgent else 1
+        turns = (4 if scene.part >= 1 else 2) if scene.urgent else 1
         fresh = self._power.change is None and scene.part >= 1
         batch = fewer(scene.probe, scene)
         found = self._power.go_on(scene, batch, max(turns, 2) if fresh else turns)
@@ -200,6 +200,7 @@ class _Power:
             found = stability_turn(
                 model, *batch, scene.loss, scene.optimizer,
                 change=self.change, turns=turns, known=known, seed=scene.seed,
+                differences=scene.part < 1,
             )  # fmt: skip
             if found is not None:
                 self.change, self._vector = found.vector, None

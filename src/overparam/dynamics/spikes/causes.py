@@ -3,7 +3,7 @@
 To add a cause, write a test and put it into `TESTS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,12 +33,31 @@ class Verdict:
         reason: The comparison, with its numbers.
         layers: The layers it began in; empty is all of them, or not known.
         groups: The optimizer's groups concerned; empty likewise.
+        missing: Of an unexplained rise, what was not known that could have decided: keys of
+            `MISSING`, or a sentence.
     """
 
     cause: Cause
     reason: str
     layers: Names = ()
     groups: Names = ()
+    missing: Names = ()
+
+
+# What may not be known of a rise, in the words of a monitor.
+MISSING = {
+    "log": "steps are too short to log within max_overhead",
+    "batch": "no batch was measured: pass batch= at every step",
+    "look": "its batch was gone when the rise was looked at",
+    "loss": "the model's own loss is not known yet",
+    "time": "max_overhead leaves no time for losses at earlier weights",
+    "stability ratio": "not measured: stability ratio",
+}
+
+
+def cannot_tell(missing: Sequence[str], words: Mapping[str, str] = MISSING) -> str:
+    """The reason of a rise that nothing explains, from what was not known of it."""
+    return f"cannot tell: {'; '.join(words.get(one, one) for one in missing) or 'no test holds'}"
 
 
 def judge(e: Evidence) -> Verdict:
@@ -47,7 +66,8 @@ def judge(e: Evidence) -> Verdict:
         verdict = test(e)
         if verdict is not None:
             return verdict
-    return Verdict("unexplained", f"cannot tell: {_lacking(e)}", e.first)
+    missing = _missing(e)
+    return Verdict("unexplained", cannot_tell(missing), e.first, missing=missing)
 
 
 def spoiled_batch(e: Evidence) -> Verdict | None:
@@ -188,13 +208,13 @@ TESTS: tuple[Callable[[Evidence], Verdict | None], ...] = (
 )
 
 
-def _lacking(e: Evidence) -> str:
+def _missing(e: Evidence) -> Names:
     """What was not known that could have decided."""
-    lacking = [f"not measured, since {e.trouble}"] if e.trouble else []
+    found = [f"not measured, since {e.trouble}"] if e.trouble else []
     if e.logged < 5:
-        lacking.append("steps are too short to log within max_overhead")
+        found.append("log")
     if e.share != e.share and not e.same_batch and not e.trouble:
-        lacking.append("no batch was measured: pass batch= at every step")
+        found.append(e.unread or "look")
     if e.ratio != e.ratio:
-        lacking.append("not measured: stability ratio")
-    return "; ".join(lacking) or "no test holds"
+        found.append("stability ratio")
+    return tuple(found)

@@ -65,6 +65,7 @@ class Evidence:
         later: Losses of the next batches at those weights, over the level.
         logged: Steps of the last thirty that the log holds.
         trouble: What could not be computed, and why.
+        unread: Why no losses at earlier weights were computed, a key of `causes.MISSING`.
     """
 
     rise: float = math.nan
@@ -100,6 +101,7 @@ class Evidence:
     later: tuple[float, ...] = ()
     logged: int = 0
     trouble: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True)

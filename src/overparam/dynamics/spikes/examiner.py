@@ -45,6 +45,7 @@ class Readings:
         later: Of the next batches at the earlier weights.
         age: Steps since those.
         usual: The loss that was usual then; in a fast descent a larger one than now.
+        missing: Why there are none, a key of `causes.MISSING`.
     """
 
     earlier: float = math.nan
@@ -57,6 +58,7 @@ class Readings:
     later: tuple[float, ...] = ()
     age: int = 0
     usual: float = math.nan
+    missing: str = ""
 
 
 class Examiner:
@@ -88,12 +90,14 @@ class Examiner:
         self._batches: deque[tuple[int, Batch]] = deque(
             maxlen=1 if subject.device.type == "cpu" else 4
         )
+        self._given = False
         self._before: Tensor | None = None
         self._size, self._followed = self._members(), 0
         self.trouble = "its parameters are spread over processes" if subject.sharded else ""
 
     def attend(self, step: int, batch: Batch | None, *, calm: bool) -> None:
         """Once at every look: read the log, and renew the snapshot while the loss is calm."""
+        self._given = batch is not None
         if batch is not None:
             if calm and self._batches:
                 self._before = identity(self._batches[-1][1])
@@ -145,7 +149,7 @@ class Examiner:
         self.lookout.forget()
 
     def open(self, step: int, now: int, losses: Mapping[int, float]) -> Readings | None:
-        """Compute the losses that tell data from weights; `None` if that cannot be afforded.
+        """Compute the losses that tell data from weights; `None` if that fails.
 
         Args:
             step: Of the opening.
@@ -153,8 +157,11 @@ class Examiner:
             losses: Of the last steps.
         """
         batch = next((b for at, b in self._batches if at == step), None)
+        missing = "look" if self._given else "batch"
+        if batch is not None:
+            missing = "time" if self.subject.knows_loss else "loss"
         if batch is None or not self.subject.knows_loss or not self._affordable(now):
-            return None
+            return Readings(missing=missing)
         found: Readings | None = self._borrowed(lambda: self._readings(batch, present=step == now))
         made = self.snapshot.step
         if found is not None and made is not None:
@@ -164,7 +171,12 @@ class Examiner:
 
     def later(self, readings: Readings, batch: Batch | None) -> Readings:
         """Take one of the next batches."""
-        if batch is None or len(readings.later) >= LATER or self.snapshot.step is None:
+        if (
+            batch is None
+            or readings.missing
+            or len(readings.later) >= LATER
+            or self.snapshot.step is None
+        ):
             return readings
         loss = self._borrowed(lambda: self.snapshot.earlier(batch))
         if loss is None:
@@ -294,4 +306,5 @@ def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
         "forward": readings.forward,
         "probe": now / before if before > 0 else math.nan,
         "later": tuple(scale * value / usual for value in readings.later),
+        "unread": readings.missing,
     }

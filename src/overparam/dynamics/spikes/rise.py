@@ -99,8 +99,9 @@ def event_as(spike: Spike, verdict: Verdict, outcome: Outcome) -> Event:
     elif outcome == "lost" and verdict.cause == "unexplained":
         kind = "divergence"
     return Event(
-        kind, verdict.reason, spike, verdict.cause, outcome, verdict.layers, verdict.groups
-    )
+        kind, verdict.reason, spike, verdict.cause, outcome, verdict.layers, verdict.groups,
+        tuple(verdict.missing),
+    )  # fmt: skip
 
 
 def event_plain(event: Event) -> dict[str, Any]:
@@ -111,6 +112,6 @@ def event_plain(event: Event) -> dict[str, Any]:
 
 def event_from(plain: Mapping[str, Any]) -> Event:
     """An event that was saved, also by an earlier version."""
-    own = ("kind", "reason", "cause", "outcome", "layers", "groups")
+    own = ("kind", "reason", "cause", "outcome", "layers", "groups", "missing")
     spike = Spike(**{key: value for key, value in plain.items() if key not in own})
     return Event(spike=spike, **{key: plain[key] for key in own if key in plain})

@@ -13,7 +13,7 @@ from overparam.dynamics.probes.probe import Kind
 from overparam.dynamics.spikes.causes import LATER, Verdict, judge
 from overparam.dynamics.spikes.detector import Detector
 from overparam.dynamics.spikes.early_warning import EarlyWarning
-from overparam.dynamics.spikes.examiner import Examiner
+from overparam.dynamics.spikes.examiner import Examiner, Readings
 from overparam.dynamics.spikes.outcome import Outcome, ended
 from overparam.dynamics.spikes.rise import (
     Rise,
@@ -62,6 +62,11 @@ class SpikeWatch:
     def rising(self) -> bool:
         """Whether a spike is under way, or over but not yet explained."""
         return self._rise is not None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the loss has risen and is not back, so that each step counts."""
+        return self._rise is not None and self._rise.ended is None
 
     @property
     def warnings(self) -> list[EarlyWarning]:
@@ -123,6 +128,7 @@ class SpikeWatch:
         opened = rise.spike.step
         if not rise.examined:
             rise.examined = True
+            rise.readings = Readings(missing="time")
             if rise.afforded:
                 rise.readings = self.examiner.open(opened, step, self._losses())
         elif rise.readings is not None and rise.ended is None:

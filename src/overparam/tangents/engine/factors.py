@@ -58,6 +58,7 @@ class Differentiator:
         uses: The plan's uses in some graph.
         blocks: Keep the C outputs apart, K = C; otherwise they are contracted over, K = 1.
         summed: Replace the C outputs by their sum over √C.
+        combinations: (C, m), replaces the C outputs by m combinations of them.
         columns: Examples each example will meet, for the choice of the cheapest contraction.
         pairs_first: Keep factors apart wherever there are any, whatever that costs.
     """
@@ -70,18 +71,24 @@ class Differentiator:
         *,
         blocks: bool,
         summed: bool = False,
+        combinations: Tensor | None = None,
         columns: int = 1,
         pairs_first: bool = False,
     ) -> None:
         self.model, self.plan, self.blocks = model, plan, blocks
         self.outputs = 1 if summed else plan.outputs
+        if combinations is not None:
+            self.outputs = combinations.shape[1]
         scale = plan.outputs**-0.5
         self.combine: Callable[[Tensor], Tensor] = (
             (lambda y: y.sum(-1, keepdim=True) * scale) if summed else (lambda y: y)
         )
+        if combinations is not None:
+            self.combine = lambda y: y @ combinations.to(y)
         self.recipe = choose(plan, uses, Asked(self.outputs, blocks, columns, pairs_first))
         self.size = numbers(self.recipe, plan, uses, self.outputs)
-        swept = plan.swept and not summed  # the plan was made without the sum
+        # The plan was made without them.
+        swept = plan.swept and not summed and combinations is None
         self._gradients = Gradients(self.outputs, swept=swept, dtype=plan.dtype)
 
     @torch.no_grad()

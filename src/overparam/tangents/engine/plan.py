@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from overparam._batch import call, n_examples, take
 from overparam._errors import expect
-from overparam._model import expect_outputs, expect_separate, found_before, tried
+from overparam._findings import found_before, to_keep
+from overparam._model import expect_outputs, expect_separate, tried
 from overparam._types import Inputs, Params
 from overparam.tangents.engine.graph import Route, Use, find_uses
 from overparam.tangents.engine.operation import Layout, Operation
@@ -94,8 +95,7 @@ def make_plan(
         sizes[node] = max(size, sizes.get(node, 0))
     floats = sum(sizes.values())
     plan = Plan(c, dtype, params, chosen, routes, direct, floats // n, swept)
-    if before is not None:
-        before[Plan] = plan
+    to_keep(model)[Plan] = plan
     return plan, {name: found for name, found in uses.items() if name in routes and found}
 
 
