@@ -797,6 +797,12 @@ def test_a_length_that_nobody_planned_is_the_run_s() -> None:
     # A run of a larger budget is longer as well, so that no budget compares all of it.
     told = "A budget of about 60 s compares longer trainings; say how long yours is to be."
     assert said.action == f"Train at 0.2. {told}"
+    # Nor does it make ten steps enough that the clock left no time for more of them.
+    ten = replace(short, horizon=10, planned=10)
+    said = statements.learning_rate(replace(found, rate_given=True, outcome=ten))
+    assert (ten.verdict, said.level) == ("rough", "unknown")
+    assert "an order of magnitude: 0.05 to 0.8" in said.text
+    assert replace(ten, chosen=False).verdict == "found"
 
 
 def test_a_kernel_that_stood_still_while_little_was_learned_advises_nothing() -> None:
