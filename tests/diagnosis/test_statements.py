@@ -912,3 +912,12 @@ def test_a_loss_is_told_from_before_a_rate_drove_it_up() -> None:
     said = statements.progress(found)
     assert said.text.startswith("The run's training loss went from 0.69 to 0.33")
     assert "interpolates" not in said.text
+
+
+def test_spikes_that_went_are_no_fall() -> None:
+    level = [0.7, *([0.31, 0.3] * 6), 3.0, 0.3, 2.0, 0.31, 0.3, 0.31, 0.3, 0.31, 0.3, 0.3, 0.31]
+    said = statements.progress(replace(FOUND, losses=level, events=[{"kind": "bad batch"}]))
+    assert "falling" not in said.text
+    steep = [2.0 / 1.2**i for i in range(24)]
+    said = statements.progress(replace(FOUND, losses=steep, events=[{"kind": "bad batch"}]))
+    assert "still falling: its median over the last quarter was" in said.text
