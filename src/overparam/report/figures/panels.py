@@ -90,14 +90,20 @@ def scale(values: Sequence[float]) -> dict:
     if every > 1:  # whole decades at even distances, of the choices that with most
         inside = [k for k in exponents if low <= k <= high]
         each = [[float(f"1e{k}") for k in inside if k % every == i] for i in range(every)]
-        return {"type": "log", "tickvals": max(each, key=len), "tickformat": "~g"}
+        return _log_axis(max(each, key=len))
     ticks: list[float] = []
     for digits in _DIGITS:
         ticks = [float(f"{digit}e{exponent}") for exponent in exponents for digit in digits]
         ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
         if len(ticks) >= _TICKS:
             break
-    return {"type": "log", "tickvals": ticks, "tickformat": "~g"}
+    return _log_axis(ticks)
+
+
+def _log_axis(ticks: list[float]) -> dict:
+    """Its ticks, with their labels: a small number written out is wider than the margin."""
+    labels = [number(tick, 3) for tick in ticks]
+    return {"type": "log", "tickvals": ticks, "ticktext": labels}
 
 
 def _label(text: str, axis: str) -> dict:
