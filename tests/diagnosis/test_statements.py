@@ -9,13 +9,14 @@ import pytest
 from overparam.diagnosis import statements
 from overparam.diagnosis.comparison_statement import comparison_statements
 from overparam.diagnosis.findings import Findings
+from overparam.diagnosis.gathered import told_losses
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.race.outcome import Outcome, Trial, with_run
 from overparam.diagnosis.race.variant import Reached
 from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.rate_statement import RateFindings, comparison
 from overparam.diagnosis.statements import conclude
-from overparam.optim import NoiseScale
+from overparam.optim import NoiseScale, noise_scale
 from overparam.report.statements import statement_rows
 
 SOUND = LabelEvidence(
@@ -796,6 +797,12 @@ def test_a_length_that_nobody_planned_is_the_run_s() -> None:
     # A run of a larger budget is longer as well, so that no budget compares all of it.
     told = "A budget of about 60 s compares longer trainings; say how long yours is to be."
     assert said.action == f"Train at 0.2. {told}"
+    # Nor does it make ten steps enough that the clock left no time for more of them.
+    ten = replace(short, horizon=10, planned=10)
+    said = statements.learning_rate(replace(found, rate_given=True, outcome=ten))
+    assert (ten.verdict, said.level) == ("rough", "unknown")
+    assert "an order of magnitude: 0.05 to 0.8" in said.text
+    assert replace(ten, chosen=False).verdict == "found"
 
 
 def test_a_kernel_that_stood_still_while_little_was_learned_advises_nothing() -> None:
@@ -869,3 +876,48 @@ def test_the_rate_is_the_first_that_is_said_where_nothing_is_urgent() -> None:
     assert [s.name for s in stuck][:2] == ["progress", "learning_rate"]
     rows = statement_rows([vars(statement) for statement in stuck])
     assert [row["name"] for row in rows][:2] == ["Progress", "Learning rate"]
+
+
+def test_what_a_dead_network_looks_at_is_rounding() -> None:
+    found = statements.inputs(replace(FOUND, output_spread=1e-9))
+    assert (found.level, found.text) == (
+        "unknown", "Cannot tell which inputs matter: the network is dead."
+    )  # fmt: skip
+
+
+def test_the_rate_comes_before_spikes_that_it_may_have_made() -> None:
+    lower = replace(FOUND, rate=3.0, outcome=DOWN)
+    first = "Change the rate first, as advised."
+    said = statements.spikes(replace(lower, events=[{"kind": "catapult"}]))
+    assert said.action == first
+    said = statements.spikes(replace(lower, events=[{"kind": "bad batch"}]))
+    assert said.action.startswith(f"{first} Look at the examples")
+    said = statements.spikes(replace(lower, events=[{"kind": "weights changed"}]))
+    assert said.action.startswith("Find what writes")
+
+
+def test_a_noise_scale_that_one_measurement_decides_is_not_told() -> None:
+    one = noise_scale([4e7, 1.0, 2.0, -1.0, 1.0], [3e8, 20.0, 25.0, 22.0, 21.0])
+    assert not one.known
+    said = statements.noise(replace(FOUND, noise=one, noise_times=5))
+    assert said.level == "unknown"
+    assert "of 5 measurements one outweighs all others" in said.text
+    single = replace(FOUND, noise=NoiseScale(1.02, 0.6, 3.1, 1.0, 1.02))
+    assert "the noise scale, 1 example (0.6 to 3.1" in statements.noise(single).text
+
+
+def test_a_loss_is_told_from_before_a_rate_drove_it_up() -> None:
+    up = [0.69, *([3e4] * 5), *([0.33] * 154)]
+    found = replace(FOUND, losses=told_losses(up), train_error=0.1)
+    said = statements.progress(found)
+    assert said.text.startswith("The run's training loss went from 0.69 to 0.33")
+    assert "interpolates" not in said.text
+
+
+def test_spikes_that_went_are_no_fall() -> None:
+    level = [0.7, *([0.31, 0.3] * 6), 3.0, 0.3, 2.0, 0.31, 0.3, 0.31, 0.3, 0.31, 0.3, 0.3, 0.31]
+    said = statements.progress(replace(FOUND, losses=level, events=[{"kind": "bad batch"}]))
+    assert "falling" not in said.text
+    steep = [2.0 / 1.2**i for i in range(24)]
+    said = statements.progress(replace(FOUND, losses=steep, events=[{"kind": "bad batch"}]))
+    assert "still falling: its median over the last quarter was" in said.text

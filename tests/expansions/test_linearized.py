@@ -246,3 +246,20 @@ def test_a_transformer_in_evaluation_mode_is_linearised_without_its_fused_layer(
     # What a tangent misses is of second order: half the way, a quarter of the error.
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.05)
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_an_lstm_is_linearised_without_its_fused_operation():
+    torch.manual_seed(0)
+    model = nn.Sequential()
+    model.core = nn.LSTM(3, 4, batch_first=True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.randn(5, 6, 3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+
+    def last(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return module.core(x)[0][:, -1]
+
+    assert 0 < linearization_error(model, before, x, forward=last) < 0.1
+    assert torch.backends.mkldnn.enabled

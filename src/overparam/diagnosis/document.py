@@ -13,7 +13,7 @@ from overparam._batch import n_examples
 from overparam._curves import extremes, stretch_means
 from overparam._environment import environment
 from overparam.diagnosis.findings import Findings
-from overparam.diagnosis.gathered import STRETCHES, Measured, by_position, findings_of
+from overparam.diagnosis.gathered import STRETCHES, Measured, by_position, findings_of, told_losses
 from overparam.diagnosis.label_evidence import LabelEvidence, judge
 from overparam.diagnosis.label_watch import LabelScores
 from overparam.diagnosis.race.record import sweep_of, trials_of
@@ -207,9 +207,10 @@ def _series(measured: Measured, scores: LabelScores | None, found: Findings) -> 
     losses = run.monitor.record.series().get("loss")
     if losses:
         # What the statement on progress rests on, before the curve is thinned.
-        series["loss_stretches"] = {
-            name: stretch_means(losses[name], STRETCHES) for name in ("step", "value")
-        }
+        told, steps = told_losses(losses["value"]), stretch_means(losses["step"], STRETCHES)
+        if told and told[0] == losses["value"][0]:
+            steps[0] = losses["step"][0]
+        series["loss_stretches"] = {"step": steps, "value": told}
     steps = [step for step, _, _ in run.evaluated]
     for name, position in (("test_loss", 1), ("test_error", 2)):
         values = [entry[position] for entry in run.evaluated]

@@ -23,6 +23,8 @@ from overparam.optim.noise_scale import noise_scale
 
 # Stretches of a run whose mean losses are told.
 STRETCHES = 24
+# A mean of the first of them that is so many times the first loss is that of what a rate destroyed.
+_ROSE = 10.0
 # Below this part of the limit no run of `bench limits` began to diverge; see the docs on rates.
 _FAR = 0.3
 # How the status of a probe begins that was given up.
@@ -120,7 +122,7 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
                 [event.to_dict() for event in run.monitor.events], run.stopped == "diverged"
             )
         ],
-        losses=stretch_means(columns.get("loss", {"value": []})["value"], STRETCHES),
+        losses=told_losses(columns.get("loss", {"value": []})["value"]),
         train_error=run.train_error,
         test_errors=errors if by_error else [loss for _, loss, _ in run.evaluated],
         test_measure="error" if by_error else "loss",
@@ -148,6 +150,23 @@ def findings_of(measured: Measured, evidence: LabelEvidence | None) -> Findings:
         noise_times=len(signals),
         examples_per_step=task.batch_size * task.accumulate,
     )
+
+
+def told_losses(values: Sequence[float]) -> list[float]:
+    """Means of stretches of a run, from what its loss was before a rate that drove it up at once.
+
+    A network that comes back from there to no more than that has learned nothing.
+
+    Example:
+        >>> told_losses([0.5] * 23 + [0.25])[::23]
+        [0.5, 0.25]
+        >>> told_losses([0.5, 900.0] + [0.25] * 46)[::23]
+        [0.5, 0.25]
+    """
+    means = stretch_means(values, STRETCHES)
+    if means and values[0] > 0 and not means[0] <= _ROSE * values[0]:
+        means[0] = values[0]
+    return means
 
 
 def _guess(y: Tensor, y_test: Tensor) -> float:

@@ -3,7 +3,7 @@
 import math
 
 from overparam._statement import Statement
-from overparam.optim.noise_scale import NoiseScale
+from overparam.optim.noise_scale import FEWEST, NoiseScale
 
 _ABOUT = "how much of a step's gradient is noise"
 
@@ -33,9 +33,14 @@ def noise_statement(
             f"Cannot tell {_ABOUT}: {why or 'it was not measured'}.", batch_size, action
         )
     counted = f"{times} measurement{'s' * (times > 1)}"
+    if not found.known and found.signal > 0 and not found.low and times >= FEWEST:
+        return _unknown(
+            f"Cannot tell {_ABOUT}: of {counted} one outweighs all others together.",
+            batch_size,
+        )
     if not found.known:
         least = (
-            f" The noise scale is at least {_show(found.low)} examples."
+            f" The noise scale is at least {_examples(found.low)}."
             if 0 < found.low < math.inf
             else ""
         )
@@ -48,7 +53,7 @@ def noise_statement(
     return Statement(
         "noise",
         f"{_show(100 * part)} % of a step's gradient was noise, at {batch_size} examples; it is "
-        f"half at the noise scale, {_show(found.scale)} examples ({_show(found.low)} to "
+        f"half at the noise scale, {_examples(found.scale)} ({_show(found.low)} to "
         f"{_show(found.high)}, from {counted} of the run).",
         found.scale, batch_size, "", "info",
     )  # fmt: skip
@@ -56,6 +61,11 @@ def noise_statement(
 
 def _unknown(text: str, batch_size: int, action: str = "") -> Statement:
     return Statement("noise", text, math.nan, batch_size, action, "unknown")
+
+
+def _examples(number: float) -> str:
+    shown = _show(number)
+    return f"{shown} example{'s' * (shown != '1')}"
 
 
 def _show(number: float) -> str:

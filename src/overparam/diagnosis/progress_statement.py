@@ -49,7 +49,9 @@ def progress(found: Findings) -> Statement:
             math.nan, STALLED, _see_more(found), "unknown",
         )  # fmt: skip
     left, quarter = _part(losses[-1], losses[0]), max(len(losses) // 4, 2)
-    lost = _lost(fmean(losses[-quarter:]), fmean(losses[-2 * quarter : -quarter]))
+    # A spike or two make a mean; what a run does between them is told by the median.
+    level, what = (median, "median") if found.events else (fmean, "mean")
+    lost = _lost(level(losses[-quarter:]), level(losses[-2 * quarter : -quarter]))
     told = f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}"
     if dead(found):
         return Statement(
@@ -78,7 +80,7 @@ def progress(found: Findings) -> Statement:
     if lost < STALLED and not wavers and cut_short(found):
         # A beginning that is level says nothing of the rest: many runs warm up, or cross a plateau.
         return Statement(
-            "progress", f"{told}. Cannot tell whether it is stuck: {_late(lost)}.{cut}", lost,
+            "progress", f"{told}. Cannot tell whether it is stuck: {_late(lost, what)}.{cut}", lost,
             STALLED, _first(found) or larger(found, "sees it to its end"), "unknown", bar,
         )  # fmt: skip
     if lost < STALLED and not wavers:
@@ -89,7 +91,7 @@ def progress(found: Findings) -> Statement:
             f"can be, noise, or beyond this network{wider}."
         )
         return Statement(
-            "progress", f"{told} and is stuck: {_late(lost)}.{cut}", lost, STALLED, action,
+            "progress", f"{told} and is stuck: {_late(lost, what)}.{cut}", lost, STALLED, action,
             "warning", bar,
         )  # fmt: skip
     if first := _first(found, compared=True):
@@ -103,9 +105,9 @@ def progress(found: Findings) -> Statement:
     how = (
         f", wavering: over its last quarter it moved by {show(100 * abs(lost))} %, within chance"
         if wavers
-        else f" and was still falling: {_late(lost)}"
+        else f" and was still falling: {_late(lost, what)}"
         if fell(found)
-        else f", though it was falling by then: {_late(lost)}"
+        else f", though it was falling by then: {_late(lost, what)}"
     )
     return Statement(
         "progress", f"{told}{how}.{cut}", lost, STALLED, action, "info", bar,
@@ -158,10 +160,10 @@ def _wavers(losses: Sequence[float], quarter: int) -> float:
     return math.sqrt(2 / quarter) * deviation / mean if mean else 0.0
 
 
-def _late(lost: float) -> str:
+def _late(lost: float, what: str) -> str:
     """What a loss did in the last quarter of the run, against the quarter before it."""
     if not math.isfinite(lost) or lost == 0:
         return "over the last quarter it did not fall"
     way = "below" if lost > 0 else "above"
     size = show(100 * abs(lost))
-    return f"its mean over the last quarter was {size} % {way} that of the quarter before"
+    return f"its {what} over the last quarter was {size} % {way} that of the quarter before"

@@ -77,12 +77,14 @@ _ACTIONS = {
     "numerical": "Look at the layer whose gradient is not finite, listed under loss spikes.",
     "stale moments": "Lower the optimizer's second beta, or clip its updates.",
     "data switched": "Compare the data before and after the step listed under loss spikes.",
-    "bad batch": "Look at the examples of these batches, listed under loss spikes.",
+    "bad batch": "Look at the examples of an unusual batch, listed under loss spikes.",
     "rate raised": "Raise the rate in several steps.",
     "catapult": "Leave them: catapults flatten the loss and often help the test error.",
     "above the limit": "Leave them, unless the loss does not come back.",
     "hard batch": "Leave them.",
 }
+# What comes less often, or not at all, at a lower rate.
+_OF_RATE = {"bad batch", "rate raised", "catapult", "above the limit", "hard batch"}
 
 
 def spikes(found: Findings) -> Statement:
@@ -120,10 +122,12 @@ def spikes(found: Findings) -> Statement:
         if not counts.keys() & {"divergence", "non-finite"}:
             text += " Then training diverged." if found.diverged else " The loss did not come back."
         return Statement("spikes", text, len(kinds), 0.0, action, "critical")
-    known = [_ACTIONS[kind] for kind in _ACTIONS if kind in causes | counts.keys()]
+    known = [kind for kind in _ACTIONS if kind in causes | counts.keys()]
     rate_first = "Change the rate first, as advised." if direction(found) else ""
     more = rate_first or larger(found, "leaves more time to learn the cause")
-    action = known[0] if known else more
+    action = _ACTIONS[known[0]] if known else more
+    if known and direction(found) < 0 and known[0] in _OF_RATE:
+        action = f"{rate_first} {action}" if known[0] == "bad batch" else rate_first
     return Statement("spikes", text, len(kinds), 0.0, action, "info")
 
 
@@ -145,7 +149,7 @@ def regime(found: Findings) -> Statement:
             change, FEATURE_REGIME, action, "unknown",
         )  # fmt: skip
     also = (
-        f" A linearization at the start misses {show(100 * error)} % of what was learned."
+        f" A linearization at the start misses what was learned by {part(error)} it."
         if math.isfinite(error)
         else ""
     )
@@ -284,6 +288,8 @@ def _when_worse(found: Findings) -> str:
 def inputs(found: Findings) -> Statement:
     """Which inputs the trained network looks at."""
     shares = [share for share in found.input_share if math.isfinite(share)]
+    if dead(found):  # what is left of it is rounding
+        shares = []
     if not shares or sum(shares) <= 0:
         why = (
             unmeasured(found)[0]

@@ -1,7 +1,7 @@
 """First and second derivatives of a model's outputs along a direction of its parameters."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from overparam._errors import expect
 from overparam._exclusive import forward_mode, held
 from overparam._model import as_function
-from overparam._switches import plain_attention
+from overparam._switches import no_mkldnn, plain_attention
 from overparam._types import Inputs, Params
 
 
@@ -31,7 +31,7 @@ def first_directional(
 ) -> tuple[Float[Tensor, "n *c"], Float[Tensor, "n *c"]]:
     """Outputs at `point` and ∇f·δ along `direction`, in one forward pass."""
     function = as_function(model)
-    with held(model), forward_mode(), _plain_layers():  # in this order everywhere
+    with held(model), forward_mode(), _plain_layers(model):  # in this order everywhere
         value, change, *_ = torch.func.jvp(lambda p: function(p, x), (point,), (direction,))
     return value, change
 
@@ -57,7 +57,7 @@ def second_directional(
         value, change, *_ = torch.func.jvp(lambda q: function(q, x), (p,), (direction,))
         return value, change
 
-    with held(model), forward_mode(), _plain_layers():  # in this order everywhere
+    with held(model), forward_mode(), _plain_layers(model):  # in this order everywhere
         try:
             (value, first), (_, second), *_ = torch.func.jvp(along, (point,), (direction,))
         except NotImplementedError as problem:
@@ -73,11 +73,14 @@ def second_directional(
 
 
 @contextmanager
-def _plain_layers() -> Iterator[None]:
+def _plain_layers(model: nn.Module) -> Iterator[None]:
     """Inside, layers that forward mode cannot pass are replaced by plain ones."""
     # Not by its switch in a compiled graph, which follows no locks.
     compiling = torch.compiler.is_compiling()
-    with sdpa_kernel([SDPBackend.MATH]) if compiling else plain_attention(), _SpelledOut():
+    attention = sdpa_kernel([SDPBackend.MATH]) if compiling else plain_attention()
+    # The fused operation of an LSTM has no forward mode, the plain one has.
+    fused = not compiling and any(isinstance(module, nn.LSTM) for module in model.modules())
+    with attention, no_mkldnn() if fused else nullcontext(), _SpelledOut():
         yield
 
 

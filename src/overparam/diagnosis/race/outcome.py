@@ -166,7 +166,8 @@ class Outcome:
         """
         if not self.learned:
             return math.nan, math.nan
-        wider = (_WIDER if self.share >= 0.5 else _WIDEST) * self.disagreement
+        wide = self.share < 0.5 or (self.short and self.chosen)
+        wider = (_WIDEST if wide else _WIDER) * self.disagreement
         near, failed = within(self.losses, NEAR), self.failed
         highest = max(rate for rate in near if rate < failed)
         return min(near[0], self.rate) / wider, min(
@@ -224,6 +225,12 @@ class Outcome:
         return 1.0 if self.planned is None else self.horizon / self.planned
 
     @property
+    def short(self) -> bool:
+        """Whether fewer steps were compared than tell a rate, unless no more are planned."""
+        planned = FEW_STEPS if self.chosen else self.planned or FEW_STEPS
+        return self.horizon < min(FEW_STEPS, planned)
+
+    @property
     def averaged(self) -> bool:
         """Whether losses are means over the last quarter of the steps."""
         return averages(self.horizon, self.epoch)
@@ -242,7 +249,7 @@ class Outcome:
         if not self.learned:
             return "nothing"
         # Shorter than a quarter of the training, the best rate was within a factor 2 in 2 of 3.
-        if self.share < 0.25 or self.horizon < min(FEW_STEPS, self.planned or FEW_STEPS):
+        if self.share < 0.25 or self.short:
             return "rough"
         if self.disagreement > 1:
             return "between"

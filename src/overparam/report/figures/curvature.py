@@ -130,7 +130,7 @@ def kernel_figure(document: Mapping) -> Figure | None:
         "regime, in which the network is its own linearization."
     )
     if after is not None:
-        caption += " The star is the one of the statement, on other examples."
+        caption += " The star is of the end, on other examples."
     # Records of earlier versions told a number after the run in words alone.
     elsewhere = after is None and (document["series"].get("spectrum") or {}).get("final")
     if elsewhere or statement_of(document, "regime").get("level") == "unknown":
@@ -205,7 +205,8 @@ def _batch_finding(critical: Series, used: Series | None) -> str:
     below = sum(rate is not None and value < rate for value, rate in pairs)
     whole = count(len(pairs), "batch", "batches")
     when = " at that step" if _changed(used) else ""
-    return f"{below:,} of {whole} measured have a critical rate below the one in use{when}"
+    has = "has" if len(pairs) == 1 else "have"
+    return f"{below:,} of {whole} measured {has} a critical rate below the one in use{when}"
 
 
 def spectrum_figure(document: Mapping) -> Figure | None:

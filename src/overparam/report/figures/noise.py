@@ -20,7 +20,8 @@ def noise_figure(document: Mapping) -> Figure | None:
         traces.append(line(scale, "noise scale", "var(--blue)", mode="lines+markers"))
     for series, name in ((low, "at least"), (high, "at most")):
         if series is not None:
-            traces.append(line(series, name, "var(--muted)", line=dotted, mode="lines"))
+            mode = "lines" if len(series.measured) > 1 else "markers"
+            traces.append(line(series, name, "var(--muted)", line=dotted, mode=mode))
     size = (document.get("data") or {}).get("batch_size")
     if size:
         label = f"batch size, {number(size)}"

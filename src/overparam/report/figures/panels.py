@@ -79,24 +79,31 @@ def scale(values: Sequence[float]) -> dict:
     Example:
         >>> scale([2.1, 6.5])["tickvals"], scale([2e-3, 9e-2])["tickvals"]
         ([3.0, 4.0, 6.0], [0.003, 0.01, 0.03])
+        >>> scale([2e-6, 0.3])["tickvals"]
+        [1e-05, 0.001, 0.1]
     """
     if not values or min(values) <= 0 or max(values) < 3 * min(values):
         return {"type": "linear"}
     low, high = math.log10(min(values)), math.log10(max(values))
     every = max(math.ceil((high - low) / 5), 1)
     exponents = range(math.floor(low), math.ceil(high) + 1)
+    if every > 1:  # whole decades at even distances, of the choices that with most
+        inside = [k for k in exponents if low <= k <= high]
+        each = [[float(f"1e{k}") for k in inside if k % every == i] for i in range(every)]
+        return _log_axis(max(each, key=len))
     ticks: list[float] = []
     for digits in _DIGITS:
-        ticks = [
-            float(f"{digit}e{exponent}")
-            for exponent in exponents
-            if exponent % every == 0
-            for digit in digits
-        ]
+        ticks = [float(f"{digit}e{exponent}") for exponent in exponents for digit in digits]
         ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
         if len(ticks) >= _TICKS:
             break
-    return {"type": "log", "tickvals": ticks, "tickformat": "~g"}
+    return _log_axis(ticks)
+
+
+def _log_axis(ticks: list[float]) -> dict:
+    """Its ticks, with their labels: a small number written out is wider than the margin."""
+    labels = [number(tick, 3) for tick in ticks]
+    return {"type": "log", "tickvals": ticks, "ticktext": labels}
 
 
 def _label(text: str, axis: str) -> dict:

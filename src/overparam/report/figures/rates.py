@@ -98,7 +98,7 @@ def rate_sweep_figure(document: Mapping) -> Figure | None:
     ends = [end for end in (low, high) if end]
     shown = [*series.steps, *lost, *ends, *(trial["rate"] for trial in shorter)]
     axis = {"title": {"text": "learning rate"}, **scale(shown)}
-    data, layout = stack([Panel(f"Training loss, {_length(sweep)}", traces, log=True)], axis)
+    data, layout = stack([Panel(_judged_by(sweep), traces, log=True)], axis)
     length = sweep.get("steps")
     rows = [(rate, loss, length) for rate, loss in pairs]
     rows += [(trial["rate"], trial["loss"], trial["steps"]) for trial in shorter]
@@ -187,15 +187,15 @@ def _shorter(document: Mapping, compared: set[float]) -> list[Mapping]:
     return sorted(kept, key=lambda trial: trial["rate"])
 
 
-def _length(sweep: Mapping) -> str:
-    """What the loss of a training is that is compared."""
+def _judged_by(sweep: Mapping) -> str:
+    """What the loss of a training is that is compared; short, for narrow screens cut it."""
     steps, averaged = sweep.get("steps"), sweep.get("averaged")
     if not steps:
-        return "compared"
+        return "Training loss compared"
     if averaged is None:
-        return f"after {number(steps)} steps"
-    what = "mean over the last quarter" if averaged else "on the same examples, at the end"
-    return f"{what} of {number(steps)} steps"
+        return f"Training loss after {number(steps)} steps"
+    what = "Mean loss in the last quarter of" if averaged else "Loss of the same examples after"
+    return f"{what} {number(steps)} steps"
 
 
 def _left_behind(sweep: Mapping, shorter: Sequence[Mapping]) -> str:

@@ -64,7 +64,9 @@ def loss_figure(document: Mapping) -> Figure | None:
     # As many stretches as steps are the steps themselves.
     if told is not None and (loss is None or len(told.steps) < len(loss.steps)):
         parts = len(told.steps)
-        caption += f"The title tells the means of the first and the last of {parts} stretches. "
+        rose = loss is not None and told.steps[0] <= loss.steps[0]  # at once: see `told_losses`
+        begin = "the first value and the mean of" if rose else "the means of the first and"
+        caption += f"The title tells {begin} the last of {parts} stretches. "
     if error is not None and (several := level_at_end(_known(error))[1]) > 1:
         caption += f"Of the test error it tells the median of the last {several} values. "
     if document["events"]:
