@@ -18,7 +18,7 @@ Changed:
     machines have p = 31 and 75 % of the pairs, so that a run takes a second. A product with 0
     is 0, which is learned at once: about 6 % of the pairs, so for products and quotients the
     accuracy that must be flat is that of the pairs without 0. Accuracy 1 is asked of the
-    median seed; with the quadratic kernel and but for addition, one of some 240 test pairs may
+    worst seed; with the quadratic kernel and but for addition, one of some 240 test pairs may
     stay wrong. Networks on random circulant inputs have width 256. That the matrix is not
     circulant in the natural order is asked of the mean over seeds: entries on one diagonal, where
     the operands are equal, are so in both orders, and their share varies.

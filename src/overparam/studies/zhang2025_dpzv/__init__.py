@@ -181,11 +181,12 @@ def plan_error(published: float, epochs: int) -> float:
     """
     n, batch, _, promised = FORMULA
     clip, releases = 3.0, epochs * 2
-    mu = brentq(
+    root: Any = brentq(
         lambda mu: ndtr(mu / 2 - promised / mu) - math.exp(promised) * ndtr(-mu / 2 - promised / mu)
         - DELTA,
         0.1, 10.0, xtol=1e-14,
     )  # fmt: skip
+    mu = float(root)
     errors = []
     for convention, noise, sigma in (
         ("replace_one", "exact", 2 * clip / batch * math.sqrt(releases) / mu),
