@@ -17,6 +17,7 @@ from overparam.fitting.table import Table
 LEVEL = 0.9
 # Multiplications that one fold may take, about a second or two, and rows it takes at least.
 WORK, FEWEST = 2e10, 30
+CELL = 1000  # those that take as long as a cell of a frame that is made and read
 SHUFFLES, PAIRED, BLOCK = 3, 6, 4000
 # Of the chance that one of the pairs of an additive target is called an interaction.
 CHANCE, LEAST_SHARE = 0.01, 0.02
@@ -266,7 +267,7 @@ def _affordable(
         len(values.cat.categories) if isinstance(values.dtype, pd.CategoricalDtype) else 1
         for _, values in table.x.items()
     )
-    once = float(train) * width * sets
+    once = float(train + CELL) * width * sets
     rows = int(min(test, max(FEWEST, WORK / once)))
     shuffles = int(min(SHUFFLES, max(1, WORK / (once * rows))))
     return draw.permutation(test)[:rows], shuffles
