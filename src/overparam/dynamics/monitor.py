@@ -223,7 +223,7 @@ class Monitor(OneProcess):
     def step(
         self,
         loss_value: Tensor | float,
-        batch: Batch | None = None,
+        batch: Batch | NoBatch | None = None,
         ids: Tensor | Sequence[int] | None = None,
         logits: Tensor | None = None,
     ) -> None:
