@@ -184,7 +184,8 @@ def test_the_overhead_of_a_short_run_is_not_that_of_its_first_look():
     assert looks < 40
     assert monitor.overhead == pytest.approx(looks / 160, rel=0.1)
     assert monitor.budget.overhead > 2 * monitor.overhead
-    assert f"{monitor.overhead:.1%}" in monitor.summary()
+    assert "overhead 5.0 % of 5 %" in monitor.summary()
+    assert monitor._facts().step_seconds == pytest.approx(step)
 
 
 def test_what_the_books_take_is_not_counted_on_for_measuring():

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from overparam.dynamics import SpectralSplit, spectral_loss_split
+from overparam.dynamics.spectral_split import is_squared_error, split_along
+from overparam.tangents.batch_kernel import orthogonal
 
 
 @pytest.fixture
@@ -119,3 +121,51 @@ def test_bad_input(model, batch, s, change, where):
     arguments = {"x": batch[0], "y": batch[1]} | change
     with pytest.raises(ValueError, match=rf"spectral_loss_split\({where}\)"):
         spectral_loss_split(model, s=s, **arguments)
+
+
+def test_along_combinations_it_is_that_of_the_loss_as_a_function_of_these():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 6)).double()
+    x, y, along = torch.randn(5, 4).double(), torch.arange(5) % 6, orthogonal(6, 3, 0).double()
+    cross = nn.functional.cross_entropy
+    split = split_along(model, x, y, 2, cross, combinations=along)
+    outputs = model(x).detach()
+    whole = jacobian(model, x).view(5, 6, -1)
+    rows, start = torch.einsum("ncp,cm->nmp", whole, along).flatten(0, 1), outputs @ along
+
+    def loss(g):
+        return cross(outputs + (g.view(5, 3) - start) @ along.T, y)
+
+    residual = torch.func.grad(loss)(start.flatten())
+    values, vectors = torch.linalg.eigh(torch.func.hessian(loss)(start.flatten()))
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    values, vectors = torch.linalg.eigh(root @ rows @ rows.T @ root)
+    share = (vectors[:, -2:].T @ residual).square().sum() / residual.square().sum()
+    assert split.top == pytest.approx(float(share * split.total), rel=1e-8)
+    assert split.total == pytest.approx(float(cross(outputs, y)), rel=1e-12)
+    assert split.eigenvalues == pytest.approx(values[-2:].flip(0).tolist(), rel=1e-8)
+    assert not split.quadratic
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [
+        (nn.functional.mse_loss, True),
+        (lambda f, y: 3 * (f - y).square().sum(), True),
+        (lambda f, y: (f - y).square().mean() + 1, False),
+        (nn.functional.smooth_l1_loss, False),
+        (lambda f, y: (f - y).abs().mean(), False),
+        (lambda f, y: (f.detach() - y).square().mean(), None),
+    ],
+)
+def test_what_is_a_squared_error(loss, wanted):
+    torch.manual_seed(0)
+    outputs = 3 * torch.randn(6, 2)
+    assert is_squared_error(loss, outputs, torch.zeros(6, 2)) is wanted
+    assert is_squared_error(loss, outputs.half(), torch.zeros(6, 2)) is None
+
+
+def test_cross_entropy_is_none_and_at_rest_it_does_not_show():
+    cross, classes = nn.functional.cross_entropy, torch.arange(6) % 3
+    assert is_squared_error(cross, torch.randn(6, 3), classes) is False
+    assert is_squared_error(nn.functional.mse_loss, torch.ones(3, 1), torch.ones(3, 1)) is None

@@ -305,6 +305,7 @@ class Instruments:
         if probe.needs:
             self._trial.of(self.subject.probe_batch or batch)
             self.subject.outputs = self._trial.outputs
+            self.subject.quadratic = self._trial.quadratic
             # Forward and backward are like three passes forward.
             if self._step_seconds > 0:
                 self.subject.few = min(3 * self._trial.seconds / self._step_seconds, 1.0)

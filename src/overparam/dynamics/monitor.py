@@ -530,10 +530,11 @@ class Monitor(OneProcess):
 
     def _facts(self) -> Facts:
         """What is watched, and how far it has come."""
+        clocked = self._seen - 1  # from one step to the next
         return Facts(
             **self._subject.facts(), steps=self._step, overhead=self.overhead,
             limit=self._limit, trouble=self._wrong,
-            step_seconds=self.budget.training / self._step if self._step else math.nan,
+            step_seconds=self.budget.training / clocked if clocked > 0 else math.nan,
         )  # fmt: skip
 
     def _look(self, step: int, batch: Batch | None) -> None:

@@ -13,7 +13,7 @@ from overparam._errors import expect
 from overparam._model import expect_inputs, expect_own_outputs, undisturbed
 from overparam._types import Inputs, Loss
 from overparam.linalg.operator import MatrixOperator
-from overparam.tangents.empirical import empirical_ntk_blocks
+from overparam.tangents.empirical import combined_blocks, empirical_ntk_blocks
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,39 @@ def spectral_loss_split(
     expect_inputs(x, f"{where}(x=...)")
     expect_inputs(y, f"{where}(y=...)", n_examples(x))
     expect_own_outputs(model, x, f"{where}(model=...)")
+    return split_along(model, x, y, s, loss, chunk_size)
+
+
+def split_along(
+    model: nn.Module,
+    x: Inputs,
+    y: Tensor,
+    s: int,
+    loss: Loss,
+    chunk_size: int | None = None,
+    combinations: Tensor | None = None,
+) -> SpectralSplit:
+    """`spectral_loss_split`, or that of a loss other than a squared error along combinations.
+
+    These are orthonormal columns P, (C, m): then it is L as a function of f P, the rest of the
+    outputs kept where they are, for m backward passes.
+    """
+    where = "spectral_loss_split"
     with undisturbed(model):
         with torch.no_grad():
             outputs = call(model, x)
         # The outputs of half precision are decomposed in single.
         single = torch.promote_types(outputs.dtype, torch.float32)
-        leaf = outputs.detach().to(single).requires_grad_()
+        outputs = outputs.detach().to(single)
         y = in_precision(single, y) if outputs.dtype != single else y
-        value = loss(leaf, y)
+        if combinations is None:
+            leaf = outputs.requires_grad_()
+            value = loss(leaf, y)
+        else:
+            along = combinations.to(outputs)
+            leaf = (outputs.flatten(1) @ along).requires_grad_()
+            moved = (leaf - leaf.detach()) @ along.T
+            value = loss(outputs + moved.view_as(outputs), y)
         (residual,) = torch.autograd.grad(value, leaf, create_graph=True)
         expect(1 <= s <= residual.numel(), f"{where}(s=...)", f"1 to {residual.numel()} (n·C)", s)
         curvature = _Curvature(residual, leaf)
@@ -122,8 +147,11 @@ def spectral_loss_split(
         total = float(value.detach())
         if squared == 0:
             return SpectralSplit(0.0, total, quadratic=False)
-        quadratic = curvature.is_squared_error(total, squared)
-        blocks = empirical_ntk_blocks(model, x, chunk_size=chunk_size)
+        quadratic = combinations is None and curvature.is_squared_error(total, squared)
+        if combinations is None:
+            blocks = empirical_ntk_blocks(model, x, chunk_size=chunk_size)
+        else:
+            blocks = combined_blocks(model, x, combinations)
         root = None if quadratic else curvature.root()
     n, c = blocks.shape[0], blocks.shape[2]
     if root is not None:

@@ -57,6 +57,7 @@ class Subject:
         whole: Why examples of the probe batch cannot be taken apart; empty if they can.
         outputs: Numbers the model gives for an example; `None` until that is known.
         few: What a pass of a few examples takes, as a part of one of a batch; 0 until known.
+        quadratic: Whether the loss is a squared error; `None` until known.
         knows_loss: Whether `loss` can be asked; the model's own is found with the first batch.
     """
 
@@ -101,6 +102,7 @@ class Subject:
         self.whole = ""
         self.outputs: int | None = None
         self.few = 0.0
+        self.quadratic: bool | None = None
         self._notes: dict[str, Any] = {}
         if probe_batch is not None:
             pair, _ = as_pair(probe_batch)
@@ -190,7 +192,7 @@ class Subject:
             batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
             whole=self.whole, outputs=self.outputs, few=self.few, notes=self._notes,
             training=tuple(part for _, part in self._tree.named() if part.training),
-            tree=self._tree,
+            tree=self._tree, quadratic=self.quadratic,
         )  # fmt: skip
 
     def keep_probe_batch(self, batch: Batch | None) -> None:

@@ -220,6 +220,15 @@ def combined_ntk(
     return _kernel("empirical_ntk", model, x, None, None, None, combinations=combinations)[0, :, 0]
 
 
+def combined_blocks(
+    model: nn.Module, x: Inputs, combinations: Float[Tensor, "c m"]
+) -> Float[Tensor, "n n m m"]:
+    """`empirical_ntk_blocks` of m combinations of the outputs, the columns given."""
+    where = "empirical_ntk_blocks"
+    kernel = _kernel(where, model, x, None, None, None, blocks=True, combinations=combinations)
+    return kernel.permute(1, 3, 0, 2)
+
+
 def _kernel(
     name: str,
     model: nn.Module,
@@ -267,7 +276,7 @@ def _assemble(
 ) -> Float[Tensor, "k n1 k n2"]:
     """Blocks of rows against blocks of columns, each of factors that fit together."""
     plan = differentiator.plan
-    k = plan.outputs if differentiator.blocks else 1
+    k = differentiator.outputs if differentiator.blocks else 1
     n1, n2 = n_examples(x1), n_examples(x1 if x2 is None else x2)
     block, needed = _sizes(differentiator, n1, 0 if x2 is None else n2, chunk_size)
     device = next(iter(plan.params.values())).device

@@ -22,7 +22,7 @@ from overparam.dynamics.probes.probe import (
     part_of,
     passes,
 )
-from overparam.dynamics.spectral_split import spectral_loss_split
+from overparam.dynamics.spectral_split import spectral_loss_split, split_along
 from overparam.tangents.batch_kernel import batch_ntk, orthogonal
 from overparam.tangents.empirical import combined_ntk, empirical_ntk
 from overparam.tangents.engine.plan import Plan
@@ -32,6 +32,8 @@ from overparam.tangents.spectrum import kernel_change
 # takes a backward pass of the whole batch: the numbers of all its gradients, and the fewest
 # examples.
 _DIRECTIONS, _NUMBERS, _FEWEST = 2, 2**26, 8
+# Combinations of outputs along which a loss is split, where not all are taken.
+_FEW = 4
 # Passes of a few examples with which a kernel finds out whether its examples are separate.
 _CHECKS = 4
 _TIED = "trained with the statistics of its batches, so that the loss is none of single examples"
@@ -45,6 +47,10 @@ class LossSplit(Probe):
     more outputs than that per example is not measured, nor one whose training ties the examples of
     a batch together, as batch norm does: with running averages in their place the kernel has
     leading directions in which training cannot move.
+
+    Where that would be too dear for the budget it is of fewer examples, and for another loss than a
+    squared error along four random combinations of the outputs, the same every time: of the loss as
+    a function of these.
 
     Args:
         s: Number of eigenvectors.
@@ -80,10 +86,18 @@ class LossSplit(Probe):
             return {}
         s = min(self.s, n * outputs)
         with scene.separate():
-            split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
+            if self._sketched(scene, outputs):
+                along = orthogonal(outputs, _FEW, scene.seed)
+                split = split_along(scene.model, x, y, s, scene.loss, combinations=along)
+            else:
+                split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
         self.quadratic = split.quadratic
         leading = {f"eigenvalue_{j}": v for j, v in enumerate(split.eigenvalues, start=1)}
         return {"loss_top": split.top, "loss_rest": split.rest, **leading}
+
+    def _sketched(self, scene: Scene, outputs: int) -> bool:
+        """Whether a few combinations of the outputs stand for all."""
+        return scene.part < 1 and outputs > _FEW and scene.quadratic is False
 
     def unfit(self, scene: Scene) -> str:
         """Examples that are no list or are tied together, or more outputs than it takes in all."""
@@ -95,7 +109,8 @@ class LossSplit(Probe):
         if scene.outputs is None:
             return 40.0
         n = scene.examples(max(self.size // max(scene.outputs, 1), 1))
-        kernel = 1.5 * passes(scene, n, scene.outputs)
+        each = _FEW if self._sketched(scene, scene.outputs) else scene.outputs
+        kernel = 1.5 * passes(scene, n, each)
         return 0.5 + 2 * _CHECKS * passes(scene, 1, 0) + kernel
 
     def state_dict(self) -> dict[str, Any]:

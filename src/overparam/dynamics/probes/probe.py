@@ -43,6 +43,7 @@ class Scene:
         notes: What one probe found out and another can use; kept from one step to the next.
         training: The parts of the model that are in training mode at this step.
         tree: The parts of the model, where they are known.
+        quadratic: Whether the loss is a squared error; `None` if that is not known.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class Scene:
     notes: dict[str, Any] = field(default_factory=dict)
     training: tuple[nn.Module, ...] = ()
     tree: Tree | None = None
+    quadratic: bool | None = None
 
     def trained(self) -> Params:
         """The parameters that require a gradient, under their first names."""
