@@ -902,6 +902,8 @@ def test_a_noise_scale_that_one_measurement_decides_is_not_told() -> None:
     said = statements.noise(replace(FOUND, noise=one, noise_times=5))
     assert said.level == "unknown"
     assert "of 5 measurements one outweighs all others" in said.text
+    said = statements.noise(replace(FOUND, noise=noise_scale([1.0], [20.0]), noise_times=1))
+    assert said.text.endswith(": 1 measurement of it is too few.")
     single = replace(FOUND, noise=NoiseScale(1.02, 0.6, 3.1, 1.0, 1.02))
     assert "the noise scale, 1 example (0.6 to 3.1" in statements.noise(single).text
 

@@ -33,7 +33,10 @@ def noise_statement(
             f"Cannot tell {_ABOUT}: {why or 'it was not measured'}.", batch_size, action
         )
     counted = f"{times} measurement{'s' * (times > 1)}"
-    if not found.known and found.signal > 0 and not found.low and times >= FEWEST:
+    if not found.known and times < FEWEST:
+        verb = "is" if times == 1 else "are"
+        return _unknown(f"Cannot tell {_ABOUT}: {counted} of it {verb} too few.", batch_size)
+    if not found.known and found.signal > 0 and not found.low:
         return _unknown(
             f"Cannot tell {_ABOUT}: of {counted} one outweighs all others together.",
             batch_size,

@@ -101,7 +101,7 @@ class GradientNoise(Probe):
             return {}
         found = noise_scale(*map(list, zip(*self._pairs, strict=True)))
         if not found.known:
-            return {"noise_scale_low": found.low}
+            return {"noise_scale_low": found.low} if found.low else {}
         return {
             "noise_scale": found.scale, "noise_scale_low": found.low, "noise_scale_high": found.high
         }  # fmt: skip
@@ -120,7 +120,7 @@ class GradientNoise(Probe):
         """Too few measurements, or a signal that may be none."""
         if len(self._pairs) < FEWEST:
             return f"it takes {FEWEST} measurements"
-        return "the signal cannot be told from zero"
+        return "the signal cannot be told from zero, or one measurement outweighs all others"
 
     def relative_cost(self, scene: Scene) -> float:
         """A forward and a backward pass, in parts."""

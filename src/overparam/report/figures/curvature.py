@@ -205,7 +205,7 @@ def _batch_finding(critical: Series, used: Series | None) -> str:
     below = sum(rate is not None and value < rate for value, rate in pairs)
     whole = count(len(pairs), "batch", "batches")
     when = " at that step" if _changed(used) else ""
-    has = "has" if len(pairs) == 1 else "have"
+    has = "has" if 1 in (below, len(pairs)) else "have"
     return f"{below:,} of {whole} measured {has} a critical rate below the one in use{when}"
 
 
