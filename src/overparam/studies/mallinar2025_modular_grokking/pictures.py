@@ -1,6 +1,7 @@
 """The matrix as it forms, what is hidden meanwhile, and what networks do."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ GAP = 0.08  # of a picture's width, between two of them
 
 def figures(table: pd.DataFrame) -> dict[str, Any]:
     """Film and curves of the published machine, operations, random features, networks."""
-    run = select(table, {"test": "published", "operation": "add"}).sort_values("seed").iloc[0]
+    runs = select(table, {"test": "published", "operation": "add"}).sort_values("seed")
+    run = runs.iloc[0].to_dict()
     return {
         "film": film(run),
         "progress": progress(run),
@@ -26,7 +28,7 @@ def figures(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def film(run: pd.Series) -> dict[str, Any]:
+def film(run: Mapping[str, Any]) -> dict[str, Any]:
     """The block of the feature matrix that couples the operands, three iterations a row."""
     blocks = [np.asarray(block, dtype=float) for block in run["blocks"]]
     m, across = len(blocks[0]), math.isqrt(FRAMES)
@@ -58,7 +60,7 @@ def film(run: pd.Series) -> dict[str, Any]:
     )
 
 
-def progress(run: pd.Series) -> dict[str, Any]:
+def progress(run: Mapping[str, Any]) -> dict[str, Any]:
     """Accuracy, and what moves while it does not."""
     steps = list(range(len(run["accuracy"])))
     first = next((t for t in steps if run["accuracy"][t] > 0), len(steps))
