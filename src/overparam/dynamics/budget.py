@@ -255,9 +255,8 @@ class OverheadBudget:
                 job.saved += granted * parts[name]
             rest -= job.saved
         served = [name for name, job in self._jobs.items() if job.saved < job.price]
-        if (
-            rest < 0
-        ):  # spent on something else, on the books or ahead of the credit: the dear owe it
+        if rest < 0:
+            # Spent on something else, on the books or ahead of the credit: the dear owe it.
             served = [n for n in self._jobs if n not in self._cheap(needs)] or list(self._jobs)
             weights = {name: self._jobs[name].share for name in served}
         total = sum(weights[name] for name in served)
@@ -370,7 +369,7 @@ class OverheadBudget:
             # The lower of the last two: the first run also pays for imports and allocations.
             following = seconds * next_time
             job.cost = following if math.isnan(job.before) else min(following, job.before)
-            job.before = following
+            job.before = math.nan if next_time < 1 else seconds  # an expectation is no measure
             self.turns += seconds
         else:
             self.borrow(seconds)
