@@ -279,7 +279,7 @@ class OverheadBudget:
         }
 
     def _parts(self, needs: dict[str, float], weights: dict[str, float]) -> dict[str, float]:
-        """Of what is granted: the cheap ones first what they need, half at most, then the others."""
+        """Of what is granted: cheap ones first what they need, half at most, then the others."""
         cheap = self._cheap()
         most = min(_EQUAL / len(needs), 1 / (2 * max(len(cheap), 1)))
         found = {name: min(needs[name], most) for name in cheap}
