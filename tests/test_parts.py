@@ -16,11 +16,12 @@ def test_shared_and_absent_parts_are_as_torch_has_them():
 
 
 def test_a_tree_follows_what_changes():
-    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.ReLU()))
+    inner = nn.Sequential(nn.ReLU())
+    model = nn.Sequential(nn.Linear(2, 2), inner)
     tree = Tree(model)
     assert tree.named() == list(model.named_modules())
     assert tree.named() is tree.named()
-    model[1][0] = nn.Tanh()
+    inner[0] = nn.Tanh()
     assert tree.named() == list(model.named_modules())
     model.append(nn.Linear(2, 1))
     assert tree.named() == list(model.named_modules())

@@ -1,11 +1,13 @@
 """One turn at a time, exactly and by differences, against the limit iterated to its end."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from overparam._types import Params
 from overparam.curvature import differences
 from overparam.optim.stability import stability
 from overparam.optim.stability_turn import stability_turn
@@ -96,7 +98,7 @@ def test_a_difference_that_is_off_is_taken_back(known, monkeypatch) -> None:
     steps = torch.optim.SGD(model.parameters(), lr=0.1)
     first = stability_turn(model, x, y, CE, steps, turns=3)
     assert first is not None
-    batch = {"known": (x, y, first.vector)} if known else {"change": first.vector}
+    batch: Any = {"known": (x, y, first.vector)} if known else {"change": first.vector}
     tried = []
 
     def seen(*args):
@@ -119,7 +121,7 @@ def test_a_difference_that_is_off_is_taken_back(known, monkeypatch) -> None:
 
 def test_half_precision_has_no_differences() -> None:
     model = nn.Linear(2, 1).bfloat16()
-    params = dict(model.named_parameters())
+    params: Params = dict(model.named_parameters())
     x = torch.ones(3, 2, dtype=torch.bfloat16)
     outputs = model(x).detach()
     found = differences.difference(

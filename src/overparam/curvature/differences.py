@@ -51,7 +51,8 @@ def difference(
         return None
     h = _CHANGE * math.sqrt(max(torch.finfo(kind).eps for kind in kinds)) * size / length
     places = [params[name].detach() for name in names]
-    moved = torch._foreach_add(places, [step[name] for name in names], alpha=h)
+    added = torch._foreach_add  # pyright: ignore[reportPrivateImportUsage]
+    moved = added(places, [step[name] for name in names], alpha=h)
     start_from(seed, outputs.device)
     with torch.no_grad():
         there = function({**held, **params, **dict(zip(names, moved, strict=True))}, x)

@@ -14,6 +14,8 @@ _NEVER = -(10**9)
 _LATE = 3
 # A share counts for more, up to so many times, where a run costs more than its part.
 _DEAR = 2
+# One that costs less than that part of the mean is cheap, and is given so many equal parts at most.
+_CHEAP, _EQUAL = 1 / 4, 1.5
 # Part of the limit that is lent to what cannot wait, in the long run.
 _LENT = 1 / 4
 # Part of it that those who take turns count on at least, whatever the rest has taken so far.
@@ -56,8 +58,8 @@ class OverheadBudget:
     one is covered, and a dear one does not starve behind cheap ones. None is given more than it
     takes to come round in time before all have that. The share of one that costs more than its
     part counts up to twofold, so that all come round, rather than each for as many seconds. What
-    one that has enough would get, the others get; while what was borrowed is paid back, only those
-    go on that need less than an equal part.
+    one that has enough would get, the others get. Those that cost less than a quarter of the mean
+    come first, and go on while what was borrowed is paid back.
 
     Training time is whatever passes between `leave` and `enter`.
 
@@ -231,7 +233,7 @@ class OverheadBudget:
         afforded = [n for n in covered if self._jobs[n].price <= credit]
         if not afforded and credit < 0:  # what was borrowed is owed, but not by the cheap ones
             most = credit + self.max_overhead * self.training
-            cheap = self._cheap(self._needs(step))
+            cheap = self._cheap()
             afforded = [n for n in covered if n in cheap and self._jobs[n].price <= most]
         if afforded:
             return min(afforded, key=lambda name: self._jobs[name].last)
@@ -247,18 +249,16 @@ class OverheadBudget:
         granted = self._granted(self.training - self._divided)
         self._divided, rest = self.training, credit
         weights = {name: self._weight(job, step) for name, job in self._jobs.items()}
-        needs = self._needs(step)
-        parts = _shared(needs, weights)
+        parts = self._parts(self._needs(step), weights)
         for name, job in self._jobs.items():
             job.saved = min(job.saved, job.most)  # a cost that fell leaves some for others
             if job.saved < job.price:  # beyond it by one grant at most
                 job.saved += granted * parts[name]
             rest -= job.saved
         served = [name for name, job in self._jobs.items() if job.saved < job.price]
-        if (
-            rest < 0
-        ):  # spent on something else, on the books or ahead of the credit: the dear owe it
-            served = [n for n in self._jobs if n not in self._cheap(needs)] or list(self._jobs)
+        if rest < 0:
+            # Spent on something else, on the books or ahead of the credit: the dear owe it.
+            served = [n for n in self._jobs if n not in self._cheap()] or list(self._jobs)
             weights = {name: self._jobs[name].share for name in served}
         total = sum(weights[name] for name in served)
         for name in served:
@@ -278,10 +278,21 @@ class OverheadBudget:
             for name, job in self._jobs.items()
         }
 
-    @staticmethod
-    def _cheap(needs: dict[str, float]) -> set[str]:
-        """Those that need less than an equal part."""
-        return {name for name, need in needs.items() if need < 1 / len(needs)}
+    def _parts(self, needs: dict[str, float], weights: dict[str, float]) -> dict[str, float]:
+        """Of what is granted: cheap ones first what they need, half at most, then the others."""
+        cheap = self._cheap()
+        most = min(_EQUAL / len(needs), 1 / (2 * max(len(cheap), 1)))
+        found = {name: min(needs[name], most) for name in cheap}
+        room = 1 - sum(found.values())
+        left = {name: need / room for name, need in needs.items() if name not in found}
+        shared = _shared(left, {name: weights[name] for name in left})
+        return found | {name: room * part for name, part in shared.items()}
+
+    def _cheap(self) -> set[str]:
+        """Those that take less than a quarter of what all take in the mean."""
+        prices = {name: job.price for name, job in self._jobs.items()}
+        mean = sum(prices.values()) / len(prices)
+        return {name for name, price in prices.items() if price < _CHEAP * mean}
 
     def _weight(self, job: _Job, step: int) -> float:
         """What a measurement counts for where credit is divided."""
@@ -370,7 +381,7 @@ class OverheadBudget:
             # The lower of the last two: the first run also pays for imports and allocations.
             following = seconds * next_time
             job.cost = following if math.isnan(job.before) else min(following, job.before)
-            job.before = following
+            job.before = math.nan if next_time < 1 else seconds  # an expectation is no measure
             self.turns += seconds
         else:
             self.borrow(seconds)

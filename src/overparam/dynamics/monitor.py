@@ -394,8 +394,7 @@ class Monitor(OneProcess):
         """Everything needed to go on exactly, in tensors and plain data.
 
         It holds one copy of the parameters, those the monitor was made with, and none with
-        ``distance=False``. The direction of the sharpness is kept as a change of the outputs; for a
-        model with batch normalisation it is found anew.
+        ``distance=False``. The direction of the sharpness is kept as a change of the outputs.
         """
         self._observe(wait=True)
         self._flush_labels()

@@ -129,8 +129,9 @@ def length(tensors: Iterable[Tensor]) -> Tensor:
         given = [tensor.float() if tensor.dtype in half else tensor for tensor in given]
     if not given:
         return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(list(torch._foreach_norm(given))))
+    norms = torch._foreach_norm(given)  # pyright: ignore[reportPrivateImportUsage]
+    return torch.linalg.vector_norm(torch.stack(list(norms)))
 
 
 def _differences(ones: list[Tensor], others: list[Tensor]) -> list[Tensor]:
-    return list(torch._foreach_sub(ones, others))
+    return list(torch._foreach_sub(ones, others))  # pyright: ignore[reportPrivateImportUsage]

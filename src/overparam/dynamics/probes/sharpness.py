@@ -38,10 +38,13 @@ class Sharpness(Probe):
 
     `stability_ratio` is sharpness / limit: 1 is the edge of stability, for this optimizer in
     its present state. Power iteration goes on from the last direction, one product at a time, or
-    two at first and four where the loss is on the move; of more than ten million parameters always
-    one, and on half of the probe batch. How far it is from settled is `sharpness_residual`,
-    ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ. Up to a quarter of it
-    `sharpness_converged` is 1; where it is 0, the sharpness is too small as a rule.
+    two at first and four, or two on fewer examples, where the loss is on the move; of more than ten
+    million parameters always one, and on half of the probe batch. How far it is from settled is
+    `sharpness_residual`, ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ. Up to a quarter
+    of it `sharpness_converged` is 1; where it is 0, the sharpness is too small as a rule.
+
+    Where less than all is asked for it is of fewer examples, and its products are differences of
+    two passes forward, off by about a part in a thousand; one that is off by 2 % is taken exactly.
 
     Of the network as it is trained, with the statistics of the probe batch and one mask for
     dropout, the same every time. Of an adaptive optimizer from its tenth step on.
