@@ -81,3 +81,13 @@ measurements and 1 in the last third')
         return f"{real(middle_and_high(values)[0])} in the median of {count}"
     first, last = map(real, trend)
     return f"{first} in the first third of {count} and {last} in the last third"
+
+
+def digits_of_score(score: float) -> int:
+    """How many digits say of a score below 1 that it is below: three, or more where it is near.
+
+    Example:
+        >>> [digits_of_score(score) for score in (0.93, 0.9997, 1.0)]
+        [3, 4, 3]
+    """
+    return min(6, max(3, math.ceil(-math.log10(1 - score)))) if 0.9 < score < 1 else 3

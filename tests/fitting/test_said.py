@@ -20,7 +20,7 @@ from overparam.fitting.measures import calibration, metric_of
 from overparam.fitting.noticed import leak
 from overparam.fitting.scores import Score, compare, guess
 from overparam.fitting.shuffling import Importances, importances, interactions
-from overparam.fitting.statements import statements
+from overparam.fitting.statements import amount, statements
 from overparam.fitting.table import Table, read
 
 
@@ -199,6 +199,12 @@ def test_one_class_is_followed_throughout(tmp_path):
     assert (effect["name"], curve["name"].split()[-1]) == ("a", "a")
     rises = [row["y"][-1] - row["y"][0] for row in (effect, curve)]
     assert rises[0] * rises[1] > 0
+
+
+def test_a_score_below_one_is_not_said_to_be_one():
+    assert [amount(score) for score in (0.99971, 0.9236, 1.0, -0.112)] == [
+        "0.9997", "0.924", "1", "−0.112",
+    ]  # fmt: skip
 
 
 def test_a_guess_is_always_computed(tmp_path):

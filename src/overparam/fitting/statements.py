@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from overparam._statement import Level, Statement, most_urgent_first
+from overparam._told import digits_of_score
 from overparam.fitting.findings import Findings
 from overparam.fitting.noticed import OtherFolds
 from overparam.fitting.reading_statements import reading, target
@@ -45,12 +46,16 @@ def statements(table: Table, found: Findings) -> list[Statement]:
 
 
 def amount(value: float) -> str:
-    """Three digits, or a scale where that is all there is to say."""
+    """Three digits, more next to 1, or a scale where that is all there is to say."""
     if not math.isfinite(value):
         return "nothing that can be told"
     if abs(value) < 1e-12:  # a difference that is nothing but rounding
         return "0"
-    return f"{value:.3g}".replace("-", "−", 1) if abs(value) < 1000 else f"{value:.1e}"
+    return (
+        f"{value:.{digits_of_score(value)}g}".replace("-", "−", 1)
+        if abs(value) < 1000
+        else f"{value:.1e}"
+    )
 
 
 def _worth(table: Table, found: Findings, *, doubted: bool) -> Statement:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from overparam._told import digits_of_score
 from overparam.report.figures.figure import Figure, Table, leading, sentence
 from overparam.report.figures.fit_classes import calibration_figure, confusion_figure
 from overparam.report.figures.fit_columns import (
@@ -129,9 +130,9 @@ def _scores_finding(rows: Sequence[Mapping], metric: str) -> str:
     if ours is None or not others:
         best = ours or rows[0]
         floor = f", and a guess {number(guess['mean'], 3)}" if guess and guess is not best else ""
-        return sentence(f"{best.get('name')}: {metric} {number(best['mean'], 3)}{floor}")
+        return sentence(f"{best.get('name')}: {metric} {_score(best)}{floor}")
     rival = others[0]
-    mine, other = number(ours["mean"], 3), number(rival["mean"], 3)
+    mine, other = _score(ours), _score(rival)
     names = str(ours.get("name")), str(rival.get("name"))
     low, high = _gap(rival) or (-1.0, 1.0)
     if low <= 0 <= high:
@@ -145,6 +146,11 @@ def _scores_finding(rows: Sequence[Mapping], metric: str) -> str:
             f"{other} of {names[1]}"
         )
     return sentence(f"{names[1]} is ahead: {metric} {other} against {mine} of {names[0]}")
+
+
+def _score(row: Mapping) -> str:
+    """A model's mean, which is not 1 where it is below."""
+    return number(row["mean"], digits_of_score(row["mean"] or 0.0))
 
 
 def predicted_figure(document: Mapping) -> Figure | None:
