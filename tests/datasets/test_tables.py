@@ -107,7 +107,7 @@ def test_a_category_type_is_read_as_text(written):
         (frame()[["price"]], "price", "a column besides the target 'price'"),
         (frame(rooms=[*map(str, range(19)), "many"]), "price", "19 numbers and 1 other .* 'many'"),
         (frame(rooms=[np.inf] * N), "price", "finite numbers or empty fields in column 'rooms'"),
-        ("", "price", "No columns to parse"),
+        ("", "price", "it is empty"),
         ("1.5,2.5\n3.5,4.5\n", "price", "column names in the first line, got the numbers 1.5"),
         ("a,b\n1,2\n1,2,3,4\n", "b", "cannot be read as one"),
         ('a,b\n1,"2\n', "b", "cannot be read as one"),

@@ -55,7 +55,8 @@ def test_a_run_goes_on_from_a_state_read_onto_the_cpu(device: torch.device) -> N
     steps(again, 3)
     assert again.probes.keys() == first.probes.keys()
     last = again.history.iloc[4]  # the update of the last step is not known yet
-    assert last.drop("update_norm").notna().all()
+    # The noise of so few steps may come from one of them.
+    assert last.drop(["update_norm", "noise_scale_low"], errors="ignore").notna().all()
 
 
 def test_scores_go_on_from_a_state_read_onto_the_device(device: torch.device) -> None:

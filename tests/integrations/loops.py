@@ -22,10 +22,11 @@ COLUMNS = {
     "inputs": ("agop_trace",),
 }
 # What any monitor leaves open in a run that is as short as that of a row, by reasons.
+UNKNOWN = "it takes 4 measurements|one measurement outweighs all others together"
 ALWAYS = {
-    "noise_scale_low": "it takes 4 measurements",
-    "noise_scale": "it takes 4 measurements|the signal cannot be told from zero",
-    "noise_scale_high": "it takes 4 measurements|the signal cannot be told from zero",
+    "noise_scale_low": UNKNOWN,
+    "noise_scale": f"{UNKNOWN}|the signal cannot be told from zero",
+    "noise_scale_high": f"{UNKNOWN}|the signal cannot be told from zero",
 }
 # The probe that fills them.
 PROBES = {

@@ -117,10 +117,12 @@ class GradientNoise(Probe):
         return self._why or scene.whole or why_whole(*scene.batch)
 
     def lacking(self, keys: Sequence[str]) -> str:
-        """Too few measurements, or a signal that may be none."""
+        """Too few measurements or one that decides, or a signal that may be none."""
         if len(self._pairs) < FEWEST:
             return f"it takes {FEWEST} measurements"
-        return "the signal cannot be told from zero, or one measurement outweighs all others"
+        if "noise_scale_low" in keys:
+            return "one measurement outweighs all others together"
+        return "the signal cannot be told from zero"
 
     def relative_cost(self, scene: Scene) -> float:
         """A forward and a backward pass, in parts."""
