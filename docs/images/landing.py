@@ -16,7 +16,7 @@ FORM = 4 / 3  # width over height
 # What is cut out of each: left, top, right, bottom.
 PARTS = {
     "report": (36, 289, 444, 532),
-    "watch": (720, 292, 1166, 606),
+    "watch": (560, 288, 1006, 604),
     "fit": (34, 264, 418, 629),
     "alignment": (14, 14, 1354, 800),
 }
