@@ -13,7 +13,7 @@ from overparam.claims.table import BEGIN, END, claim_tables, put_between, verdic
 engine = importlib.import_module("overparam.claims.recorded")
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
-STORED = [read_results([file])[0] for file in sorted(RESULTS.glob("*.json"))]
+STORED = read_results([RESULTS])
 
 
 def run(seed=0, size="quick", study="a2020_b", **found):
