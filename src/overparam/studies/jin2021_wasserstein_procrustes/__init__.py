@@ -15,7 +15,7 @@ Changed:
     finds a tenth of the partners at most: it found a third, where starts by Gromov–Wasserstein
     end above nine tenths.
 Cost:
-    Processor time: smoke 4 s, quick 25 s, full 2 minutes, extrapolated from single cells.
+    Processor time: smoke 4 s, quick 25 s, full 110 s.
 Failure:
     If the objective rose, a half of a round would not be its exact minimum. If the coupling were
     no better than the one it starts from, the projections would be idle. If projections at random
