@@ -17,8 +17,7 @@ Changed:
     cross-entropy with rates searched for each depth; here gradient descent on the squared error
     takes the step 1/λ_max for 500 steps, on the same digits, even against odd.
 Cost:
-    Processor time: smoke 2 s, quick 55 s, full about 5 minutes and 1.5 GB per job, extrapolated
-    from single cells.
+    Processor time: smoke 2 s, quick 55 s, full 6 minutes and 1 GB per job.
 Failure:
     If depth did not lower the condition number of close inputs, the number of steps that this
     library predicts from the kernel would not depend on depth. If the linear network's fell as
