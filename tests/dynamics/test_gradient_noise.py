@@ -178,3 +178,18 @@ def test_a_saved_state_goes_on() -> None:
     for name in ("gradient_signal", "noise_scale", "noise_scale_low"):
         expected = through.record.series()[name]["value"]
         assert second.record.series()[name]["value"] == expected
+
+
+@pytest.mark.parametrize(
+    ("noises", "said"),
+    [
+        ([1.0, 1.0, 1.0], "it takes 4 measurements"),
+        ([9.0, 1.0, 1.0, 1.0], "one measurement outweighs all others together"),
+        ([1.0, 1.0, 1.0, 1.0], "the signal cannot be told from zero"),
+    ],
+)
+def test_why_there_is_no_noise_scale_is_what_holds_of_the_measurements(noises, said):
+    probe = GradientNoise()
+    probe._pairs.extend((-2.0, noise) for noise in noises)
+    assert probe._pooled() == {}
+    assert probe.lacking(["noise_scale_low"]) == said

@@ -22,12 +22,11 @@ COLUMNS = {
     "inputs": ("agop_trace",),
 }
 # What any monitor leaves open in a run that is as short as that of a row, by reasons.
-UNKNOWN = "it takes 4 measurements|one measurement outweighs all others together"
-ALWAYS = {
-    "noise_scale_low": UNKNOWN,
-    "noise_scale": f"{UNKNOWN}|the signal cannot be told from zero",
-    "noise_scale_high": f"{UNKNOWN}|the signal cannot be told from zero",
-}
+UNKNOWN = (
+    "it takes 4 measurements|one measurement outweighs all others together"
+    "|the signal cannot be told from zero"
+)
+ALWAYS = dict.fromkeys(("noise_scale_low", "noise_scale", "noise_scale_high"), UNKNOWN)
 # The probe that fills them.
 PROBES = {
     "norms": "norms", "sharpness": "sharpness", "batch": "batch critical rate",

@@ -19,8 +19,8 @@ class NoiseScale:
     Attributes:
         scale: In examples: a batch of this size has as much noise as signal. `nan` where the
             signal cannot be told from zero.
-        low: The least it may be; 0 where nothing is known, as of fewer than four measurements, or
-            where one of them outweighs all others together.
+        low: The least it may be; 0 where nothing is known: of fewer than four measurements, where
+            one of them outweighs all others together, or where the signal comes out below zero.
         high: The most; infinite where the signal cannot be told from zero.
         signal: ‖G‖², the squared length of the mean gradient, estimated without bias; it may be
             below zero.
@@ -84,8 +84,8 @@ def _judged(signals: Sequence[float], noises: Sequence[float]) -> NoiseScale:
         return unknown
     if noise <= 0:  # all examples have the same gradient, as far as is known
         return NoiseScale(0.0, 0.0, 0.0, signal, noise) if signal > 0 and noise == 0 else unknown
-    if count < FEWEST or 2 * max(noises) > math.fsum(noises):
-        return unknown  # one that outweighs all others scatters about nothing but itself
+    if count < FEWEST or outweighed(noises):
+        return unknown
     # Of signal over noise, which is sure to be defined: the noise is far from zero.
     share = signal / noise
     scatter = [g - share * s for g, s in zip(signals, noises, strict=True)]
@@ -95,6 +95,11 @@ def _judged(signals: Sequence[float], noises: Sequence[float]) -> NoiseScale:
     if share - reach <= 0:
         return NoiseScale(math.nan, low, math.inf, signal, noise)
     return NoiseScale(1 / share, low, 1 / (share - reach), signal, noise)
+
+
+def outweighed(noises: Sequence[float]) -> bool:
+    """Whether one is more than all others together: it scatters about nothing but itself."""
+    return 2 * max(noises) > math.fsum(noises)
 
 
 def _quantile(freedom: int) -> float:

@@ -15,7 +15,7 @@ from overparam.dynamics.batch_form import why_whole
 from overparam.dynamics.probes.norms import every_kth
 from overparam.dynamics.probes.probe import Probe, Scene, fewer, n_fewer, passes, trained
 from overparam.optim.gradient_noise import TIED_PART, equal_parts, gradient, signal_and_noise
-from overparam.optim.noise_scale import FEWEST, noise_scale
+from overparam.optim.noise_scale import FEWEST, noise_scale, outweighed
 
 # Parts of a batch, at most: with more, the noise is told a little better, the signal no better.
 _PARTS = 8
@@ -120,7 +120,7 @@ class GradientNoise(Probe):
         """Too few measurements or one that decides, or a signal that may be none."""
         if len(self._pairs) < FEWEST:
             return f"it takes {FEWEST} measurements"
-        if "noise_scale_low" in keys:
+        if outweighed([noise for _, noise in self._pairs]):
             return "one measurement outweighs all others together"
         return "the signal cannot be told from zero"
 
