@@ -26,7 +26,9 @@ UNKNOWN = (
     "it takes 4 measurements|one measurement outweighs all others together"
     "|the signal cannot be told from zero"
 )
-ALWAYS = dict.fromkeys(("noise_scale_low", "noise_scale", "noise_scale_high"), UNKNOWN)
+ALWAYS: dict[str, str] = dict.fromkeys(
+    ("noise_scale_low", "noise_scale", "noise_scale_high"), UNKNOWN
+)
 # The probe that fills them.
 PROBES = {
     "norms": "norms", "sharpness": "sharpness", "batch": "batch critical rate",
