@@ -64,7 +64,7 @@ def worsened(found: Findings) -> bool:
 def slack(found: Findings, best: float, last: float) -> float:
     """By how much the test measure may be worse at the end before it says anything."""
     if found.test_measure != "error":
-        return 0.1 * best
+        return 0.1 * abs(best)
     # Twice the standard error of the difference between two shares of as many examples; one error
     # more among them, and one answer more that is right, as none in a few is not never.
     n = found.n_test
