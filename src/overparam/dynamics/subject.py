@@ -196,11 +196,17 @@ class Subject:
             tree=self._tree, quadratic=self.quadratic,
         )  # fmt: skip
 
-    def keep_probe_batch(self, batch: Batch | None) -> None:
-        """Make a copy of the first finite batch the probe batch, unless there is one."""
+    def keep_probe_batch(self, batch: Batch | None, *, masked: bool = False) -> None:
+        """Make a copy of the first finite batch the probe batch, unless there is one.
+
+        Args:
+            batch: Of this step.
+            masked: Whether its loss is finite: then what is not finite in it is left out there.
+        """
         if self.probe_batch is not None or batch is None:
             return
-        if is_sound(*batch):  # training may get over a bad batch, and the next will do
+        # Training may get over a bad batch, and the next will do.
+        if is_sound(*batch, masked=masked):
             self.go_on_with((copied(batch[0]), copied(batch[1])))
 
     def go_on_with(self, batch: Batch | None) -> None:
