@@ -168,7 +168,9 @@ class Subject:
         rate = groups[0]["lr"]
         if len(groups) == 1 and type(rate) is float:  # as nearly always, and asked at every step
             return rate
-        rates = [group["lr"] for group in groups]
+        # A group without anything to train has a rate that nothing is trained at.
+        rates = [g["lr"] for g in groups if any(p.requires_grad for p in g["params"])]
+        rates = rates or [group["lr"] for group in groups]
         there = [r for r in rates if isinstance(r, Tensor) and not r.is_cpu]
         if not there:
             return max(map(float, rates))
