@@ -331,6 +331,8 @@ def _difference(model: nn.Module, x: Inputs, outputs: Any, reference: Tensor) ->
     """
     if not isinstance(outputs, Tensor) or outputs.shape != reference.shape:
         return math.inf
+    if reference.is_complex():
+        outputs, reference = torch.view_as_real(outputs), torch.view_as_real(reference)
     if not reference.is_floating_point() or reference.numel() == 0:
         return 0.0 if torch.equal(outputs, reference) else math.inf
     reference = reference.detach()

@@ -523,6 +523,12 @@ class Breaks(Items):
         return super().__getitem__(i)
 
 
+def traced() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.trace(net(), X)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "optimizer for loss": (
         lambda: suggest_lr(net(), (X, Y), SGD(net().parameters(), lr=1.0), nn.MSELoss()),
@@ -542,6 +548,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a function of none for an optimizer": (
         lambda: suggest_lr(net(), (X, Y), None, lambda: SGD(net().parameters(), lr=1.0)),
         "that makes one of parameters, got TypeError"),
+    "a compiled module": (
+        lambda: suggest_lr(traced(), (X, Y)),
+        "a module in Python, of which copies are trained"),
+    "sparse gradients to clip": (
+        lambda: suggest_lr(
+            nn.Sequential(nn.Embedding(11, 2, sparse=True), nn.Flatten()), (IDS, IDS[:, 0] % 10),
+            None, None, clip_norm=1.0,
+        ), "that make a training step of 24 examples, got NotImplementedError"),
     "a closure": (
         lambda: suggest_lr(net(), (X, Y), None, LBFGS(net().parameters())),
         "step\\(\\) needs no closure, got LBFGS"),
