@@ -208,6 +208,26 @@ def late(monitor, model, x, y, optimizer):
         monitor.step(value, batch=(x, y))
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"window": 0}, r"Monitor\(window=...\)` expected at least one step, got 0"),
+        ({"max_overhead": math.nan}, r"Monitor\(max_overhead=...\)` expected a share of"),
+        (
+            {"n_classes": 1, "n_samples": 4},
+            r"Monitor\(n_classes=...\)` expected at least 2 classes",
+        ),
+        ({"n_classes": 3}, "both or neither"),
+        ({"grad_scale": 0.0}, r"Monitor\(grad_scale=...\)` expected a number above 0, or a Grad"),
+        ({"grad_scale": "dynamic"}, r"Monitor\(grad_scale=...\)` expected a number above 0"),
+    ],
+)
+def test_settings_that_are_none_are_told_in_its_name(settings, words):
+    model = nn.Linear(4, 3)
+    with pytest.raises(ValueError, match=words):
+        Monitor(model, CE, torch.optim.SGD(model.parameters(), lr=0.1), **settings)
+
+
 def test_called_too_late_it_says_so_once():
     model, x, y = nn.Linear(4, 3), torch.randn(8, 4), torch.randint(0, 3, (8,))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

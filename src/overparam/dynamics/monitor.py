@@ -47,7 +47,7 @@ from overparam.dynamics.run_document import (
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spikes.early_warning import EarlyWarning
 from overparam.dynamics.spikes.watch import SpikeWatch
-from overparam.dynamics.subject import Batch, Scaler, Subject
+from overparam.dynamics.subject import Batch, Scaler, Subject, expect_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,12 +187,7 @@ class Monitor(OneProcess):
         self._subject = Subject(
             model, loss, optimizer, probe_batch, forward, grad_scale, seed, distance
         )
-        expect(
-            (n_classes is None) == (n_samples is None),
-            "Monitor(n_classes=..., n_samples=...)",
-            "both or neither",
-            f"n_classes={n_classes}, n_samples={n_samples}",
-        )
+        expect_settings(max_overhead, window, n_classes, n_samples, grad_scale)
         super().__init__()
         self._inert = _rank() > 0
         self._limit, self._wrong = max_overhead, ""

@@ -16,6 +16,7 @@ from overparam._errors import complaint, expect
 from overparam._forward import inside, seen_through
 from overparam._kept_state import kept_state
 from overparam._model import expect_inputs, undisturbed
+from overparam._numbers import described
 from overparam._own_loss import logits_of, seen_with_loss
 from overparam._parts import Tree, parts
 from overparam._switches import uncompiled
@@ -236,6 +237,26 @@ class Subject:
     def synchronize(self) -> None:
         """Wait for the device, so that the clock reads what has been computed."""
         synchronize(self.device)
+
+
+def expect_settings(
+    max_overhead: float, window: int, classes: int | None, samples: int | None, scale: Any
+) -> None:
+    """Raise, in the name of the monitor, for a setting that nothing can be done with."""
+    expect(
+        (classes is None) == (samples is None), "Monitor(n_classes=..., n_samples=...)",
+        "both or neither", f"n_classes={classes}, n_samples={samples}",
+    )  # fmt: skip
+    known = scale is None or hasattr(scale, "get_scale")
+    for argument, fits, words, given in (
+        ("max_overhead", max_overhead > 0, "a share of the training time above 0", max_overhead),
+        ("window", window >= 1, "at least one step", window),
+        ("n_classes", classes is None or classes >= 2, "at least 2 classes", classes),
+        ("n_samples", samples is None or samples >= 1, "at least one sample", samples),
+        ("grad_scale", known or (isinstance(scale, (int, float)) and scale > 0),
+         "a number above 0, or a GradScaler", scale),
+    ):  # fmt: skip
+        expect(fits, f"Monitor({argument}=...)", words, described(given))
 
 
 def bare(model: nn.Module) -> nn.Module:
