@@ -9,11 +9,12 @@ from typing import Any
 from overparam._batch import on_device
 from overparam._errors import expect
 from overparam._memory import available
+from overparam._types import Batch
 from overparam._user_line import user_level
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
 from overparam.dynamics.probes.probe import Kind, Probe, Scene
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 from overparam.dynamics.trial import Trial
 from overparam.errors import NumericalError
 

@@ -11,7 +11,7 @@ from overparam._batch import call, in_precision, n_examples
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import expect_inputs, expect_own_outputs, undisturbed
-from overparam._types import Inputs, Loss
+from overparam._types import Inputs, Loss, Targets
 from overparam.linalg.operator import MatrixOperator
 from overparam.tangents.empirical import combined_blocks, empirical_ntk_blocks
 
@@ -54,7 +54,7 @@ class SpectralSplit:
 def spectral_loss_split(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets,
     s: int = 5,
     *,
     loss: Loss = nn.functional.mse_loss,
@@ -113,7 +113,7 @@ def spectral_loss_split(
 def split_along(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets,
     s: int,
     loss: Loss,
     chunk_size: int | None = None,

@@ -18,11 +18,9 @@ from overparam._model import expect_inputs, undisturbed
 from overparam._own_loss import logits_of, seen_with_loss
 from overparam._parts import Tree
 from overparam._switches import uncompiled
-from overparam._types import Forward, Inputs, Loss, Params
+from overparam._types import Batch, Forward, Loss, Params
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
 from overparam.dynamics.probes.probe import Scene, trained
-
-Batch = tuple[Inputs, Tensor]
 
 # What tools put around a module, to spread it over processes or to cast for it, and around an
 # optimizer; by name, as importing them takes a while. An optimizer around another that changes

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from overparam._batch import call, n_examples, take, tensors
 from overparam._findings import known_separate
 from overparam._parts import Tree, named_parts
-from overparam._types import Inputs, Loss, Params
+from overparam._types import Batch, Loss, Params
 
 # The note of the parts of the model whose examples were found to be separate.
 _SEPARATE = "separate"
@@ -50,8 +50,8 @@ class Scene:
     loss: Loss
     optimizer: Optimizer
     initial: Params
-    probe: tuple[Inputs, Tensor] | None = None
-    batch: tuple[Inputs, Tensor] | None = None
+    probe: Batch | None = None
+    batch: Batch | None = None
     grad_scale: float = 1.0
     urgent: bool = False
     seed: int = 0
@@ -236,7 +236,7 @@ def clone(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach().clone()
 
 
-def first_examples(batch: tuple[Inputs, Tensor], n: int) -> tuple[Inputs, Tensor]:
+def first_examples(batch: Batch, n: int) -> Batch:
     """The first n examples of a batch."""
     return take(batch[0], slice(0, n)), take(batch[1], slice(0, n))
 
@@ -254,7 +254,7 @@ def passes(scene: Scene, n: int, each: float) -> float:
     return max(n / max(n_examples(batch[0]), 1), scene.few) * (1 + 2 * each) / 3
 
 
-def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
+def fewer(batch: Batch, scene: Scene) -> Batch:
     """The first examples of a batch, as many as the scene asks for.
 
     Never fewer than 16, or than half of a smaller batch: they would no longer stand for it.
@@ -271,7 +271,7 @@ def n_fewer(n: int, scene: Scene) -> int:
     return part_of(n, scene.part, min(16, (n + 1) // 2))
 
 
-def products(scene: Scene, batch: tuple[Inputs, Tensor] | None, number: float) -> float:
+def products(scene: Scene, batch: Batch | None, number: float) -> float:
     """Training steps that so many products with the curvature on part of a batch are like.
 
     One is a pass forward and backward, and a pass forward with tangents.

@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from overparam._batch import tensors
 from overparam._exclusive import forward_mode
 from overparam._training_mode import SHARED, waits_for_others
-from overparam._types import Inputs
+from overparam._types import Batch
 from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer, products
 from overparam.optim.limits import is_early
 from overparam.optim.stability import Stability, has_stability_limit, stability
@@ -159,7 +159,7 @@ def _within_reason(scene: Scene) -> Scene:
     return replace(scene, part=min(scene.part, 0.5), urgent=False)
 
 
-def _sparse(batch: tuple[Inputs, Tensor] | None) -> str:
+def _sparse(batch: Batch | None) -> str:
     parts = () if batch is None else tensors(batch[0])
     whole = all(part.layout in (torch.strided, torch.jagged) for part in parts)
     return "" if whole else "inputs that are sparse"
@@ -181,7 +181,7 @@ class _Power:
     def go_on(
         self,
         scene: Scene,
-        batch: tuple[Inputs, Tensor],
+        batch: Batch,
         turns: int,
         known: tuple[Any, Any, Tensor] | None = None,
     ) -> Stability | None:

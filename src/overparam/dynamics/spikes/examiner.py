@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from overparam._types import Batch
 from overparam.dynamics.batch_form import finite
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.probes.probe import trained
@@ -19,7 +20,7 @@ from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
 from overparam.dynamics.spikes.recent import Recent, extended, nothing
 from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, identity
 from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 
 # Part of the budget that the log of every step may take: with more, probes do not come round.
 _LOGGING = 1 / 4

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from overparam._types import Batch
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.events import Event, Spike
 from overparam.dynamics.loss_stream import Moment
@@ -23,7 +24,7 @@ from overparam.dynamics.spikes.rise import (
     event_plain,
     split_of,
 )
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 
 # Steps to wait for the sharpness after a spike before it is an event without.
 _WAIT = 100
