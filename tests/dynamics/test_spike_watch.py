@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from overparam.dynamics import Monitor
-from overparam.dynamics.probes import Norms
+from overparam.dynamics.probes import BatchCriticalRate, Norms, Sharpness
 
 CE = nn.functional.cross_entropy
 AT = 45
@@ -222,6 +222,26 @@ def test_a_layer_that_is_unfrozen_on_the_way_is_measured_and_named():
         body.weight.mul_(-3)
     event = run.run(5).event()
     assert (event.cause, event.layers) == ("weights changed", ("0",)), event
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_a_layer_that_is_frozen_on_the_way_ends_no_measurement(optimizer):
+    run = Training(optimizer, probes=[Sharpness(), BatchCriticalRate()]).run(20)
+    run.model[0].weight.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.run(5)
+    run.model[0].weight.requires_grad_(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.run(5)
+    known = run.monitor.history[["sharpness", "batch_critical_lr"]].iloc[-8:]
+    assert known.notna().all(axis=None)
+
+
+def test_a_clock_that_does_not_move_stops_no_table():
+    run = Training(clock=lambda: 1.0, probes=None, max_overhead=0.05).run(20)
+    assert "not yet" in run.monitor.summary()
 
 
 def test_an_overflow_that_the_scaler_leaves_out_is_no_cause():
