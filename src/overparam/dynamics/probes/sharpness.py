@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from overparam._batch import tensors
 from overparam._exclusive import forward_mode
@@ -23,8 +22,7 @@ def load_forward_mode() -> None:
     It takes about half a second on the first derivative, which would otherwise fall into a
     training step and use up the budget of thousands.
     """
-    with forward_mode(), forward_ad.dual_level():
-        forward_ad.make_dual(torch.zeros(1), torch.ones(1))
+    forward_mode()
 
 
 # The note of the probe batch with the direction that leads on it.
