@@ -71,6 +71,8 @@ def loss_figure(document: Mapping) -> Figure | None:
         caption += f"The title tells {begin} the last of {parts} stretches. "
     if error is not None and (several := level_at_end(_known(error))[1]) > 1:
         caption += f"Of the test error it tells the median of the last {several} values. "
+    if traces and layout["yaxis"]["type"] == "log" and 0.0 in _heights(traces):
+        caption += "A loss of exactly zero lies below the axis. "
     if document["events"]:
         caption += "Markers are spikes, by cause. "
     if test is not None or error is not None:
@@ -124,6 +126,10 @@ def moves(first: float, last: float) -> str:
     if abs(last - first) <= 0.01 * max(abs(first), abs(last)):
         return f"stays at {number(last, 3)}"
     return f"{'falls' if last < first else 'rises'} from {number(first, 3)} to {number(last, 3)}"
+
+
+def _heights(traces: list[dict]) -> list[float]:
+    return [value for trace in traces for value in trace["y"]]
 
 
 def _peak(over: Any) -> str:
