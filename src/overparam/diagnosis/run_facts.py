@@ -34,7 +34,7 @@ def fell(found: Findings) -> bool:
 def halved(found: Findings) -> bool:
     """Whether half of the training loss was lost at least."""
     losses = [loss for loss in found.losses if math.isfinite(loss)]
-    return fell(found) and losses[-1] < losses[0] / 2
+    return fell(found) and losses[-1] < losses[0] / 2 and losses[0] > 0
 
 
 def learned_nothing(found: Findings) -> str:
@@ -64,7 +64,7 @@ def worsened(found: Findings) -> bool:
 def slack(found: Findings, best: float, last: float) -> float:
     """By how much the test measure may be worse at the end before it says anything."""
     if found.test_measure != "error":
-        return 0.1 * best
+        return 0.1 * abs(best)
     # Twice the standard error of the difference between two shares of as many examples; one error
     # more among them, and one answer more that is right, as none in a few is not never.
     n = found.n_test

@@ -142,7 +142,7 @@ def train_monitored(
             _close_epoch(run, run.steps // per_epoch)
             mean, total = total / per_epoch, 0.0
             first = mean if math.isnan(first) else first
-            calm = calm + 1 if mean < _DONE * first or mean < 1e-9 else 0
+            calm = calm + 1 if 0 <= mean < max(_DONE * first, 1e-9) else 0
             if calm >= _DONE_EPOCHS:
                 run.stopped = "interpolated"
                 break

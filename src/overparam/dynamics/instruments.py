@@ -293,6 +293,8 @@ class Instruments:
         wait = self.budget.wait(name)
         if math.isnan(wait):  # the trial comes first
             return math.nan
+        if wait and not self._step_seconds:  # a clock that has not moved
+            return math.nan
         return max(math.ceil(wait / self._step_seconds), self.probes[name].every) if wait else 1.0
 
     def _suits(

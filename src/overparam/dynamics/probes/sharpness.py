@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from overparam._batch import tensors
 from overparam._exclusive import forward_mode
@@ -23,8 +22,7 @@ def load_forward_mode() -> None:
     It takes about half a second on the first derivative, which would otherwise fall into a
     training step and use up the budget of thousands.
     """
-    with forward_mode(), forward_ad.dual_level():
-        forward_ad.make_dual(torch.zeros(1), torch.ones(1))
+    forward_mode()
 
 
 # The note of the probe batch with the direction that leads on it.
@@ -165,6 +163,13 @@ def _sparse(batch: Batch | None) -> str:
     return "" if whole else "inputs that are sparse"
 
 
+def _moved(scene: Scene) -> Any:
+    """What the optimizer moves now, as it is kept: on the way layers may be frozen, or moved."""
+    groups = scene.optimizer.param_groups
+    moved = (p for group in groups for p in group["params"] if p.requires_grad)
+    return [(id(p), p.dtype, p.device) for p in moved]
+
+
 _LARGE = 10_000_000
 # Numbers of a direction that are worth saving exactly.
 _LONG = 1 << 20
@@ -177,6 +182,7 @@ class _Power:
         self.change = change
         self.why = self.waiting = ""
         self._vector: Tensor | None = None
+        self._of: Any = None  # what that is a direction of
 
     def go_on(
         self,
@@ -208,7 +214,8 @@ class _Power:
             if found is not None:
                 self.change, self._vector = found.vector, None
                 return found
-            start = self._vector
+            known_of, self._of = self._of, _moved(scene)
+            start = self._vector if known_of == self._of else None
             found = stability(
                 model, *batch, scene.loss, scene.optimizer,
                 v0=start, products=turns if start is not None else turns + 1, seed=scene.seed,

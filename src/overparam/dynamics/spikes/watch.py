@@ -262,14 +262,15 @@ class SpikeWatch:
     def _judge(self, rise: Rise, *, small: bool = False) -> Verdict:
         step = rise.spike.step
         level = rise.before.get("level", self.counter.level)
-        evidence = self.examiner.evidence(step, self._losses(), level, rise.readings)
+        first = self.counter.first
+        evidence = self.examiner.evidence(step, self._losses(), level, first, rise.readings)
         evidence = replace(evidence, ratio=rise.spike.ratio_before, small=small)
         spike = rise.spike
         rise.spike = replace(
             spike,
             batch_share=evidence.share,
             probe_rise=max(spike.probe_rise, evidence.probe)
-            if evidence.probe == evidence.probe
+            if evidence.probe == evidence.probe and not evidence.below
             else spike.probe_rise,
         )
         return judge(evidence)
