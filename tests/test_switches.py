@@ -212,7 +212,6 @@ def layer() -> nn.Module:
     return Both().eval()
 
 
-@pytest.mark.untyped("checks catch warnings while they are made, and filters are no thread's own")
 def test_threads_leave_every_switch_as_it_was(restless: None) -> None:
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(3)

@@ -47,7 +47,6 @@ TABLES = {
     BregmanMixture(),
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.untyped("scikit-learn hands over what must be refused")
 def test_scikit_learns_contract(estimator, check):
     check(estimator)
 

@@ -248,7 +248,6 @@ BAD = {
 }
 
 
-@pytest.mark.untyped("settings of other types are refused in words of ours")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_one_error(name):
     changes, words = BAD[name]
@@ -260,7 +259,6 @@ def test_bad_input_gets_one_error(name):
         TwoSidedProcrustes(**settings).fit(given["X"], given["Y"])
 
 
-@pytest.mark.untyped("settings of other types are refused in words of ours")
 @pytest.mark.parametrize("weights", [np.ones(3), -np.ones(10), np.zeros(10), np.full(10, np.nan)])
 def test_bad_weights_get_one_error(weights):
     with pytest.raises(ValueError, match=r"a=\.\.\..*a weight ≥ 0 for each row"):
