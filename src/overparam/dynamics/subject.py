@@ -14,9 +14,10 @@ from overparam._batch import copied, leaves, n_examples
 from overparam._devices import synchronize
 from overparam._errors import complaint, expect
 from overparam._forward import inside, seen_through
+from overparam._kept_state import kept_state
 from overparam._model import expect_inputs, undisturbed
 from overparam._own_loss import logits_of, seen_with_loss
-from overparam._parts import Tree
+from overparam._parts import Tree, parts
 from overparam._switches import uncompiled
 from overparam._types import Batch, Forward, Loss, Params
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
@@ -213,6 +214,7 @@ class Subject:
         """
         with (
             undisturbed(self.model, evaluation=True),
+            kept_state(parts(self.loss) if isinstance(self.loss, nn.Module) else []),
             torch.autocast(self.device.type, enabled=False),
             _uncompiled(),
             _as_written(self.model),

@@ -1,6 +1,5 @@
 """The tangent kernel along training: what part of the loss it holds, how far it has moved."""
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from overparam._batch import n_examples
-from overparam._exclusive import exclusive
+from overparam._copies import copied_model
 from overparam._findings import known_separate, to_keep
 from overparam._training_mode import SHARED, mixes, waits_for_others
 from overparam.dynamics.probes.probe import (
@@ -273,8 +272,7 @@ def at_start(scene: Scene) -> torch.nn.Module:
     """A copy of the model at its initial parameters; itself where they were not kept."""
     if not scene.initial:
         return scene.model
-    with exclusive(scene.model):
-        model = copy.deepcopy(scene.model)
+    model = copied_model(scene.model)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.grad = None
