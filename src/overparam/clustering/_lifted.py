@@ -99,21 +99,23 @@ class Lifted:
                 self._x[part, :d] /= self._scale.astype(rows.x.dtype)
         self._threads = _openmp_threads(os.environ.get("OMP_NUM_THREADS"))
         # In single precision the whole sums are formed here, by one thread, from rows as they are.
+        slow = self._single or n < _FEWEST_ROWS or self._threads > _MOST_THREADS
+        self._rest = math.inf if slow else 0
+        # What is settled in single precision makes up for what one thread follows.
         self._running = (
             RunningSums(rows, reference, spreads)
             if self._single
             else RunningSums(
-                rows, reference, spreads, self._threads, near=self._x, scale=self._scale
+                rows, reference, spreads, self._threads if slow else 1, near=self._x,
+                scale=self._scale,
             )
-        )
+        )  # fmt: skip
         self._weights = rows.weights.astype(rows.x.dtype)
         self._largest_weight = float(rows.weights.max())
         self._labels = cycle([np.empty(n, dtype=np.int32) for _ in range(2)])
         self._last: np.ndarray | None = None
         self._spreads = spreads / self._scale
         self._settled: Settled | None = None
-        slow = self._single or n < _FEWEST_ROWS or self._threads > _MOST_THREADS
-        self._rest = math.inf if slow else 0
 
     def step(self, planes: Planes) -> Step:
         """Labels and sums for some planes; exact ones where the kernel's would not be."""

@@ -5,15 +5,18 @@ own score is larger than all others by more than that keeps its label; of the re
 where few labels change, scores are formed in double precision.
 """
 
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
-# Scores that a thread holds at once, 1 MiB, and the rows of one product: the longest calls of
-# which what they read and write stays in a core's cache. Between two calls threads wait for each
-# other.
-_HELD = 2**18
+# Scores that a thread holds at once, 2 MiB, and the rows of one product. Between two calls threads
+# wait for each other, so calls are long, as long as a cache near the core holds what they write.
+_HELD = 2**19
 _ROWS = 512
+_FILLED = 2**16  # numbers that are turned at once
 
 
 class Settled:
@@ -33,35 +36,63 @@ class Settled:
     def __init__(self, x: np.ndarray, scale: np.ndarray, k: int, threads: int) -> None:
         n, d = len(x), len(scale)
         rows = min(_ROWS, max(_HELD // k, 16))
-        self._n, self._scale, self._step = n, scale, max(_HELD // (k * rows), 1)
+        self._n, self._scale, blocks = n, scale, -(-n // rows)
+        # Blocks that are looked at together, so few that no thread waits long for the last.
+        self._step = max(min(_HELD // (k * rows), blocks // (4 * threads)), 1)
         # A block of rows after the other, each turned; a last row of ones, for the offsets.
-        self._x = np.zeros((-(-n // rows), d + 1, rows), dtype=np.float32)
-        self._x[:, d] = 1.0
-        self._lengths = np.zeros((len(self._x), rows), dtype=np.float32)
-        inverse = 1 / scale
-        with np.errstate(over="ignore"):  # a row that is infinite here is looked at
-            for i, block in enumerate(self._x):
-                part = (x[i * rows : (i + 1) * rows, :d] * inverse).astype(np.float32)
-                block[:d, : len(part)] = part.T
-                self._lengths[i, : len(part)] = np.einsum("ij,ij->i", part, part)
-        np.sqrt(self._lengths, out=self._lengths)
+        self._x = np.empty((blocks, d + 1, rows), dtype=np.float32)
+        self._lengths = np.empty((len(self._x), rows), dtype=np.float32)
         self._labels = np.zeros(self._lengths.shape, dtype=np.int32)
         self._keeps = np.empty(self._lengths.shape, dtype=bool)
         # Where a row's scores begin, those of a few blocks lying together.
-        at = np.arange(self._step)[:, None] * (k * rows) + np.arange(rows)
-        self._first = at.astype(np.intp)
+        self._first = np.arange(self._step)[:, None] * (k * rows) + np.arange(rows)
+        single, shape = np.float32, (self._step, rows)
         self._buffers = [
             (
-                np.empty((self._step, k, rows), dtype=np.float32),
-                np.empty((2, self._step, rows), dtype=np.float32),
-                np.empty((self._step, rows), dtype=np.intp),
+                np.empty((self._step, k, rows), single),
+                np.empty(shape, single),
+                np.empty(shape, single),
+                np.empty(shape, np.intp),
             )
             for _ in range(threads)
         ]
-        groups = -(-len(self._x) // self._step)
-        edges = np.linspace(0, groups, threads + 1).astype(int) * self._step
-        self._edges = np.minimum(edges, len(self._x)).tolist()
         self._pool = ThreadPoolExecutor(max(threads - 1, 1))  # which starts none for nothing
+        self._by_all(self._fill, max(_FILLED // (rows * d), 1), x)
+
+    def _by_all(self, work: Callable[..., None], size: int, *given: Any) -> None:
+        """Have the threads do some work on so many blocks after so many.
+
+        Each takes the next when it is done: those of the kernel stay for some ms after a step and
+        keep one of ours from its processor.
+        """
+        blocks = len(self._x)
+        left = deque(slice(i, min(i + size, blocks)) for i in range(0, blocks, size))
+
+        def some(buffers: tuple[np.ndarray, ...]) -> None:
+            with np.errstate(all="ignore"):  # what is no number is looked at
+                while left:
+                    try:
+                        part = left.popleft()
+                    except IndexError:  # another thread took the last
+                        return
+                    work(part, buffers, *given)
+
+        running = [self._pool.submit(some, buffers) for buffers in self._buffers[1:]]
+        some(self._buffers[0])
+        for other in running:
+            other.result()
+
+    def _fill(self, part: slice, _: Any, x: np.ndarray) -> None:
+        """Copy the rows of some blocks."""
+        rows, d = self._x.shape[2], len(self._scale)
+        some = x[part.start * rows : part.stop * rows, :d]
+        if (self._scale != 1).any():
+            some = some / self._scale
+        found = np.zeros((part.stop - part.start, rows, d), dtype=np.float32)
+        found.reshape(-1, d)[: len(some)] = some
+        self._x[part, :d] = found.transpose(0, 2, 1)
+        self._x[part, d] = 1.0
+        self._lengths[part] = np.sqrt(np.einsum("abi,abi->ab", found, found))
 
     def others(self, slopes: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Places of the rows of which ⟨x, slope_j⟩ − offset_j may be largest for another j."""
@@ -75,37 +106,29 @@ class Settled:
         # for numbers whose squares single precision does not hold.
         far = 2 * (d + 4) * float(np.finfo(np.float32).eps)
         steepest = np.sqrt(np.square(lines[:, :d]).sum(1).max())
-        handicap = far * steepest, far * np.abs(lines[:, d]).max() + 1e-18
+        handicap = np.array([far * steepest, far * np.abs(lines[:, d]).max() + 1e-18], np.float32)
         self._labels.ravel()[: self._n] = labels
-        given = lines.astype(np.float32), handicap
-        first, *rest = zip(self._buffers, self._edges[:-1], self._edges[1:], strict=True)
-        running = [self._pool.submit(self._look, *given, *other) for other in rest]
-        self._look(*given, *first)
-        for other in running:
-            other.result()
+        self._by_all(self._look, self._step, lines.astype(np.float32), *handicap)
         return np.flatnonzero(~self._keeps.ravel()[: self._n])
 
     def _look(
-        self, lines: np.ndarray, handicap: tuple[float, float], buffers: tuple, start: int, end: int
+        self,
+        part: slice,
+        buffers: tuple[np.ndarray, ...],
+        lines: np.ndarray,
+        slope: np.float32,
+        least: np.float32,
     ) -> None:
         """Mark the rows of some blocks that keep their label."""
-        rows = self._x.shape[2]
-        slope, least = map(np.float32, handicap)
-        with np.errstate(all="ignore"):  # what is not a number keeps no label
-            for i in range(start, end, self._step):
-                part = slice(i, min(i + self._step, end))
-                size = part.stop - i
-                scores, (own, high), at = (
-                    buffers[0][:size], buffers[1][:, :size], buffers[2][:size]
-                )  # fmt: skip
-                np.matmul(lines, self._x[part], out=scores)
-                np.multiply(self._labels[part], rows, out=at, dtype=np.intp)
-                at += self._first[:size]
-                flat = scores.ravel()
-                flat.take(at, out=own, mode="clip")
-                np.multiply(self._lengths[part], slope, out=high)
-                high += least
-                own -= high
-                flat[at] = own
-                np.maximum.reduce(scores, axis=1, out=high)
-                np.less_equal(high, own, out=self._keeps[part])
+        scores, own, high, at = (buffer[: part.stop - part.start] for buffer in buffers)
+        np.matmul(lines, self._x[part], out=scores)
+        np.multiply(self._labels[part], self._x.shape[2], out=at, dtype=np.intp)
+        at += self._first[: len(at)]
+        flat = scores.ravel()
+        flat.take(at, out=own, mode="clip")
+        np.multiply(self._lengths[part], slope, out=high)
+        high += least
+        own -= high
+        flat[at] = own
+        np.maximum.reduce(scores, axis=1, out=high)
+        np.less_equal(high, own, out=self._keeps[part])
