@@ -241,6 +241,9 @@ BAD = {
     "kl of negative numbers": ({"divergence": "kl"}, NEGATIVE, r"\[0, ∞\).*-1 in row"),
     "itakura_saito of 0": ({"divergence": "itakura_saito"}, ZERO, r"\(0, ∞\).*0 in row(.|\n)*add"),
     "logistic above 1": ({"divergence": "logistic"}, ABOVE, r"\[0, 1\]"),
+    "logistic just above 1": (
+        {"divergence": "logistic"}, np.full((5, 4), 1 + 1e-7), r"\[0, 1\].* 1\.0000001 in row 0"
+    ),
     "power of negative numbers": ({"divergence": ("power", 3)}, NEGATIVE, r"\[0, ∞\)"),
     "a divergence nobody knows": ({"divergence": "manhattan"}, COUNTS, "divergence"),
     "an exponential overflow": ({"divergence": "exponential"}, COUNTS + 800, "finite number"),
@@ -255,7 +258,7 @@ BAD = {
     "start outside": ({"divergence": "kl", "init": NEGATIVE[:5]}, COUNTS, r"init=.*\[0, ∞\)"),
     "sparse on the left": ({"side": "left"}, sparse.csr_array(COUNTS), "[Ss]parse"),
     "sparse itakura_saito": (
-        {"divergence": "itakura_saito"}, sparse.csr_array(COUNTS), r"\(0, ∞\)"
+        {"divergence": "itakura_saito"}, sparse.csr_array(COUNTS + 1), r"\(0, ∞\)"
     ),
     "sparse and lifted": ({"algorithm": "lifted"}, sparse.csr_array(COUNTS), "for sparse rows"),
     "no device": ({"device": "toaster"}, COUNTS, "a device of this machine"),
