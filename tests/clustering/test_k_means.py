@@ -347,9 +347,9 @@ def test_sums_that_are_followed_are_those_formed_whole(weighted):
             continue
         followed += 1
         left = whole.weights[:, None]
-        # In 16 steps at most 40 rows each come or go; each rounds by half of ε times what the sum
+        # In 64 steps at most 40 rows each come or go; each rounds by half of ε times what the sum
         # is: that of now, or what left, 64 spreads of at most twice the weight that is left.
-        bound = 16 * 40 * np.finfo(float).eps * (64 * spreads + np.abs(whole.sums) / left)
+        bound = 64 * 40 * np.finfo(float).eps * (64 * spreads + np.abs(whole.sums) / left)
         assert (np.abs(step.sums - whole.sums) / left <= bound).all()
         np.testing.assert_allclose(step.weights, whole.weights, rtol=1e-12)
     assert followed > 20
