@@ -478,6 +478,7 @@ class Monitor(OneProcess):
     def _leave(self) -> None:
         """Training goes on from here, and with nothing of the monitor's still queued."""
         self._ledger.deliver(max(self._step - 1, 0))
+        self._subject.forget_step()
         self._seen = self._step
         self._rest(self._step - 1)
         self._subject.synchronize()
