@@ -51,7 +51,7 @@ ORDER = (
         "_told",
         "_workers",
     ),
-    ("_copies", "tables"),
+    ("_copies", "_kept_state", "tables"),
     ("_model", "_output", "_statement", "_training_mode", "cluster", "datasets"),
     ("_own_loss", "_values"),
     ("_arguments",),

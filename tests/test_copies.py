@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import spectral_norm, weight_norm
 from torch.optim.optimizer import Optimizer
 
@@ -72,3 +72,29 @@ def test_weights_computed_by_a_hook_are_copied_measured_and_left_alone(norm) -> 
     assert op.critical_learning_rate(model, X, Y, nn.functional.mse_loss) > 0
     assert op.empirical_ntk(model, X).shape == (6, 6)
     assert model[0].weight is computed
+
+
+class Remembers(nn.Module):
+    """Keeps what it computed, alone and in containers, and a loss would go on with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.last: Tensor | None = None
+        self.seen: list[dict[str, Tensor]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last = self.layer(x)
+        self.seen.append({"out": self.last * 2})
+        return self.last
+
+
+def test_activations_that_a_module_keeps_are_copied_as_numbers() -> None:
+    model = Remembers()
+    model(torch.ones(4, 3))
+    twin = copied_model(model)
+    assert twin.last is not None
+    assert model.last is not None
+    assert twin.last.grad_fn is None
+    torch.testing.assert_close(twin.seen[0]["out"], 2 * model.last.detach())
+    assert model.last.grad_fn is not None

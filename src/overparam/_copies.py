@@ -1,13 +1,15 @@
 """Copies of models and optimizers that `copy.deepcopy` alone does not make, or not whole."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from overparam._exclusive import exclusive
+from overparam._forward import inside
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -16,7 +18,8 @@ def copied_model(model: M) -> M:
     """A copy that shares nothing with the model.
 
     What a layer keeps of its last forward pass, as the weights of `torch.nn.utils.weight_norm` and
-    `spectral_norm` are, has a graph behind it, which cannot be copied: its numbers are.
+    `spectral_norm` are, and activations that a module keeps, has a graph behind it, which cannot
+    be copied: its numbers are.
     """
     with exclusive(model):  # which may be held with other parameters in it
         return copy.deepcopy(model, _known(model))
@@ -61,16 +64,18 @@ def _attribute(value: Any, memo: dict[int, Any]) -> Any:
 
 def _known(model: nn.Module) -> dict[int, Any]:
     """Copies of what has a graph behind it, as `copy.deepcopy` looks them up."""
-    return {
-        id(value): value.detach().clone()
-        for _, _, value in kept_tensors(model.modules())
-        if value.grad_fn is not None
-    }
+    with_graph: dict[int, Tensor] = {}
+    for module in model.modules():
+        for value in vars(inside(module)).values():
+            _find_graphs(value, with_graph)
+    return {at: value.detach().clone() for at, value in with_graph.items()}
 
 
-def kept_tensors(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    """Tensors that layers hold beside parameters and buffers: the layer, the name, the tensor."""
-    for module in modules:
-        for name, value in vars(module).items():
-            if isinstance(value, Tensor):
-                yield module, name, value
+def _find_graphs(value: Any, found: dict[int, Tensor], depth: int = 3) -> None:
+    """Collect the tensors with a graph in a value and in the containers that it is made of."""
+    if isinstance(value, Tensor):
+        if value.grad_fn is not None:
+            found[id(value)] = value
+    elif depth and isinstance(value, (tuple, list, set, deque, dict)):
+        for held in value.values() if isinstance(value, dict) else value:
+            _find_graphs(held, found, depth - 1)

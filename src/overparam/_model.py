@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from overparam._batch import arguments, call, is_graph, leaves, n_examples, take, tensors
-from overparam._copies import kept_tensors
 from overparam._errors import complaint, expect
 from overparam._exclusive import exclusive, exclusively, held
 from overparam._findings import found_before
+from overparam._kept_state import kept_state
 from overparam._numbers import n_bad
 from overparam._parts import named_parts, parts
 from overparam._random_numbers import own_random_numbers, python_numbers_kept, states
@@ -350,7 +350,7 @@ def _terms(model: nn.Module, x: Inputs) -> float:
 
 @contextmanager
 def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]:
-    """Leave the model as it was: mode, gradients, buffers and random numbers.
+    """Leave the model as it was: mode, gradients, buffers, attributes and random numbers.
 
     Inside, fused attention and the fused Transformer layer are switched to the plain kernels,
     which alone have forward-mode and second derivatives, and nothing is checkpointed, as what is
@@ -382,7 +382,7 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         stack.enter_context(gradients_on())
         kind = devices[0].type if devices else "cpu"
         stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(_restored(modules))
+        stack.enter_context(kept_state(modules))
         if evaluation:
             for module in modules:
                 module.training = False
@@ -394,37 +394,3 @@ def gradients_on() -> Iterator[None]:
     """Differentiate inside, also where that was switched off by `no_grad` or `inference_mode`."""
     with torch.inference_mode(mode=False), torch.enable_grad():
         yield
-
-
-@contextmanager
-def _restored(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Put modes, gradients and buffers back.
-
-    Inside, the modules hold copies of their buffers: a graph that still needs one, such as that of
-    a batch norm whose backward pass is yet to come, breaks when it is written to, though it be
-    with what it held.
-    """
-    modes = [(module, module.training) for module in modules]
-    kept = [
-        (p, p.requires_grad, p.grad)
-        for module in modules
-        for _, p in module._parameters.items()
-        if p is not None
-    ]
-    places = [(m._buffers, name, b) for m in modules for name, b in m._buffers.items()]
-    copies = {id(b): b.detach().clone() for _, _, b in places if b is not None}
-    # Weights that a layer computes before it is called, and other names of buffers.
-    places += [(vars(module), name, tensor) for module, name, tensor in kept_tensors(modules)]
-    try:
-        for holder, name, tensor in places:
-            if id(tensor) in copies:
-                holder[name] = copies[id(tensor)]
-        yield
-    finally:
-        for holder, name, tensor in places:
-            holder[name] = tensor
-        for module, mode in modes:
-            module.training = mode
-        for p, flag, grad in kept:
-            p.requires_grad_(flag)
-            p.grad = grad

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from overparam.diagnosis import statements
-from overparam.diagnosis.comparison_statement import comparison_statements
+from overparam.diagnosis.comparison_statement import better, comparison_statements
 from overparam.diagnosis.findings import Findings
 from overparam.diagnosis.gathered import told_losses
 from overparam.diagnosis.label_evidence import LabelEvidence
@@ -173,6 +173,8 @@ def test_a_dead_network_is_called_dead_and_nothing_of_it_good() -> None:
     assert "lower rate" in progress.action
     assert statements.spikes(dead).level == "info"
     assert statements.stability_of_run(dead).level == "unknown"
+    biased = replace(dead, rate=0.2, outcome=OUTCOME)  # whose bias learned the mean
+    assert statements.learning_rate(biased).level == "info"
 
 
 def test_longer_training_is_not_advised_where_the_test_measure_got_worse() -> None:
@@ -940,3 +942,47 @@ def test_a_loss_below_zero_is_no_network_that_interpolates_and_offsets_change_no
         assert said[0].value == pytest.approx(said[1].value)
     test = replace(FOUND, test_errors=[-1.0, -2.9, -3.0], test_measure="loss", label_evidence=None)
     assert not worsened(test)
+
+
+def test_a_loss_that_goes_below_zero_has_no_end_there() -> None:
+    falls = [0.5 - 0.2 * i for i in range(20)]
+    found = replace(
+        FOUND, losses=falls, train_error=math.nan, labels=False, test_measure="loss",
+        test_errors=[0.4, -2.0, -3.1, -3.1], kernel_change=0.3,
+    )  # fmt: skip
+    assert "still falling" in statements.progress(found).text
+    test = statements.generalisation(found)
+    assert (test.text, test.action) == ("The test loss ended at -3.1, its best.", "")
+    worse = replace(found, test_errors=[0.4, -3.1, -2.0, -2.0])
+    assert "after a best of -3.1" in statements.generalisation(worse).text
+    below = replace(OUTCOME, losses={0.1: -1.0, 0.2: -3.0, 0.4: -2.9, 0.8: math.inf}, ceiling=0.8)
+    told = statements.learning_rate(replace(found, outcome=below)).text
+    assert "times" not in told
+    assert not better(reached(-2.0), reached(-2.1))
+    assert better(reached(-3.0), reached(-2.1))
+
+
+def reached(loss: float) -> Reached:
+    return Reached("optimizer", "SGD", 0.1, loss, 2.0, 100, 100, "finished")
+
+
+def test_a_loss_of_zero_leaves_nothing_to_learn_and_is_no_merit() -> None:
+    none = replace(
+        OUTCOME, losses={}, learned=False, horizon=0, step_seconds=math.nan, stopped="finished"
+    )
+    lost = statements.learning_rate(replace(FOUND, outcome=none, rate_given=False))
+    assert (lost.level, lost.text) == (
+        "critical", "No rate moves the parameters: their gradients are zero."
+    )  # fmt: skip
+    fitted = replace(none, first=0.0)
+    told = statements.learning_rate(replace(FOUND, outcome=fitted, rate_given=False))
+    assert told.level == "info"
+    assert told.text.startswith("The loss is 0 before training: nothing is left to learn")
+    zero = replace(FOUND, test_measure="loss", test_errors=[0.0, 0.0], labels=False)
+    assert statements.generalisation(zero).level == "info"
+
+
+def test_a_loss_that_rose_far_is_not_called_stuck() -> None:
+    rose = replace(FOUND, losses=[5e15] * 6 + [4e24, 4e24, 5e24, 5e24], train_error=math.nan)
+    assert "did not come down again" in statements.progress(rose).text
+    assert "stuck" not in statements.progress(rose).text

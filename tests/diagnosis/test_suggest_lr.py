@@ -81,6 +81,33 @@ def test_the_rate_in_use_is_the_peak_of_a_schedule_that_has_begun(schedule) -> N
     assert told.series["lr"]["value"] == [0.05] * 8
 
 
+def test_a_schedule_with_a_peak_of_its_own_is_scaled_to_the_rate_that_is_tried() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    cycle = lambda o, n: torch.optim.lr_scheduler.OneCycleLR(o, 0.05, total_steps=n)  # noqa: E731
+    named = {"schedule": cycle, "steps": 12, "budget": "10m"}
+    found = suggest_lr(model, data(), None, SGD(model.parameters(), lr=9.0, momentum=0.9), **named)
+    assert len(set(found.curve["loss"])) > 2
+    assert 0.05 in [trial["rate"] for trial in found.trials]  # the rate in use is the cycle's
+    told = diagnose(
+        model, data(), None, lambda p: SGD(p, lr=0.02, momentum=0.9), max_steps=12, **named
+    )
+    assert max(told.series["lr"]["value"]) == pytest.approx(0.05, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (lambda o, n: torch.optim.lr_scheduler.ReduceLROnPlateau(o), "step\\(\\) needs metrics"),
+        (lambda o: o, "takes 1 positional argument but 2 were given"),
+        (lambda o, n: None, "got None"),
+    ],
+)
+def test_what_is_no_schedule_is_told_before_the_race(schedule, words) -> None:
+    with pytest.raises(TypeError, match=rf"`suggest_lr\(schedule=...\)` expected .*{words}"):
+        suggest_lr(nn.Linear(4, 2), data(), schedule=schedule, steps=8, budget="10m")
+
+
 def test_a_loader_an_optimizer_and_epochs() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2))
@@ -142,6 +169,7 @@ def test_a_small_part_of_the_training_is_called_rough() -> None:
      ({"steps": 0}, ValueError, r"suggest_lr\(steps=...\)` expected a positive number"),
      ({"epochs": "two"}, TypeError, r"suggest_lr\(epochs=...\)` expected a positive number"),
      ({"budget": "soon"}, ValueError, r"suggest_lr\(budget=...\)` expected a time"),
+     ({"batch_size": "8"}, TypeError, r"suggest_lr\(batch_size=...\)` expected a positive number"),
      ({"batch_size": 1000}, ValueError, r"suggest_lr\(batch_size=...\)` expected a size"),
      ({"loss": "huber"}, ValueError, r"suggest_lr\(loss=...\)` expected"),
      ({"longest": 0}, ValueError, r"suggest_lr\(longest=...\)` expected a positive number")],

@@ -4,10 +4,11 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from loops import expect_words, watched_and_not
-from torch import nn
+from torch import Tensor, nn
 
 from overparam.dynamics import Monitor
 
@@ -215,6 +216,61 @@ def ragged_inputs(watch):
     for _ in range(3):
         step(model, optimizer, monitor, x, Y[:3])
     return model.state_dict(), monitor
+
+
+class Carries(nn.Module):
+    """A recurrent network that goes on where its last batch ended, and takes notes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = nn.GRUCell(6, 4), nn.Linear(4, 1)
+        self.state: tuple[Tensor, ...] | None = None
+        self.calls, self.norms, self.last = 0, {"of states": []}, torch.zeros(3)
+        self.draw, self.noise = torch.Generator().manual_seed(3), np.random.default_rng(3)
+
+    def forward(self, x):
+        self.calls += 1
+        hidden = self.cell(x, None if self.state is None else self.state[0])
+        self.state = (hidden.detach(),)
+        self.last[self.calls % 3] += hidden.detach().norm()
+        self.norms["of states"].append(float(self.last.sum()))
+        weight = 1 + 0.1 * torch.rand(len(x), 1, generator=self.draw) + self.noise.random()
+        return self.out(hidden * weight) + 1e-3 * len(self.norms["of states"])
+
+
+class Counting(nn.Module):
+    """A loss that grows with the number of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, outputs, targets):
+        self.calls += 1
+        self.scale *= 1.01
+        return MSE(outputs, targets) * self.scale * (1 + 0.01 * self.calls)
+
+
+@pytest.mark.parametrize("own", ["model", "loss"])
+def test_a_state_that_is_carried_from_batch_to_batch_is_the_runs_alone(own):
+    def run(watch):
+        torch.manual_seed(0)
+        model, loss = (Carries(), MSE) if own == "model" else (mlp(), Counting())
+        optimizer = sgd(model.parameters())
+        monitor = Monitor(model, loss, optimizer, max_overhead=math.inf) if watch else None
+        for _ in range(4):
+            optimizer.zero_grad()
+            value = loss(model(X), Y)
+            value.backward()
+            if monitor is not None:
+                monitor.step(value, batch=(X, Y))
+            optimizer.step()
+        kept = [model.calls, len(model.norms["of states"])] if own == "model" else [loss.calls]
+        return {**model.state_dict(), "kept": torch.tensor(kept)}, monitor
+
+    monitor, _ = watched_and_not(run)
+    assert monitor.history["sharpness"].notna().all()
 
 
 LOOPS = [

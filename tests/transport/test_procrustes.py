@@ -238,7 +238,7 @@ BAD = {
     "n_init": ({"n_init": 0}, r"n_init=\.\.\."),
     "init by an unknown name": ({"init": "gww"}, "did you mean 'gw'"),
     "a coupling of another shape": ({"init": np.ones((3, 3))}, "a coupling of shape"),
-    "a negative coupling": ({"init": -np.ones((10, 10))}, "a coupling of shape"),
+    "a negative coupling": ({"init": -np.ones((10, 10))}, "a coupling of finite numbers ≥ 0"),
     "a pair of other shapes": ({"init": (np.ones((4, 3)), np.ones((9, 3)))}, "pair of arrays"),
     "random_state": ({"random_state": "x"}, r"random_state=\.\.\."),
     "NaN": ({"X": ROWS * np.nan}, "NaN"),

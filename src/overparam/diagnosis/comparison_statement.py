@@ -24,11 +24,11 @@ def comparison_statements(rows: Sequence[Reached]) -> list[Statement]:
 
 def better(row: Reached, other: Reached) -> bool:
     """Whether a row's loss is lower than another's by more than another order would change."""
-    return row.loss < other.loss * (_HALF if _fitted(other) else 1 - _BETTER)
+    return row.loss < other.loss - abs(other.loss) * (_HALF if _fitted(other) else _BETTER)
 
 
 def _fitted(row: Reached) -> bool:
-    return row.loss < _FITTED * row.began
+    return 0 <= row.loss < _FITTED * row.began
 
 
 def _optimizers(rows: list[Reached]) -> Statement:

@@ -66,8 +66,10 @@ def progress(found: Findings) -> Statement:
             "Start again from other weights; look at the initialisation and the inputs' scale.",
             "critical",
         )  # fmt: skip
-    if not memorising(found) and (left < INTERPOLATED or found.train_error == 0):
-        why = "" if left < INTERPOLATED else " (it errs on none of its examples)"
+    # A loss that goes below zero, such as a likelihood, is not at its end anywhere.
+    small = left < INTERPOLATED and min(losses) >= 0
+    if not memorising(found) and (small or found.train_error == 0):
+        why = "" if small else " (it errs on none of its examples)"
         return Statement(
             "progress", f"{told}: the network interpolates its training set{why}.{cut}",
             left, INTERPOLATED, "", "good",
@@ -92,6 +94,8 @@ def progress(found: Findings) -> Statement:
             STALLED, _first(found) or larger(found, "sees it to its end"), "unknown", bar,
         )  # fmt: skip
     if lost < STALLED and not wavers:
+        rose = level(losses[-quarter:]) > losses[0] + abs(losses[0])
+        state = "did not come down again" if rose else "is stuck"
         # One whose kernel stays would learn no more by being wider.
         wider = "" if found.kernel_change < KERNEL_REGIME else ": widen it"
         action = _first(found) or (
@@ -99,7 +103,7 @@ def progress(found: Findings) -> Statement:
             f"can be, noise, or beyond this network{wider}."
         )
         return Statement(
-            "progress", f"{told} and is stuck: {late}.{cut}", lost, STALLED, action,
+            "progress", f"{told} and {state}: {late}.{cut}", lost, STALLED, action,
             "warning", bar,
         )  # fmt: skip
     if first := _first(found, compared=True):

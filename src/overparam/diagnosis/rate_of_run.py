@@ -48,6 +48,8 @@ def learning_rate(found: Findings) -> Statement:
     if found.outcome.verdict == "nothing" and dead(found):
         # More time teaches a network nothing that gives all examples the same outputs.
         said = replace(said, action="Do first what is said of progress.")
+    if said.level == "good" and dead(found):  # a bias learns the mean at many a rate
+        said = replace(said, level="info")
     if _labels_first(found) and said.level == "warning":
         said = replace(
             said, text=f"{said.text} Labels that look wrong are part of it: lower is no aim.",

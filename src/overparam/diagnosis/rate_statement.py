@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from overparam._statement import Level, Statement
 from overparam._told import real as show
-from overparam.diagnosis.race.outcome import NEAR, Outcome, best, tolerated
+from overparam.diagnosis.race.outcome import NEAR, NOTHING_LEFT, Outcome, best, tolerated
 
 # A rate beyond which the loss is so many times the best costs more than it can win.
 _DEAR = 2.0
@@ -101,8 +101,14 @@ def _sureness(outcome: Outcome) -> str:
         short += f" Those from {ends} ended within {show(100 * NEAR)} % of the least loss"
         short += f"; {show(outcome.rate)} is in their middle." if outcome.centred else "."
     if not outcome.centred and outcome.rate != best(outcome.losses):
-        times = outcome.losses[outcome.rate] / min(outcome.losses.values())
-        much = f"{show(times)} times that loss" if times > 1 + NEAR else "about the same loss"
+        mine, least = outcome.losses[outcome.rate], min(outcome.losses.values())
+        much = "about the same loss"
+        if mine > least + NEAR * abs(least):  # of a loss below zero there are no multiples
+            much = (
+                f"{show(mine / least)} times that loss"
+                if least > 0
+                else (f"a loss of {show(mine)}, against {show(least)}")
+            )
         short += f" {show(outcome.rate)} ended at {much}, and is further from rates that fail."
     if outcome.verdict == "rough":
         return f"{short} So short a training tells an order of magnitude: {low} to {high}."
@@ -228,6 +234,15 @@ def _not_compared(found: RateFindings) -> Statement:
         return Statement(
             "learning_rate", "Cannot tell which rate is best: interrupted before a comparison.",
             math.nan, math.nan, "", "unknown",
+        )  # fmt: skip
+    if not outcome.trials and 0 <= outcome.first < NOTHING_LEFT:
+        return Statement(
+            "learning_rate",
+            f"The loss is {show(outcome.first)} before training: nothing is left to learn, and no "
+            "rate moves the parameters.",
+            outcome.first, NOTHING_LEFT,
+            "If that is a surprise, look at the targets, and for a loss that is zero whatever the "
+            "outputs are.", "info",
         )  # fmt: skip
     if not outcome.trials and outcome.step_seconds != outcome.step_seconds:
         return Statement(

@@ -1,14 +1,24 @@
 """Rates of an optimizer that a scheduler has hold of: those written down, and new ones instead."""
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
+from overparam._errors import complaint, expect
+from overparam._numbers import described
+
 # What schedulers note in a group, and in themselves, all in proportion to the rate.
 _OF_GROUPS = ("lr", "initial_lr", "max_lr", "min_lr")
 _OF_SCHEDULERS = ("base_lrs", "max_lrs", "_last_lr")
+# Steps that a schedule is laid out for to see whether it can be.
+_TRIED = 100
+
+Schedule = Callable[[Optimizer, int], Any]
+"""What makes a scheduler, stepped once per optimizer step, for a training of so many steps."""
 
 
 def peak_rates(optimizer: Optimizer) -> list[float]:
@@ -60,6 +70,57 @@ def rescale(optimizer: Optimizer, schedulers: Iterable[Any], rate: float) -> Non
         for name in _OF_SCHEDULERS:
             if isinstance(known := vars(one).get(name), list):
                 vars(one)[name] = [scaled(value) for value in known]
+
+
+def laid_out(schedule: Schedule, optimizer: Optimizer, steps: int) -> Any:
+    """The scheduler of a training of so many steps, with the peak that the optimizer has now.
+
+    One that brings a peak of its own, as `OneCycleLR` with a number written down does, is scaled.
+    """
+    before = peak_rates(optimizer)
+    scheduler = schedule(optimizer, steps)
+    if peak_rates(optimizer) != before:
+        rescale(optimizer, [scheduler], max(before))
+    return scheduler
+
+
+def expect_schedule(schedule: Schedule, optimizer: Optimizer, where: str) -> list[float]:
+    """Raise unless it makes a scheduler of the optimizer; the peak of each group under it.
+
+    The optimizer is left as it is.
+    """
+    stand_in = copy.copy(optimizer)
+    stand_in.param_groups = [dict(group) for group in optimizer.param_groups]
+    words = "a function of an optimizer and a number of steps that makes a scheduler"
+    try:
+        made = schedule(stand_in, _TRIED)
+    except Exception as problem:
+        came = (str(problem).strip() or "no message").splitlines()[0].rstrip(".")
+        raise complaint(
+            where, words, f"{type(problem).__name__}: {came}", error=TypeError,
+            hint="such as schedule=lambda optimizer, steps: CosineAnnealingLR(optimizer, steps).",
+        ) from problem  # fmt: skip
+    expect(
+        callable(getattr(made, "step", None)), where, words, described(made), error=TypeError,
+    )  # fmt: skip
+    asked = [
+        p.name for p in signature(made.step).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]  # fmt: skip
+    expect(
+        not asked, where, "a scheduler whose step() needs no argument",
+        f"{type(made).__name__}, whose step() needs {', '.join(asked)}",
+        hint="a rate that falls by what the loss does is none that a plan can be laid out for; "
+        "leave schedule out, and compare constant rates.", error=TypeError,
+    )  # fmt: skip
+    return peak_rates(stand_in)
+
+
+def put_rates(optimizer: Optimizer, rates: Iterable[float]) -> None:
+    """Give each group its rate, in place; a group that has it is left alone."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if float(group["lr"]) != rate:
+            _put(group, "lr", rate)
 
 
 def _put(group: dict[str, Any], name: str, value: float) -> None:

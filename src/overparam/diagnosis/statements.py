@@ -273,7 +273,8 @@ def generalisation(found: Findings) -> Statement:
             "test", f"{ended}, after a best of {shown(best)}.", last, bound, _when_worse(found),
             "info", bar,
         )  # fmt: skip
-    level: Level = "good" if last <= half else "info"
+    # Half of a loss that was zero, or below, is no bar.
+    level: Level = "good" if last <= half and known[0] > 0 else "info"
     its_best = "its best" if last <= best else f"its best being {shown(best)}"
     return Statement("test", f"{ended}, {its_best}.", last, bound, "", level, bar)
 
@@ -282,6 +283,8 @@ def _when_worse(found: Findings) -> str:
     """What to do about a test measure that turned; at another rate it may not."""
     if direction(found):
         return "Change the rate first, as advised; if it turns again, stop earlier, or regularise."
+    if found.outcome.losses and not found.outcome.learned and not fell(found):
+        return "Do first what is said of the learning rate."
     return "Stop earlier, or regularise."
 
 

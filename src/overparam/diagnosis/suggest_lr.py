@@ -143,6 +143,8 @@ def suggest_lr(
     seconds = parse_budget(budget, who)
     expect_seed(seed, f"{who}(seed=...)")
     expect_progress(progress, f"{who}(progress=...)")
+    if batch_size is not None:
+        positive(batch_size, f"{who}(batch_size=...)", is_integer(batch_size))
     makers = makers_of(optimizers, f"{who}(optimizers=...)")
     if longest is not None:
         positive(longest, f"{who}(longest=...)", is_integer(longest))

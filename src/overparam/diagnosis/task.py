@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from overparam._batch import call, n_examples, take
 from overparam._copies import copied
@@ -26,13 +25,12 @@ from overparam.diagnosis.examples import Examples, is_labels, told
 from overparam.diagnosis.feed import Feed, fed, first_examples
 from overparam.diagnosis.losses import misfit, named_loss, unspread
 from overparam.diagnosis.losses import squared_error_of_labels as squared_error_of_labels
+from overparam.diagnosis.scheduled import Schedule as Schedule
+from overparam.diagnosis.scheduled import expect_schedule, put_rates
 from overparam.diagnosis.split import Split
 from overparam.diagnosis.trainee import OptimizerSource as OptimizerSource
 from overparam.diagnosis.trainee import copies, expect_step
 from overparam.errors import InvalidValue
-
-Schedule = Callable[[Optimizer, int], LRScheduler]
-"""What makes a scheduler, stepped once per optimizer step, for a training of so many steps."""
 
 
 @dataclass
@@ -222,6 +220,8 @@ def with_details(
         "a function of an optimizer and a number of steps that makes a scheduler, or None",
         described(schedule), error=TypeError,
     )  # fmt: skip
+    if schedule is not None:  # which may bring the peak that the training has
+        put_rates(task.optimizer, expect_schedule(schedule, task.optimizer, f"{who}(schedule=...)"))
     if clip_norm is not None:
         words, where = "a positive norm, or None", f"{who}(clip_norm=...)"
         expect(is_number(clip_norm), where, words, described(clip_norm), error=TypeError)

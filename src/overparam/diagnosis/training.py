@@ -15,6 +15,8 @@ from overparam._model import undisturbed
 from overparam._types import Inputs
 from overparam.diagnosis.label_watch import LabelWatch
 from overparam.diagnosis.race.entrant import finish_step
+from overparam.diagnosis.race.outcome import NOTHING_LEFT
+from overparam.diagnosis.scheduled import laid_out
 from overparam.diagnosis.task import TrainingTask, batches
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.monitor import Monitor
@@ -99,7 +101,7 @@ def train_monitored(
         schedule is None or max_steps is not None, "train_monitored(max_steps=...)",
         "a number of steps to lay the schedule out for", "None",
     )  # fmt: skip
-    scheduler = schedule(optimizer, max_steps) if schedule and max_steps else None
+    scheduler = laid_out(schedule, optimizer, max_steps) if schedule and max_steps else None
     run, started = Run(monitor, planned=max_steps), clock()
     losses = _losses(task, seed)
     per_epoch = task.epoch
@@ -142,7 +144,8 @@ def train_monitored(
             _close_epoch(run, run.steps // per_epoch)
             mean, total = total / per_epoch, 0.0
             first = mean if math.isnan(first) else first
-            calm = calm + 1 if 0 <= mean < max(_DONE * first, 1e-9) else 0
+            # A loss that goes below zero, such as a likelihood, has no end there.
+            calm = calm + 1 if 0 <= mean < max(_DONE * first, NOTHING_LEFT) else 0
             if calm >= _DONE_EPOCHS:
                 run.stopped = "interpolated"
                 break

@@ -69,7 +69,9 @@ class Monitor(OneProcess):
     """Watch a training run: stability, spikes and their causes, features, labels.
 
     Call `step` after `backward` and before `optimizer.step()`, in any loop. Weights, gradients,
-    buffers, random numbers and modes are left bit for bit as they are without it. Measurements
+    buffers, random numbers and modes are left bit for bit as they are without it, and so is what
+    modules keep in attributes: tensors, numbers, containers and generators; not what objects of
+    other classes keep, nor what a hook or a closure writes elsewhere. Measurements
     run when the time they cost is covered by the share of the training time they are allowed,
     so their intervals stretch by themselves. Loss and learning rate are kept at every step,
     unless steps are so short that even this takes more than half of the budget; then at every
@@ -476,6 +478,7 @@ class Monitor(OneProcess):
     def _leave(self) -> None:
         """Training goes on from here, and with nothing of the monitor's still queued."""
         self._ledger.deliver(max(self._step - 1, 0))
+        self._subject.forget_step()
         self._seen = self._step
         self._rest(self._step - 1)
         self._subject.synchronize()

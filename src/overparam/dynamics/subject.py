@@ -14,9 +14,10 @@ from overparam._batch import copied, leaves, n_examples
 from overparam._devices import synchronize
 from overparam._errors import complaint, expect
 from overparam._forward import inside, seen_through
+from overparam._kept_state import kept_state
 from overparam._model import expect_inputs, undisturbed
 from overparam._own_loss import logits_of, seen_with_loss
-from overparam._parts import Tree
+from overparam._parts import Tree, parts
 from overparam._switches import uncompiled
 from overparam._types import Batch, Forward, Loss, Params
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
@@ -102,6 +103,7 @@ class Subject:
         self.few = 0.0
         self.quadratic: bool | None = None
         self._notes: dict[str, Any] = {}
+        self._passing: dict[str, Any] = {}
         if probe_batch is not None:
             pair, _ = as_pair(probe_batch)
             expect(pair is not None, "Monitor(probe_batch=...)", "a pair (inputs, targets)",
@@ -183,15 +185,27 @@ class Subject:
         stage = states.get(id(self.optimizer), {}).get("stage")
         return 1.0 if getattr(stage, "name", "") == "UNSCALED" else float(scaler.get_scale())
 
-    def scene(self, batch: Batch | None, *, urgent: bool = False, part: float = 1.0) -> Scene:
+    def scene(
+        self,
+        batch: Batch | None,
+        *,
+        urgent: bool = False,
+        part: float = 1.0,
+        beside: bool = False,
+    ) -> Scene:
         """The present step for a probe."""
         return Scene(
             self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
             batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
             whole=self.whole, outputs=self.outputs, few=self.few, notes=self._notes,
+            passing=self._passing, beside=beside,
             training=tuple(part for _, part in self._tree.named() if part.training),
             tree=self._tree, quadratic=self.quadratic,
         )  # fmt: skip
+
+    def forget_step(self) -> None:
+        """Drop what probes have found out that is of this step alone."""
+        self._passing.clear()
 
     def keep_probe_batch(self, batch: Batch | None) -> None:
         """Make a copy of the first finite batch the probe batch, unless there is one."""
@@ -213,6 +227,7 @@ class Subject:
         """
         with (
             undisturbed(self.model, evaluation=True),
+            kept_state(parts(self.loss) if isinstance(self.loss, nn.Module) else []),
             torch.autocast(self.device.type, enabled=False),
             _uncompiled(),
             _as_written(self.model),

@@ -28,11 +28,13 @@ class Bracket:
         rates: Ascending, powers of two, a factor 4 apart; empty if no rate moved the parameters.
         update_size: ‖Δθ‖ / ‖θ‖ of a step at the start, per unit of rate.
         step_seconds: The median of a few steps.
+        loss: Of the first batch, before training; `nan` where that was not finite.
     """
 
     rates: tuple[float, ...]
     update_size: float
     step_seconds: float
+    loss: float = math.nan
 
 
 def bracket(
@@ -49,10 +51,11 @@ def bracket(
     constant = replace(recipe, schedule=None)
     start = _values(constant)
     norm = float(start.norm()) or 1.0
-    rate, size, seconds = 1e-5, 0.0, math.nan
+    rate, size, seconds, loss = 1e-5, 0.0, math.nan, math.nan
     for _ in range(16):
         entrant = Entrant(constant, rate, order=order, horizon=2)
         entrant.advance(2)
+        loss = entrant.losses[0]
         moved = float((_values(entrant) - start).norm()) / norm / 2
         if entrant.lost or not math.isfinite(moved):
             rate /= 1e4
@@ -63,10 +66,10 @@ def bracket(
             break
         rate *= 8
     if size == 0 or not math.isfinite(size):
-        return Bracket((), 0.0, seconds)
+        return Bracket((), 0.0, seconds, loss)
     low = math.ceil(math.log2(_SMALLEST / size))
     high = math.floor(math.log2(_LARGEST / size))
-    return Bracket(tuple(2.0**k for k in range(low, high + 2, 2)), size, seconds)
+    return Bracket(tuple(2.0**k for k in range(low, high + 2, 2)), size, seconds, loss)
 
 
 def _values(of: Recipe | Entrant) -> Tensor:

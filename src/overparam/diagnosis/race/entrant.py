@@ -14,6 +14,7 @@ from overparam._model import undisturbed
 from overparam._random_numbers import OwnStream, own_random_numbers
 from overparam.diagnosis.race.outcome import averages
 from overparam.diagnosis.race.recipe import Recipe
+from overparam.diagnosis.scheduled import laid_out
 
 # A loss this many times the first one, or 1, does not come back in time.
 _LOST = 1e3
@@ -51,7 +52,7 @@ class Entrant:
             group.pop("initial_lr", None)  # of a scheduler that the user has made already
         set_rate(self.optimizer, rate)
         schedule = recipe.schedule
-        self._scheduler = None if schedule is None else schedule(self.optimizer, horizon)
+        self._scheduler = None if schedule is None else laid_out(schedule, self.optimizer, horizon)
         self._batches = recipe.batches(order)
         self._random = OwnStream(order, recipe.device)
 

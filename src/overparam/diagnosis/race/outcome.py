@@ -19,6 +19,8 @@ SHORT_OF = 0.9
 _WIDE = 4.0
 # The loss must fall by this part of itself below that of the smallest rate.
 LEARNED = 0.02
+# A loss below this is none: what is left of it is rounding.
+NOTHING_LEFT = 1e-9
 FEW_STEPS = 100
 """Trainings shorter than this tell an order of magnitude."""
 # A loss of so many times the best is no other order's doing, unless little is left of the first.
@@ -73,6 +75,7 @@ class Outcome:
         trials: All trainings, by order of batches and rate.
         stopped: ``"finished"``, ``"budget"`` or ``"interrupted"``.
         chosen: Whether nobody planned a length: then it is that of the run.
+        first: Loss of the first batch before training, if it was looked at.
     """
 
     losses: Mapping[float, float]
@@ -88,6 +91,7 @@ class Outcome:
     trials: tuple[Trial, ...]
     stopped: str
     chosen: bool = False
+    first: float = math.nan
 
     @property
     def rate(self) -> float:

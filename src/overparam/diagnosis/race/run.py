@@ -101,6 +101,7 @@ def run_race(
         pair=() if other is None else (race.history[other.horizon], other.losses),
         spent=race.spent + (0 if other is None else other.spent),
         step_seconds=_step_seconds(race, found, clock), trials=trials, stopped=stopped,
+        first=found.loss,
     )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ class Scene:
         few: What a pass of a few examples takes, as a part of one of a whole batch, in [0, 1]; 0
             if that is not known. In a small network it is nearly all of it.
         notes: What one probe found out and another can use; kept from one step to the next.
+        passing: The same as far as it is of this step alone, and forgotten after it.
+        beside: Whether the probe beside which this one is measured has just been.
         training: The parts of the model that are in training mode at this step.
         tree: The parts of the model, where they are known.
         quadratic: Whether the loss is a squared error; `None` if that is not known.
@@ -60,6 +62,8 @@ class Scene:
     outputs: int | None = None
     few: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
+    passing: dict[str, Any] = field(default_factory=dict)
+    beside: bool = False
     training: tuple[nn.Module, ...] = ()
     tree: Tree | None = None
     quadratic: bool | None = None
@@ -153,6 +157,8 @@ class Probe:
         keys: Names of the numbers it returns.
         kind: What it finds out that others ask for, if anything.
         needs: What of the scene must be there: ``"probe"``, ``"batch"``. Without, it is not run.
+        beside: The name of a probe part of whose work it can use: of the monitor's probes it is
+            then run right after that one, at the same step.
         by_default: Its place among the probes of a monitor that is not told which; 0 is none.
         share: Its part of the budget relative to the other probes.
         every: Fewest steps between two measurements.
@@ -175,6 +181,7 @@ class Probe:
     keys: tuple[str, ...] = ()
     kind: Kind | None = None
     needs: tuple[Literal["probe", "batch"], ...] = ()
+    beside: str = ""
     by_default: int = 0
     share: float = 1.0
     every: int = 1
@@ -246,12 +253,18 @@ def part_of(n: int, part: float, least: int) -> int:
     return max(min(n, least), math.ceil(part * n))
 
 
-def passes(scene: Scene, n: int, each: float) -> float:
-    """Training steps that a forward pass and so many backward passes on n examples are like."""
+def passes(scene: Scene, n: int, each: float, calls: float = 1) -> float:
+    """Training steps that a forward pass and so many backward passes on n examples are like.
+
+    Part of a pass is the same for any number of examples, and paid once by those that are made
+    together in one of so many calls.
+    """
     batch = scene.batch or scene.probe
     if scene.whole or batch is None or not tensors(batch[0]):
         return (1 + 2 * each) / 3
-    return max(n / max(n_examples(batch[0]), 1), scene.few) * (1 + 2 * each) / 3
+    share = n / max(n_examples(batch[0]), 1)
+    fixed = scene.few * (1 + 2 * min(calls, each))
+    return (fixed + (1 - scene.few) * share * (1 + 2 * each)) / 3
 
 
 def fewer(batch: Batch, scene: Scene) -> Batch:
@@ -280,7 +293,7 @@ def products(scene: Scene, batch: Batch | None, number: float) -> float:
     if batch is not None and tensors(batch[0]):
         n = n_examples(batch[0])
         share *= n_fewer(n, scene) / max(n, 1)
-    return 1.7 * number * max(share, scene.few)
+    return 1.7 * number * (scene.few + (1 - scene.few) * share)
 
 
 def outputs_per_example(scene: Scene) -> int:

@@ -28,6 +28,8 @@ from overparam.dynamics.subject import Subject
 
 # Steps to wait for the sharpness after a spike before it is an event without.
 _WAIT = 100
+# Part of what is lent that rises to less than twice the level may use up.
+_SMALL = 1 / 2
 _BEFORE = ("stability_ratio", "sharpness", "loss_top", "loss_rest")
 
 
@@ -66,8 +68,14 @@ class SpikeWatch:
 
     @property
     def under_way(self) -> bool:
-        """Whether the loss has risen and is not back, so that each step counts."""
-        return self._rise is not None and self._rise.ended is None
+        """Whether the loss has risen and is not back, so that each step counts.
+
+        It does not where nothing can be found out: no more is lent, and steps are not logged.
+        """
+        rise = self._rise
+        if rise is None or rise.ended is not None:
+            return False
+        return rise.afforded or self.examiner.log.detail > 0
 
     @property
     def warnings(self) -> list[EarlyWarning]:
@@ -123,7 +131,7 @@ class SpikeWatch:
         rise = self._rise
         over = rise is None or rise.ended is not None
         self.examiner.attend(step, batch, calm=over and self._finite)
-        self.alarm = self.counter.limit if over else -math.inf
+        self.alarm = self.counter.limit if over else -math.inf if self.under_way else math.inf
         if rise is None:
             return []
         opened = rise.spike.step
@@ -190,7 +198,9 @@ class SpikeWatch:
             quadratic=self.quadratic,
             ids=self._ids(),
         )
-        self._rise = Rise(spike, before, worst=loss, afforded=self.budget.lends)
+        # Rises that will as a rule turn out to be none must not use up what others need.
+        lent = 1.0 if self.detector.worthy else _SMALL
+        self._rise = Rise(spike, before, worst=loss, afforded=self.budget.lends(lent))
         self._want_split()
 
     def _lose(self, step: int) -> list[Event]:
