@@ -488,6 +488,41 @@ def test_what_cannot_be_written_is_told_before_the_work(
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["other"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fit table.csv --target y --html table.csv", "--html must be another file than table.csv"),
+        ("fit table.csv:y --json ./table.csv", "--json must be another file than table.csv"),
+        ("fit iris --json a.out --html a.out", "--json and --html must be different files"),
+        (
+            "predict model table.csv --output link.csv",
+            "--output must be another file than link.csv",
+        ),
+        ("predict model table.csv --output model/model.json", "which is read"),
+        ("predict model table.csv --output new.parquet", "--output writes text, which new.parquet"),
+        ("diagnose spec.py --json spec.py", "--json must be another file than spec.py"),
+        ("lr --data table.csv:y --html table.csv", "--html must be another file than table.csv"),
+        ("report found.json --html found.json", "--html must be another file than found.json"),
+        ("study report found.json --html found.json", "--html must be another file"),
+    ],
+)
+def test_what_is_read_is_not_written_over(
+    words, said, nothing_is_computed, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    for name in ("table.csv", "spec.py", "found.json", "model/model.json"):
+        (tmp_path / name).write_text("precious")
+    (tmp_path / "link.csv").symlink_to("table.csv")
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.read_text() for path in files} == {"precious"}
+    assert len(files) == 5
+
+
 def _full(path):
     return f"overparam: [Errno 28] No space left on device: '{path}'\n"
 

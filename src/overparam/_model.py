@@ -1,5 +1,6 @@
 """A module as a function of its parameters, evaluated without leaving a trace."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -183,14 +184,14 @@ def expect_deterministic(model: nn.Module, where: str) -> None:
         )
 
 
-def expect_outputs(outputs: object, n: int, where: str) -> Tensor:
+def expect_outputs(outputs: object, n: int, where: str, x: object = None) -> Tensor:
     """`outputs` as a tensor whose first axis is the batch of n examples, or an error."""
     expect(
         isinstance(outputs, Tensor),
         where,
         "a model that returns one tensor",
         f"a {type(outputs).__name__}",
-        hint=f"pass {picking(outputs)}.",
+        hint=f"pass {picking(outputs, x)}.",
         error=TypeError,
     )
     assert isinstance(outputs, Tensor)
@@ -204,14 +205,21 @@ def expect_outputs(outputs: object, n: int, where: str) -> Tensor:
     return outputs
 
 
-def picking(outputs: object) -> str:
+def picking(outputs: object, x: object = None) -> str:
     """The argument that picks the tensor out of what a model returns, as one would type it."""
-    picked = "model(x)[0]"
+    called = "model(**x)" if isinstance(x, Mapping) else "model(x)"
+    if isinstance(x, (tuple, list)):
+        called = "model(*x)"
+    picked = f"{called}[0]"
     if hasattr(outputs, "logits"):
-        picked = "model(**x).logits"
+        picked = f"{called}.logits"
     elif isinstance(outputs, Mapping):
         rows = (k for k, value in outputs.items() if isinstance(value, Tensor) and value.ndim)
-        picked = f"model(x)[{next(rows, 'logits')!r}]"
+        picked = f"{called}[{next(rows, 'logits')!r}]"
+    elif dataclasses.is_dataclass(outputs):
+        fields = (f.name for f in dataclasses.fields(outputs))
+        rows = (name for name in fields if isinstance(getattr(outputs, name, None), Tensor))
+        picked = f"{called}.{next(rows, 'logits')}"
     return f"forward=lambda model, x: {picked}, which picks the tensor that the loss takes"
 
 
@@ -295,6 +303,12 @@ def expect_separate(model: nn.Module, x: Inputs, outputs: Tensor, where: str) ->
                 "comes alone",
                 hint="a derivative per example exists only if each has outputs of its own.",
             )
+
+
+def repeats(model: nn.Module, x: Inputs, outputs: Tensor) -> bool:
+    """Whether the outputs come again; not of a model that samples, or remembers earlier calls."""
+    again = (_difference(model, x, call(model, x), outputs) for _ in range(8))
+    return not any(again)
 
 
 def _drawn(model: nn.Module, x: Inputs, outputs: Any, where: str) -> float:

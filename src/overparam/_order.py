@@ -51,4 +51,6 @@ def _kind(value: Any) -> str | None:
         return "model" if next(value.parameters(), None) is not None else None
     if isinstance(value, (Tensor, np.ndarray, DataLoader, Dataset)):
         return "data" if not isinstance(value, torch.nn.Parameter) else None
+    if isinstance(value, (tuple, list)) and value and isinstance(value[0], (Tensor, np.ndarray)):
+        return "data"
     return None

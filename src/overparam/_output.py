@@ -1,21 +1,52 @@
 """What a command writes: files, of which it is known beforehand that they can be; tables."""
 
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from overparam._errors import UsageError
 
+# Forms of files that are no text, by their names: what is written as text is none of them.
+_NO_TEXT = {".parquet", ".pq", ".feather", ".arrow", ".xlsx", ".xlsm", ".xls", ".npz", ".zip",
+            ".gz", ".bz2", ".xz"}  # fmt: skip
 
-def expect_files(**files: Path | None) -> None:
-    """Raise unless each option's file can be written, before anything is computed."""
+
+def expect_files(read: Sequence[object] = (), **files: Path | None) -> None:
+    """Raise unless each option's file can be written, before anything is computed.
+
+    Args:
+        read: What the command reads, which its results do not take the place of.
+        files: By the name of their option.
+    """
     from overparam._files import expect_writable
 
+    written: dict[str, str] = {}
     for option, file in files.items():
-        if file is not None:
-            expect_folder(file)
-            expect_writable(file, f"--{option}")
+        if file is None:
+            continue
+        expect_folder(file)
+        expect_writable(file, f"--{option}")
+        if file.suffix.lower() in _NO_TEXT:
+            raise UsageError(f"--{option} writes text, which {file.name} would not be by its name.")
+        place = os.path.realpath(file)
+        for source in read:
+            if any(place == os.path.realpath(part) for part in _places(source)):
+                raise UsageError(f"--{option} must be another file than {file}, which is read.")
+        if place in written and not file.is_char_device():
+            raise UsageError(f"--{written[place]} and --{option} must be different files.")
+        written[place] = option
+
+
+def _places(source: object) -> Iterator[str]:
+    """The files that a source may be: itself, and what stands before a colon in it."""
+    name = str(source)
+    yield name
+    if ":" in name:
+        yield name.rpartition(":")[0]
+    if os.path.isdir(name):
+        yield from (os.path.join(name, entry) for entry in os.listdir(name))
 
 
 def expect_folder(path: Path) -> None:

@@ -512,6 +512,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "loss for model": (lambda: suggest_lr(nn.MSELoss(), (X, Y)), "got a loss"),
     "optimizer for model": (
         lambda: suggest_lr(SGD(net().parameters(), lr=1.0), (X, Y)), "got an optimizer"),
+    "data for loss": (
+        lambda: suggest_lr(net(), nn.functional.cross_entropy, (X, Y)), "third place, got data"),
+    "a loss for data": (
+        lambda: diagnose(net(), nn.functional.cross_entropy),
+        r"diagnose\(data=...\)` expected a function of no argument, got one that asks for input"),
+    "a function of none for an optimizer": (
+        lambda: suggest_lr(net(), (X, Y), None, lambda: SGD(net().parameters(), lr=1.0)),
+        "that makes one of parameters, got TypeError"),
     "a closure": (
         lambda: suggest_lr(net(), (X, Y), None, LBFGS(net().parameters())),
         "step\\(\\) needs no closure, got LBFGS"),

@@ -126,6 +126,22 @@ def test_a_loader_an_optimizer_and_epochs() -> None:
     assert not optimizer.state
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_group_that_trains_nothing_has_no_rate_in_use(frozen) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8).requires_grad_(not frozen), nn.Tanh(), nn.Linear(8, 2))
+    idle = model[0].parameters() if frozen else []
+    others = model[2].parameters() if frozen else model.parameters()
+    optimizer = SGD([{"params": idle, "lr": 5.0}, {"params": others, "lr": 0.1}])
+    found = suggest_lr(model, data(), None, optimizer, steps=8, budget="10m")
+    alone = suggest_lr(model, data(), None, SGD(others if frozen else model.parameters(), lr=0.1),
+                       steps=8, budget="10m") if not frozen else found  # fmt: skip
+    assert found.rate == alone.rate
+    assert 0.1 in [trial["rate"] for trial in found.trials]
+    told = diagnose(model, data(), None, optimizer, max_steps=8, steps=8, budget="10m")
+    assert set(told.series["lr"]["value"]) == {0.1}
+
+
 def test_the_same_seed_gives_the_same_answer(found) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 2))

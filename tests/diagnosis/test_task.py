@@ -1,5 +1,6 @@
 """What may be diagnosed, and what is told to those who bring something else."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from overparam.datasets.named import load
 from overparam.diagnosis.examples import as_examples, batch_size_of
 from overparam.diagnosis.task import build_task, squared_error_of_labels, with_details
+from overparam.diagnosis.training import evaluate
 
 X, Y = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
 
@@ -185,3 +187,49 @@ def test_details_that_are_none(details: tuple, error: type[Exception], words: st
     task = build_task(nn.Linear(3, 2), as_examples((X, Y)), None, None, None)
     with pytest.raises(error, match=words):
         with_details(task, *details)
+
+
+THREE = torch.arange(20) % 3
+
+
+class Draws(nn.Linear):
+    """One that samples whatever its mode, as a variational network does."""
+
+    def forward(self, x):
+        return super().forward(x) + 0.1 * torch.randn(len(x), 3)
+
+
+def test_a_network_that_samples_is_trained_and_its_outputs_are_not_measured():
+    task = build_task(Draws(3, 3), as_examples((X, THREE)), None, None, 8)
+    assert task.unmeasured.startswith("the outputs are others at every call")
+
+
+@pytest.mark.parametrize("left_out", [-100, -1, 255])
+def test_labels_that_a_loss_leaves_out_are_the_loss_functions_business(left_out):
+    y = torch.where(torch.arange(20) % 4 == 0, left_out, THREE)
+    loss = nn.CrossEntropyLoss(ignore_index=left_out)
+    task = build_task(nn.Linear(3, 3), as_examples((X, y)), loss, None, 8)
+    assert task.n_classes is None
+    _, error = evaluate(task, task.examples.x, task.examples.y)
+    assert math.isnan(error)
+    with pytest.raises(ValueError, match=f"labels from 0 to 2, .* got labels from .*{left_out}"):
+        build_task(nn.Linear(3, 3), as_examples((X, y)), nn.CrossEntropyLoss(ignore_index=7), None,
+                   8)  # fmt: skip
+
+
+def test_missing_targets_need_a_loss_that_leaves_them_out():
+    y = torch.where(torch.arange(len(X)) % 3 == 0, math.nan, X[:, 0])[:, None]
+    loss = lambda f, y: ((f - y.nan_to_num())[~y.isnan()] ** 2).mean()  # noqa: E731
+    task = build_task(nn.Linear(3, 1), as_examples((X, y), masked=True), loss, None, 8)
+    assert "targets are missing" in task.unmeasured
+    for masked, found in ((True, nn.MSELoss()), (False, None)):
+        with pytest.raises(ValueError, match=r"data=y\)` expected finite numbers, got \d+ of"):
+            build_task(nn.Linear(3, 1), as_examples((X, y), masked=masked), found, None, 8)
+
+
+def test_classes_are_those_that_outputs_score():
+    more = build_task(nn.Linear(3, 5), as_examples((X, THREE)), None, None, 8)
+    assert more.n_classes == 5  # two that no example has
+    alike = lambda f, y: nn.functional.cross_entropy(f @ f.T, torch.arange(len(f)))  # noqa: E731
+    none = build_task(nn.Linear(3, 3), as_examples((X, THREE)), alike, None, 8)
+    assert none.n_classes is None

@@ -1,5 +1,6 @@
 """Whatever is handed to `step`, training goes on, and what cannot be measured is said once."""
 
+import dataclasses
 import math
 import warnings
 from types import SimpleNamespace
@@ -134,6 +135,38 @@ def test_a_model_that_returns_a_tuple_is_told_of_forward_once():
     monitor, said = watched(Tuple(), batch, forward=lambda model, x: model(x)[0])
     assert filled(monitor) == ALL
     assert said == []
+
+
+@dataclasses.dataclass
+class Scores:
+    scores: torch.Tensor
+    more: int = 3
+
+
+def test_of_an_object_the_field_to_pass_is_named():
+    class Named(nn.Linear):
+        def forward(self, x):
+            return Scores(super().forward(x))
+
+    batch = (torch.randn(6, 4), torch.arange(6) % 3)
+    _, said = watched(Named(4, 3), batch, loss=lambda out, y: CE(out.scores, y))
+    assert "forward=lambda model, x: model(x).scores" in said[0]
+
+
+def test_targets_that_the_loss_leaves_out_may_be_missing():
+    """Of the first batch, too, on which curvature is measured."""
+
+    def known(outputs, targets):
+        there = ~targets.isnan()
+        return nn.functional.mse_loss(outputs[there], targets[there])
+
+    x = torch.randn(12, 4)
+    y = x[:, :1].clone()
+    y[::3] = math.nan
+    monitor, said = watched(nn.Linear(4, 1), (x, y), loss=known)
+    assert len(monitor.history) == 3
+    assert monitor.history["sharpness"].notna().all()
+    assert [word for word in said if "the monitor is switched off" in word] == []
 
 
 def test_inputs_the_model_does_not_take_are_said_once():

@@ -226,6 +226,11 @@ BAD = {
     "no such target": ({}, "z", "a target column out of"),
     "constant target": ({"y": 1.0}, "y", "at least two different values"),
     "missing targets": ({"y": [np.nan, 1.0] * 120}, "y", "a target for every row"),
+    "tiny targets": (
+        {"y": np.tile([1e-300, 2e-300, 3.5e-300], 80)},
+        "y",
+        "above 1e-150 in the tar",
+    ),
     "infinite numbers": ({"a": [np.inf] + [0.0] * 239}, "y", "finite numbers or empty fields"),
     "mixed types": ({"a": ["1.5"] * 239 + ["two"]}, "y", "numbers or names in column 'a'"),
     "too many classes": ({"y": [f"c{i % 60:02}" for i in range(240)]}, "y", "at most 50 classes"),

@@ -439,6 +439,12 @@ def test_what_folds_and_scales_there_are_not(settings, message, tmp_path):
         made(tmp_path, frame, **settings)
 
 
+def test_one_group_makes_no_folds(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(40.0), "g": "one", "y": np.sin(np.arange(40.0))})
+    with pytest.raises(ValueError, match="at least two groups, to predict one from the others"):
+        folds(made(tmp_path, frame, group="g"), 2, 0)
+
+
 def test_probabilities_of_a_class_a_fold_lacked_are_zero(tmp_path):
     frame = pd.DataFrame({"a": np.arange(40.0), "y": ["u"] * 20 + ["v"] * 19 + ["w"]})
     table = made(tmp_path, frame)

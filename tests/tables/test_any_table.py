@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from overparam.datasets.tables import read_frame
 from overparam.tables import Reader, read_table_file
 
 ROWS = st.integers(8, 30)
@@ -171,3 +174,15 @@ def test_an_index_with_a_name_is_a_column():
     text.seek(0)
     again = reader.read(pd.read_csv(text)).columns
     np.testing.assert_array_equal(again["depth"], [3.0, 1.0, 2.0])
+
+
+def test_names_of_several_levels_are_joined_when_a_file_has_them(tmp_path):
+    frame = pd.DataFrame({("g", "a"): [1.0, 2.0], ("g", "b"): [3.0, 4.0]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert list(read_frame(tmp_path / "a.parquet")) == ["g a", "g b"]
+
+
+def test_a_column_of_lists_of_arrow_is_refused_in_a_line():
+    lists = pd.Series([[1, 2]] * 5, dtype=pd.ArrowDtype(pa.list_(pa.int64())))
+    with pytest.raises(ValueError, match="numbers, names or dates in column 'x', got a list"):
+        Reader.learn(pd.DataFrame({"x": lists}))

@@ -47,6 +47,15 @@ SPANISH = [
     *("enero", "febrero", "marzo", "abril", "mayo", "junio"),
     *("julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre"),
 ]
+POLISH = [
+    *("stycznia", "lutego", "marca", "kwietnia", "maja", "czerwca"),
+    *("lipca", "sierpnia", "września", "października", "listopada", "grudnia"),
+]
+RUSSIAN = [
+    *("января", "февраля", "марта", "апреля", "мая", "июня"),
+    *("июля", "августа", "сентября", "октября", "ноября", "декабря"),
+]
+ARABIC = str.maketrans("0123456789.", "٠١٢٣٤٥٦٧٨٩٫")
 
 
 def german(value: float) -> str:
@@ -133,6 +142,14 @@ CASES = {
         [f"{v / 1000:g}k" if v < 50_000 else f"{v / 1e6:g}M" for v in WHOLE], "number", WHOLE
     ),
     "exponents": Case([f"{v:.6e}" for v in WHOLE], "number", WHOLE),
+    "digits of another script": Case([str(v).translate(ARABIC) for v in REAL], "number", REAL),
+    "marks that do not show": Case([f"\u200b{v}\ufeff" for v in REAL], "number", REAL),
+    "text to a spreadsheet": Case(
+        [f'="{v}"' for v in REAL], "number", [f"'{v}" for v in REAL], to="b.csv"
+    ),
+    "a currency by its sign": Case([f"₿{v}" for v in WHOLE], "number in ₿", WHOLE),
+    "millions of dollars": Case([f"${v}m" for v in WHOLE], "number in $", WHOLE * 1e6),
+    "a unit of two": Case([f"{v} kWh/m²" for v in REAL], "number in kWh/m²", REAL),
     "unknown among numbers": Case(
         gaps(REAL, "unknown"), "number", gaps(REAL, np.nan), said="'unknown' read as missing"
     ),
@@ -245,6 +262,38 @@ CASES = {
         [f"{d.day} de {SPANISH[d.month - 1]} de {d.year}" for d in DAYS],
         to="b.csv",
     ),
+    "Polish and Russian months": Case(
+        [f"{d.day} {POLISH[d.month - 1]} {d.year}" for d in DAYS],
+        "date",
+        [f"{d.day} {RUSSIAN[d.month - 1]} {d.year} г." for d in DAYS],
+        to="b.csv",
+    ),
+    "Hungarian days": Case([d.strftime("%Y. %m. %d.") for d in DAYS], "date", DAYS),
+    "o'clock": Case(
+        [t.strftime("%d.%m.%Y, %H:%M Uhr") for t in TIMES],
+        "date",
+        [t.strftime("%d.%m.%Y %Hh%M") for t in TIMES],
+        to="b.csv",
+    ),
+    "times of a log and of C": Case(
+        [t.strftime("%d/%b/%Y:%H:%M:%S +0000") for t in TIMES],
+        "date",
+        [t.strftime("%a %b %d %H:%M:%S %Y") for t in TIMES],
+        to="b.csv",
+    ),
+    "a month and its year": Case(
+        [d.strftime("%m/%Y") for d in DAYS], "date", [d.strftime("%Y-%m") for d in DAYS], to="b.csv"
+    ),
+    "a quarter and its year": Case(
+        [f"Q{(d.month + 2) // 3} {d.year}" for d in DAYS],
+        "date",
+        [f"{d.year}-Q{(d.month + 2) // 3}" for d in DAYS],
+        to="b.csv",
+    ),
+    "days of MySQL": Case(
+        gaps(DAYS, "0000-00-00"), "date", gaps(DAYS, ""), to="b.csv", said="'0000-00-00' read as"
+    ),
+    "the end of time": Case(gaps(DAYS, "9999-12-31"), "date", None, said="9999-12-31 stands"),
     "Japanese days": Case([f"{d.year}年{d.month}月{d.day}日" for d in DAYS], "date", DAYS),
     "days of the week": Case(
         [t.strftime("%a, %d %b %Y %H:%M:%S +0000") for t in TIMES], "date", TIMES

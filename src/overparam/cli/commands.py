@@ -12,6 +12,7 @@ import typer
 
 from overparam._ending import ended
 from overparam._errors import UsageError
+from overparam._output import expect_files
 from overparam._signals import ends_when_asked
 from overparam.cli import battery, federate, network, results, study, table, words
 
@@ -47,6 +48,7 @@ def report(
     ),
 ) -> None:
     """Draw one offline page from stored results."""
+    expect_files(files, html=html)
     from overparam.report.page import write_report
 
     print(f"page: {write_report(files, html)}", file=sys.stderr)

@@ -61,7 +61,7 @@ def federate(
 
     overparam federate sites.toml --against scaffold,fedadam --html sites.html
     """
-    expect_files(json=json, html=html)
+    expect_files([spec, keep], json=json, html=html)
     from overparam.federated.experiments.federation import run_federation
 
     found = run_federation(

@@ -60,7 +60,7 @@ def diagnose(
 
     def model(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     """
-    expect_files(json=json, html=html)
+    expect_files([spec, data], json=json, html=html)
     command = as_typed()
     began = _began()
     from overparam.diagnosis.command import run_diagnosis
@@ -103,7 +103,7 @@ def suggest(
     SPEC is run as a program of yours. Beside model(), data(), loss and optimizer(params) it may
     offer schedule(optimizer, steps), which makes the scheduler. Ctrl+C gives the best so far.
     """
-    expect_files(json=json, html=html)
+    expect_files([spec, data, keep], json=json, html=html)
     command = as_typed()
     began = _began()
     from overparam.diagnosis.command import run_suggestion

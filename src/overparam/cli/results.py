@@ -65,7 +65,7 @@ def study_table(
     if write is None:
         print(table)
         return
-    expect_files(write=write)
+    expect_files(files, write=write)
     write_whole(write, put_between(write.read_text(encoding="utf-8"), table))
     print(f"table: {write}", file=sys.stderr)
 
@@ -77,7 +77,7 @@ def study_report(
     ),
 ) -> None:
     """Draw one offline page of all studies: what holds, what does not, what would change that."""
-    expect_files(html=html)
+    expect_files(files, html=html)
     from overparam._files import write_whole
     from overparam.claims.results import read_results
     from overparam.report.catalogue import render_catalogue

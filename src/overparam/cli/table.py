@@ -64,7 +64,7 @@ def fit(
     html: PageFile = None,
 ) -> None:
     """Cross-validate a model of a table's column, and say which columns it uses."""
-    expect_files(json=json, html=html)
+    expect_files([file], json=json, html=html)
     if task not in (None, "classification", "regression"):
         raise UsageError(f"--task must be classification or regression, not {task}.")
     columns = {}
@@ -116,7 +116,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the rows of a table by a saved model; a column for the target is appended."""
-    expect_files(output=output)
+    expect_files([file, model], output=output)
     from overparam._files import replacing
     from overparam.datasets.tables import read_frame
     from overparam.fitting.saved_model import load_model

@@ -93,6 +93,12 @@ def read_target(
             hint="leave `task` out, or ask for a classification.",
         )
         _expect_no_counter(found, len(column), name, where)
+        # Squares of smaller differences are zero in double precision: no score tells them apart.
+        spread = float(np.ptp(values))
+        expect(
+            spread > 1e-150, where, f"differences above 1e-150 in the target {name!r}",
+            f"{spread:.3g}", hint="multiply it by a constant.",
+        )  # fmt: skip
         return Target(values, "regression", ())
     expect(
         3 * len(found) <= len(column),

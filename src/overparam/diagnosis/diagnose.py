@@ -42,6 +42,7 @@ from overparam.diagnosis.race.outcome import Outcome, best, with_run
 from overparam.diagnosis.race.recipe import Recipe, recipe_of, threads_for
 from overparam.diagnosis.race.run import Clock, run_race
 from overparam.diagnosis.result import Diagnosis
+from overparam.diagnosis.scheduled import fastest
 from overparam.diagnosis.split import Split
 from overparam.diagnosis.task import (
     OptimizerSource,
@@ -263,7 +264,7 @@ def _diagnose(task: TrainingTask, asked: _Asked) -> Diagnosis:
     # The advice comes first: of a small budget the kernel may leave nothing.
     stage = "finding the learning rate"
     asked.tell(stage, 0.0)
-    given = max(float(group["lr"]) for group in task.optimizer.param_groups)
+    given = fastest(task.optimizer)
     spent = Spent(asked.seconds, asked.now, asked.imports, asked.step_seconds)
     clock = Clock()
     clock.deadline = asked.began + spent.race_ends

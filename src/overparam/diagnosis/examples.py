@@ -1,6 +1,7 @@
 """Data in any form a user has them, as tensors in memory."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,7 +51,9 @@ class Examples:
         return replace(self, **{name: on_device(getattr(self, name), device) for name in places})
 
 
-def as_examples(data: Any, *, seed: int = 0, test: bool = True, who: str = "diagnose") -> Examples:
+def as_examples(
+    data: Any, *, seed: int = 0, test: bool = True, who: str = "diagnose", masked: bool = False
+) -> Examples:
     """Data in any of the accepted forms, as tensors.
 
     Args:
@@ -60,6 +63,7 @@ def as_examples(data: Any, *, seed: int = 0, test: bool = True, who: str = "diag
         seed: Draws the fifth that is set aside where no test part is given.
         test: Whether to set one aside.
         who: The call this is for, for the error message.
+        masked: Whether targets may be missing (NaN), as the loss may leave them out.
     """
     where = f"{who}(data=...)"
     if isinstance(data, str):
@@ -82,11 +86,11 @@ def as_examples(data: Any, *, seed: int = 0, test: bool = True, who: str = "diag
     )
     x, y = _inputs(data[0], where), _numbers(data[1], where)
     expect_inputs(x, f"{who}(data=x)")
-    expect_inputs(y, f"{who}(data=y)", n_examples(x))
+    expect_inputs(_known(y, masked), f"{who}(data=y)", n_examples(x))
     if len(data) == 4:
         x_test, y_test = _inputs(data[2], where), _numbers(data[3], where)
         expect_inputs(x_test, f"{who}(data=x_test)")
-        expect_inputs(y_test, f"{who}(data=y_test)", n_examples(x_test))
+        expect_inputs(_known(y_test, masked), f"{who}(data=y_test)", n_examples(x_test))
     elif not test:
         none = slice(0, 0)
         x_test, y_test = take(x, none), y[none]
@@ -101,6 +105,11 @@ def as_examples(data: Any, *, seed: int = 0, test: bool = True, who: str = "diag
         "your data", x, y, x_test, y_test,
         class_names=tuple(map(str, range(n_classes))), image_shape=image,
     )  # fmt: skip
+
+
+def _known(y: Tensor, masked: bool) -> Tensor:
+    """The targets, with numbers for those that may be missing."""
+    return y.nan_to_num(0.0, math.inf, -math.inf) if masked and y.is_floating_point() else y
 
 
 def _stacked(data: torch.utils.data.Dataset, where: str) -> tuple[Tensor, Tensor]:

@@ -54,7 +54,7 @@ def prepared_task(
         tell: Told the part of the data that is loaded.
     """
     expect_order(who, model=model, data=data, loss=loss, optimizer=optimizer)
-    data = called(data)
+    data = called(f"{who}(data=...)", data)
     loader, test = loaders_of(data, batch_size, seconds, who)
     if split is None and test is None and (held := in_memory(loader)) is not None:
         if batch_size is None:  # a fifth is set aside
@@ -64,8 +64,11 @@ def prepared_task(
     if loader is None:
         expect(split is None, f"{who}(split=...)", "None for data in memory", "a function",
                hint="it splits the batches of a loader.")  # fmt: skip
-        examples = as_examples(data, seed=seed, test=not few, who=who)
-        model = called(model, examples)
+        examples = as_examples(
+            data, seed=seed, test=not few, who=who,
+            masked=loss is not None and not isinstance(loss, str),
+        )  # fmt: skip
+        model = called(f"{who}(model=...)", model, examples)
         place = place_of(model, device, who)
         return build_task(
             model, examples.to(place), loss, optimizer, batch_size, place, who, forward=forward
@@ -78,7 +81,7 @@ def prepared_task(
     expect(model is not None, f"{who}(model=...)", "a model for the batches of a loader", None,
            error=TypeError)  # fmt: skip
     if not isinstance(model, nn.Module):
-        model = called(model, first_examples(loader, split, who))
+        model = called(f"{who}(model=...)", model, first_examples(loader, split, who))
     place = place_of(model, device, who)
     return fed_task(
         model, loader, test, loss, optimizer, forward, split, place,

@@ -91,7 +91,7 @@ def progress(found: Findings) -> Statement:
         # A beginning that is level says nothing of the rest: many runs warm up, or cross a plateau.
         return Statement(
             "progress", f"{told}. Cannot tell whether it is stuck: {late}.{cut}", lost,
-            STALLED, _first(found) or larger(found, "sees it to its end"), "unknown", bar,
+            STALLED, _first(found) or larger(found, "sees it to its end"), "unknown",
         )  # fmt: skip
     if lost < STALLED and not wavers:
         rose = level(losses[-quarter:]) > losses[0] + abs(losses[0])

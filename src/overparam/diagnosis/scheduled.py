@@ -1,7 +1,7 @@
 """Rates of an optimizer that a scheduler has hold of: those written down, and new ones instead."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import Any
 
@@ -37,6 +37,14 @@ def peak_rates(optimizer: Optimizer) -> list[float]:
     ]
 
 
+def fastest(optimizer: Optimizer, rates: Sequence[float] | None = None) -> float:
+    """The largest of the groups' rates, or of those given, where a group trains anything."""
+    groups = optimizer.param_groups
+    rates = [float(group["lr"]) for group in groups] if rates is None else rates
+    trains = [any(p.requires_grad for p in group["params"]) for group in groups]
+    return max([rate for rate, does in zip(rates, trains, strict=True) if does] or rates)
+
+
 def without_schedule(optimizer: Optimizer) -> None:
     """Set every group to its peak, and let it forget its scheduler."""
     for group, rate in zip(optimizer.param_groups, peak_rates(optimizer), strict=True):
@@ -54,7 +62,7 @@ def rescale(optimizer: Optimizer, schedulers: Iterable[Any], rate: float) -> Non
         schedulers: Of this optimizer; those of which one is made up are looked for.
         rate: The peak.
     """
-    top = max(peak_rates(optimizer))
+    top = fastest(optimizer, peak_rates(optimizer))
 
     def scaled(value: Any) -> float:
         return rate * (float(value) / top) if top else rate
@@ -80,7 +88,7 @@ def laid_out(schedule: Schedule, optimizer: Optimizer, steps: int) -> Any:
     before = peak_rates(optimizer)
     scheduler = schedule(optimizer, steps)
     if peak_rates(optimizer) != before:
-        rescale(optimizer, [scheduler], max(before))
+        rescale(optimizer, [scheduler], fastest(optimizer, before))
     return scheduler
 
 

@@ -31,7 +31,7 @@ _LIGHTNING = ("lightning", "pytorch_lightning")
 _TIMED, _PART = 8, 0.1
 
 
-def called(given: Any, *args: Any) -> Any:
+def called(where: str, given: Any, *args: Any) -> Any:
     """What a function gives that makes a model or data; of no argument, or of those it takes."""
     if isinstance(given, (nn.Module, Dataset)) or not callable(given):
         return given
@@ -42,6 +42,11 @@ def called(given: Any, *args: Any) -> Any:
         ]  # fmt: skip
     except (TypeError, ValueError):  # one written in C does not say
         wanted = []
+    expect(
+        len(wanted) <= len(args), where,
+        f"a function of {'at most one argument, the examples' if args else 'no argument'}",
+        f"one that asks for {', '.join(p.name for p in wanted)}", error=TypeError,
+    )  # fmt: skip
     return given(*args[: len(wanted)])
 
 

@@ -36,8 +36,9 @@ from overparam.diagnosis.race.variant import (
     makers_of,
     optimizer_variants,
 )
+from overparam.diagnosis.scheduled import fastest
 from overparam.diagnosis.split import Split
-from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate, largest_rate
+from overparam.diagnosis.suggested_rate import SuggestedRate, find_rate
 from overparam.diagnosis.task import (
     OptimizerSource,
     Schedule,
@@ -171,7 +172,7 @@ def suggest_lr(
     return find_rate(
         recipe, planned, budget=seconds, told=budget.of if isinstance(budget, Left) else seconds,
         batch_size=task.batch_size, longest=longest, seed=seed, clock=clock,
-        given=largest_rate(task.optimizer) if given else None,
+        given=fastest(task.optimizer) if given else None,
         data=None if task.feed is not None else task.examples.digest, command=command,
         progress=progress, keep=keep, variants=[*optimizer_variants(recipe, makers), *others],
     )  # fmt: skip

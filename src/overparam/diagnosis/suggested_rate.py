@@ -221,8 +221,3 @@ def _compared(
         if found.stopped == "interrupted":
             break
     return [row for kind in rows.values() for row in kind]
-
-
-def largest_rate(optimizer: torch.optim.Optimizer) -> float:
-    """The rate of the fastest group."""
-    return max(float(group["lr"]) for group in optimizer.param_groups)

@@ -15,9 +15,9 @@ from overparam._batch import call, n_examples, take
 from overparam._copies import copied
 from overparam._deprecated import old_names
 from overparam._devices import expect_device, synchronize
-from overparam._errors import expect
+from overparam._errors import complaint, expect
 from overparam._forward import seen_through
-from overparam._model import expect_outputs, expect_separate, undisturbed
+from overparam._model import expect_outputs, expect_separate, repeats, undisturbed
 from overparam._numbers import described, is_integer, is_number
 from overparam._own_loss import own_value, seen_with_loss, with_targets
 from overparam._types import Forward, Loss
@@ -159,8 +159,7 @@ def build_task(
         1 <= size <= n, f"{who}(batch_size=...)", f"a size from 1 to {n}, the training set", size
     )
     task = TrainingTask(twin, made, given, function, name, examples, size)
-    if _expect_runs(task, who) == 1:  # one logit for two classes: no row of them
-        task.examples = replace(examples, class_names=())
+    _expect_runs(task, who)
     return task
 
 
@@ -241,11 +240,11 @@ def _initialise(model: nn.Module, examples: Examples) -> None:
         module.training = mode
 
 
-def _expect_runs(task: TrainingTask, who: str) -> int:
-    """Outputs per example (0 unless they are a row); raises unless model, data and loss fit."""
+def _expect_runs(task: TrainingTask, who: str) -> None:
+    """Raise unless model, data and loss fit; note what of the examples can be measured."""
     examples, where = task.examples, f"{who}(model=...)"
-    n = min(n_examples(examples.x), 4)
-    x, y = take(examples.x, slice(0, n)), examples.y[:n]
+    rows = _telling_rows(examples)
+    n, x, y = len(rows), take(examples.x, rows), examples.y[rows]
     with undisturbed(task.model, evaluation=True), torch.no_grad():
         try:
             outputs = call(task.model, x)
@@ -255,7 +254,7 @@ def _expect_runs(task: TrainingTask, who: str) -> int:
                 f"`{where}` expected a model that takes a batch of shape {shape}, got "
                 f"{told(problem)}"
             ) from problem
-        outputs = expect_outputs(outputs, n, where)
+        outputs = expect_outputs(outputs, n, where, x)
         expect(
             bool(torch.isfinite(outputs).all()),
             where,
@@ -263,22 +262,23 @@ def _expect_runs(task: TrainingTask, who: str) -> int:
             "NaN or infinity",
             hint="look for NaN in the parameters.",
         )
-        expect_separate(task.model, x, outputs, where)
-        if examples.class_names and is_labels(y):
-            low, high = int(examples.y.min()), int(examples.y.max())
-            # One output for two classes is the logit of one of them; the loss has the last word.
-            width = outputs.shape[-1] if outputs.ndim == 2 and outputs.shape[-1] > 1 else 0
-            expect(
-                low >= 0 and (width == 0 or high < width),
-                f"{who}(data=...)",
-                f"labels from 0 to {width - 1}, the model's {width} outputs",
-                f"labels from {low} to {high}",
-                hint="give the last layer one output per class.",
+        try:
+            expect_separate(task.model, x, outputs, where)
+        except InvalidValue:
+            if repeats(task.model, x, outputs):
+                raise
+            task.unmeasured = (
+                "the outputs are others at every call. Draw nothing in `forward` while "
+                "`self.training` is False."
             )
         try:
             with unspread():
                 value = task.loss(outputs, y)
         except Exception as problem:
+            if (wrong := _not_classes(examples, outputs)) is not None:
+                raise complaint(
+                    f"{who}(data=...)", *wrong, hint="give the last layer one output per class."
+                ) from problem
             hint = misfit(problem)
             raise InvalidValue(
                 f"`{who}(loss=...)` expected a loss that takes outputs of shape "
@@ -292,12 +292,73 @@ def _expect_runs(task: TrainingTask, who: str) -> int:
             f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__,
             hint="use reduction='mean'.",
         )  # fmt: skip
+        missing = int(y.isnan().sum()) if y.is_floating_point() else 0
+        if missing:
+            task.unmeasured = "targets are missing (NaN), which the loss leaves out"
+            expect(
+                bool(torch.isfinite(value)), f"{who}(data=y)", "finite numbers",
+                f"{int(examples.y.isnan().sum())} of {examples.y.numel()} that are NaN",
+                hint="impute or drop the rows that hold them, or give a loss that leaves them out.",
+            )  # fmt: skip
         expect(
             bool(torch.isfinite(value)), f"{who}(model=...)",
             "a finite loss at the start", float(value),
             hint="look for NaN in the parameters, or a loss of log(0).",
         )  # fmt: skip
-    return outputs.shape[-1] if outputs.ndim == 2 else 0
+        if examples.class_names:
+            task.examples = replace(examples, class_names=_classes(task, outputs, y))
+
+
+def _classes(task: TrainingTask, outputs: Tensor, y: Tensor) -> tuple[str, ...]:
+    """Names of the classes that outputs score; none where they do not, or labels are left out.
+
+    One logit for two classes is no row of scores, nor is what a loss compares with other examples.
+    """
+    names, width = task.examples.class_names, outputs.shape[-1] if outputs.ndim == 2 else 0
+    if width == 1 or (is_labels(y) and _not_classes(task.examples, outputs)):
+        return ()
+    if not width or not is_labels(y):
+        return names
+
+    def loss(shift: int) -> float:
+        scored = nn.functional.one_hot((y.long() + shift) % width, width)
+        return float(task.loss(8.0 * scored.to(outputs) - 8.0, y))
+
+    try:
+        right = loss(0)
+        scores = all(right < loss(shift) for shift in range(1, min(width, 6)))
+    except Exception:  # a loss of the user's
+        scores = False
+    if not scores:
+        return ()
+    # Those that no example has are classes all the same.
+    return names + tuple(map(str, range(len(names), width)))
+
+
+def _telling_rows(examples: Examples) -> list[int]:
+    """A few examples, among them those by which one sees whether a loss takes all targets."""
+    y, n = examples.y, n_examples(examples.x)
+    rows: list[int] = []
+    if is_labels(y):
+        order = y.argsort(stable=True)
+        rows = [int(order[0]), int(order[n // 2]), int(order[-1])]
+    elif y.is_floating_point():
+        gone = y.reshape(n, -1).isnan().any(1).int()
+        rows = [int(gone.argmax()), int(gone.argmin())]
+    return sorted(list(dict.fromkeys([*rows, *range(min(n, 4))]))[:4])
+
+
+def _not_classes(examples: Examples, outputs: Tensor) -> tuple[str, str] | None:
+    """Labels that were expected and that came, where they do not fit the outputs."""
+    if not (examples.class_names and is_labels(examples.y)):
+        return None
+    low, high = int(examples.y.min()), int(examples.y.max())
+    # One output for two classes is the logit of one of them.
+    width = outputs.shape[-1] if outputs.ndim == 2 and outputs.shape[-1] > 1 else 0
+    if low >= 0 and (width == 0 or high < width):
+        return None
+    last = f"{width - 1}, the model's {width} outputs" if width else "1, the model's one output"
+    return f"labels from 0 to {last}", f"labels from {low} to {high}"
 
 
 def place_of(model: Any, device: str | torch.device | None, who: str = "diagnose") -> torch.device:

@@ -83,7 +83,13 @@ def _made(twin: nn.Module, optimizer: Any, loss: Any, who: str) -> tuple[Optimiz
     )  # fmt: skip
     made: Any
     if optimizer is not None:
-        made, given = optimizer(chosen), True
+        try:
+            made, given = optimizer(chosen), True
+        except TypeError as problem:
+            raise complaint(
+                where, _WORDS, f"TypeError: {problem}", error=TypeError,
+                hint="such as optimizer=lambda params: torch.optim.SGD(params, lr=0.1).",
+            ) from problem  # fmt: skip
     elif loss is None and has_own_step(twin):
         made, given = _configured(twin, who), True
     else:

@@ -71,6 +71,8 @@ def evaluate(
         loss = float(task.loss(outputs, y))
     if y.is_floating_point() or y.shape != outputs.shape[:-1] or outputs.shape[-1] < 2:
         return loss, math.nan
+    if y.ndim == 1 and task.n_classes is None:  # no row of scores, or labels that are left out
+        return loss, math.nan
     return loss, float((outputs.argmax(-1) != y).double().mean())
 
 

@@ -225,7 +225,7 @@ class Instruments:
         if not any(absent.values()):
             return set()
         found = {n for n, probe in self.probes.items() if any(absent[need] for need in probe.needs)}
-        return found | ({TRIAL} if all(absent.values()) else set())
+        return found | ({TRIAL} if absent["probe"] else set())
 
     def of_kind(self, kind: Kind) -> str | None:
         """The name of a probe that finds this out; `None` without one."""

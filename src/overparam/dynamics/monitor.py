@@ -544,7 +544,7 @@ class Monitor(OneProcess):
         start, booked = self.budget.spent, self.budget.booked
         self._observe()
         self._order.look()
-        self._subject.keep_probe_batch(batch)
+        self._subject.keep_probe_batch(batch, masked=math.isfinite(self.record.last("loss")))
         self._ledger.events(self._watch.attend(step, batch))
         step_seconds = self.budget.training / max(step, 1)
         if not self._instruments.enlisted:

@@ -167,7 +167,9 @@ class Subject:
         rate = groups[0]["lr"]
         if len(groups) == 1 and type(rate) is float:  # as nearly always, and asked at every step
             return rate
-        rates = [group["lr"] for group in groups]
+        # A group without anything to train has a rate that nothing is trained at.
+        rates = [g["lr"] for g in groups if any(p.requires_grad for p in g["params"])]
+        rates = rates or [group["lr"] for group in groups]
         there = [r for r in rates if isinstance(r, Tensor) and not r.is_cpu]
         if not there:
             return max(map(float, rates))
@@ -207,11 +209,17 @@ class Subject:
         """Drop what probes have found out that is of this step alone."""
         self._passing.clear()
 
-    def keep_probe_batch(self, batch: Batch | None) -> None:
-        """Make a copy of the first finite batch the probe batch, unless there is one."""
+    def keep_probe_batch(self, batch: Batch | None, *, masked: bool = False) -> None:
+        """Make a copy of the first finite batch the probe batch, unless there is one.
+
+        Args:
+            batch: Of this step.
+            masked: Whether its loss is finite: then what is not finite in it is left out there.
+        """
         if self.probe_batch is not None or batch is None:
             return
-        if is_sound(*batch):  # training may get over a bad batch, and the next will do
+        # Training may get over a bad batch, and the next will do.
+        if is_sound(*batch, masked=masked):
             self.go_on_with((copied(batch[0]), copied(batch[1])))
 
     def go_on_with(self, batch: Batch | None) -> None:

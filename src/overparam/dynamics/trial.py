@@ -8,6 +8,7 @@ from torch import Tensor
 
 from overparam._batch import call, n_examples, take
 from overparam._errors import complaint
+from overparam._model import picking
 from overparam._user_line import user_level
 from overparam.dynamics.spectral_split import is_squared_error
 from overparam.dynamics.subject import Subject
@@ -81,7 +82,7 @@ class Trial:
                 "Monitor(model=...)",
                 "a model that returns one tensor",
                 f"a {type(outputs).__name__}",
-                _FORWARD,
+                f"pass {picking(outputs, x)}.",
                 error=TypeError,
             )
         value = subject.loss(outputs, y)
@@ -96,12 +97,6 @@ class Trial:
             )
         self.quadratic = is_squared_error(subject.loss, outputs, y)
         return outputs.numel()
-
-
-_FORWARD = (
-    "pass forward=, a function of the model and the inputs that returns the tensor `loss` takes: "
-    "forward=lambda model, inputs: model(inputs)[0]."
-)
 
 
 def _reworded(problem: Exception) -> Exception:

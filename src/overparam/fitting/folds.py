@@ -38,6 +38,10 @@ def folds(table: Table, number: int, seed: int, splitter: Any = None) -> Splits:
         found = in_time_order(table.times, number)
     elif table.groups is not None:
         there = len(np.unique(table.groups))
+        expect(
+            there > 1, "fit(group=...)", "at least two groups, to predict one from the others",
+            f"{there}", hint="name another column, or leave it out.",
+        )  # fmt: skip
         expect(2 <= number <= there, where, f"a number from 2 to {there}, the groups", number)
         found = by_groups(table.y, table.groups, number, seed, classify=table.is_classification)
     else:

@@ -2,6 +2,7 @@
 
 import datetime
 import numbers
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -165,7 +166,7 @@ def _of_categories(column: pd.Series, where: str) -> Cells:
 def _of_values(column: pd.Series, where: str) -> Cells:
     try:
         codes, found = pd.factorize(column, use_na_sentinel=True)
-    except TypeError:  # of lists and arrays, which have no hash
+    except (TypeError, pa.ArrowException):  # of lists and arrays, which have no hash
         nested = next(v for v in column if not isinstance(v, (*_PLAIN, numbers.Real, type(None))))
         _refuse(nested, column, where)
     found = np.asarray(pd.Index(found).astype(object), dtype=object)
@@ -190,7 +191,9 @@ def _plain(value: Any, column: pd.Series, where: str) -> Any:
         if value.isascii() and "  " not in value and value.isprintable():
             text = value.strip()
         else:
-            text = " ".join(unicodedata.normalize("NFC", value).split())
+            text = " ".join(_visible(unicodedata.normalize("NFC", value)).split())
+        if text[:1] in "\"'=" and (found := _QUOTED.fullmatch(text)):
+            text = next(part for part in found.groups() if part is not None).strip()
         return None if text in MISSING else text
     if isinstance(value, bool | np.bool_):
         return bool(value)
@@ -212,6 +215,20 @@ def _plain(value: Any, column: pd.Series, where: str) -> Any:
     if isinstance(value, pd.Interval | pd.Period):
         return str(value)
     return _refuse(value, column, where)
+
+
+def _visible(text: str) -> str:
+    """Without marks that do not show, and with the digits of any script as those of ASCII."""
+    return "".join(
+        str(unicodedata.decimal(c)) if c.isdecimal() and c > "9" else _ALIKE.get(c, c) for c in text
+    )
+
+
+# Text that a spreadsheet was to take as text, and text within quotes of its own.
+_QUOTED = re.compile(r"""="([^"]*)"|"([^"]*)"|'([+-]?[\d.,]+)""")
+_ALIKE = dict.fromkeys("\u00ad\u200b\u200e\u200f\u202a\u202c\u2060\ufeff", "") | {
+    "\u066b": ".", "\u066c": ",", "\uff0e": ".", "\uff0c": ",",
+}  # fmt: skip
 
 
 def _refuse(value: Any, column: pd.Series, where: str) -> Any:

@@ -16,27 +16,40 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            # English, German, French, Spanish, Italian, Dutch, Portuguese
-            "january jan januar janvier janv enero ene gennaio gen januari janeiro",
-            "february feb februar febr février févr fév febrero febbraio februari fevereiro fev",
-            "march mar märz mär mrz mars marzo maart mrt março",
-            "april apr avril avr abril abr aprile",
-            "may mai mayo maggio mag mei maio",
-            "june jun juni juin junio giugno giu junho",
-            "july jul juli juillet juil julio luglio lug julho",
-            "august aug août aou aout agosto ago augustus",
-            "september sep sept septembre septiembre settembre set setembro",
-            "october oct oktober okt octobre octubre ottobre ott outubro out",
-            "november nov novembre noviembre novembro",
-            "december dec dezember dez décembre déc diciembre dic dicembre dezembro",
+            # English, German, French, Spanish, Italian, Dutch, Portuguese; Danish, Norwegian,
+            # Swedish, Finnish, Polish, Czech, Russian, Turkish
+            "january jan januar janvier janv enero ene gennaio gen januari janeiro "
+            "tammikuuta stycznia styczeń sty ledna leden января январь янв ocak oca",
+            "february feb februar febr février févr fév febrero febbraio februari fevereiro fev "
+            "helmikuuta lutego luty lut února únor февраля февраль февр фев şubat şub",
+            "march mar märz mär mrz mars marzo maart mrt março "
+            "marts maaliskuuta marca marzec března březen марта март мар mart",
+            "april apr avril avr abril abr aprile "
+            "huhtikuuta kwietnia kwiecień kwi dubna duben апреля апрель апр nisan nis",
+            "may mai mayo maggio mag mei maio "
+            "maj toukokuuta maja května květen мая май mayıs",
+            "june jun juni juin junio giugno giu junho "
+            "kesäkuuta czerwca czerwiec cze června červen июня июнь июн haziran haz",
+            "july jul juli juillet juil julio luglio lug julho "
+            "heinäkuuta lipca lipiec lip července červenec июля июль июл temmuz tem",
+            "august aug août aou aout agosto ago augustus "
+            "augusti elokuuta sierpnia sierpień sie srpna srpen августа август авг ağustos ağu",
+            "september sep sept septembre septiembre settembre set setembro "
+            "syyskuuta września wrzesień wrz září сентября сентябрь сент сен eylül eyl",
+            "october oct oktober okt octobre octubre ottobre ott outubro out "
+            "lokakuuta października październik paź října říjen октября октябрь окт ekim eki",
+            "november nov novembre noviembre novembro "
+            "marraskuuta listopada listopad lis listopadu ноября ноябрь нояб ноя kasım kas",
+            "december dec dezember dez décembre déc diciembre dic dicembre dezembro "
+            "joulukuuta grudnia grudzień gru prosince prosinec декабря декабрь дек aralık ara des",
         ),
         start=1,
     )
     for name in names.split()
 }  # fmt: skip
 _TIME = (
-    r"(?:(?:[T ]|, )\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})"
-    r"(?:[.,](?P<part>\d{1,9}))?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+    r"(?:(?:[T ]|, |:|,? (?:um|at|à|kl\.?|o) )\s*(?P<hour>\d{1,2})[:hH](?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<part>\d{1,9}))?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?(?: Uhr)?"
     r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?(?:\[[A-Za-z_/+-]+\])?"
     r"|[A-Z]{3,4}|[A-Z][A-Za-z]+/[A-Za-z_/+-]+)?)?"
 )
@@ -47,13 +60,20 @@ _ZONES = {
 }  # fmt: skip
 _WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
 _YEAR_FIRST = re.compile(
-    r"(?P<y>\d{4})(?P<mark>[-/.])(?P<m>\d{1,2})(?P=mark)(?P<d>\d{1,2})" + _TIME
+    r"(?P<y>\d{4})(?P<mark>[-/.]) ?(?P<m>\d{1,2})(?P=mark) ?(?P<d>\d{1,2})(?:(?<=\. ..)\.)?" + _TIME
 )
 _YEAR_LAST = re.compile(
     r"(?P<a>\d{1,2})(?P<mark>[-/.]) ?(?P<b>\d{1,2})(?P=mark) ?(?P<y>\d{4}|\d{2})" + _TIME
 )
 _MONTH = re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})")
-_QUARTER = re.compile(r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])")
+_YEAR_OF_MONTH = re.compile(r"(?P<m>\d{1,2})[-/.](?P<y>(?:19|20)\d{2})")
+_QUARTER = re.compile(r"(?P<y>\d{4})[- /]?Q(?P<q>[1-4])")
+_QUARTER_FIRST = re.compile(r"Q(?P<q>[1-4])[- /]?(?P<y>\d{4})")
+# As C writes it.
+_YEAR_BEHIND = re.compile(
+    r"[A-Za-z]{3} (?P<n>[A-Za-z]{3}) +(?P<d>\d{1,2}) (?P<hour>\d{2}):(?P<minute>\d{2})"
+    r":(?P<second>\d{2})(?P<part>)(?: (?P<zone>[A-Z]{3,4}))? (?P<y>\d{4})"
+)
 _WEEK = re.compile(r"(?P<y>\d{4})-?W(?P<w>\d{2})(?:-?(?P<k>[1-7]))?")
 _STAMP = re.compile(
     r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})T(?P<hour>\d{2})(?P<minute>\d{2})(?:(?P<second>\d{2})"
@@ -62,8 +82,8 @@ _STAMP = re.compile(
 _SIGNS = re.compile(r"(?P<y>\d{4})[年년] ?(?P<m>\d{1,2})[月월] ?(?P<d>\d{1,2})[日일]" + _TIME)
 _COMPACT = re.compile(r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})" + _TIME)
 _DAY_NAMED = re.compile(
-    _WEEKDAY + r"(?P<d>\d{1,2})(?:st|nd|rd|th|er|\.|º)?[ -]*(?:de )?(?P<n>[^\W\d_]{3,10})\.?"
-    r"(?: de )?[ ,-]*(?P<y>\d{4}|\d{2})" + _TIME,
+    _WEEKDAY + r"(?P<d>\d{1,2})(?:st|nd|rd|th|er|\.|º)?[ /-]*(?:de )?(?P<n>[^\W\d_]{3,12})\.?"
+    r"(?: de )?[ ,/-]*(?P<y>\d{4}|\d{2})(?: ?(?:г|r|р)\.| (?:года|roku|року))?" + _TIME,
     re.IGNORECASE,
 )
 _NAMED_DAY = re.compile(
@@ -71,7 +91,7 @@ _NAMED_DAY = re.compile(
     + _TIME,
     re.IGNORECASE,
 )  # fmt: skip
-_NAMED_MONTH = re.compile(r"(?P<n>[^\W\d_]{3,10})\.?[ -](?:de )?(?P<y>\d{4})")
+_NAMED_MONTH = re.compile(r"(?P<n>[^\W\d_]{3,12})\.?[ -](?:de )?(?P<y>\d{4})")
 _CLOCK = re.compile(
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
@@ -168,13 +188,15 @@ def _read(text: str, compact: bool) -> "_Found | None":
         or (compact and _COMPACT.fullmatch(text))
     ):  # fmt: skip
         value = _day(int(found["y"]), int(found["m"]), int(found["d"]), found)
-    elif found := _MONTH.fullmatch(text):
+    elif found := _MONTH.fullmatch(text) or _YEAR_OF_MONTH.fullmatch(text):
         value = _day(int(found["y"]), int(found["m"]), 1)
     elif found := _WEEK.fullmatch(text):
         value = _monday(int(found["y"]), int(found["w"]), int(found["k"] or 1))
-    elif found := _QUARTER.fullmatch(text):
+    elif found := _QUARTER.fullmatch(text) or _QUARTER_FIRST.fullmatch(text):
         value = _day(int(found["y"]), 3 * int(found["q"]) - 2, 1)
-    elif found := _DAY_NAMED.fullmatch(text) or _NAMED_DAY.fullmatch(text):
+    elif found := (
+        _DAY_NAMED.fullmatch(text) or _NAMED_DAY.fullmatch(text) or _YEAR_BEHIND.fullmatch(text)
+    ):
         month = _MONTHS.get(found["n"].casefold(), 0)
         value = _day(_year(found["y"]), month, int(found["d"]), found)
     elif found := _NAMED_MONTH.fullmatch(text):

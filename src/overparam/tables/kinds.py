@@ -74,7 +74,7 @@ def learn_column(
 def _typed(name: str, found: Cells, values: Sequence[Any], keep: bool) -> Column:
     """A column whose type says what it holds."""
     if found.type == "dates":
-        return Column(name, "date", unit="days since 1970")
+        return Column(name, "date", unit="days since 1970", note=_no_date(found.numbers))
     if len(values) == 2 and set(values) == {0, 1}:
         return Column(name, "yes/no")
     if not keep and _numbers_rows(name, found.numbers):
@@ -100,6 +100,23 @@ def _stands_for_none(numbers: np.ndarray) -> str:
             return (
                 f"{int(value)} stands {count} times, far from the others; if it stands for a "
                 "missing value, leave the field empty"
+            )
+    return ""
+
+
+def _no_date(days: np.ndarray) -> str:
+    """What to say of a date such as 31 December 9999 that comes again, far from all others."""
+    known = days[np.isfinite(days)]
+    for value in (known.min(), known.max()) if len(known) else ():
+        others, count = known[known != value], int((known == value).sum())
+        if count < _OFTEN or len(np.unique(others)) < 2:
+            continue
+        far = min(abs(value - others.min()), abs(value - others.max()))
+        if far > 2 * np.ptp(others):
+            shown = np.datetime64("1970-01-01") + np.timedelta64(int(value // 1), "D")
+            return (
+                f"{shown} stands {count} times, far from the others; if it stands for a missing "
+                "value, leave the field empty"
             )
     return ""
 
@@ -139,7 +156,10 @@ def _of_values(
     if date_share == 1:
         if dates.unit == "days":
             return Column(name, "number", unit="days")
-        return Column(name, "date", unit=dates.unit, order=order)
+        note = ""
+        if dates.unit == "days since 1970":
+            note = _no_date(np.repeat(dates.values, counts))
+        return Column(name, "date", unit=dates.unit, order=order, note=note)
     texts = [i for i, value in enumerate(values) if isinstance(value, str)]
     read = read_numbers([values[i] for i in texts])
     each = np.array([v if isinstance(v, float | bool) else np.nan for v in values], dtype=float)

@@ -1,6 +1,7 @@
 """Numbers as people write them: decimal commas, thousands, units, currencies, percent."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,9 @@ GAPS = frozenset(
      "n.a", "n. a.", "na", "nil", "tbd", "tba", "not available", "not applicable", "not known",
      "no data", "nodata", "undefined", "blank", "empty", "k.a.", "k. a.", "keine angabe",
      "unbekannt", "inconnu", "#div/0!", "#value!", "#ref!", "#num!", "#null!", "#name?", "(null)",
-     "(blank)", "(unknown)", "(missing)", "(none)", "\\n", "not reported", "unk", "unkn", "x.x")
+     "(blank)", "(unknown)", "(missing)", "(none)", "0000-00-00", "0000-00-00 00:00:00",
+     "00/00/0000", "00.00.0000", "n.d.", "n/c", "s/d", "desconocido", "sin datos", "\\n",
+     "not reported", "unk", "unkn", "x.x")
 )  # fmt: skip
 _MAGNITUDES = {
     "k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "Mio": 1e6, "Mio.": 1e6, "mio": 1e6, "B": 1e9,
@@ -22,6 +25,8 @@ _MAGNITUDES = {
 _SPELLED = {"thousand": 1e3, "million": 1e6, "billion": 1e9} | {
     word: size for word, size in _MAGNITUDES.items() if len(word) > 1
 }
+# Those that stand behind an amount of money.
+_MONEY = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "b": 1e9, "B": 1e9} | _SPELLED
 _CURRENCIES = frozenset(
     ("$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₪", "₫", "₴", "฿", "R$", "US$", "C$", "A$", "kr",
      "kr.", "zł", "Kč", "Ft", "Fr", "Fr.", "Rs", "Rs.", "USD", "EUR", "GBP", "CHF", "JPY", "CNY",
@@ -159,7 +164,7 @@ def taken_apart(text: str, *, codes: bool = False) -> Written | None:
     before, after, body = found["before"], found["after"].strip(), found["body"]
     if (found["first"] and found["sign"]) or (negative and (found["first"] or found["sign"])):
         return None
-    if before and before not in _CURRENCIES:
+    if before and before not in _CURRENCIES and not _is_sign(before):
         return None
     if _CODE.fullmatch(body) and not (codes or before or after):
         return None
@@ -172,13 +177,22 @@ def taken_apart(text: str, *, codes: bool = False) -> Written | None:
                 break
     elif after in _SPELLED:
         factor, after = factor * _SPELLED[after], ""
+    if before and after in _MONEY:  # no metres of dollars
+        factor, after = factor * _MONEY[after], ""
     if before and after:
         return None
-    if after and after not in _UNITS and after not in _CURRENCIES:
+    if after and after not in _UNITS and after not in _CURRENCIES and not _is_sign(after):
+        if all(part in _UNITS for part in after.split("/")):
+            return Written(body, found["power"] or "", factor, after)
         if not (found["gap"] and all(letter.isalpha() or letter in " ./" for letter in after)):
             return None
         after = after.rstrip("s") if len(after) > 2 else after
     return Written(body, found["power"] or "", factor, _one(before or after))
+
+
+def _is_sign(text: str) -> bool:
+    """Whether it is the sign of some currency."""
+    return len(text) == 1 and unicodedata.category(text) == "Sc"
 
 
 def _one(unit: str) -> str:
@@ -191,7 +205,9 @@ def _one(unit: str) -> str:
 
 
 def _is_known(part: Written) -> bool:
-    return part.unit in _UNITS or part.unit in _CURRENCIES
+    unit = part.unit
+    known = unit in _UNITS or unit in _CURRENCIES or _is_sign(unit)
+    return known or all(one in _UNITS for one in unit.split("/"))
 
 
 def _with(texts: Sequence[str], parts: Sequence[Written | None], units: set[str]) -> str:

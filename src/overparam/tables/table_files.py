@@ -19,6 +19,7 @@ from overparam._errors import expect
 from overparam._files import expect_readable
 from overparam._user_line import user_level
 from overparam.errors import MissingPackage, NotEnoughMemory
+from overparam.tables.frames import as_frame
 from overparam.tables.odd_rows import without_names_again
 from overparam.tables.packed import COPIES, expect_plain_archive, only_member, room, unpack
 from overparam.tables.text_files import expect_names, read_text
@@ -75,7 +76,10 @@ def read_table_file(path: str | os.PathLike[str], *, where: str = "") -> pd.Data
     )
     expect_readable(path, where)
     assert reader is not None
-    return without_names_again(reader(path, where), path.name)
+    frame = reader(path, where)
+    if frame.columns.nlevels > 1:
+        frame = as_frame(frame, where)
+    return without_names_again(frame, path.name)
 
 
 def remedy(suffix: str) -> str:

@@ -14,7 +14,7 @@ from overparam._model import undisturbed
 from overparam._random_numbers import OwnStream, own_random_numbers
 from overparam.diagnosis.race.outcome import averages
 from overparam.diagnosis.race.recipe import Recipe
-from overparam.diagnosis.scheduled import laid_out
+from overparam.diagnosis.scheduled import fastest, laid_out
 
 # A loss this many times the first one, or 1, does not come back in time.
 _LOST = 1e3
@@ -143,9 +143,9 @@ def loss_on(recipe: Recipe, model: nn.Module, batches: Sequence, *, seed: int) -
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give the fastest group that rate, and leave the others their proportion to it."""
     groups = optimizer.param_groups
-    fastest = max(float(group["lr"]) for group in groups)
+    top = fastest(optimizer)
     for group in groups:
-        own = rate * (float(group["lr"]) / fastest if fastest else 1.0)
+        own = rate * (float(group["lr"]) / top if top else 1.0)
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(own)
         else:
