@@ -27,8 +27,9 @@ from overparam.clustering._settled import Settled
 
 # Of the mean divergence, which rounding may be before the exact way is taken.
 _NOISE = 1e-3
-# Python's threads, unlike the kernel's, wait for one another, and calls have a cost.
-_MOST_THREADS = 4
+# Python's threads, unlike the kernel's, wait for one another between calls; with more than two
+# nobody has measured it. And calls have a cost.
+_MOST_THREADS = 2
 _FEWEST_ROWS = 8192
 # The share of rows of which scores are formed once more at most, and the steps by the kernel after
 # there were more: it may be that numbers in single precision do not tell the clusters apart.

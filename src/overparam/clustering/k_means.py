@@ -75,7 +75,7 @@ class BregmanKMeans(BregmanClusterer):
 
     Cost:
         An iteration is at most one of scikit-learn's k-means, 2 n k d flops; of double precision
-        on up to four threads less, while few labels change. Memory is linear in n.
+        on one or two threads less, while few labels change. Memory is linear in n.
 
     Example:
         Three groups of counts, each more spread than the one before:
