@@ -119,3 +119,26 @@ def test_several_tensors_are_arguments_or_keywords():
     assert call(Takes(), {"x": A, "mask": None}) == ((), {"x": A, "mask": None})
     whole = Frozen(A, B)
     assert call(Takes(), whole) == ((whole,), {})
+
+
+class Whole(nn.Module):
+    """One that takes what it is given as one argument."""
+
+    def forward(self, batch):
+        parts = batch.values() if isinstance(batch, dict) else batch
+        return torch.stack(list(parts)).sum(0)
+
+
+class Apart(nn.Module):
+    def forward(self, a, b, scale=1.0):
+        return (a + b) * scale
+
+
+def test_parts_are_one_argument_where_a_model_takes_one():
+    a, b = torch.ones(3), torch.full((3,), 2.0)
+    for x in ([a, b], (a, b), {"a": a, "b": b}):
+        assert torch.equal(call(Whole(), x), a + b)
+        assert torch.equal(call(Apart(), x), a + b)
+    assert torch.equal(call(Whole(), {"batch": [a, b]}), a + b)  # by its name
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'b'"):
+        call(Apart(), (a,))

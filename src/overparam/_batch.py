@@ -9,7 +9,9 @@ No part can be taken of it, since its tensors have axes of several kinds.
 
 import copy
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -178,12 +180,34 @@ def chunks(n: int, chunk_size: int | None) -> list[slice]:
 
 
 def arguments(model: nn.Module, x: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What `model` is called with for `x`: several tensors are arguments or keywords."""
-    if getattr(model, "takes_whole", False):
+    """What `model` is called with for `x`: several tensors are arguments or keywords.
+
+    They are one argument where `forward` takes no others, and takes one.
+    """
+    if getattr(model, "takes_whole", False) or not isinstance(x, (Mapping, tuple, list)):
         return (x,), {}
-    if isinstance(x, Mapping):
-        return (), dict(x)
-    return (tuple(x) if isinstance(x, (tuple, list)) else (x,)), {}
+    args, kwargs = ((), dict(x)) if isinstance(x, Mapping) else (tuple(x), {})
+    if not _fits(model, args, kwargs) and _fits(model, (x,), {}):
+        return (x,), {}
+    return args, kwargs
+
+
+def _fits(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether `forward` can be called so, by its signature."""
+    forward = getattr(model, "forward", None)
+    try:
+        signature = _signature(getattr(forward, "__func__", forward))
+        signature.bind(*((model,) if hasattr(forward, "__self__") else ()), *args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # one written in C does not say
+        pass
+    return True
+
+
+@lru_cache(maxsize=256)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 def call(model: nn.Module, x: Any) -> Any:

@@ -26,6 +26,7 @@ from overparam.errors import OverparamError
 # Layers whose training mode ties the examples of a batch together or draws random numbers:
 # a per-example derivative then does not exist, or is another one at every call.
 _MIXES = (nn.modules.batchnorm._BatchNorm,)
+_LOOK_UP = (nn.Embedding, nn.EmbeddingBag)
 _DRAWS = (nn.modules.dropout._DropoutNd, nn.RReLU)
 
 
@@ -211,8 +212,8 @@ def picking(outputs: object, x: object = None) -> str:
     if isinstance(x, (tuple, list)):
         called = "model(*x)"
     picked = f"{called}[0]"
-    if hasattr(outputs, "logits"):
-        picked = f"{called}.logits"
+    if hasattr(outputs, "logits"):  # mostly of transformers, whose inputs are keywords
+        picked = f"{'model(**x)' if x is None else called}.logits"
     elif isinstance(outputs, Mapping):
         rows = (k for k, value in outputs.items() if isinstance(value, Tensor) and value.ndim)
         picked = f"{called}[{next(rows, 'logits')!r}]"
@@ -330,6 +331,8 @@ def _difference(model: nn.Module, x: Inputs, outputs: Any, reference: Tensor) ->
     """
     if not isinstance(outputs, Tensor) or outputs.shape != reference.shape:
         return math.inf
+    if reference.is_complex():
+        outputs, reference = torch.view_as_real(outputs), torch.view_as_real(reference)
     if not reference.is_floating_point() or reference.numel() == 0:
         return 0.0 if torch.equal(outputs, reference) else math.inf
     reference = reference.detach()
@@ -363,7 +366,9 @@ def _terms(model: nn.Module, x: Inputs) -> float:
 
 
 @contextmanager
-def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]:
+def undisturbed(
+    model: nn.Module, *, evaluation: bool = False, sparse: bool = False
+) -> Iterator[None]:
     """Leave the model as it was: mode, gradients, buffers, attributes and random numbers.
 
     Inside, fused attention and the fused Transformer layer are switched to the plain kernels,
@@ -378,6 +383,8 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
     Args:
         model: The module that is about to be evaluated.
         evaluation: Put every submodule into evaluation mode inside.
+        sparse: Whether embeddings whose gradients are sparse keep them so, as their optimizers
+            may ask for; derivatives of derivatives exist of dense ones.
 
     Raises:
         RuntimeError: In a thread that holds another model, if this one is in use.
@@ -397,9 +404,11 @@ def undisturbed(model: nn.Module, *, evaluation: bool = False) -> Iterator[None]
         kind = devices[0].type if devices else "cpu"
         stack.enter_context(torch.autocast(kind, enabled=False))
         stack.enter_context(kept_state(modules))
-        if evaluation:
-            for module in modules:
+        for module in modules:  # put back with what else is in their attributes
+            if evaluation:
                 module.training = False
+            if isinstance(module, _LOOK_UP) and module.sparse and not sparse:
+                module.sparse = False
         yield
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from overparam.curvature import GGNOperator, HessianOperator
 from overparam.errors import NumericalError
+from overparam.optim import critical_learning_rate
 
 
 def tiny(kind: str) -> tuple[nn.Module, Tensor]:
@@ -225,3 +226,14 @@ def test_only_what_is_known_to_be_convex_is_marked() -> None:
     }
     assert list(marks.values()) == [True, True, False]
     assert not HessianOperator(model, x, targets(True), nn.CrossEntropyLoss()).psd
+
+
+def test_sparse_gradients_are_those_of_dense_ones():
+    torch.manual_seed(0)
+    words, y = torch.randint(0, 20, (16, 3)), torch.randint(0, 3, (16,))
+    found = []
+    for sparse in (False, True):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Embedding(20, 4, sparse=sparse), nn.Flatten(), nn.Linear(12, 3))
+        found.append(critical_learning_rate(model, words, y, nn.CrossEntropyLoss()))
+    assert found[0] == pytest.approx(found[1])

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -190,6 +190,24 @@ def loader(form: str = "pair", **options: Any) -> DataLoader:
     return DataLoader(Items(form), **{"batch_size": 16, "shuffle": True, **options})
 
 
+class Named(NamedTuple):
+    image: Tensor
+    label: Tensor
+
+
+@dataclass
+class Held:
+    image: Tensor
+    label: Tensor
+    at: list[int]
+
+
+def held(batch: list[Any]) -> Held:
+    """A collation into a class of one's own."""
+    images, labels = zip(*batch, strict=True)
+    return Held(torch.stack(images), torch.stack(labels), list(range(len(batch))))
+
+
 def ragged(batch: list[Any]) -> Any:
     """Sequences padded to the longest of their batch."""
     rows = [IDS[i, : 2 + i % 3] for i, _ in batch]
@@ -225,6 +243,10 @@ SCENARIOS: dict[str, tuple[Callable[[], Any], Callable[[], Any], dict[str, Any],
         Language, tokens, {"loss": lambda returned: returned["loss"]}, False),
     "padded batches": (Language, lambda: DataLoader(list(enumerate(range(24))), 8,
                                                     collate_fn=ragged), {}, True),
+    "batches with names": (
+        net, lambda: DataLoader([Named(*item) for item in Items()], 16), {}, True),
+    "batches of a data class with names": (
+        net, lambda: DataLoader(Items(), 16, collate_fn=held), {}, True),
     "a Lightning module": (Stepped, loader, {}, True),
     "a Lightning module and data module": (Stepped, DataModule, {}, True),
     "a Lightning module with a loss": (Stepped, loader, {"loss": nn.CrossEntropyLoss()}, True),
@@ -501,6 +523,12 @@ class Breaks(Items):
         return super().__getitem__(i)
 
 
+def traced() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.trace(net(), X)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "optimizer for loss": (
         lambda: suggest_lr(net(), (X, Y), SGD(net().parameters(), lr=1.0), nn.MSELoss()),
@@ -520,6 +548,14 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a function of none for an optimizer": (
         lambda: suggest_lr(net(), (X, Y), None, lambda: SGD(net().parameters(), lr=1.0)),
         "that makes one of parameters, got TypeError"),
+    "a compiled module": (
+        lambda: suggest_lr(traced(), (X, Y)),
+        "a module in Python, of which copies are trained"),
+    "sparse gradients to clip": (
+        lambda: suggest_lr(
+            nn.Sequential(nn.Embedding(11, 2, sparse=True), nn.Flatten()), (IDS, IDS[:, 0] % 10),
+            None, None, clip_norm=1.0,
+        ), "that make a training step of 24 examples, got NotImplementedError"),
     "a closure": (
         lambda: suggest_lr(net(), (X, Y), None, LBFGS(net().parameters())),
         "step\\(\\) needs no closure, got LBFGS"),

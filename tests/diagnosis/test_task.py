@@ -17,7 +17,9 @@ X, Y = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.ara
 
 
 def test_forms_of_data_are_the_same_data() -> None:
-    arrays = as_examples((X.numpy().astype(np.float64), Y.numpy()))
+    lent = X.numpy().astype(np.float64)
+    lent.flags.writeable = False  # as pandas lends it
+    arrays = as_examples((lent, Y.numpy().astype(np.int32)))
     tensors = as_examples((X, Y))
     pairs = as_examples(torch.utils.data.TensorDataset(X, Y))
     loader = as_examples(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y)))

@@ -153,6 +153,19 @@ def test_of_an_object_the_field_to_pass_is_named():
     assert "forward=lambda model, x: model(x).scores" in said[0]
 
 
+def test_answers_in_place_of_numbers_are_told_once():
+    class Answers(nn.Linear):
+        def forward(self, x):
+            self.scores = super().forward(x)
+            return self.scores.argmax(1)
+
+    model = Answers(4, 3)
+    batch = (torch.randn(6, 4), torch.arange(6) % 3)
+    _, said = watched(model, batch, loss=lambda out, y: CE(model.scores, y))
+    assert len(said) == 1
+    assert "a model that returns real numbers, got int64" in said[0]
+
+
 def test_targets_that_the_loss_leaves_out_may_be_missing():
     """Of the first batch, too, on which curvature is measured."""
 

@@ -84,11 +84,11 @@ def as_examples(
         + (f" of length {len(data)}" if isinstance(data, (tuple, list)) else ""),
         error=TypeError,
     )
-    x, y = _inputs(data[0], where), _numbers(data[1], where)
+    x, y = _inputs(data[0], where), _targets(data[1], where)
     expect_inputs(x, f"{who}(data=x)")
     expect_inputs(_known(y, masked), f"{who}(data=y)", n_examples(x))
     if len(data) == 4:
-        x_test, y_test = _inputs(data[2], where), _numbers(data[3], where)
+        x_test, y_test = _inputs(data[2], where), _targets(data[3], where)
         expect_inputs(x_test, f"{who}(data=x_test)")
         expect_inputs(_known(y_test, masked), f"{who}(data=y_test)", n_examples(x_test))
     elif not test:
@@ -105,6 +105,12 @@ def as_examples(
         "your data", x, y, x_test, y_test,
         class_names=tuple(map(str, range(n_classes))), image_shape=image,
     )  # fmt: skip
+
+
+def _targets(array: Any, where: str) -> Tensor:
+    """Numbers, labels among them in the precision that losses take."""
+    y = _numbers(array, where)
+    return y.long() if is_labels(y) and y.dtype != torch.bool else y
 
 
 def _known(y: Tensor, masked: bool) -> Tensor:
@@ -146,7 +152,10 @@ def _inputs(part: Any, where: str) -> Inputs:
 def _numbers(array: Any, where: str) -> Tensor:
     """An array as a tensor of its own numbers, double precision as single."""
     try:
-        tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+        tensor = array
+        if not isinstance(array, Tensor):
+            held = np.asarray(array)  # pandas lends memory that nobody is to write to
+            tensor = torch.as_tensor(held if held.flags.writeable else held.copy())
     except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
         raise InvalidType(
             f"`{where}` expected arrays of numbers, got {type(array).__name__} ({told(problem)})."

@@ -42,9 +42,25 @@ def split_of(batch: Any, model: nn.Module | None, given: Split | None, who: str)
         return _of_mapping(batch, model)
     if isinstance(batch, (tuple, list)) and not hasattr(batch, "_fields"):
         return _of_several(batch, model)
-    fields = dataclasses.is_dataclass(batch) or hasattr(batch, "_fields") or is_graph(batch)
-    name = next((name for name in _TARGETS if hasattr(batch, name)), None) if fields else None
+    fields = _fields(batch)
+    whole = fields is not None or is_graph(batch)
+    name = next((name for name in _TARGETS if hasattr(batch, name)), None) if whole else None
+    if fields is not None and (name is None or not (model is None or _takes(model, batch))):
+        # A pair with names, or fields of which the model takes some.
+        if isinstance(batch, tuple) and name is None:
+            return _of_several(batch, model)
+        if name is not None and (inner := _of_mapping(fields, model)) is not None:
+            return lambda batch: inner(_fields(batch) or {})
     return None if name is None else lambda batch: (batch, getattr(batch, name))
+
+
+def _fields(batch: Any) -> dict[str, Any] | None:
+    """What a named tuple or a data class holds, by name; `None` for anything else."""
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return batch._asdict()  # pyright: ignore[reportAttributeAccessIssue]
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return None
 
 
 def unknown_batch(batch: Any, who: str) -> InvalidType:

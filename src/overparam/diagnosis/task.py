@@ -397,6 +397,9 @@ def step_seconds(task: TrainingTask, who: str = "diagnose", count: int = 6) -> f
         else:
             assert pair is not None
             task.loss(call(model, pair[0]), pair[1]).backward()
+        if task.clip_norm is not None:
+            trained = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, task.clip_norm)
         optimizer.step()
 
     for _ in range(count):

@@ -39,6 +39,11 @@ def copies(
         initialise: Gives lazy layers their sizes.
     """
     where = f"{who}(optimizer=...)"
+    expect(
+        not isinstance(model, torch.jit.ScriptModule), f"{who}(model=...)",
+        "a module in Python, of which copies are trained", "one compiled by torch.jit",
+        hint="pass the module that it was made of.", error=TypeError,
+    )  # fmt: skip
     if isinstance(optimizer, Optimizer):
         expect_plain_steps(optimizer, where)
     try:

@@ -85,6 +85,13 @@ class Trial:
                 f"pass {picking(outputs, x)}.",
                 error=TypeError,
             )
+        if not (outputs.is_floating_point() or outputs.is_complex()):
+            raise complaint(
+                "Monitor(model=...)", "a model that returns real numbers",
+                str(outputs.dtype).removeprefix("torch."),
+                "pass forward=, a function of the model and the inputs that returns what the loss "
+                "takes the gradient of.", error=TypeError,
+            )  # fmt: skip
         value = subject.loss(outputs, y)
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise complaint(

@@ -62,7 +62,7 @@ def rate_by_steps(
         rates = [rate * part for part in parts]
         return begins_to_diverge(islice(_losses(model, x, y, loss, optimizer, rates), steps + 1))
 
-    with undisturbed(model):
+    with undisturbed(model, sparse=True):
         with as_trained(model, x):
             LossAtPoint(where, model, x, y, loss, None, None)  # which checks all of it
         low = high = start
