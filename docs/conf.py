@@ -27,6 +27,8 @@ extensions = [
 ]
 exclude_patterns = ["_build", "extensions"]
 html_theme = "furo"
+# Furo's own underlines the names of modules, as if they were links.
+pygments_dark_style = "github-dark"
 html_title = "overparam"
 html_show_sphinx = False
 html_static_path = ["_static"]
@@ -102,9 +104,19 @@ def end_blocks(app, name, text: list[str]) -> None:
     text[0] = text[0].replace("\n\n```\n", "\n```\n")
 
 
+def break_names(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Let names of claims, which are long, go on in the next line after an underscore."""
+    if pagename == "reference/claims":
+        context["body"] = re.sub(
+            r"(?<=<span class=\"pre\">)\w+", lambda name: name[0].replace("_", "_<wbr>"),
+            context["body"],
+        )  # fmt: skip
+
+
 def setup(app: Sphinx) -> None:
     """Register the treatment of formulas, methods and blocks."""
     app.connect("source-read", end_blocks)
     # Before napoleon, which rewrites the sections.
     app.connect("autodoc-process-docstring", keep_formulas, priority=100)
     app.connect("autodoc-skip-member", skip_routing)
+    app.connect("html-page-context", break_names)

@@ -16,13 +16,6 @@ sys.path += [
     str(Path(__file__).parent / folder)
     for folder in ("contracts", "devices", "integrations", "transport", "typed")
 ]
-# Before anything of the library is imported; test workers learn of it by the environment.
-if "--typed" in sys.argv or "OVERPARAM_TYPED" in os.environ:
-    os.environ["OVERPARAM_TYPED"] = "1"
-    import annotations
-
-    annotations.install()
-
 from second_device import SecondDevice
 
 collect_ignore = ["typed"]  # what `--typed` loads: no tests, and not for every environment
@@ -55,23 +48,13 @@ SWITCHES = (
 )
 
 
-# How long an example takes says something about the machine alone.
+# How long an example takes says something about the machine alone. The same examples each time:
+# whether a tree is whole is no matter of luck. Others are drawn where more are asked for.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow],
+    derandomize="OVERPARAM_FUZZ" not in os.environ,
+)  # fmt: skip
 settings.load_profile("any machine")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--typed`: the pass that checks what annotations say."""
-    parser.addoption("--typed", action="store_true", help="check every annotation of overparam")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of the typed pass what cannot be looked at there."""
-    for item in items if config.getoption("--typed") else ():
-        for mark in item.iter_markers("untyped"):
-            item.add_marker(pytest.mark.skip(reason=f"not in the typed pass: {mark.args[0]}"))
 
 
 @pytest.fixture

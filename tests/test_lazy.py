@@ -283,3 +283,22 @@ def test_a_name_that_loads_what_draws_uses_up_no_random_numbers(tmp_path, monkey
     before = random.getstate()
     assert 0 <= importlib.import_module("drawing_package").value < 1
     assert random.getstate() == before
+
+
+def test_whoever_turns_warnings_into_errors_can_measure():
+    """What torch does on the first forward derivative of a process is deprecated by itself."""
+    code = (
+        "import torch, overparam as op\n"
+        "model = torch.nn.Linear(3, 2)\n"
+        "loss = torch.nn.functional.cross_entropy\n"
+        "sgd = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "monitor = op.Monitor(model, loss, sgd, max_overhead=float('inf'))\n"
+        "batch = torch.eye(4, 3), torch.tensor([0, 1, 0, 1])\n"
+        "for _ in range(3):\n"
+        "    value = loss(model(batch[0]), batch[1])\n"
+        "    value.backward()\n"
+        "    monitor.step(value, batch=batch)\n"
+        "    sgd.step()\n"
+        "print(monitor.history['sharpness'].notna().sum())\n"
+    )
+    assert int(python(code, PYTHONWARNINGS="error")) >= 2

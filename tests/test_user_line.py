@@ -7,8 +7,6 @@ from torch import nn
 
 import overparam as op
 
-pytestmark = pytest.mark.untyped("the check stands between a call and the line of the user's")
-
 
 def test_a_warning_behind_the_checks_of_arguments_names_the_caller() -> None:
     model, x, y = nn.Linear(2, 1), torch.ones(3, 2), torch.ones(3, 1)

@@ -1,13 +1,15 @@
 """What one thread at a time may do: evaluate a module, differentiate in forward mode."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 from overparam._errors import expect
 from overparam._parts import parts
@@ -102,7 +104,24 @@ def forward_mode() -> AbstractContextManager[object]:
 
     A compiled graph does not enter locks.
     """
-    return nullcontext() if torch.compiler.is_compiling() else _forward
+    if torch.compiler.is_compiling():
+        return nullcontext()
+    with _forward:
+        _load_rules()
+    return _forward
+
+
+@cache
+def _load_rules() -> None:
+    """Let torch compile its rules, which it does on the first derivative of a process.
+
+    How it does that is deprecated, by torch itself: whoever turns warnings into errors is not to
+    lose a measurement to it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with forward_ad.dual_level():
+            forward_ad.make_dual(torch.zeros(1), torch.ones(1))
 
 
 def _forked(me: int) -> None:

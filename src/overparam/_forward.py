@@ -60,11 +60,12 @@ def inside(model: nn.Module) -> nn.Module:
     return model._adapted if isinstance(model, Adapted) else model
 
 
-def seen_through(model: nn.Module, forward: Forward | None, where: str = "") -> nn.Module:
+def seen_through(model: Any, forward: Forward | None, where: str = "") -> Any:
     """The model, or the same one under the call that `forward` makes of it.
 
     Args:
-        model: Any module; of a compiled one, the module inside is called.
+        model: Any module; of a compiled one, the module inside is called. What is none comes back
+            as it is, for whoever says what is wrong with it.
         forward: ``forward(model, x)`` that returns one tensor, or `None`.
         where: The public call this is for, for the error message.
     """

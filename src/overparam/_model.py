@@ -74,10 +74,10 @@ def trainable(model: nn.Module, names: Sequence[str] | None = None, where: str =
     return chosen
 
 
-def as_function(model: nn.Module) -> Callable[[Params, Inputs], Tensor]:
+def as_function(model: nn.Module) -> Callable[[Params, Any], Tensor]:
     """The map (params, x) ↦ outputs. Parameters not in `params` keep the model's values."""
 
-    def function(params: Params, x: Inputs) -> Any:  # a tensor, but for a loss inside the model
+    def function(params: Params, x: Any) -> Any:  # a tensor, but for a loss inside the model
         args, kwargs = arguments(model, x)
         with held(model):
             return evaluate_at(model, _every_place(model, params), args, kwargs)

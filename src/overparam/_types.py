@@ -32,9 +32,14 @@ as they like; the first axis of each is the batch axis. See `overparam._batch`."
 Targets: TypeAlias = Inputs
 """What a loss compares outputs with, in the forms that inputs have."""
 
-Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""`loss(outputs, targets)` of a batch, a scalar. Its reduction (mean, sum, with or without
-one half) is whatever the callable does; nothing in the library assumes one."""
+Batch: TypeAlias = tuple[Any, Any]
+"""A pair (inputs, targets): what the model takes, or `forward` in its place, and what the loss
+takes beside the outputs."""
+
+Loss: TypeAlias = Callable[[Tensor, Any], Tensor]
+"""`loss(outputs, targets)` of a batch, a scalar; targets are whatever it takes. Its reduction
+(mean, sum, with or without one half) is whatever the callable does; nothing in the library
+assumes one."""
 
 Forward: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """`forward(model, x)` that returns the tensor the loss takes, for a model that returns a tuple, a

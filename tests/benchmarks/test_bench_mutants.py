@@ -66,7 +66,6 @@ def test_nothing():
 """
 
 
-@pytest.mark.untyped("a mutant goes under the function itself")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="autograd's threads do not outlive a fork")
 def test_what_notices_is_told_and_kept(bench, mutating, tmp_path):
     growth, wrong = tmp_path / "test_growth.py", tmp_path / "test_wrong.py"

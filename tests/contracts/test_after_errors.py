@@ -131,7 +131,6 @@ def test_a_schedule_stays_where_its_rate_cannot_be_measured():
     assert schedule.state_dict() == before
 
 
-@pytest.mark.untyped("a batch that is no pair is taken, with a warning")
 @pytest.mark.parametrize("loss", ["1", None, 1j, torch.ones(2), torch.ones((), device="meta")])
 def test_a_monitor_counts_no_step_that_it_refused(loss):
     model = nn.Linear(3, 1)

@@ -155,6 +155,7 @@ def test_few_steps_bound_the_momentum():
     assert short["lr"] == free["lr"]
 
 
+@pytest.mark.untyped("the warning names a line of the caller, and the check stands between")
 def test_the_optimizer_has_it_by_its_old_name_and_for_classes_of_its_own():
     class Ours(MaSS):
         pass

@@ -15,6 +15,7 @@ from overparam.diagnosis.race.outcome import Outcome, Trial, with_run
 from overparam.diagnosis.race.variant import Reached
 from overparam.diagnosis.rate_of_run import interval_to_set
 from overparam.diagnosis.rate_statement import RateFindings, comparison
+from overparam.diagnosis.run_facts import worsened
 from overparam.diagnosis.statements import conclude
 from overparam.optim import NoiseScale, noise_scale
 from overparam.report.statements import statement_rows
@@ -925,6 +926,22 @@ def test_spikes_that_went_are_no_fall() -> None:
     steep = [2.0 / 1.2**i for i in range(24)]
     said = statements.progress(replace(FOUND, losses=steep, events=[{"kind": "bad batch"}]))
     assert "still falling: its median over the last quarter was" in said.text
+
+
+def test_a_loss_below_zero_is_no_network_that_interpolates_and_offsets_change_nothing() -> None:
+    """The negative log-likelihood of a density has no least value, and its zero means nothing."""
+    course = [3 * 0.8**t + 1.0 for t in range(40)]
+    falling = [3.0 - 0.05 * t for t in range(40)]
+    for losses, ends in ((course, "stuck"), (falling, "still falling")):
+        said = []
+        for offset in (6.0, 60.0):
+            shifted = [loss - offset for loss in losses]
+            found = replace(FOUND, losses=shifted, label_evidence=None, train_error=math.nan)
+            said.append(statements.progress(found))
+        assert all(ends in one.text and "of the fall" in one.text for one in said), said
+        assert said[0].value == pytest.approx(said[1].value)
+    test = replace(FOUND, test_errors=[-1.0, -2.9, -3.0], test_measure="loss", label_evidence=None)
+    assert not worsened(test)
 
 
 def test_a_loss_that_goes_below_zero_has_no_end_there() -> None:

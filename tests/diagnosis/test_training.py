@@ -107,3 +107,15 @@ def test_a_budget_that_loading_began_on_is_told_as_it_was_given() -> None:
     assert found.environment["budget_seconds"] == 90.0
     rate = suggest_lr(torch.nn.Linear(3, 2), data, budget=Left(60.0, of=90.0), longest=10)
     assert "A budget of about 180 s compares" in rate.statements[0].action
+
+
+def test_a_run_whose_loss_is_below_zero_is_not_over() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 3)
+    model = torch.nn.Linear(3, 1)
+    loss = lambda outputs, y: (outputs - y).square().mean() - 50.0  # noqa: E731
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    found = diagnose(
+        model, (x, x[:, :1]), loss, optimizer, steps=32, max_steps=32, batch_size=16, budget="5m"
+    )
+    assert found.data["steps_run"] == 32

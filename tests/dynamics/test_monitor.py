@@ -491,7 +491,6 @@ def test_outputs_in_a_dict_take_an_adaptor():
     assert monitor.history["kernel_change"].notna().all()
 
 
-@pytest.mark.untyped("a warning is said once for a place, and checked functions are others")
 def test_an_unknown_optimizer_has_no_ratio_and_one_warning():
     model, x, y = regression()
     optimizer = torch.optim.Rprop(model.parameters(), lr=1e-4)

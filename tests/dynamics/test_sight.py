@@ -241,6 +241,54 @@ def test_what_costs_more_than_its_part_comes_round_as_often():
     assert tuple(runs.values()) == pytest.approx((38, 38), abs=3)
 
 
+def test_what_uses_the_work_of_another_is_run_right_after_it():
+    """Of that one's steps it takes those at which it is late, in debt if there is no credit."""
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    budget.add("dear", cost=6.0, within=60)
+    budget.add("with it", cost=4.0, within=100, beside="dear")
+    budget.add("alone", cost=4.0, beside="unknown")
+    steps: dict[str, list[int]] = {"dear": [], "with it": [], "alone": []}
+    for step in range(1000):
+        budget.enter()
+        while (name := budget.due(step)) is not None:
+            cost = 6.0 if name == "dear" else 4.0
+            clock.now += cost
+            steps[name].append(step)
+            budget.ran(name, step, cost)
+        budget.leave()
+        clock.now += 1.0
+    assert set(steps["with it"]) <= set(steps["dear"])
+    assert steps["with it"][0] == steps["dear"][0]  # never measured is late
+    assert 4 <= len(steps["with it"]) < len(steps["dear"])
+    assert not set(steps["alone"]) <= set(steps["dear"])
+    assert budget.overhead <= 0.1
+    budget.remove("dear")
+    budget.training += 1000.0
+    assert budget.due(1000) in ("with it", "alone")
+
+
+def test_first_measurements_tell_what_the_others_will_take():
+    """They are guessed at twice what they take; the first that is measured on a batch tells."""
+    clock = Clock()
+    probes = [Sham(clock, name, 1.0, 250, 2.0) for name in ("one", "other")]
+    for probe in probes:
+        probe.needs = ("batch",)
+    model, x, y = Passes(clock), torch.ones(4, 2), torch.ones(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(model, MSE, optimizer, probes=probes, clock=clock)
+    seen = []  # the part that each is asked for, and what that is expected to take
+    while not any(status.times for status in monitor.status()):
+        clock.now += STEP
+        monitor.step(1.0, batch=(x, y))
+        seen.append([(s.part, monitor.budget.cost(s.name)) for s in monitor.status()])
+    waits = [status.times for status in monitor.status()].index(0)
+    (before, guessed), (part, known) = seen[-2][waits], seen[-1][waits]
+    assert guessed == pytest.approx(2 * 2.0 * STEP * before)
+    assert known == pytest.approx(2.0 * STEP * part)
+    assert part > before
+
+
 def test_a_measurement_that_gains_nothing_by_less_work_is_left_at_it():
     portion = Portion()
     assert portion.guess(float, 1.0) == 1.0
@@ -255,7 +303,7 @@ def test_a_measurement_that_gains_nothing_by_less_work_is_left_at_it():
 
 def test_of_a_measurement_whose_parts_take_as_long_as_the_whole_all_is_asked_for():
     portion = Portion()
-    assert portion.guess(lambda part: 8.0 + part, 1.0) == 9.0
+    assert portion.guess(lambda part: 19.0 + part, 1.0) == 20.0
     assert portion.part == 1.0
     assert portion.guess(lambda part: 1.0 + 16 * part, 3.0) == 3.0
     assert portion.part == 1 / 8
@@ -281,16 +329,18 @@ def test_a_spike_is_measured_with_the_same_examples_all_along():
     assert budget.cost("sharpness") == 1.0
 
 
+PASSES = []  # what a model counts of itself is put back after a measurement
+
+
 class Tokens(nn.Module):
     """A language model of one layer."""
 
     def __init__(self, vocabulary=40):
         super().__init__()
         self.embed, self.out = nn.Embedding(vocabulary, 8), nn.Linear(8, vocabulary)
-        self.passes = 0
 
     def forward(self, ids):
-        self.passes += 1
+        PASSES.append(len(ids))
         return self.out(torch.tanh(self.embed(ids))).transpose(1, 2)
 
 
@@ -305,12 +355,12 @@ def test_what_cannot_apply_says_so_and_costs_nothing():
         optimizer.zero_grad()
         value = CE(model(x), x)
         value.backward()
-        before = model.passes
+        before = len(PASSES)
         monitor.step(value, batch=(x, x))
-        # Sharpness and batch rate: two passes forward for a product, three across batches. One
-        # for each part of the batch whose gradient is compared with the others'.
+        # Sharpness and batch rate: two passes forward for a product, on either batch. One for
+        # each part of the batch whose gradient is compared with the others'.
         if step:
-            assert model.passes - before == 2 + 3 + 2
+            assert len(PASSES) - before == 2 + 2 + 2
         optimizer.step()
     table = {status.name: status for status in monitor.status()}
     assert table["loss split"].status == (
@@ -430,6 +480,26 @@ def test_a_kernel_on_fewer_examples_is_compared_with_its_part_of_the_first():
         probe._start = None
         fresh = probe.measure(scene)["kernel_change"]
     assert some == pytest.approx(fresh, rel=1e-4)
+
+
+def test_the_kernel_is_that_of_the_loss_split_where_both_are_measured():
+    alone, _, _, x, y = fitted(probes=[KernelChange()])
+    both, *_ = fitted(probes=[LossSplit(), KernelChange()])
+    found, true = (m.history["kernel_change"] for m in (both, alone))
+    assert found[0] == pytest.approx(0, abs=1e-6)
+    # Sums in another order, of numbers in single precision, and a difference of kernels.
+    assert found[1:].to_list() == pytest.approx(true[1:].to_list(), rel=1e-3)
+    # On fewer examples, and along combinations: of the start as well.
+    probe, split = (both.probes[name] for name in ("kernel change", "loss split"))
+    scene = both._subject.scene((x, y), part=0.5)
+    with both._subject.isolated():
+        split.measure(scene)
+        n, m = len(scene.passing["tangent kernel"][0]), scene.passing["tangent kernel"][1]
+        change = probe.measure(scene)["kernel_change"]
+    assert (n, m) == (16, 0)  # three outputs are all taken
+    assert change == pytest.approx(true[2], rel=0.5)
+    both._subject.forget_step()
+    assert not scene.passing
 
 
 def test_the_table_says_what_is_known(tmp_path):

@@ -128,7 +128,7 @@ def test_along_combinations_it_is_that_of_the_loss_as_a_function_of_these():
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 6)).double()
     x, y, along = torch.randn(5, 4).double(), torch.arange(5) % 6, orthogonal(6, 3, 0).double()
     cross = nn.functional.cross_entropy
-    split = split_along(model, x, y, 2, cross, combinations=along)
+    split, kernel = split_along(model, x, y, 2, cross, combinations=along)
     outputs = model(x).detach()
     whole = jacobian(model, x).view(5, 6, -1)
     rows, start = torch.einsum("ncp,cm->nmp", whole, along).flatten(0, 1), outputs @ along
@@ -145,6 +145,10 @@ def test_along_combinations_it_is_that_of_the_loss_as_a_function_of_these():
     assert split.total == pytest.approx(float(cross(outputs, y)), rel=1e-12)
     assert split.eigenvalues == pytest.approx(values[-2:].flip(0).tolist(), rel=1e-8)
     assert not split.quadratic
+    # The kernel on the way there is the mean over the combinations.
+    assert kernel is not None
+    by_output = rows.view(5, 3, -1)
+    assert torch.allclose(kernel, torch.einsum("imp,jmp->ij", by_output, by_output) / 3, rtol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 import copy
 import gc
 import math
+import warnings
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from overparam.dynamics import Monitor
-from overparam.dynamics.probes import Norms
+from overparam.dynamics.probes import BatchCriticalRate, Norms, Sharpness
 
 CE = nn.functional.cross_entropy
 AT = 45
@@ -39,11 +42,11 @@ def adam(model, lr=5e-3):
 class Training:
     """A training with a monitor, and places to put faults."""
 
-    def __init__(self, optimizer=sgd, *, full=False, norm=False, **options):
+    def __init__(self, optimizer=sgd, *, full=False, norm=False, loss=CE, **options):
         self.model, self.x, self.y = problem(norm=norm)
-        self.optimizer, self.full = optimizer(self.model), full
+        self.optimizer, self.full, self.loss = optimizer(self.model), full, loss
         self.monitor = Monitor(
-            self.model, CE, self.optimizer, **{"probes": [], "max_overhead": math.inf, **options}
+            self.model, loss, self.optimizer, **{"probes": [], "max_overhead": math.inf, **options}
         )
         self.t = 0
 
@@ -59,7 +62,7 @@ class Training:
             if spoil:
                 x, y = spoil(x, y)
             self.optimizer.zero_grad()
-            loss = CE(self.model(x), y)
+            loss = self.loss(self.model(x), y)
             loss.backward()
             if gradients:
                 gradients()
@@ -221,6 +224,26 @@ def test_a_layer_that_is_unfrozen_on_the_way_is_measured_and_named():
     assert (event.cause, event.layers) == ("weights changed", ("0",)), event
 
 
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_a_layer_that_is_frozen_on_the_way_ends_no_measurement(optimizer):
+    run = Training(optimizer, probes=[Sharpness(), BatchCriticalRate()]).run(20)
+    run.model[0].weight.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.run(5)
+    run.model[0].weight.requires_grad_(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.run(5)
+    known = run.monitor.history[["sharpness", "batch_critical_lr"]].iloc[-8:]
+    assert known.notna().all(axis=None)
+
+
+def test_a_clock_that_does_not_move_stops_no_table():
+    run = Training(clock=lambda: 1.0, probes=None, max_overhead=0.05).run(20)
+    assert "not yet" in run.monitor.summary()
+
+
 def test_an_overflow_that_the_scaler_leaves_out_is_no_cause():
     """The gradients of a step are infinite and it is not taken; then a batch is bad."""
     run = Training().run(AT)
@@ -380,3 +403,73 @@ def test_short_steps_are_logged_less_and_a_spike_is_still_seen_on_its_step():
     clock.now += 1.0
     event = run.run(1, spoil=wrong_labels).run(5).event()
     assert (event.step, event.cause) == (60, "bad batch"), event
+
+
+@pytest.mark.parametrize("level", [0.0, -3.0, 3.0])
+def test_a_rise_from_any_level_is_seen_and_over(level):
+    """Losses come to an exact zero where all is fitted, and log-likelihoods pass below it."""
+    run = Training(full=True)
+    losses = [5.0] * 5 + [level] * 35 + [level + 8.0] * 4 + [level] * 10
+    for loss in losses:
+        run.optimizer.zero_grad()
+        run.monitor.step(loss, batch=run.batch())
+        run.optimizer.step()
+    event = run.event()
+    assert (event.step, event.outcome) == (40, "recovered"), event
+    assert event.spike.steps_to_recover <= 6
+    known = math.isfinite(event.spike.peak_ratio)
+    assert known == (level > 0), event.spike
+
+
+@pytest.mark.parametrize(("steps", "cause"), [(1, "bad batch"), (20, "data switched")])
+@pytest.mark.parametrize("offset", [3.0, 20.0])
+def test_causes_are_the_same_where_the_loss_is_below_zero(steps, cause, offset):
+    run = Training(loss=lambda logits, y: CE(logits, y) - offset)
+    event = run.run(AT).run(steps, spoil=wrong_labels).run(21 - steps).event()
+    assert (event.cause, event.step) == (cause, AT), event
+    assert event.spike.batch_share > 0.75
+
+
+def test_a_bad_batch_after_a_loss_of_exactly_zero():
+    run = Training(loss=lambda logits, y: (CE(logits, y) - 1.2).clamp(min=0.0)).run(AT)
+    assert run.monitor.history["loss"].iloc[-5:].eq(0).all()
+    event = run.run(1, spoil=wrong_labels).run(20).event()
+    assert (event.cause, event.step) == ("bad batch", AT), event
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                0.0,
+                1e-45,
+                1e-20,
+                1.0,
+                1.3,
+                40.0,
+                -1e-9,
+                -2.0,
+                -50.0,
+                1e38,
+                math.inf,
+                -math.inf,
+                math.nan,
+            ]
+        ),
+        min_size=5,
+        max_size=80,
+    )
+)
+def test_no_course_of_losses_switches_the_monitor_off(losses):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    monitor = Monitor(model, nn.MSELoss(), optimizer, probes=[], max_overhead=math.inf)
+    batch = torch.ones(4, 2), torch.ones(4, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for loss in losses:
+            monitor.step(loss, batch=batch)
+        monitor.summary()
+        assert len(monitor.history) == len(losses)
+        assert ("Spikes of the loss: none" in monitor._repr_html_()) == (not monitor.events)

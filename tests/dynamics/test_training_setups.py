@@ -291,7 +291,6 @@ def test_a_subclass_of_what_spreads_a_model_is_looked_into():
 
 @pytest.mark.parametrize("form", [Tensor.numpy, Tensor.tolist, lambda x: [x], lambda x: (x, None)])
 @pytest.mark.filterwarnings("ignore:the monitor's 'batch critical rate' is switched off")
-@pytest.mark.untyped("a batch that is for the adaptor alone may be anything")
 def test_batches_of_another_form_do_not_end_the_training(form):
     """What the adaptor makes of them is the user's own; the probe batch is known."""
     torch.manual_seed(0)

@@ -106,7 +106,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.untyped("wrong arguments are judged by what comes back")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_makes_no_sense_is_refused(name):
     with pytest.raises((ValueError, TypeError), match="expected"):

@@ -227,7 +227,6 @@ def test_nothing_is_changed(training: bool) -> None:
     assert not optimizer.state
 
 
-@pytest.mark.untyped("what no annotation allows is the point")
 def test_an_empty_list_of_inputs_is_refused_in_a_line() -> None:
     model = nn.Linear(2, 1)
     sgd = torch.optim.SGD(model.parameters(), lr=0.1)

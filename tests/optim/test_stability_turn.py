@@ -77,7 +77,15 @@ def test_turns_arrive_at_the_limit_and_differences_at_the_same(network, optimize
     assert other is not None
     assert too is not None
     assert too.ratio == pytest.approx(other.ratio, rel=1e-2)
-    assert other.ratio <= 1.002 * stability(model, *half, CE, steps).ratio
+    most = 1.002 * stability(model, *half, CE, steps).ratio
+    assert other.ratio <= most
+    # Of the direction among the parameters half a product is left, and it has converged: what
+    # the next turn adds is a part of the square of the residual.
+    for how, found in ((False, exact), (True, near)):
+        begun = stability_turn(model, *half, CE, steps, known=found.direction, differences=how)
+        assert begun is not None
+        assert begun.ratio <= most
+        assert begun.ratio == pytest.approx(other.ratio, rel=2 * exact.residual**2 + 1e-2)
 
 
 class Stairs(nn.Module):

@@ -12,6 +12,7 @@ from overparam.datasets import load_file
 from overparam.datasets.tables import read_frame
 from overparam.tables import Reader
 from overparam.tables.dates import read_dates
+from overparam.tables.table_files import read_table_file
 
 DRAW = np.random.default_rng(3)
 N = 40
@@ -211,3 +212,12 @@ def test_empty_fields_may_follow_some_rows(tmp_path):
 def test_a_number_of_the_customer_is_none_of_the_row_unless_it_repeats():
     frame = FRAME.assign(Kundennummer=1000 + 7 * np.arange(N), Hausnummer=np.arange(N) % 9)
     assert Reader.learn(frame).left_out == {"Kundennummer": "a number of the row"}
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "Int64", "Float32", "string", "category"])
+def test_a_first_column_of_a_type_that_knows_missing_values_is_read(dtype, tmp_path):
+    first = pd.Series([1, 0, None, 1], dtype="Int64").astype(dtype)
+    frame = pd.DataFrame({"a": first, "b": [1.0, 2.0, 3.0, 4.0]})
+    for file in (tmp_path / "t.parquet", tmp_path / "t.feather"):
+        getattr(frame, f"to_{file.suffix[1:]}")(file)
+        assert read_table_file(file)["a"].isna().tolist() == [False, False, True, False]

@@ -184,7 +184,6 @@ BAD_FITS = {
 }
 
 
-@pytest.mark.untyped("settings of other types are refused in words of ours")
 @pytest.mark.parametrize("name", BAD_FITS)
 def test_a_bad_fit_gets_one_error(name, task):
     x, y, target, _ = task

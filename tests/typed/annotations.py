@@ -9,6 +9,7 @@ for what comes back. Subprocesses are not looked at.
 import ast
 import contextlib
 import functools
+import importlib
 import inspect
 import itertools
 import random
@@ -34,7 +35,7 @@ from sklearn.base import BaseEstimator
 
 PACKAGE = "overparam"
 # They count the calls between them and the user's line, and a check would be one more.
-UNCHECKED = {f"{PACKAGE}._deprecated", f"{PACKAGE}._lazy"}
+UNCHECKED = {f"{PACKAGE}._deprecated", f"{PACKAGE}._lazy", f"{PACKAGE}._user_line"}
 # An int may stand for a float, as everywhere in Python (PEP 484).
 _CONF = BeartypeConf(is_pep484_tower=True)
 _jaxtyped = jaxtyping.jaxtyped
@@ -74,6 +75,8 @@ def install() -> None:
     jaxtyping.jaxtyped = _checked
     vars(hook)["_JaxtypingLoader"] = _Loader
     jaxtyping.install_import_hook(PACKAGE, f"{__name__}.check")
+    # A check lies between two functions of ours, and is no line of the user's.
+    importlib.import_module(f"{PACKAGE}._user_line")._BETWEEN.add(__name__)
 
 
 def check(function: Any) -> Any:

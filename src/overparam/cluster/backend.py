@@ -10,7 +10,6 @@ import sysconfig
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -31,6 +30,19 @@ class ClusterLost(ConnectionError):
 
 
 @runtime_checkable
+class Promise(Protocol):
+    """What a task will return; futures of the standard library and of Dask are promises."""
+
+    def result(self) -> Any:
+        """What it returned, or what it raised, once it is there."""
+        ...
+
+    def add_done_callback(self, fn: Callable[[Any], Any], /) -> Any:
+        """Have a function called with the promise, once it is there."""
+        ...
+
+
+@runtime_checkable
 class Workers(Protocol):
     """A connection to a scheduler, which does all the scheduling.
 
@@ -44,10 +56,10 @@ class Workers(Protocol):
         """How many tasks are computed at a time, as of now."""
         ...
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Promise:
         """Let a worker call a function; handles among the arguments become their values.
 
-        Callbacks of the future are called in a thread that may wait.
+        Callbacks of the promise are called in a thread that may wait.
         """
         ...
 
@@ -55,7 +67,7 @@ class Workers(Protocol):
         """A handle of bytes that stay with the cluster until it is let go."""
         ...
 
-    def cancel(self, futures: list[Future]) -> None:
+    def cancel(self, promises: list[Promise]) -> None:
         """Forget tasks; those that have begun may go on to their end."""
         ...
 
@@ -74,7 +86,7 @@ class ClusterBackend(ParallelBackendBase):
         super().__init__(nesting_level=0)
         self.workers = workers
         self.sent: dict[str, Any] = {}
-        self._running: set[Future] = set()
+        self._running: set[Promise] = set()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """The cores of the cluster; at least two, since joblib computes a single job here."""
@@ -86,18 +98,18 @@ class ClusterBackend(ParallelBackendBase):
         self._expect_answer(self.workers.trouble())
         return self.effective_n_jobs(n_jobs)
 
-    def submit(self, func: Any, callback: Any = None) -> Future:
+    def submit(self, func: Any, callback: Any = None) -> Promise:
         """Hand one task over."""
-        future = self.workers.submit(
+        promise = self.workers.submit(
             attempt, _packed(func), versions(), list(self.sent), *self.sent.values()
         )
-        self._running.add(future)
-        future.add_done_callback(callback)
-        return future
+        self._running.add(promise)
+        promise.add_done_callback(callback)
+        return promise
 
     apply_async = submit  # what joblib called it before 1.5
 
-    def retrieve_result_callback(self, out: Future) -> Any:
+    def retrieve_result_callback(self, out: Promise) -> Any:
         """What a task returned; what it raised is raised."""
         self._running.discard(out)
         try:

@@ -19,7 +19,7 @@ from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._extras import absent
 from overparam._numbers import is_integer
-from overparam.cluster.backend import ClusterBackend, Workers
+from overparam.cluster.backend import ClusterBackend, Promise, Workers
 
 # How long a scheduler may take to answer.
 SECONDS = 10
@@ -96,7 +96,7 @@ class _Dask:
     def cores(self) -> int:
         return sum(self.client.nthreads().values())
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Promise:
         # A task is not a function of its arguments for Dask: the same one may be asked for again.
         return self.client.submit(function, *arguments, pure=False)
 
@@ -104,9 +104,9 @@ class _Dask:
         # A task whose value is what it was given: lost with its workers, it is made again.
         return self.client.submit(_itself, packed, pure=False)
 
-    def cancel(self, futures: list[Future]) -> None:
+    def cancel(self, promises: list[Promise]) -> None:
         with suppress(Exception):  # no one is left to be told
-            self.client.cancel(futures, force=True)
+            self.client.cancel(promises, force=True)
 
     def trouble(self) -> str:
         if self.client.status == "running":
@@ -204,13 +204,13 @@ class _Ray:
         self.name, self.ray = name, ray
         # What waits for a task may submit the next one, which a thread of Ray's must not.
         self._told = ThreadPoolExecutor(1)
-        self._references: dict[Future, Any] = {}
+        self._references: dict[Promise, Any] = {}
         self._remote: dict[Callable[..., Any], Any] = {}
 
     def cores(self) -> int:
         return int(self.ray.cluster_resources().get("CPU", 0))
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Promise:
         if function not in self._remote:
             remote = self.ray.remote(num_cpus=1, max_retries=RETRIES)
             self._remote[function] = remote(function)
@@ -232,14 +232,14 @@ class _Ray:
     def put(self, packed: np.ndarray) -> Any:
         return self.ray.put(packed)
 
-    def cancel(self, futures: list[Future]) -> None:
+    def cancel(self, promises: list[Promise]) -> None:
         """Forget them: what runs ends by itself, or with the connection.
 
         Ray takes the whole process down where a task ends while it is cancelled (a failed check,
         "Tried to complete task that was not pending").
         """
-        for future in futures:
-            self._references.pop(future, None)
+        for promise in promises:
+            self._references.pop(promise, None)
 
     def trouble(self) -> str:
         if self.ray.is_initialized():

@@ -82,17 +82,24 @@ class Products:
         return found
 
     def _scores(self, planes: Planes) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Rows, those minus m if they are dense, and ⟨x − m, slopes⟩ − offsets of them."""
+        """Rows, those minus m if they are dense, and ⟨x − m, slopes⟩ − offsets of them.
+
+        The scores are overwritten by the next.
+        """
         slopes, shift = np.ascontiguousarray(planes.slopes.T), -planes.offsets
         if self.rows.is_sparse:
             shift = shift - planes.slopes @ self.reference
+        held = np.empty((0, len(shift)))
         for part in parts(len(self.rows), max(planes.slopes.shape)):
             if self.rows.is_sparse:
                 raw = x = self.rows.x[part].astype(np.float64)
+                scores = x @ slopes
             else:
                 raw = self.rows.dense(part)
                 x = raw - self.reference
-            scores = x @ slopes
+                if not len(held):  # the first part is the longest
+                    held = np.empty((len(x), len(shift)))
+                scores = np.matmul(x, slopes, out=held[: len(x)])
             scores += shift
             if planes.walls is not None:
                 self._behind_walls(scores, raw, planes)

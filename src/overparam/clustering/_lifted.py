@@ -7,8 +7,11 @@ With u_j = σ S slope_j and t_j² = M − ‖u_j‖² + 2σ offset_j,
 so that the nearest of the lifted centres is that of the least divergence, and the mean of the
 lifted members is that of the members. S holds the spreads of the columns, as powers of 2; σ keeps
 ‖u‖² as small as the offsets, or their differences would be lost among its digits.
+
+While few labels change, most rows are told to keep theirs in single precision, which is faster.
 """
 
+import math
 import os
 from functools import cache
 from itertools import cycle
@@ -20,9 +23,18 @@ from overparam.clustering._gemm import Products, Step
 from overparam.clustering._geometry import Planes
 from overparam.clustering._rows import Rows, parts
 from overparam.clustering._running import RunningSums
+from overparam.clustering._settled import Settled
 
 # Of the mean divergence, which rounding may be before the exact way is taken.
 _NOISE = 1e-3
+# Python's threads, unlike the kernel's, wait for one another between calls; with more than two
+# nobody has measured it. And calls have a cost.
+_MOST_THREADS = 2
+_FEWEST_ROWS = 8192
+# The share of rows of which scores are formed once more at most, and the steps by the kernel after
+# there were more: it may be that numbers in single precision do not tell the clusters apart.
+_LOOKED_AT = 1 / 8
+_REST = 16
 
 
 @cache
@@ -66,8 +78,8 @@ class Lifted:
             is needed.
 
     Cost:
-        One copy of the rows, and a step of scikit-learn's k-means in d + 1 dimensions, whose sums
-        are left out while few labels change.
+        One copy of the rows, and a step of scikit-learn's k-means in d + 1 dimensions. While few
+        labels change, another copy in single precision and one product in it a step.
     """
 
     def __init__(
@@ -88,25 +100,38 @@ class Lifted:
                 self._x[part, :d] /= self._scale.astype(rows.x.dtype)
         self._threads = _openmp_threads(os.environ.get("OMP_NUM_THREADS"))
         # In single precision the whole sums are formed here, by one thread, from rows as they are.
+        slow = self._single or n < _FEWEST_ROWS or self._threads > _MOST_THREADS
+        self._rest = math.inf if slow else 0
+        # What is settled in single precision makes up for what one thread follows.
         self._running = (
             RunningSums(rows, reference, spreads)
             if self._single
             else RunningSums(
-                rows, reference, spreads, self._threads, near=self._x, scale=self._scale
+                rows, reference, spreads, self._threads if slow else 1, near=self._x,
+                scale=self._scale,
             )
-        )
+        )  # fmt: skip
         self._weights = rows.weights.astype(rows.x.dtype)
         self._largest_weight = float(rows.weights.max())
         self._labels = cycle([np.empty(n, dtype=np.int32) for _ in range(2)])
+        self._last: np.ndarray | None = None
+        self._spreads = spreads / self._scale
+        self._settled: Settled | None = None
 
     def step(self, planes: Planes) -> Step:
         """Labels and sums for some planes; exact ones where the kernel's would not be."""
         if not self.is_precise or planes.walls is not None:
             return self.exact.step(planes)
+        labels = self._mostly_settled(planes)
+        if labels is not None:
+            step = self._running.follow(labels)
+            if step is None:
+                step = self._running.restart(self.exact.sums(labels, len(planes.slopes)))
+            return step
         centres, noise = self._lift(planes)
         k, d = planes.slopes.shape
         new, weights, shift = np.zeros_like(centres), *np.zeros((2, k), centres.dtype)
-        labels = next(self._labels)
+        self._last = labels = next(self._labels)
         # Sums of many rows need more digits than single ones have.
         summing = not (self._single or self._running.is_calm)
         kernel()(
@@ -125,6 +150,27 @@ class Lifted:
             self.is_precise = False
             return self.exact.step(planes)
         return step
+
+    def _mostly_settled(self, planes: Planes) -> np.ndarray | None:
+        """Labels, where few changed last and few may change now; else None."""
+        self._rest -= 1
+        before, k = self._last, len(planes.slopes)
+        if not self._running.is_calm or before is None or self._rest >= 0:
+            return None
+        if self._settled is None:
+            self._settled = Settled(self._x, self._spreads, k, self._threads)
+        slopes, d = planes.slopes * self._scale, len(self._scale)
+        places = self._settled.others(slopes, planes.offsets, before)
+        if len(places) > _LOOKED_AT * len(before):
+            self._running.is_calm, self._rest = False, _REST
+            return None
+        labels = next(self._labels)
+        np.copyto(labels, before)
+        x = self._x.take(places, axis=0)[:, :d]
+        for part in parts(len(places), max(d, k)):
+            labels[places[part]] = (x[part] @ slopes.T - planes.offsets).argmax(1)
+        self._last = labels
+        return labels
 
     def _lift(self, planes: Planes) -> tuple[np.ndarray, float]:
         """Lifted centres, and the rounding of a divergence that they lead to."""

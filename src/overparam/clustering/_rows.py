@@ -99,6 +99,11 @@ def read_rows(
 def expect_inside(divergence: BregmanDivergence, x: Any, where: str) -> None:
     """Raise for rows outside of the domain, naming the first."""
     stored = x.data if sparse.issparse(x) else x
+    expect(
+        not sparse.issparse(x) or divergence.inside(np.zeros(1)).all(), where,
+        f"dense rows for the divergence {divergence.name!r}", "sparse ones",
+        hint=f"what they do not store is 0, which is not in {divergence.interval}.",
+    )  # fmt: skip
     low, high = divergence.domain
     least, most = stored.min(initial=np.inf), stored.max(initial=-np.inf)
     if sparse.issparse(x) and x.nnz < x.shape[0] * x.shape[1]:
@@ -120,5 +125,5 @@ def expect_inside(divergence: BregmanDivergence, x: Any, where: str) -> None:
         place = f" in row {row}, column {column}"
     expect(
         False, where, f"numbers in {divergence.interval} for the divergence {divergence.name!r}",
-        f"{worst:g}{place}", hint=hint,
+        f"{str(float(worst)).removesuffix('.0')}{place}", hint=hint,
     )  # fmt: skip

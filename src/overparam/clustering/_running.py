@@ -11,7 +11,9 @@ from overparam.clustering._rows import Rows, parts
 # What a row that is followed costs, in rows of a sum that one thread forms whole: it is looked up
 # out of order, copied, and multiplied by a sparse matrix.
 _COST = 16
-_STEPS = 16  # that are followed, at most
+# That are followed, at most: each rounds a sum once, where one formed whole is rounded as often as
+# a cluster has rows.
+_STEPS = 64
 _FAR = 64.0  # spreads
 
 
@@ -20,7 +22,7 @@ class RunningSums:
 
     What is taken off a sum leaves its rounding there. So sums are formed whole when less than half
     is left of the most that a cluster weighed, when a row changes that is further than 64 spreads
-    from m, and every sixteenth time: in between, a centre is right to some spreads times ε.
+    from m, and after 64 steps: in between, a centre is right to some spreads times ε.
 
     Args:
         rows: Dense.

@@ -55,8 +55,9 @@ class BregmanKMeans(BregmanClusterer):
             It keeps centres of counts and of yes and no off the ends of the domain, where any
             row that does not lie there too is infinitely far; 0 leaves them there.
         algorithm: ``"lifted"``: scikit-learn's compiled step with one more coordinate, a copy of
-            the rows; ``"gemm"``: NumPy's product; ``"auto"``: the first where it can be used.
-            The labels are the same.
+            the rows, and while few labels change a product in single precision, of which only
+            what its rounding leaves open is formed in double; ``"gemm"``: NumPy's product;
+            ``"auto"``: the first where it can be used. The labels are the same.
         device: Such as ``"cuda"``, for the steps; None is the CPU. Dense rows only.
         random_state: Of the starts; None is 0, and leaves NumPy's own generator as it was.
 
@@ -73,7 +74,8 @@ class BregmanKMeans(BregmanClusterer):
             fewer rows than clusters, a parameter that cannot be.
 
     Cost:
-        An iteration is one of scikit-learn's k-means, 2 n k d flops; memory is linear in n.
+        An iteration is at most one of scikit-learn's k-means, 2 n k d flops; of double precision
+        on one or two threads less, while few labels change. Memory is linear in n.
 
     Example:
         Three groups of counts, each more spread than the one before:

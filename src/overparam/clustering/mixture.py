@@ -148,7 +148,9 @@ class BregmanMixture(DensityMixin, BaseEstimator):
         geometry = BregmanGeometry(self.divergence_, self._reference, self.smoothing)
         base = geometry.base(rows)
         expect_finite(base, f"{name}.fit(X=...)")
-        self._floor = self._least_dispersion(float(base @ rows.weights / rows.weights.sum()))
+        self._floor = self._least_dispersion(
+            len(rows), float(base @ rows.weights / rows.weights.sum())
+        )
         draw = drawing_from(self.random_state)
         best: tuple[float, _State, int, bool] | None = None
         for _ in range(self.n_init):
@@ -166,13 +168,14 @@ class BregmanMixture(DensityMixin, BaseEstimator):
             )
         return self
 
-    def _least_dispersion(self, spread: float) -> float:
+    def _least_dispersion(self, n: int, spread: float) -> float:
         """Below which a dispersion is rounding: rows would all be on the means."""
         if self.dispersion != "auto":
             return 0.0
+        # The distance of one row from its mean is rounding, which may be 0 or not.
         expect(
-            spread > 0, f"{type(self).__name__}.fit(X=...)", "rows that differ", "equal ones",
-            hint="pass a number for dispersion.",
+            n > 1 and spread > 0, f"{type(self).__name__}.fit(X=...)", "rows that differ",
+            "equal ones" if n > 1 else "one sample", hint="pass a number for dispersion.",
         )  # fmt: skip
         return 1e-12 * spread
 

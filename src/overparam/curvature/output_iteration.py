@@ -23,6 +23,21 @@ where D and s are the diagonals of the matrix; all of one parameter alone."""
 
 
 @dataclass(frozen=True)
+class Direction:
+    """The leading direction among the parameters, D Jᵀu, as the last turn has left it.
+
+    Attributes:
+        step: By parameter.
+        second: uᵀ J D Jᵀ u.
+        moves: By how much it changes an output, in the mean over their squares.
+    """
+
+    step: Params
+    second: float
+    moves: float
+
+
+@dataclass(frozen=True)
 class OutputIteration:
     """Where the iteration has come.
 
@@ -30,11 +45,13 @@ class OutputIteration:
         value: The eigenvalue, from below.
         residual: An eigenvalue lies within this part of `value`.
         change: The leading direction, as the change of the outputs it makes: to go on from.
+        direction: The same among the parameters, of their size; at these weights alone.
     """
 
     value: float
     residual: float
     change: Tensor
+    direction: Direction | None = None
 
 
 def iterate_outputs(
@@ -92,7 +109,9 @@ def iterate_outputs(
             change = _start(curvature.slope, seed)
         change = change.to(outputs)
         value = residual = math.nan
+        direction = None
         for turn in range(turns):
+            direction = None  # its memory is needed
             bent = curvature.times(change)
             first = _product(change, bent)
             pulled = _pull(outputs, bent, leaves, rescale, keep=turn + 1 < turns)
@@ -113,13 +132,14 @@ def iterate_outputs(
             residual = _residual(first, second, third)
             if length == 0:
                 return OutputIteration(value, 0.0, torch.zeros_like(change))
+            direction = Direction(step, second, length / math.sqrt(change.numel()))
             change = change / length
-    return OutputIteration(value, residual, change.detach())
+    return OutputIteration(value, residual, change.detach(), direction)
 
 
 def across_batches(
     model: nn.Module,
-    known: tuple[Any, Any, Tensor],
+    known: tuple[Any, Any, Tensor] | Direction,
     x: Any,
     y: Any,
     loss: Loss,
@@ -135,7 +155,7 @@ def across_batches(
 
     Args:
         model: As for `iterate_outputs`, like the rest.
-        known: Inputs, targets and `change` of the other batch.
+        known: Inputs, targets and `change` of the other batch, or w, found at the same weights.
         x: Inputs.
         y: Targets.
         loss: `loss(outputs, targets)`.
@@ -145,25 +165,29 @@ def across_batches(
         differences: As for `iterate_outputs`.
 
     Cost:
-        A forward and a backward pass on the other batch; on this one these and a forward pass
-        with tangents. Memory as for `iterate_outputs`.
+        A forward and a backward pass on the other batch, unless w is given; on this one these and
+        a forward pass with tangents. Memory as for `iterate_outputs`.
     """
     function, held = as_function(model), _others(model, params)
     with undisturbed(model):
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        outputs = _outputs(function, {**held, **leaves}, known[0], seed)
-        bent = _LossCurvature(outputs.detach(), known[1], loss).times(known[2].to(outputs))
-        pulled = _pull(outputs, bent, leaves, rescale)
-        first, step = pulled.second, pulled.step
+        if isinstance(known, Direction):
+            first, step, moves = known.second, known.step, known.moves
+        else:
+            outputs = _outputs(function, {**held, **leaves}, known[0], seed)
+            bent = _LossCurvature(outputs.detach(), known[1], loss).times(known[2].to(outputs))
+            pulled = _pull(outputs, bent, leaves, rescale)
+            first, step = pulled.second, pulled.step
+            moves = first / max(_length(bent), _LEAST) / math.sqrt(outputs.numel())
+            del outputs, pulled
         _expect_finite(first)
-        del outputs, pulled
         change = None
         if not differences:  # before the graph of the other batch takes room
             change, step = _push(function, held, params, step, x, seed), {}
         outputs = _outputs(function, {**held, **leaves}, x, seed)
         curvature = _LossCurvature(outputs.detach(), y, loss)
         if change is None:
-            now, moves = outputs.detach(), first / max(_length(bent), _LEAST)
+            now, moves = outputs.detach(), moves * math.sqrt(outputs.numel())
             change = difference(function, held, params, step, x, now, moves, seed)
 
         def back(change: Tensor, along: Params) -> tuple[float, _Pulled]:

@@ -14,8 +14,9 @@ from overparam._random_numbers import own_random_numbers
 from overparam._types import Inputs
 from overparam.diagnosis.split import split_of
 
-Batches: TypeAlias = Iterable[tuple[Inputs, Tensor]]
-"""Mini-batches of inputs and targets that can be gone through again, such as a `DataLoader`."""
+Batches: TypeAlias = Iterable[Any]
+"""Mini-batches that can be gone through again, such as a `DataLoader`: pairs of inputs and
+targets, or what `diagnose` takes in their place."""
 
 
 def gathered(batches: Batches, count: int, where: str) -> tuple[Inputs, Tensor]:

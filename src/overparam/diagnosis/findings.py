@@ -7,38 +7,9 @@ from typing import Any
 
 from overparam.diagnosis.label_evidence import LabelEvidence
 from overparam.diagnosis.label_statement import CLASS_LABELS
+from overparam.diagnosis.measure import AtEnd, AtStart
 from overparam.diagnosis.race.outcome import Outcome
 from overparam.optim.noise_scale import NoiseScale
-
-
-@dataclass(frozen=True, kw_only=True)
-class AtStart:
-    """What is measured of the network before it is trained; see `measure.before_run`.
-
-    Attributes:
-        initial_limit: Stable limit of the learning rate.
-    """
-
-    initial_limit: float = math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class AtEnd:
-    """What is measured of the trained network; see `measure.after_run`.
-
-    Attributes:
-        critical_batch_size: m1*, up to which twice the batch needs half the steps.
-        kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
-        linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe.
-        input_share: Part of the average gradient outer product's trace held by each input.
-        output_spread: How much outputs differ between examples: over what targets do, 1 for logits.
-    """
-
-    critical_batch_size: float = math.nan
-    kernel_change: float = math.nan
-    linearization_error: float = math.nan
-    input_share: Sequence[float] = ()
-    output_spread: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,12 @@
 """MaSS for a model: settings from its constants, without a grid."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from overparam._batch import call, n_examples
 from overparam._checked import checked
@@ -16,7 +15,7 @@ from overparam._deprecated import renamed
 from overparam._errors import expect
 from overparam._forward import seen_through
 from overparam._model import gradients_on
-from overparam._types import Forward, Inputs, Loss
+from overparam._types import Forward, Loss
 from overparam.diagnosis.batches import Batches, expect_batches, own_numbers, pair_of, repeated
 from overparam.diagnosis.model_constants import loader_constants
 from overparam.optim.acceleration import rho_for_budget
@@ -33,7 +32,7 @@ _FASTEST = 0.999
 def mass_for_model(
     model: nn.Module,
     loss: Loss,
-    data: Iterable[tuple[Inputs, Tensor]],
+    data: Batches,
     *,
     steps: int | None = None,
     share: float = 0.9,

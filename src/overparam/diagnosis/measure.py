@@ -18,7 +18,6 @@ from overparam._training_mode import is_partly_frozen, mixes, repeatably, set_tr
 from overparam._types import Inputs, Params
 from overparam._user_line import user_level
 from overparam.curvature.gauss_newton import GGNOperator
-from overparam.diagnosis.findings import AtEnd, AtStart
 from overparam.diagnosis.model_constants import model_constants
 from overparam.diagnosis.task import TrainingTask
 from overparam.expansions.linearized import linearization_error
@@ -46,6 +45,36 @@ _SENSITIVITY, _TRIED = 512, 32
 _DEAR = 0.2
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtStart:
+    """What is measured of the network before it is trained, by `before_run`.
+
+    Attributes:
+        initial_limit: Stable limit of the learning rate.
+    """
+
+    initial_limit: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtEnd:
+    """What is measured of the trained network, by `after_run`.
+
+    Attributes:
+        critical_batch_size: m1*, up to which twice the batch needs half the steps.
+        kernel_change: ‖K_T − K_0‖_F / ‖K_0‖_F.
+        linearization_error: ‖f_T − f_lin‖ / ‖f_T − f_0‖ on the probe.
+        input_share: Part of the average gradient outer product's trace held by each input.
+        output_spread: How much outputs differ between examples: over what targets do, 1 for logits.
+    """
+
+    critical_batch_size: float = math.nan
+    kernel_change: float = math.nan
+    linearization_error: float = math.nan
+    input_share: Sequence[float] = ()
+    output_spread: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,11 @@ def progress(found: Findings) -> Statement:
     left, quarter = _part(losses[-1], losses[0]), max(len(losses) // 4, 2)
     # A spike or two make a mean; what a run does between them is told by the median.
     level, what = (median, "median") if found.events else (fmean, "mean")
-    lost = _lost(level(losses[-quarter:]), level(losses[-2 * quarter : -quarter]))
+    before = level(losses[-2 * quarter : -quarter])
+    # A loss below zero has no part: what it lost of its fall tells whether that goes on.
+    fall = before <= 0 and losses[0] > before
+    size = losses[0] - before if fall else abs(before)
+    lost = _lost(level(losses[-quarter:]), before, size)
     told = f"The run's training loss went from {show(losses[0])} to {show(losses[-1])}"
     if dead(found):
         return Statement(
@@ -76,14 +80,18 @@ def progress(found: Findings) -> Statement:
             "progress", f"{told}, in part by learning labels that look wrong.{cut}", lost, STALLED,
             "", "info",
         )  # fmt: skip
-    bar = f"Stuck if the last quarter is less than {show(100 * STALLED)} % below the one before."
-    chance = _wavers(losses, quarter)
+    of_it = " of the fall" * fall
+    bar = (
+        f"Stuck if the last quarter is less than {show(100 * STALLED)} %{of_it} below the one "
+        "before."
+    )
+    chance, late = _wavers(losses, quarter, size), _late(lost, what, of_it)
     wavers = lost < chance if lost >= STALLED else -lost < chance > _NOISY
     if lost < STALLED and not wavers and cut_short(found):
         # A beginning that is level says nothing of the rest: many runs warm up, or cross a plateau.
         return Statement(
-            "progress", f"{told}. Cannot tell whether it is stuck: {_late(lost, what)}.{cut}", lost,
-            STALLED, _first(found) or larger(found, "sees it to its end"), "unknown", bar,
+            "progress", f"{told}. Cannot tell whether it is stuck: {late}.{cut}", lost,
+            STALLED, _first(found) or larger(found, "sees it to its end"), "unknown",
         )  # fmt: skip
     if lost < STALLED and not wavers:
         rose = level(losses[-quarter:]) > losses[0] + abs(losses[0])
@@ -95,7 +103,7 @@ def progress(found: Findings) -> Statement:
             f"can be, noise, or beyond this network{wider}."
         )
         return Statement(
-            "progress", f"{told} and {state}: {_late(lost, what)}.{cut}", lost, STALLED, action,
+            "progress", f"{told} and {state}: {late}.{cut}", lost, STALLED, action,
             "warning", bar,
         )  # fmt: skip
     if first := _first(found, compared=True):
@@ -107,11 +115,12 @@ def progress(found: Findings) -> Statement:
     else:
         action = "Train longer."
     how = (
-        f", wavering: over its last quarter it moved by {show(100 * abs(lost))} %, within chance"
+        f", wavering: over its last quarter it moved by {show(100 * abs(lost))} %{of_it}, within "
+        "chance"
         if wavers
-        else f" and was still falling: {_late(lost, what)}"
+        else f" and was still falling: {late}"
         if fell(found)
-        else f", though it was falling by then: {_late(lost, what)}"
+        else f", though it was falling by then: {late}"
     )
     return Statement(
         "progress", f"{told}{how}.{cut}", lost, STALLED, action, "info", bar,
@@ -144,30 +153,31 @@ def _see_more(found: Findings) -> str:
 
 
 def _part(last: float, first: float) -> float:
-    """What is left of a loss that may have been zero."""
+    """What is left of a loss that may have been zero; `nan` of one that may be below."""
+    if last < 0 or first < 0:
+        return math.nan
     return last / first if first else (math.inf if last else 0.0)
 
 
-def _lost(last: float, first: float) -> float:
-    """The part of a loss that went; below zero if it rose."""
-    if first:
-        return (first - last) / abs(first)
+def _lost(last: float, first: float, size: float) -> float:
+    """The part of a size by which a loss fell; below zero if it rose."""
+    if size:
+        return (first - last) / size
     return -math.inf if last > 0 else 0.0
 
 
-def _wavers(losses: Sequence[float], quarter: int) -> float:
-    """The part of the loss by which two quarters differ by chance, as their stretches tell."""
+def _wavers(losses: Sequence[float], quarter: int, size: float) -> float:
+    """The part of a size by which two quarters differ by chance, as their stretches tell."""
     late = losses[-2 * quarter :]
     # For normal deviations the median difference of neighbours is 0.95 standard deviations.
     deviation = median(abs(after - before) for before, after in pairwise(late)) / 0.95
-    mean = abs(fmean(late[:quarter]))
-    return math.sqrt(2 / quarter) * deviation / mean if mean else 0.0
+    return math.sqrt(2 / quarter) * deviation / size if size else 0.0
 
 
-def _late(lost: float, what: str) -> str:
+def _late(lost: float, what: str, of_it: str) -> str:
     """What a loss did in the last quarter of the run, against the quarter before it."""
     if not math.isfinite(lost) or lost == 0:
         return "over the last quarter it did not fall"
     way = "below" if lost > 0 else "above"
     size = show(100 * abs(lost))
-    return f"its {what} over the last quarter was {size} % {way} that of the quarter before"
+    return f"its {what} over the last quarter was {size} %{of_it} {way} that of the quarter before"

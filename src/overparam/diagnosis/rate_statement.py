@@ -154,7 +154,10 @@ def _beyond(outcome: Outcome) -> str:
         return f"At {show(next_one)} the training diverged{where}.{twice}"
     if least > 0 and loss > _DEAR * least:
         times = "over a thousand" if loss > 1e3 * least else show(loss / least)
-        return f"At {show(next_one)} the loss was {times} times as large."
+        # The interval is of the whole training, and may hold what is too much for a short one.
+        inside = outcome.share < 1 and next_one <= outcome.interval[1]
+        of_it = " of so short a training" if inside else ""
+        return f"At {show(next_one)} the loss{of_it} was {times} times as large."
     return ""
 
 

@@ -34,7 +34,7 @@ def fell(found: Findings) -> bool:
 def halved(found: Findings) -> bool:
     """Whether half of the training loss was lost at least."""
     losses = [loss for loss in found.losses if math.isfinite(loss)]
-    return fell(found) and losses[-1] < losses[0] / 2
+    return fell(found) and losses[-1] < losses[0] / 2 and losses[0] > 0
 
 
 def learned_nothing(found: Findings) -> str:

@@ -13,7 +13,7 @@ _NEVER = -(10**9)
 # What the share of one that is late is multiplied by.
 _LATE = 3
 # A share counts for more, up to so many times, where a run costs more than its part.
-_DEAR = 2
+_DEAR = 4
 # One that costs less than that part of the mean is cheap, and is given so many equal parts at most.
 _CHEAP, _EQUAL = 1 / 4, 1.5
 # Part of the limit that is lent to what cannot wait, in the long run.
@@ -30,6 +30,7 @@ class _Job:
     every: int
     within: int
     cold: float
+    beside: str = ""
     cost: float = math.nan
     before: float = math.nan
     saved: float = 0.0
@@ -57,7 +58,7 @@ class OverheadBudget:
     short. Each saves up its share of the credit for itself: a cheap one never waits until a dear
     one is covered, and a dear one does not starve behind cheap ones. None is given more than it
     takes to come round in time before all have that. The share of one that costs more than its
-    part counts up to twofold, so that all come round, rather than each for as many seconds. What
+    part counts up to fourfold, so that all come round, rather than each for as many seconds. What
     one that has enough would get, the others get. Those that cost less than a quarter of the mean
     come first, and go on while what was borrowed is paid back.
 
@@ -190,6 +191,7 @@ class OverheadBudget:
         every: int = 1,
         within: int = 250,
         cold: float = 2.0,
+        beside: str = "",
     ) -> None:
         """Make known a repeated measurement.
 
@@ -200,10 +202,12 @@ class OverheadBudget:
             every: Fewest steps between two.
             within: Steps after which it is late, and its share counts threefold.
             cold: What the first may take, as a multiple, where it runs ahead of its turn.
+            beside: Another one, at whose steps alone it is run, after it, as long as that is known;
+                in debt, if it is late.
         """
         expect(share > 0, "OverheadBudget.add(share=...)", "a part > 0 of the budget", share)
         expect(every >= 1, "OverheadBudget.add(every=...)", "a number of steps ≥ 1", every)
-        self._jobs[name] = _Job(share, every, within, cold, cost)
+        self._jobs[name] = _Job(share, every, within, cold, beside, cost)
 
     def remove(self, name: str) -> None:
         """Forget a measurement; what it had saved is the others'."""
@@ -222,6 +226,7 @@ class OverheadBudget:
             name
             for name, job in self._jobs.items()
             if step - job.last >= job.every and name not in without
+            if job.beside not in self._jobs or self._jobs[job.beside].last == step
         ]
         if not waiting:
             return None
@@ -235,6 +240,11 @@ class OverheadBudget:
             most = credit + self.max_overhead * self.training
             cheap = self._cheap()
             afforded = [n for n in covered if n in cheap and self._jobs[n].price <= most]
+        if not afforded:  # alone, or by the next occasion, it would be dearer
+            most = credit + self.max_overhead * self.training
+            beside = [n for n in waiting if self._jobs[n].beside in self._jobs]
+            late = [n for n in beside if step - self._jobs[n].last > self._jobs[n].within]
+            afforded = [n for n in late if self._jobs[n].price <= most]
         if afforded:
             return min(afforded, key=lambda name: self._jobs[name].last)
         if not 0 < step < self.ahead:
@@ -350,15 +360,13 @@ class OverheadBudget:
             self.credit + self.max_overhead * self.training >= job.cost
         )
 
-    @property
-    def lends(self) -> bool:
-        """Whether what was borrowed so far leaves those that take turns their part of the limit.
+    def lends(self, part: float = 1.0) -> bool:
+        """Whether less was borrowed so far than a part of what is lent in the long run.
 
         Of one event all that belongs to it may be borrowed, and of a run with many not all.
         """
-        return math.isinf(self.max_overhead) or (
-            self.borrowed <= _LENT * self.max_overhead * self.training
-        )
+        most = math.inf if math.isinf(self.max_overhead) else self.max_overhead * self.training
+        return self.borrowed <= part * _LENT * most
 
     def borrow(self, seconds: float) -> None:
         """So much own time was for what could not wait."""

@@ -14,11 +14,34 @@ from overparam._numbers import described, is_number
 Phase = Literal["quiet", "opened", "open", "closed", "lost", "dismissed"]
 
 
+def relative(loss: float, level: float, first: float) -> float:
+    """How high a loss stands over a level: their ratio, where the level is positive.
+
+    A loss that has come to zero or below, as that of a likelihood does, has no ratio to anything.
+    One more than its distance, in units of how far it has come, takes its place.
+
+    Args:
+        loss: The one.
+        level: The other.
+        first: The first loss of the run.
+    """
+    if level > 0:
+        return loss / level
+    size = _size(level, first)
+    return 1 + (loss - level) / size if size else math.inf if loss > level else 1.0
+
+
+def _size(level: float, first: float) -> float:
+    """What a rise is measured in: the level, or how far it has come if that is not positive."""
+    return level if level > 0 else first - level if first > level else -level
+
+
 class CatapultCounter:
     """Count the times a loss rises well above its recent minimum and comes back.
 
     A rise opens when L > rise · min(L over the last `window` steps) and L > floor · L(0). It closes
-    when L < close · the minimum at the opening. Rises are counted when they open.
+    when L < close · the minimum at the opening. Rises are counted when they open. Where the
+    minimum is below zero, as that of a likelihood may be, multiples are those of `relative`.
 
     Feed it the loss on a fixed set: a mini-batch loss also rises because one batch is harder
     than another. `noise` guards against that: the window's median then takes the place of its
@@ -102,13 +125,16 @@ class CatapultCounter:
             self.peak = max(self.peak, loss)
             # From an exact zero, which no multiple lies above, back to what never opens a rise.
             at_rest = self.level == 0 and loss <= self.floor * self.first
-            if loss < self.close * self.level or at_rest:
+            if loss < self._times(self.close, self.level) or at_rest:
                 self.recent.append(loss)
-                if self.noise and self.length <= 2 and self.peak < self.first / 2:
+                half = self._times(1.5, self.level) if self.level < 0 else self.first / 2
+                if self.noise and self.length <= 2 and self.peak < half:
                     self.count -= 1
                     return self._end("dismissed")
                 return self._end("closed")
-            if self.length >= self.patience or loss > self.divergence * self.first:
+            above = self.first <= 0 or self.level < 0
+            far = self._times(self.divergence, self.level if above else self.first)
+            if self.length >= self.patience or loss > far:
                 return self._end("lost")
             return "open"
         if loss > self.limit:
@@ -127,7 +153,7 @@ class CatapultCounter:
         if self.is_open or not self.recent:
             return False
         least = min(min(losses), min(self.recent))
-        if not max(losses) <= self.rise * least or not math.isfinite(sum(losses)):
+        if not max(losses) <= self._times(self.rise, least) or not math.isfinite(sum(losses)):
             return False
         self.recent.extend(losses)
         return True
@@ -138,11 +164,13 @@ class CatapultCounter:
         if not self.recent:
             return math.inf
         middle = self._base()
-        least = max(self.floor * self.first, self.rise * middle)
+        least = self._times(self.rise, middle)
+        if middle >= 0:
+            least = max(self.floor * self.first, least)
         if not self.noise:
             return least
         if len(self.recent) < 5:  # no spread to compare with yet
-            return max(least, max(self.rise**2, 4.0) * middle)
+            return max(least, self._times(max(self.rise**2, 4.0), middle))
         return max(least, middle + self.noise * self.deviation)
 
     @property
@@ -154,6 +182,10 @@ class CatapultCounter:
     def _base(self) -> float:
         """What a rise is measured from. A minimum over noise is a level nothing returns to."""
         return median(self.recent) if self.noise else min(self.recent)
+
+    def _times(self, factor: float, level: float) -> float:
+        """The loss that stands so high over a level."""
+        return level + (factor - 1) * _size(level, self.first) if level < 0 else factor * level
 
     def _end(self, phase: Phase) -> Phase:
         self.is_open = False

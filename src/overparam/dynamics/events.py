@@ -19,7 +19,7 @@ class Spike:
 
     Attributes:
         step: Optimizer step at which it opened.
-        peak_ratio: Largest loss over the loss before.
+        peak_ratio: Largest loss over the loss before, if that is not below zero.
         steps_to_recover: Steps until the loss was back; `None` if it has not come back.
         ratio_before: Learning rate over its critical value, before the rise; 1 is the edge of
             stability of this optimizer. (For plain gradient descent, half of lr · λ_max.)

@@ -4,16 +4,18 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from overparam._batch import on_device
 from overparam._errors import expect
 from overparam._memory import available
+from overparam._types import Batch
 from overparam._user_line import user_level
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.portion import Portion
 from overparam.dynamics.probes.probe import Kind, Probe, Scene
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 from overparam.dynamics.trial import Trial
 from overparam.errors import NumericalError
 
@@ -87,6 +89,8 @@ class Instruments:
         self._portions = {name: Portion() for name in self.probes}
         self._step_seconds = math.nan
         self._next_time = 1.0
+        self._guesses: dict[str, float] = {}  # of probes that have not been measured
+        self._dearer: list[float] = []  # what first measurements took, as a multiple of that
         self._trial = Trial(subject, budget.clock)
         if any(probe.needs for probe in self.probes.values()):
             # Whoever asks loads what it asks with: a tenth of a second, once in a process, which
@@ -107,7 +111,7 @@ class Instruments:
         self._step_seconds = step_seconds
         self._enter([probe for probe in self.probes.values() if not probe.needs], None)
         if any(probe.needs for probe in self.probes.values()):
-            passes = 1.0 if self.subject.knows_loss else 3.0
+            passes = 0.5 if self.subject.knows_loss else 1.5
             cost = passes * step_seconds + _TRIAL_SECONDS
             # It is of two examples, as a rule, and then takes far less than a pass of a batch.
             self.budget.add(TRIAL, cost=cost, share=3.0, within=1, cold=1.0)
@@ -132,21 +136,42 @@ class Instruments:
         for probe in fit:
             self.budget.add(
                 probe.name, cost=costs[probe.name](1.0), share=probe.share, every=probe.every,
-                within=probe.within,
+                within=probe.within, beside=probe.beside,
             )  # fmt: skip
         if not math.isinf(self.budget.max_overhead):
             for probe in fit:  # what is allowed depends on how many there are
-                guessed = self._portions[probe.name].guess(costs[probe.name], self._allowed(probe))
-                self.budget.expect_cost(probe.name, guessed)
+                self._guess(probe, costs[probe.name])
+
+    def _guess(self, probe: Probe, cost: Callable[[float], float]) -> None:
+        """Choose the part that it begins with, by what it is expected to take."""
+        scale = median(self._dearer) if self._dearer else 1.0
+        portion = self._portions[probe.name]
+        guessed = portion.guess(lambda part: scale * cost(part), self._allowed(probe))
+        self._guesses[probe.name] = guessed / scale
+        self.budget.expect_cost(probe.name, guessed)
+
+    def _compare(self, name: str, seconds: float) -> None:
+        """Expect of those that have not been measured what the first ones have taken."""
+        guessed = self._guesses.pop(name, 0.0)
+        if not self.probes[name].needs or not guessed > 0:
+            return
+        self._dearer.append(seconds / guessed)
+        for other in [n for n in self._guesses if n in self.probes and self.probes[n].needs]:
+            self._guess(self.probes[other], self._cost(self.probes[other], None))
 
     def _cost(self, probe: Probe, batch: Batch | None) -> Callable[[float], float]:
         """Seconds that a part of its work is expected to take."""
+        beside = self._beside(probe)
 
         def seconds(part: float) -> float:
-            scene = self.subject.scene(batch, part=part)
+            scene = self.subject.scene(batch, part=part, beside=beside)
             return self._step_seconds * max(probe.relative_cost(scene), _NOTHING)
 
         return seconds
+
+    def _beside(self, probe: Probe) -> bool:
+        """Whether it is run after another whose work it can use."""
+        return probe.beside in self.probes and probe.beside not in self._silent
 
     def paced(self, step_seconds: float) -> None:
         """Take note of how long a step of training takes now."""
@@ -155,11 +180,12 @@ class Instruments:
     def measure(self, name: str, batch: Batch | None, *, urgent: bool) -> Mapping[str, float]:
         """A probe's numbers; none where it fails, with one warning, or has nothing to say."""
         probe, portion = self.probes[name], self._portions[name]
-        scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
+        beside = self._beside(probe)
+        scene = self.subject.scene(batch, urgent=urgent, part=portion.part, beside=beside)
         if not self._suits(probe, batch, scene):
             return {}
         if probe.needs:  # by now more may be known of model and batch
-            scene = self.subject.scene(batch, urgent=urgent, part=portion.part)
+            scene = self.subject.scene(batch, urgent=urgent, part=portion.part, beside=beside)
         guess = probe.relative_cost(scene)
         values = self.guarded(name, lambda: self._isolated(probe, scene)) or {}
         # What is done once in a run is no part of the next; nor is what is cold, about half.
@@ -186,6 +212,7 @@ class Instruments:
             self.budget.booked += seconds
             return
         self.budget.ran(name, step, seconds, usual=not urgent, next_time=self._next_time)
+        self._compare(name, seconds)
         if calm and not urgent and not math.isinf(self.budget.max_overhead):
             probe = self.probes[name]
             cost = self._portions[name].ran(seconds, self._allowed(probe), self._cost(probe, None))
@@ -291,6 +318,8 @@ class Instruments:
             return math.nan
         wait = self.budget.wait(name)
         if math.isnan(wait):  # the trial comes first
+            return math.nan
+        if wait and not self._step_seconds:  # a clock that has not moved
             return math.nan
         return max(math.ceil(wait / self._step_seconds), self.probes[name].every) if wait else 1.0
 

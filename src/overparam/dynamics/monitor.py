@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from overparam._batch import on_device
 from overparam._checked import checked
 from overparam._errors import expect
-from overparam._types import Forward, Loss
+from overparam._types import Batch, Forward, Loss
 from overparam._user_line import user_level
 from overparam.dynamics.batch_form import NoBatch, as_pair
 from overparam.dynamics.budget import OverheadBudget
@@ -47,7 +47,7 @@ from overparam.dynamics.run_document import (
 from overparam.dynamics.sinks import Sink, as_function
 from overparam.dynamics.spikes.early_warning import EarlyWarning
 from overparam.dynamics.spikes.watch import SpikeWatch
-from overparam.dynamics.subject import Batch, Scaler, Subject, expect_settings
+from overparam.dynamics.subject import Scaler, Subject, expect_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,7 +220,7 @@ class Monitor(OneProcess):
     def step(
         self,
         loss_value: Tensor | float,
-        batch: Batch | NoBatch | None = None,
+        batch: Any = None,
         ids: Tensor | Sequence[int] | None = None,
         logits: Tensor | None = None,
     ) -> None:
@@ -473,6 +473,7 @@ class Monitor(OneProcess):
     def _leave(self) -> None:
         """Training goes on from here, and with nothing of the monitor's still queued."""
         self._ledger.deliver(max(self._step - 1, 0))
+        self._subject.forget_step()
         self._seen = self._step
         self._rest(self._step - 1)
         self._subject.synchronize()

@@ -34,7 +34,7 @@ class Portion:
         Where none fits, the largest of those that take about as little as the least.
         """
         costs = {part: cost(part) for part in _PARTS}
-        most = max(allowed, 1.25 * min(costs.values()))
+        most = max(allowed, 1.1 * min(costs.values()))
         self.part = next((part for part in _PARTS if costs[part] <= most), _LEAST)
         return costs[self.part]
 

@@ -11,7 +11,7 @@ from overparam._batch import call, in_precision, n_examples
 from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import expect_inputs, expect_own_outputs, undisturbed
-from overparam._types import Inputs, Loss
+from overparam._types import Inputs, Loss, Targets
 from overparam.linalg.operator import MatrixOperator
 from overparam.tangents.empirical import combined_blocks, empirical_ntk_blocks
 
@@ -54,7 +54,7 @@ class SpectralSplit:
 def spectral_loss_split(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets,
     s: int = 5,
     *,
     loss: Loss = nn.functional.mse_loss,
@@ -107,22 +107,26 @@ def spectral_loss_split(
     expect_inputs(x, f"{where}(x=...)")
     expect_inputs(y, f"{where}(y=...)", n_examples(x))
     expect_own_outputs(model, x, f"{where}(model=...)")
-    return split_along(model, x, y, s, loss, chunk_size)
+    return split_along(model, x, y, s, loss, chunk_size)[0]
 
 
 def split_along(
     model: nn.Module,
     x: Inputs,
-    y: Tensor,
+    y: Targets,
     s: int,
     loss: Loss,
     chunk_size: int | None = None,
     combinations: Tensor | None = None,
-) -> SpectralSplit:
+) -> tuple[SpectralSplit, Tensor | None]:
     """`spectral_loss_split`, or that of a loss other than a squared error along combinations.
 
     These are orthonormal columns P, (C, m): then it is L as a function of f P, the rest of the
     outputs kept where they are, for m backward passes.
+
+    Returns:
+        The split, and the tangent kernel (n, n), in the mean over the outputs or combinations;
+        `None` where the loss does not depend on the outputs and none was needed.
     """
     where = "spectral_loss_split"
     with undisturbed(model):
@@ -146,7 +150,7 @@ def split_along(
         squared = float(residual.detach().double().square().sum())
         total = float(value.detach())
         if squared == 0:
-            return SpectralSplit(0.0, total, quadratic=False)
+            return SpectralSplit(0.0, total, quadratic=False), None
         quadratic = combinations is None and curvature.is_squared_error(total, squared)
         if combinations is None:
             blocks = empirical_ntk_blocks(model, x, chunk_size=chunk_size)
@@ -154,13 +158,15 @@ def split_along(
             blocks = combined_blocks(model, x, combinations)
         root = None if quadratic else curvature.root()
     n, c = blocks.shape[0], blocks.shape[2]
+    kernel = blocks.diagonal(dim1=2, dim2=3).mean(-1)
     if root is not None:
         blocks = torch.einsum("iab,ijbc,jcd->ijad", root, blocks, root)
     matrix = blocks.permute(0, 2, 1, 3).reshape(n * c, n * c)
     values, vectors = _top_eigenvectors(matrix, s)
     parts = vectors.T @ residual.detach().reshape(-1).to(vectors)
     share = min(float(parts.double().square().sum()) / squared, 1.0)
-    return SpectralSplit(share * total, (1 - share) * total, quadratic, tuple(values.tolist()))
+    split = SpectralSplit(share * total, (1 - share) * total, quadratic, tuple(values.tolist()))
+    return split, kernel
 
 
 def is_squared_error(loss: Loss, outputs: Tensor, y: Any) -> bool | None:

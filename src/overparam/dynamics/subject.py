@@ -20,11 +20,9 @@ from overparam._numbers import described
 from overparam._own_loss import logits_of, seen_with_loss
 from overparam._parts import Tree, parts
 from overparam._switches import uncompiled
-from overparam._types import Forward, Inputs, Loss, Params
+from overparam._types import Batch, Forward, Loss, Params
 from overparam.dynamics.batch_form import as_pair, is_sound, why_whole
 from overparam.dynamics.probes.probe import Scene, trained
-
-Batch = tuple[Inputs, Tensor]
 
 # What tools put around a module, to spread it over processes or to cast for it, and around an
 # optimizer; by name, as importing them takes a while. An optimizer around another that changes
@@ -106,6 +104,7 @@ class Subject:
         self.few = 0.0
         self.quadratic: bool | None = None
         self._notes: dict[str, Any] = {}
+        self._passing: dict[str, Any] = {}
         if probe_batch is not None:
             pair, _ = as_pair(probe_batch)
             expect(pair is not None, "Monitor(probe_batch=...)", "a pair (inputs, targets)",
@@ -189,15 +188,27 @@ class Subject:
         stage = states.get(id(self.optimizer), {}).get("stage")
         return 1.0 if getattr(stage, "name", "") == "UNSCALED" else float(scaler.get_scale())
 
-    def scene(self, batch: Batch | None, *, urgent: bool = False, part: float = 1.0) -> Scene:
+    def scene(
+        self,
+        batch: Batch | None,
+        *,
+        urgent: bool = False,
+        part: float = 1.0,
+        beside: bool = False,
+    ) -> Scene:
         """The present step for a probe."""
         return Scene(
             self.model, self.loss, self.optimizer, self.initial, probe=self.probe_batch,
             batch=batch, grad_scale=self.scale(), urgent=urgent, seed=self.seed, part=part,
             whole=self.whole, outputs=self.outputs, few=self.few, notes=self._notes,
+            passing=self._passing, beside=beside,
             training=tuple(part for _, part in self._tree.named() if part.training),
             tree=self._tree, quadratic=self.quadratic,
         )  # fmt: skip
+
+    def forget_step(self) -> None:
+        """Drop what probes have found out that is of this step alone."""
+        self._passing.clear()
 
     def keep_probe_batch(self, batch: Batch | None, *, masked: bool = False) -> None:
         """Make a copy of the first finite batch the probe batch, unless there is one.

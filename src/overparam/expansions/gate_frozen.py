@@ -19,6 +19,8 @@ _WEIGHTED = (nn.Linear, NTKLinear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _FIXED = (nn.Flatten, nn.Unflatten, nn.Identity, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 _POOLED = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 
+Gates = Bool[Tensor, "n *hidden"] | Float[Tensor, "n *hidden"]
+
 
 class Expansion(NamedTuple):
     """A network and its first two Taylor polynomials at the same parameters."""
@@ -53,9 +55,12 @@ class GateFrozenNetwork(nn.Module):
 
     @exclusively
     def forward(
-        self, x: Float[Tensor, "n *input"], gates: Bool[Tensor, "n *hidden"] | None = None
+        self, x: Float[Tensor, "n *input"], gates: Gates | None = None
     ) -> Float[Tensor, "n c"]:
-        """f_quad(w; x); with the `gates` of x at hand, at the cost of the network."""
+        """f_quad(w; x); with the `gates` of x at hand, at the cost of the network.
+
+        They may be 1 and 0 in the dtype of x as well, which multiply faster than booleans.
+        """
         gates = self.gates(x) if gates is None else gates
         hidden = self.network[: self._relu](x) * gates
         return self.network[self._relu + 1 :](hidden)
@@ -63,7 +68,7 @@ class GateFrozenNetwork(nn.Module):
     @checked
     @exclusively
     def linear(
-        self, x: Float[Tensor, "n *input"], gates: Bool[Tensor, "n *hidden"] | None = None
+        self, x: Float[Tensor, "n *input"], gates: Gates | None = None
     ) -> Float[Tensor, "n c"]:
         """f_lin(w; x) at the same parameters, at the cost of three networks."""
         gates = self.gates(x) if gates is None else gates

@@ -1,6 +1,7 @@
 """An optimizer's distance from its limit, a little more exact with every call."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,9 +10,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from overparam._types import Loss, Params
-from overparam.curvature.output_iteration import across_batches, iterate_outputs
+from overparam.curvature.output_iteration import Direction, across_batches, iterate_outputs
 from overparam.optim.limits import Rule, divisor, is_adaptive, rule_of
 from overparam.optim.stability import Stability
+
+
+@dataclass(frozen=True)
+class Turn(Stability):
+    """What a turn gives.
+
+    Attributes:
+        direction: That of `vector` among the parameters, of their size: for another batch at the
+            same weights.
+    """
+
+    direction: Direction | None = None
 
 
 def stability_turn(
@@ -23,10 +36,10 @@ def stability_turn(
     *,
     change: Tensor | None = None,
     turns: int = 1,
-    known: tuple[Any, Any, Tensor] | None = None,
+    known: tuple[Any, Any, Tensor] | Direction | None = None,
     seed: int = 0,
     differences: bool = False,
-) -> Stability | None:
+) -> Turn | None:
     """What `stability` measures, by turns that go on from one call to the next.
 
     Between calls only a vector of the size of the outputs is kept, and within one a single vector
@@ -42,7 +55,7 @@ def stability_turn(
         change: The `vector` of the last call on the same examples.
         turns: Products with the matrix; 1 as a rule.
         known: Another batch, and the `vector` of a call on it, to begin with in place of `change`;
-            one product.
+            one product. Or the `direction` of such a call at these weights, for half of one.
         seed: Of the start, and of random layers.
         differences: Whether products may be differences, as for `iterate_outputs`.
 
@@ -107,13 +120,14 @@ def stability_turn(
     fastest = max(range(len(probed)), key=probed.__getitem__)
     rule, rate, ratio = rules[fastest], probed[fastest], found.value
     assert rule is not None
-    return Stability(
+    return Turn(
         ratio=ratio if any(rates) else 0.0,
         sharpness=ratio * rule.threshold / rate,
         limit=rule.threshold / rate if any(rates) else math.inf,
         critical_learning_rate=rate / ratio if ratio > 0 else math.inf,
         vector=found.change,
         residual=found.residual,
+        direction=found.direction,
     )
 
 

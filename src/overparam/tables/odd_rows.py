@@ -38,7 +38,8 @@ def without_names_again(frame: pd.DataFrame, file: str) -> pd.DataFrame:
         return frame
     names = [str(name).strip() for name in frame.columns]
     again = np.zeros(len(frame), dtype=bool)
-    for place in np.flatnonzero(frame.iloc[:, 0] == frame.columns[0]):
+    alike = (frame.iloc[:, 0] == frame.columns[0]).to_numpy(dtype=bool, na_value=False)
+    for place in np.flatnonzero(alike):
         again[place] = [str(cell).strip() for cell in frame.iloc[place]] == names
     rows = (np.flatnonzero(again) + 1).tolist()
     if not rows:

@@ -177,7 +177,11 @@ def read_start(
         coupling = np.asarray(init, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as problem:
         raise complaint(call, words, described(init)) from problem
-    right = coupling.shape == shapes and np.isfinite(coupling).all() and (coupling >= 0).all()
-    right = right and coupling.sum() > 0
-    expect(right, call, words, described(init))
+    expect(coupling.shape == shapes, call, words, described(init))
+    least, total = coupling.min(initial=np.inf), coupling.sum()
+    expect(
+        least >= 0 and 0 < total < np.inf,
+        call, "a coupling of finite numbers ≥ 0, one of them positive",
+        f"a smallest of {least:g} and a sum of {total:g}",
+    )  # fmt: skip
     return Start("coupling", d, coupling=coupling[np.ix_(*views.kept)] / coupling.sum())

@@ -411,3 +411,15 @@ def test_a_shorter_training_of_a_lower_loss_was_not_compared_last():
     race = [{"rate": 0.8, "order": 0, "steps": 20, "loss": 0.1}]
     figure = by_name({"kind": "diagnosis", "series": {"rate_sweep": sweep, "race": race}})
     assert figure["rate_sweep"].title.endswith("0.2 reached the lowest loss of those compared last")
+
+
+def test_a_loss_of_exactly_zero_hides_no_fall(diagnosis):
+    loss = by_name(diagnosis)["loss"]
+    assert loss.layout["yaxis"]["type"] == "log"
+    assert "exactly zero" not in loss.caption
+    diagnosis["series"]["loss"]["value"][-1] = 0.0
+    loss = by_name(diagnosis)["loss"]
+    assert loss.layout["yaxis"]["type"] == "log"
+    assert "exactly zero" in loss.caption
+    diagnosis["series"]["loss"]["value"][-1] = -1e-3
+    assert by_name(diagnosis)["loss"].layout["yaxis"]["type"] == "linear"

@@ -134,7 +134,7 @@ def _double(
             kept.save(race, found)
         tell(length / lengths[-1])
         long = planned is None and length >= FEW_STEPS
-        if long and race.learned and min(race.losses.values()) < _DONE * race.first:
+        if long and race.learned and 0 <= min(race.losses.values()) < _DONE * race.first:
             break
     return "finished"
 

@@ -74,8 +74,7 @@ class GradientNoise(Probe):
             return {}
         params = list(trained(scene.model).values())
         with scene.as_trained() as model, seeded(scene.seed + self._times, params[0].device):
-            k = min(_PARTS, max(n // self.least, 2))
-            pieces = equal_parts(torch.randperm(n), k)
+            pieces = equal_parts(torch.randperm(n), self._parts(n))
 
             def gradients() -> Iterator[list[Tensor]]:
                 for piece in pieces:
@@ -106,6 +105,10 @@ class GradientNoise(Probe):
             "noise_scale": found.scale, "noise_scale_low": found.low, "noise_scale_high": found.high
         }  # fmt: skip
 
+    def _parts(self, n: int) -> int:
+        """In how many parts a batch of so many is taken."""
+        return min(_PARTS, max(n // self.least, 2))
+
     def unfit(self, scene: Scene) -> str:
         """Batches that cannot be taken apart."""
         if scene.batch is None:
@@ -129,7 +132,8 @@ class GradientNoise(Probe):
         batch = scene.batch or scene.probe
         if batch is None or not tensors(batch[0]):
             return 1.5
-        return 0.5 + passes(scene, n_fewer(n_examples(batch[0]), scene), 1)
+        n = n_fewer(n_examples(batch[0]), scene)
+        return 0.5 + passes(scene, n, 1) + (self._parts(n) - 1) * scene.few
 
     def state_dict(self) -> dict[str, Any]:
         """The measurements that are pooled, and how many there were."""

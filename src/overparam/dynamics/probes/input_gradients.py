@@ -93,12 +93,15 @@ class InputGradients(Probe):
         return "" if x.is_floating_point() else "inputs that are whole numbers"
 
     def relative_cost(self, scene: Scene) -> float:
-        """A backward pass for each output of an example, or for each combination of them."""
+        """A backward pass for each output of an example, or for each combination of them.
+
+        Gradients of the inputs alone are half of one.
+        """
         if scene.outputs is None:
             return 10.0
         n, first = scene.examples(self.n), 2 if self.start is None else 1
         each = _combinations(scene.outputs, scene.part) or scene.outputs
-        return 0.5 + first * (_CHECKS * passes(scene, 1, 0) + passes(scene, n, each))
+        return 0.5 + first * (_CHECKS * passes(scene, 1, 0) + passes(scene, n, each / 2, each / 2))
 
     def state_dict(self) -> dict[str, Any]:
         """Both diagonals."""

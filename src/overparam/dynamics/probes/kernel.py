@@ -21,7 +21,7 @@ from overparam.dynamics.probes.probe import (
     part_of,
     passes,
 )
-from overparam.dynamics.spectral_split import spectral_loss_split, split_along
+from overparam.dynamics.spectral_split import split_along
 from overparam.tangents.batch_kernel import batch_ntk, orthogonal
 from overparam.tangents.empirical import combined_ntk, empirical_ntk
 from overparam.tangents.engine.plan import Plan
@@ -31,6 +31,8 @@ from overparam.tangents.spectrum import kernel_change
 # takes a backward pass of the whole batch: the numbers of all its gradients, and the fewest
 # examples.
 _DIRECTIONS, _NUMBERS, _FEWEST = 2, 2**26, 8
+# The kernel of the present step, with the combinations it is the mean over (0 for all outputs).
+_PRESENT = "tangent kernel"
 # Combinations of outputs along which a loss is split, where not all are taken.
 _FEW = 4
 # Passes of a few examples with which a kernel finds out whether its examples are separate.
@@ -85,11 +87,11 @@ class LossSplit(Probe):
             return {}
         s = min(self.s, n * outputs)
         with scene.separate():
-            if self._sketched(scene, outputs):
-                along = orthogonal(outputs, _FEW, scene.seed)
-                split = split_along(scene.model, x, y, s, scene.loss, combinations=along)
-            else:
-                split = spectral_loss_split(scene.model, x, y, s, loss=scene.loss)
+            m = _FEW if self._sketched(scene, outputs) else 0
+            along = orthogonal(outputs, m, scene.seed) if m else None
+            split, kernel = split_along(scene.model, x, y, s, scene.loss, combinations=along)
+        if kernel is not None:
+            scene.passing[_PRESENT] = kernel, m
         self.quadratic = split.quadratic
         leading = {f"eigenvalue_{j}": v for j, v in enumerate(split.eigenvalues, start=1)}
         return {"loss_top": split.top, "loss_rest": split.rest, **leading}
@@ -134,18 +136,19 @@ class KernelChange(Probe):
 
     The kernel is the mean over the outputs. In training mode, and where it would be too dear for
     the budget, it is the mean over two random combinations of them, the same every time; where both
-    hold, one. It is then of fewer examples as well.
+    hold, one. It is then of fewer examples as well. A monitor that measures `LossSplit` takes that
+    one's kernel, at the same step, with its combinations.
     """
 
     name = "kernel change"
     keys = ("kernel_change",)
     by_default = 5
-    needs = ("probe",)
+    needs, beside = ("probe",), "loss split"
 
     def __init__(self, n: int = 32, size: int = 128) -> None:
         self.n, self.size = n, size
         self._start: Tensor | None = None
-        self._combined = False  # whether `_start` is along fewer combinations than it could be
+        self._along = 0  # combinations of outputs that `_start` is the mean over; 0 is all outputs
         self._tied: tuple[tuple[int, ...], bool] | None = None
 
     def measure(self, scene: Scene) -> dict[str, float]:
@@ -160,24 +163,33 @@ class KernelChange(Probe):
         with scene.as_trained() as model:
             if self._is_tied(scene, model, x):
                 return self._of_training(scene, model)
-        combined = scene.part < 1 and outputs_per_example(scene) > _DIRECTIONS
-        if self._start is not None and not scene.initial:
+        lost = self._start is not None and not scene.initial
+        if self._start is not None and lost:
             n = min(n, len(self._start))  # no more can be known of the start any more
-            combined = self._combined
-            x, _ = first_examples(scene.probe, n)
         with scene.separate():
-            now = _kernel(scene, scene.model, x, combined)
+            now: Tensor | None
+            now, m = scene.passing.get(_PRESENT, (None, 0))
+            if now is None or (lost and m != self._along):
+                m = self._combinations(scene, lost)
+                now = _kernel(scene, scene.model, first_examples(scene.probe, n)[0], m)
             findings = to_keep(scene.model)
-        if self._start is None or (
-            scene.initial and (len(self._start) < n or combined != self._combined)
-        ):
-            start = now
+        n = min(n, len(now))
+        if self._start is None or (scene.initial and (len(self._start) < n or m != self._along)):
+            start = now[:n, :n]
             if scene.initial:
                 model = at_start(scene)
                 with known_separate(model, _found_alike(findings, model)):
-                    start = _kernel(scene, model, x, combined)
-            self._start, self._combined = start, combined
-        return {"kernel_change": kernel_change(now, self._start[:n, :n])}
+                    start = _kernel(scene, model, first_examples(scene.probe, n)[0], m)
+            self._start, self._along = start, m
+        return {"kernel_change": kernel_change(now[:n, :n], self._start[:n, :n])}
+
+    def _combinations(self, scene: Scene, lost: bool) -> int:
+        """Of the outputs, that a kernel of its own is the mean over; 0 is all of them."""
+        if lost:
+            return self._along
+        if scene.part >= 1 or outputs_per_example(scene) <= _DIRECTIONS:
+            return 0
+        return self._along or _DIRECTIONS  # those that the start is known along
 
     def unfit(self, scene: Scene) -> str:
         """Examples that are no list, or of which others would be asked; too many outputs."""
@@ -199,11 +211,11 @@ class KernelChange(Probe):
         x, _ = first_examples(scene.probe, n)
         directions = _along(scene)
         if self._start is not None and not scene.initial:
-            directions = 1 if self._combined else _DIRECTIONS
-        form = n_examples(x), directions == 1
-        if self._start is None or (len(self._start), self._combined) != form:
+            directions = self._along
+        form = n_examples(x), directions
+        if self._start is None or (len(self._start), self._along) != form:
             self._start = batch_ntk(at_start(scene), x, directions=directions, seed=scene.seed)
-            self._combined = directions == 1
+            self._along = directions
         now = batch_ntk(model, x, directions=directions, seed=scene.seed)
         return {"kernel_change": kernel_change(now, self._start)}
 
@@ -215,11 +227,12 @@ class KernelChange(Probe):
         if _normalises(scene):
             n = self._rows(scene)
             once = 1 if self._start is not None and len(self._start) == n else 2
-            kernel = passes(scene, n, n * min(scene.outputs, _along(scene)))
+            rows = n * min(scene.outputs, _along(scene))
+            kernel = passes(scene, n, rows, rows)
             return 0.5 + checks + once * kernel
         n, outputs = scene.examples(self.n), scene.outputs
         outputs = min(outputs, _DIRECTIONS) if scene.part < 1 else outputs
-        once = 1 if self._start is not None or not scene.initial else 2
+        once = (1 if self._start is not None or not scene.initial else 2) - scene.beside
         return 0.5 + once * (0.5 * checks + 0.75 * passes(scene, n, outputs))
 
     def _rows(self, scene: Scene) -> int:
@@ -229,18 +242,20 @@ class KernelChange(Probe):
 
     def state_dict(self) -> dict[str, Any]:
         """The kernel at initialisation."""
-        return {"start": clone(self._start), "combined": self._combined}
+        return {"start": clone(self._start), "along": self._along}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved kernel."""
-        self._start, self._combined = state["start"], state.get("combined", False)
+        self._start = state["start"]
+        # States of earlier versions say whether it was along two.
+        self._along = state.get("along", _DIRECTIONS if state.get("combined") else 0)
 
 
-def _kernel(scene: Scene, model: nn.Module, x: Any, combined: bool) -> Tensor:
-    """The tangent kernel of separate examples, of all outputs or along a few combinations."""
-    if not combined:
+def _kernel(scene: Scene, model: nn.Module, x: Any, m: int) -> Tensor:
+    """The tangent kernel of separate examples, of all outputs or along m combinations of them."""
+    if not m:
         return empirical_ntk(model, x)
-    return combined_ntk(model, x, orthogonal(outputs_per_example(scene), _DIRECTIONS, scene.seed))
+    return combined_ntk(model, x, orthogonal(outputs_per_example(scene), m, scene.seed))
 
 
 def _found_alike(findings: dict[Any, Any], twin: nn.Module) -> dict[Any, Any]:

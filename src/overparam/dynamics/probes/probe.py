@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from overparam._batch import call, n_examples, take, tensors
 from overparam._findings import known_separate
 from overparam._parts import Tree, named_parts
-from overparam._types import Inputs, Loss, Params
+from overparam._types import Batch, Loss, Params
 
 # The note of the parts of the model whose examples were found to be separate.
 _SEPARATE = "separate"
@@ -41,6 +41,8 @@ class Scene:
         few: What a pass of a few examples takes, as a part of one of a whole batch, in [0, 1]; 0
             if that is not known. In a small network it is nearly all of it.
         notes: What one probe found out and another can use; kept from one step to the next.
+        passing: The same as far as it is of this step alone, and forgotten after it.
+        beside: Whether the probe beside which this one is measured has just been.
         training: The parts of the model that are in training mode at this step.
         tree: The parts of the model, where they are known.
         quadratic: Whether the loss is a squared error; `None` if that is not known.
@@ -50,8 +52,8 @@ class Scene:
     loss: Loss
     optimizer: Optimizer
     initial: Params
-    probe: tuple[Inputs, Tensor] | None = None
-    batch: tuple[Inputs, Tensor] | None = None
+    probe: Batch | None = None
+    batch: Batch | None = None
     grad_scale: float = 1.0
     urgent: bool = False
     seed: int = 0
@@ -60,6 +62,8 @@ class Scene:
     outputs: int | None = None
     few: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
+    passing: dict[str, Any] = field(default_factory=dict)
+    beside: bool = False
     training: tuple[nn.Module, ...] = ()
     tree: Tree | None = None
     quadratic: bool | None = None
@@ -153,6 +157,8 @@ class Probe:
         keys: Names of the numbers it returns.
         kind: What it finds out that others ask for, if anything.
         needs: What of the scene must be there: ``"probe"``, ``"batch"``. Without, it is not run.
+        beside: The name of a probe part of whose work it can use: of the monitor's probes it is
+            then run right after that one, at the same step.
         by_default: Its place among the probes of a monitor that is not told which; 0 is none.
         share: Its part of the budget relative to the other probes.
         every: Fewest steps between two measurements.
@@ -175,6 +181,7 @@ class Probe:
     keys: tuple[str, ...] = ()
     kind: Kind | None = None
     needs: tuple[Literal["probe", "batch"], ...] = ()
+    beside: str = ""
     by_default: int = 0
     share: float = 1.0
     every: int = 1
@@ -236,7 +243,7 @@ def clone(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach().clone()
 
 
-def first_examples(batch: tuple[Inputs, Tensor], n: int) -> tuple[Inputs, Tensor]:
+def first_examples(batch: Batch, n: int) -> Batch:
     """The first n examples of a batch."""
     return take(batch[0], slice(0, n)), take(batch[1], slice(0, n))
 
@@ -246,15 +253,21 @@ def part_of(n: int, part: float, least: int) -> int:
     return max(min(n, least), math.ceil(part * n))
 
 
-def passes(scene: Scene, n: int, each: float) -> float:
-    """Training steps that a forward pass and so many backward passes on n examples are like."""
+def passes(scene: Scene, n: int, each: float, calls: float = 1) -> float:
+    """Training steps that a forward pass and so many backward passes on n examples are like.
+
+    Part of a pass is the same for any number of examples, and paid once by those that are made
+    together in one of so many calls.
+    """
     batch = scene.batch or scene.probe
     if scene.whole or batch is None or not tensors(batch[0]):
         return (1 + 2 * each) / 3
-    return max(n / max(n_examples(batch[0]), 1), scene.few) * (1 + 2 * each) / 3
+    share = n / max(n_examples(batch[0]), 1)
+    fixed = scene.few * (1 + 2 * min(calls, each))
+    return (fixed + (1 - scene.few) * share * (1 + 2 * each)) / 3
 
 
-def fewer(batch: tuple[Inputs, Tensor], scene: Scene) -> tuple[Inputs, Tensor]:
+def fewer(batch: Batch, scene: Scene) -> Batch:
     """The first examples of a batch, as many as the scene asks for.
 
     Never fewer than 16, or than half of a smaller batch: they would no longer stand for it.
@@ -271,7 +284,7 @@ def n_fewer(n: int, scene: Scene) -> int:
     return part_of(n, scene.part, min(16, (n + 1) // 2))
 
 
-def products(scene: Scene, batch: tuple[Inputs, Tensor] | None, number: float) -> float:
+def products(scene: Scene, batch: Batch | None, number: float) -> float:
     """Training steps that so many products with the curvature on part of a batch are like.
 
     One is a pass forward and backward, and a pass forward with tangents.
@@ -280,7 +293,7 @@ def products(scene: Scene, batch: tuple[Inputs, Tensor] | None, number: float) -
     if batch is not None and tensors(batch[0]):
         n = n_examples(batch[0])
         share *= n_fewer(n, scene) / max(n, 1)
-    return 1.7 * number * max(share, scene.few)
+    return 1.7 * number * (scene.few + (1 - scene.few) * share)
 
 
 def outputs_per_example(scene: Scene) -> int:

@@ -5,16 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from overparam._batch import tensors
 from overparam._exclusive import forward_mode
 from overparam._training_mode import SHARED, waits_for_others
-from overparam._types import Inputs
+from overparam._types import Batch
+from overparam.curvature.output_iteration import Direction
 from overparam.dynamics.probes.probe import Kind, Probe, Scene, clone, fewer, products
 from overparam.optim.limits import is_early
 from overparam.optim.stability import Stability, has_stability_limit, stability
-from overparam.optim.stability_turn import stability_turn
+from overparam.optim.stability_turn import Turn, stability_turn
 
 
 def load_forward_mode() -> None:
@@ -23,12 +23,13 @@ def load_forward_mode() -> None:
     It takes about half a second on the first derivative, which would otherwise fall into a
     training step and use up the budget of thousands.
     """
-    with forward_mode(), forward_ad.dual_level():
-        forward_ad.make_dual(torch.zeros(1), torch.ones(1))
+    forward_mode()
 
 
 # The note of the probe batch with the direction that leads on it.
 LEADING = "leading direction"
+# The same at the present step's weights, among the parameters.
+DIRECTION = "leading direction among the parameters"
 # Up to this part of the eigenvalue it may be off, and is still called converged.
 SETTLED = 0.25
 
@@ -38,8 +39,8 @@ class Sharpness(Probe):
 
     `stability_ratio` is sharpness / limit: 1 is the edge of stability, for this optimizer in
     its present state. Power iteration goes on from the last direction, one product at a time, or
-    two at first and four, or two on fewer examples, where the loss is on the move; of more than ten
-    million parameters always one, and on half of the probe batch. How far it is from settled is
+    two at first and four where the loss is on the move; on fewer examples always one, and of more
+    than ten million parameters too, on half of the probe batch. How far it is from settled is
     `sharpness_residual`, ‖Av − λv‖ / λ: an eigenvalue lies within that part of λ. Up to a quarter
     of it `sharpness_converged` is 1; where it is 0, the sharpness is too small as a rule.
 
@@ -70,7 +71,7 @@ class Sharpness(Probe):
         """Sharpness, its limit, and their ratio."""
         scene = _within_reason(scene)
         assert scene.probe is not None
-        turns = (4 if scene.part >= 1 else 2) if scene.urgent else 1
+        turns = 4 if scene.urgent and scene.part >= 1 else 1
         fresh = self._power.change is None and scene.part >= 1
         batch = fewer(scene.probe, scene)
         found = self._power.go_on(scene, batch, max(turns, 2) if fresh else turns)
@@ -79,6 +80,8 @@ class Sharpness(Probe):
             return {}
         if self._power.change is not None:
             scene.notes[LEADING] = *batch, self._power.change
+        if isinstance(found, Turn) and found.direction is not None and _is_small(scene):
+            scene.passing[DIRECTION] = found.direction
         return {
             "sharpness": found.sharpness,
             "sharpness_limit": found.limit,
@@ -113,14 +116,14 @@ class BatchCriticalRate(Probe):
 
     Small batches have a larger sharpness than the whole set on average, so steps on them can
     be beyond the limit where the whole set is not. One product, from the direction that leads on
-    the probe batch, if `Sharpness` has found one; where `batch_critical_lr_converged` is 0, the
-    rate is too large as a rule.
+    the probe batch, if `Sharpness` has found one: at the same step, as a rule, when half of it is
+    there already. Where `batch_critical_lr_converged` is 0, the rate is too large as a rule.
     """
 
     name = "batch critical rate"
     keys = ("batch_critical_lr", "batch_critical_lr_converged")
     by_default = 4
-    needs = ("batch",)
+    needs, beside = ("batch",), "sharpness"
 
     def __init__(self) -> None:
         load_forward_mode()
@@ -129,7 +132,7 @@ class BatchCriticalRate(Probe):
     def measure(self, scene: Scene) -> dict[str, float]:
         """The critical rate on this batch."""
         self._power.change = None
-        known = scene.notes.get(LEADING)
+        known = scene.passing.get(DIRECTION, scene.notes.get(LEADING))
         scene = _within_reason(scene)
         turns = 2 if scene.part >= 1 else 1
         assert scene.batch is not None
@@ -149,20 +152,33 @@ class BatchCriticalRate(Probe):
     def relative_cost(self, scene: Scene) -> float:
         """A product with the Gauss–Newton matrix, and half of one on the probe batch."""
         batch = scene.batch or scene.probe
-        return 0.1 + products(scene, batch, 1) + 0.4 * products(scene, scene.probe, 1)
+        other = 0.0 if scene.beside and _is_small(scene) else 0.4
+        return 0.1 + products(scene, batch, 1) + other * products(scene, scene.probe, 1)
 
 
 def _within_reason(scene: Scene) -> Scene:
     """The same, with half of the examples and nothing beyond one product for a large model."""
-    if sum(p.numel() for p in scene.model.parameters()) <= _LARGE:
+    if _is_small(scene):
         return scene
     return replace(scene, part=min(scene.part, 0.5), urgent=False)
 
 
-def _sparse(batch: tuple[Inputs, Tensor] | None) -> str:
+def _is_small(scene: Scene) -> bool:
+    """Whether another vector of the size of the parameters is not felt."""
+    return sum(p.numel() for p in scene.model.parameters()) <= _LARGE
+
+
+def _sparse(batch: Batch | None) -> str:
     parts = () if batch is None else tensors(batch[0])
     whole = all(part.layout in (torch.strided, torch.jagged) for part in parts)
     return "" if whole else "inputs that are sparse"
+
+
+def _moved(scene: Scene) -> Any:
+    """What the optimizer moves now, as it is kept: on the way layers may be frozen, or moved."""
+    groups = scene.optimizer.param_groups
+    moved = (p for group in groups for p in group["params"] if p.requires_grad)
+    return [(id(p), p.dtype, p.device) for p in moved]
 
 
 _LARGE = 10_000_000
@@ -177,13 +193,14 @@ class _Power:
         self.change = change
         self.why = self.waiting = ""
         self._vector: Tensor | None = None
+        self._of: Any = None  # what that is a direction of
 
     def go_on(
         self,
         scene: Scene,
-        batch: tuple[Inputs, Tensor],
+        batch: Batch,
         turns: int,
-        known: tuple[Any, Any, Tensor] | None = None,
+        known: tuple[Any, Any, Tensor] | Direction | None = None,
     ) -> Stability | None:
         """A few products more, or one from the direction that is known of another batch.
 
@@ -208,7 +225,8 @@ class _Power:
             if found is not None:
                 self.change, self._vector = found.vector, None
                 return found
-            start = self._vector
+            known_of, self._of = self._of, _moved(scene)
+            start = self._vector if known_of == self._of else None
             found = stability(
                 model, *batch, scene.loss, scene.optimizer,
                 v0=start, products=turns if start is not None else turns + 1, seed=scene.seed,

@@ -82,7 +82,7 @@ def not_finite(e: Evidence) -> Verdict | None:
     if e.finite and not e.not_finite:
         return None
     if e.earlier >= 2:
-        reason = f"the loss was ×{e.earlier:.3g} before it ceased to be finite"
+        reason = f"the loss was {_high(e.earlier, e)} before it ceased to be finite"
         return Verdict("above the limit", reason, e.first)
     if e.not_finite:
         return Verdict("numerical", "a gradient was not finite", e.not_finite)
@@ -111,7 +111,7 @@ def gradient_scale(e: Evidence) -> Verdict | None:
     """All gradients were longer alike, at a loss that was as before."""
     if e.alike > 20 and e.alike_loss < 3 and not e.ramp >= 1.3:
         reason = f"gradients of all layers were ×{e.alike:.3g} or more of normal"
-        return Verdict("gradient scale", f"{reason}, at ×{e.alike_loss:.3g} of the loss")
+        return Verdict("gradient scale", f"{reason}, with the loss {_high(e.alike_loss, e)}")
     return None
 
 
@@ -137,7 +137,8 @@ def data(e: Evidence) -> Verdict | None:
         # Of an accumulated step only one batch is known, and the loss comes from another.
         if not e.probe - 1 < _PROBE / 2 * (e.rise - 1):
             return None
-        reason = f"the loss on the fixed batch is ×{e.probe:.3g}, that of the batch passed normal"
+        high = _high(e.probe, e)
+        reason = f"the loss on the fixed batch is {high}, that of the batch passed normal"
         return Verdict("bad batch", reason)
     if not e.share > _SHARE:
         return None
@@ -163,7 +164,8 @@ def longer_gradient(e: Evidence) -> Verdict | None:
     """A gradient was far longer than normal, at a loss that was as before."""
     steady = not e.ramp >= 1.3 and not e.cosine <= -0.4
     if e.gradient > 20 and e.gradient_loss < 1.5 and steady:
-        reason = f"the gradient was ×{e.gradient:.3g} of normal at ×{e.gradient_loss:.3g} the loss"
+        high = _high(e.gradient_loss, e)
+        reason = f"the gradient was ×{e.gradient:.3g} of normal, with the loss {high}"
         return Verdict("gradient scale", reason, e.gradient_layers)
     return None
 
@@ -188,7 +190,8 @@ def grown_from_within(e: Evidence) -> Verdict | None:
     if e.ratio < FAR:
         return None
     if e.probe > 1.2 and (e.gradient > 1.5 or e.earlier > 1.5):
-        reason = f"inferred: the fixed batch is at ×{e.probe:.3g}, and the rise began before"
+        high = _high(e.probe, e)
+        reason = f"inferred: the loss on the fixed batch is {high}, and the rise began before"
         return Verdict("above the limit", reason, e.first)
     return None
 
@@ -206,6 +209,11 @@ TESTS: tuple[Callable[[Evidence], Verdict | None], ...] = (
     above_the_limit,
     grown_from_within,
 )
+
+
+def _high(factor: float, e: Evidence) -> str:
+    """How high a loss was over the level, in words that hold below zero, too."""
+    return f"up by {factor - 1:.2g} of its fall" if e.below else f"×{factor:.3g}"
 
 
 def _missing(e: Evidence) -> Names:

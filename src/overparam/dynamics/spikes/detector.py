@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from overparam.dynamics.catapult_counter import CatapultCounter, Phase
+from overparam.dynamics.catapult_counter import CatapultCounter, Phase, relative
 
 # A rise: this much above the median of the window, and four standard deviations. It is over when
 # the median of three losses is back within a fifth, or two deviations, of that.
@@ -45,14 +45,15 @@ class Detector:
             if phase == "opened":
                 self._last = deque([loss], maxlen=3)
                 # A loss that had come to an exact zero has no spread to compare with.
-                spread = counter.deviation / counter.level if counter.level else 0.0
-                counter.close = max(_BACK, 1 + _SPREAD * spread)
+                level = counter.level
+                spread = relative(level + counter.deviation, level, counter.first) if level else 1.0
+                counter.close = max(_BACK, 1 + _SPREAD * (spread - 1))
             return phase
         three = list(self._last)
         smooth = loss if not math.isfinite(loss) else median(three) if three[2:] else max(three)
         phase = counter.update(smooth)
         counter.peak = max(counter.peak, loss)
-        if phase == "closed" and counter.length <= 2 and self.peak_ratio < _WORTH:
+        if phase == "closed" and counter.length <= 2 and not self.worthy:
             counter.count -= 1
             return "dismissed"
         return phase
@@ -65,8 +66,9 @@ class Detector:
 
     @property
     def peak_ratio(self) -> float:
-        """The largest loss of the present or last rise over that before."""
-        return self.counter.peak / self.counter.level if self.counter.level else math.inf
+        """The largest loss of the present or last rise over that before; `nan` from below zero."""
+        level = self.counter.level
+        return math.inf if level == 0 else self.counter.peak / level if level > 0 else math.nan
 
     def state_dict(self) -> dict[str, Any]:
         """What the counter's own state does not hold."""
@@ -80,4 +82,5 @@ class Detector:
     @property
     def worthy(self) -> bool:
         """Whether one hard batch of this height is worth a word."""
-        return self.peak_ratio >= _WORTH
+        counter = self.counter
+        return relative(counter.peak, counter.level, counter.first) >= _WORTH

@@ -34,6 +34,7 @@ class Evidence:
         rise: Loss over the level before it, at the opening.
         earlier: The largest of the three steps before, over the level.
         finite: Whether the loss was finite.
+        below: Whether the level was zero or below: "over" is then that of `relative`.
         small: A rise of at most two steps that stayed below half of the first loss.
         not_finite: Layers whose gradient was not finite, at the first such step of the last three.
         forward: The first module whose outputs are not finite, of inputs that are.
@@ -71,6 +72,7 @@ class Evidence:
     rise: float = math.nan
     earlier: float = math.nan
     finite: bool = True
+    below: bool = False
     small: bool = False
     not_finite: Names = ()
     forward: str = ""
@@ -125,9 +127,9 @@ class Parts:
 
 
 def from_log(
-    recent: Recent, parts: Parts, step: int, losses: Mapping[int, float], level: float
+    recent: Recent, parts: Parts, step: int, losses: Mapping[int, float]
 ) -> dict[str, object]:
-    """The fields of `Evidence` that the log gives for a rise at a step."""
+    """The fields of `Evidence` that the log gives for a rise at a step, of relative losses."""
     found: dict[str, object] = {}
     near, normal = recent.between(step - _NEAR, step), recent.between(step - _NORMAL, step - 4)
     before = near.before(step)
@@ -145,18 +147,16 @@ def from_log(
         found["rate"] = _relative(before.rates, normal.rates)[1]
         lengths, largest = _relative(before.norms, normal.norms)
         found |= {"gradient": largest, "gradient_layers": parts.named(lengths >= largest / 2)}
-        found |= _longest_alike(recent, step, losses, level)
+        found |= _longest_alike(recent, step, losses)
         if math.isfinite(largest):
             by_step = np.fmax.reduce(_over(before.norms, normal.norms), axis=1)
             at = int(before.steps[int(np.nanargmax(by_step))])
-            found["gradient_loss"] = losses.get(at, math.nan) / level
+            found["gradient_loss"] = losses.get(at, math.nan)
         found["first"] = _first_movers(recent, parts, step)
     return found
 
 
-def _longest_alike(
-    recent: Recent, step: int, losses: Mapping[int, float], level: float
-) -> dict[str, object]:
+def _longest_alike(recent: Recent, step: int, losses: Mapping[int, float]) -> dict[str, object]:
     """The step of the last ten at which the gradients of all layers were longest alike."""
     then = recent.between(step - _ANSWER, step - 1)
     over = _over(then.norms, recent.between(step - _NORMAL - _ANSWER, step - _ANSWER - 1).norms)
@@ -165,7 +165,7 @@ def _longest_alike(
     if not len(least) or not np.isfinite(least.max()):
         return {}
     at = int(then.steps[int(least.argmax())])
-    return {"alike": float(least.max()), "alike_loss": losses.get(at, math.nan) / level}
+    return {"alike": float(least.max()), "alike_loss": losses.get(at, math.nan)}
 
 
 def _relative(near: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, float]:

@@ -4,14 +4,17 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from overparam._types import Batch
 from overparam.dynamics.batch_form import finite
 from overparam.dynamics.budget import OverheadBudget
+from overparam.dynamics.catapult_counter import relative
 from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.spikes.causes import LATER
 from overparam.dynamics.spikes.early_warning import Lookout
@@ -19,7 +22,7 @@ from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
 from overparam.dynamics.spikes.recent import Recent, extended, nothing
 from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, identity
 from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 
 # Part of the budget that the log of every step may take: with more, probes do not come round.
 _LOGGING = 1 / 4
@@ -184,7 +187,12 @@ class Examiner:
         return replace(readings, later=(*readings.later, loss))
 
     def evidence(
-        self, step: int, losses: Mapping[int, float], level: float, readings: Readings | None
+        self,
+        step: int,
+        losses: Mapping[int, float],
+        level: float,
+        first: float,
+        readings: Readings | None,
     ) -> Evidence:
         """Everything that is known of a rise at a step.
 
@@ -192,20 +200,24 @@ class Examiner:
             step: Of its opening.
             losses: Of the last steps.
             level: What was normal.
+            first: The run's first loss.
             readings: What `open` gave.
         """
         loss = losses.get(step, math.nan)
         before = [losses[at] for at in range(step - 3, step) if at in losses]
+        over = partial(relative, first=first)
         known: dict[str, Any] = {
-            "rise": loss / level,
+            "rise": over(loss, level),
             "finite": math.isfinite(loss),
-            "earlier": max(before, default=math.nan) / level,
+            "earlier": over(max(before, default=math.nan), level),
+            "below": level <= 0,
         }
         self.catch_up()
-        logged = self._tried(lambda: from_log(self._recent, self.parts, step, losses, level))
+        relatively = {at: over(value, level) for at, value in losses.items()}
+        logged = self._tried(lambda: from_log(self._recent, self.parts, step, relatively))
         known |= (logged or {}) | {"trouble": self.trouble or self.log.trouble}
         if readings is not None:
-            known |= _compared(readings, loss, level)
+            known |= _compared(readings, loss, level, over)
         return Evidence(**known)
 
     def close(self) -> None:
@@ -287,7 +299,9 @@ class Examiner:
         self.log.choose(2 if full <= granted else 1 if least <= granted else 0)
 
 
-def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
+def _compared(
+    readings: Readings, loss: float, level: float, over: Callable[[float, float], float]
+) -> dict[str, Any]:
     """What the losses say, in ratios."""
     foreign = loss / readings.now if readings.now > 0 else math.nan
     # The loss of the step may count more than the loss function does, in proportion.
@@ -295,7 +309,7 @@ def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
     usual = readings.usual if readings.usual > level else level
     share = math.nan
     if math.isfinite(loss) and loss > level:
-        share = (scale * readings.earlier / usual - 1) / (loss / level - 1)
+        share = (over(scale * readings.earlier, usual) - 1) / (over(loss, level) - 1)
     before, now = readings.probe_earlier, readings.probe_now
     return {
         "share": share,
@@ -304,7 +318,7 @@ def _compared(readings: Readings, loss: float, level: float) -> dict[str, Any]:
         "same_batch": readings.same_batch,
         "spoiled": readings.spoiled,
         "forward": readings.forward,
-        "probe": now / before if before > 0 else math.nan,
-        "later": tuple(scale * value / usual for value in readings.later),
+        "probe": over(now, before),
+        "later": tuple(over(scale * value, usual) for value in readings.later),
         "unread": readings.missing,
     }

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from overparam.dynamics.catapult_counter import relative
 from overparam.dynamics.spikes.causes import Cause
 
 Outcome = Literal["under way", "recovered", "lasting", "lost", "catapult", "divergence"]
@@ -24,6 +25,8 @@ def ended(phase: str, loss: float, level: float, first: float) -> Outcome:
     """
     if phase != "lost":
         return "recovered"
+    if level < 0:
+        return "lasting" if relative(loss, level, first) <= 2.2 else "lost"
     return "lasting" if loss <= max(2 * level, 1.2 * first) else "lost"
 
 

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from overparam._batch import call, tensors
 from overparam._model import as_function, undisturbed
+from overparam._types import Batch
 from overparam.dynamics.batch_form import finite
 from overparam.dynamics.probes.probe import trained
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 
 # Steps from one snapshot to the next.
 EVERY = 10

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from overparam._types import Batch
 from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.events import Event, Spike
 from overparam.dynamics.loss_stream import Moment
@@ -23,10 +24,12 @@ from overparam.dynamics.spikes.rise import (
     event_plain,
     split_of,
 )
-from overparam.dynamics.subject import Batch, Subject
+from overparam.dynamics.subject import Subject
 
 # Steps to wait for the sharpness after a spike before it is an event without.
 _WAIT = 100
+# Part of what is lent that rises to less than twice the level may use up.
+_SMALL = 1 / 2
 _BEFORE = ("stability_ratio", "sharpness", "loss_top", "loss_rest")
 
 
@@ -65,8 +68,14 @@ class SpikeWatch:
 
     @property
     def under_way(self) -> bool:
-        """Whether the loss has risen and is not back, so that each step counts."""
-        return self._rise is not None and self._rise.ended is None
+        """Whether the loss has risen and is not back, so that each step counts.
+
+        It does not where nothing can be found out: no more is lent, and steps are not logged.
+        """
+        rise = self._rise
+        if rise is None or rise.ended is not None:
+            return False
+        return rise.afforded or self.examiner.log.detail > 0
 
     @property
     def warnings(self) -> list[EarlyWarning]:
@@ -122,7 +131,7 @@ class SpikeWatch:
         rise = self._rise
         over = rise is None or rise.ended is not None
         self.examiner.attend(step, batch, calm=over and self._finite)
-        self.alarm = self.counter.limit if over else -math.inf
+        self.alarm = self.counter.limit if over else -math.inf if self.under_way else math.inf
         if rise is None:
             return []
         opened = rise.spike.step
@@ -189,7 +198,9 @@ class SpikeWatch:
             quadratic=self.quadratic,
             ids=self._ids(),
         )
-        self._rise = Rise(spike, before, worst=loss, afforded=self.budget.lends)
+        # Rises that will as a rule turn out to be none must not use up what others need.
+        lent = 1.0 if self.detector.worthy else _SMALL
+        self._rise = Rise(spike, before, worst=loss, afforded=self.budget.lends(lent))
         self._want_split()
 
     def _lose(self, step: int) -> list[Event]:
@@ -261,14 +272,15 @@ class SpikeWatch:
     def _judge(self, rise: Rise, *, small: bool = False) -> Verdict:
         step = rise.spike.step
         level = rise.before.get("level", self.counter.level)
-        evidence = self.examiner.evidence(step, self._losses(), level, rise.readings)
+        first = self.counter.first
+        evidence = self.examiner.evidence(step, self._losses(), level, first, rise.readings)
         evidence = replace(evidence, ratio=rise.spike.ratio_before, small=small)
         spike = rise.spike
         rise.spike = replace(
             spike,
             batch_share=evidence.share,
             probe_rise=max(spike.probe_rise, evidence.probe)
-            if evidence.probe == evidence.probe
+            if evidence.probe == evidence.probe and not evidence.below
             else spike.probe_rise,
         )
         return judge(evidence)

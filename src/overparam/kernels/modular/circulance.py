@@ -5,7 +5,7 @@ A square matrix is *circulant* if its entries depend on row − column modulo m,
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from overparam._checked import checked
@@ -99,7 +99,7 @@ def nearest_circulant(
 
 
 @checked
-def circulant(vector: Float[Tensor, "m"], *, kind: str = "circulant") -> Float[Tensor, "m m"]:
+def circulant(vector: Real[Tensor, "m"], *, kind: str = "circulant") -> Real[Tensor, "m m"]:
     """The circulant matrix whose first *column* is a vector.
 
         C[i, j] = c[(i − j) mod m]        (Hankel: c[(i + j) mod m])

@@ -71,17 +71,21 @@ def _heights(panel: Panel) -> list[float]:
 
 
 def scale(values: Sequence[float]) -> dict:
-    """The axis for values worth a logarithm: all positive, and a factor 3 apart at least.
+    """The axis for values worth a logarithm: positive, and a factor 3 apart at least.
 
-    Others get a linear axis, on which they are easier to read. Ticks are as few as say where one
-    is, three mostly, so that their labels, written out, do not meet.
+    Others get a linear axis, on which they are easier to read. Exact zeros, if they are fewer than
+    half of the values, lie below the axis: one would hide how the others fell. Ticks are as few as
+    say where one is, three mostly, so that their labels, written out, do not meet.
 
     Example:
         >>> scale([2.1, 6.5])["tickvals"], scale([2e-3, 9e-2])["tickvals"]
         ([3.0, 4.0, 6.0], [0.003, 0.01, 0.03])
-        >>> scale([2e-6, 0.3])["tickvals"]
-        [1e-05, 0.001, 0.1]
+        >>> scale([2e-6, 0.3])["tickvals"], scale([2e-6, 0.3, 0.0])["tickvals"]
+        ([1e-05, 0.001, 0.1], [1e-05, 0.001, 0.1])
     """
+    positive = [value for value in values if value > 0]
+    if values and min(values) == 0 and 2 * len(positive) > len(values):
+        values = positive
     if not values or min(values) <= 0 or max(values) < 3 * min(values):
         return {"type": "linear"}
     low, high = math.log10(min(values)), math.log10(max(values))

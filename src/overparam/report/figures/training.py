@@ -1,8 +1,10 @@
 """The run as its user sees it: loss, spikes, learning rate, norms."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from overparam._curves import course, level_at_end
 from overparam.report.figures.figure import Figure, plain, series_tables
@@ -69,6 +71,8 @@ def loss_figure(document: Mapping) -> Figure | None:
         caption += f"The title tells {begin} the last of {parts} stretches. "
     if error is not None and (several := level_at_end(_known(error))[1]) > 1:
         caption += f"Of the test error it tells the median of the last {several} values. "
+    if traces and layout["yaxis"]["type"] == "log" and 0.0 in _heights(traces):
+        caption += "A loss of exactly zero lies below the axis. "
     if document["events"]:
         caption += "Markers are spikes, by cause. "
     if test is not None or error is not None:
@@ -124,6 +128,16 @@ def moves(first: float, last: float) -> str:
     return f"{'falls' if last < first else 'rises'} from {number(first, 3)} to {number(last, 3)}"
 
 
+def _heights(traces: list[dict]) -> list[float]:
+    return [value for trace in traces for value in trace["y"]]
+
+
+def _peak(over: Any) -> str:
+    """How high a spike was; nothing where the loss before was zero or below."""
+    known = isinstance(over, int | float) and math.isfinite(over)
+    return f"peak {number(over, 3)}× before" if known else ""
+
+
 def _spikes(events: list[Mapping], loss: Series) -> list[dict]:
     """Markers on the loss curve, one trace for each cause."""
     by_kind: dict[str, list[Mapping]] = {}
@@ -133,7 +147,7 @@ def _spikes(events: list[Mapping], loss: Series) -> list[dict]:
     traces = []
     for kind, members in by_kind.items():
         symbol, colour = SPIKES.get(kind, SPIKES["unexplained"])
-        peaks = [f"peak {number(event.get('peak_ratio'), 3)}× before" for event in members]
+        peaks = [_peak(event.get("peak_ratio")) for event in members]
         traces.append(
             {
                 "type": "scatter",

@@ -41,7 +41,7 @@ def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     return experiments[measure](seed=seed, **settings)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)  # of what takes long to compute, little is kept
 def kernel_problem(data: str, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of the kernel matrix over the largest, and squared targets along each."""
     if data == "digits":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam.datasets.named import load
-from overparam.expansions.gate_frozen import freeze_gates
+from overparam.expansions.gate_frozen import GateFrozenNetwork, freeze_gates
 from overparam.nets.mlp import ntk_mlp
 from overparam.tangents.empirical import empirical_ntk
 
@@ -110,14 +110,14 @@ def linear_descent(
 
 def descend(
     function: Callable[[Tensor, Tensor], Tensor],
-    frozen: nn.Module,
+    frozen: GateFrozenNetwork,
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
     lr: float,
     steps: int,
 ) -> tuple[float, bool]:
     """Gradient descent on the mean square; best test loss, and whether it diverged."""
-    gates, test_gates = (frozen.gates(part[0]).float() for part in (train, test))  # pyright: ignore
+    gates, test_gates = (frozen.gates(part[0]).float() for part in (train, test))
     optimizer = torch.optim.SGD([p for p in frozen.parameters() if p.requires_grad], lr=lr)
     best = first = math.inf
     for step in range(steps + 1):
