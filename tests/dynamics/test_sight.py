@@ -646,3 +646,15 @@ def test_a_measurement_starts_no_generator_that_nobody_uses(monkeypatch):
     monitor, *_ = fitted(probes=[Sharpness()], steps=12)
     assert seeds == [0]  # the test's own
     assert monitor.history["sharpness"].notna().sum() == 2  # Adam has none before
+
+
+def test_a_probe_that_turns_out_not_to_apply_is_expected_no_more():
+    """What first measurements take tells what others will, if those are still to be made."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    instruments = Monitor(model, CE, optimizer, clock=Clock())._instruments
+    instruments.enlist(STEP)
+    instruments._guesses |= {"sharpness": 1.0, "loss split": 1.0}
+    instruments._silent["loss split"] = "does not apply"
+    instruments._compare("sharpness", 2.0)
+    assert instruments._dearer == [2.0]

@@ -156,8 +156,9 @@ class Instruments:
         if not self.probes[name].needs or not guessed > 0:
             return
         self._dearer.append(seconds / guessed)
-        for other in [n for n in self._guesses if n in self.probes and self.probes[n].needs]:
-            self._guess(self.probes[other], self._cost(self.probes[other], None))
+        for other in [n for n in self._guesses if n in self.probes and n not in self._silent]:
+            if self.probes[other].needs:
+                self._guess(self.probes[other], self._cost(self.probes[other], None))
 
     def _cost(self, probe: Probe, batch: Batch | None) -> Callable[[float], float]:
         """Seconds that a part of its work is expected to take."""
