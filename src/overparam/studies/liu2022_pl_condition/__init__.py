@@ -16,8 +16,7 @@ Changed:
     batches are summed; μ/(λ(nλ + μ(s − 1))) does not. The output map is tanh on a network of
     three hidden layers; ten inputs of length √10, labels ±0.7.
 Cost:
-    Processor time: smoke 5 s, quick 30 s and up to 1 GB, full about 10 minutes and 4 GB per job,
-    extrapolated from single cells.
+    Processor time: smoke 5 s, quick 30 s and up to 1 GB, full 2 minutes and 1 GB per job.
 Failure:
     If a certified run left its ball or its bound, the certificate's proof or its arithmetic
     would be wrong, and nothing it says could be relied on. If a network with a non-linear output

@@ -52,3 +52,14 @@ def certified_from(rows: pd.DataFrame, kind: str) -> float:
             share = math.log(1 / before) / math.log(after / before)
             return low * (high / low) ** share
     return math.nan
+
+
+def most_steps(rows: pd.DataFrame) -> float:
+    """Steps over those allowed, the most of the draws that start from ten times ε or more.
+
+    Infinite if these are fewer than half, or one is not seen to come down.
+    """
+    there = rows["steps_over_bound"][rows["start_over_epsilon"] >= 10].to_numpy(float)
+    if 2 * len(there) < len(rows):
+        return math.inf
+    return math.inf if np.isnan(there).any() else float(there.max())
