@@ -19,7 +19,7 @@ Changed:
     testable. The published grid of ridges and rounds is chosen from on held-out rows, for the
     features and their evaluation on the same split.
 Cost:
-    Processor time: smoke 4 s, quick 75 s, full 9 minutes.
+    Processor time: smoke 4 s, quick 75 s, full 4 minutes.
 Failure:
     If the error did not fall, the average gradient outer product would not point at what the
     target depends on. If it pointed there under permuted labels too, it would show the inputs'

@@ -15,7 +15,7 @@ Changed:
     who knows who is in a batch: it promises more than it keeps. Not tested: memory of a party, and
     gradients with noise of ε = 10.
 Cost:
-    Processor time: smoke 6 s, quick two minutes on one core; full ten minutes, not timed.
+    Processor time: smoke 6 s, quick two minutes on one core, full 4 minutes.
 Failure:
     If noised gradients did as well as noised scalars, the length of what is noised would not
     matter. If the formula kept what it promises, the accounting here would be too careful.
