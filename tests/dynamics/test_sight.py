@@ -654,7 +654,8 @@ def test_a_probe_that_turns_out_not_to_apply_is_expected_no_more():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     instruments = Monitor(model, CE, optimizer, clock=Clock())._instruments
     instruments.enlist(STEP)
-    instruments._guesses |= {"sharpness": 1.0, "loss split": 1.0}
+    instruments._guesses |= {"input gradients": 1.0, "sharpness": 1.0, "loss split": 1.0}
     instruments._silent["loss split"] = "does not apply"
+    instruments._compare("input gradients", 0.0)  # a clock too coarse for it
     instruments._compare("sharpness", 2.0)
     assert instruments._dearer == [2.0]

@@ -8,6 +8,7 @@ from torch import nn
 
 from overparam.dynamics import SpectralSplit, spectral_loss_split
 from overparam.dynamics.spectral_split import is_squared_error, split_along
+from overparam.errors import NumericalError
 from overparam.tangents.batch_kernel import orthogonal
 
 
@@ -173,3 +174,11 @@ def test_cross_entropy_is_none_and_at_rest_it_does_not_show():
     cross, classes = nn.functional.cross_entropy, torch.arange(6) % 3
     assert is_squared_error(cross, torch.randn(6, 3), classes) is False
     assert is_squared_error(nn.functional.mse_loss, torch.ones(3, 1), torch.ones(3, 1)) is None
+
+
+def test_curvature_that_is_not_finite_is_told_as_such(model, batch):
+    def bent(outputs, y):  # its slope is 1 here, its second derivative infinite
+        return outputs.sum() + (outputs - outputs.detach()).clamp(min=0).pow(1.5).sum()
+
+    with pytest.raises(NumericalError, match="left all bounds"):
+        spectral_loss_split(model, *batch, loss=bent)

@@ -153,8 +153,8 @@ class Instruments:
     def _compare(self, name: str, seconds: float) -> None:
         """Expect of those that have not been measured what the first ones have taken."""
         guessed = self._guesses.pop(name, 0.0)
-        if not self.probes[name].needs or not guessed > 0:
-            return
+        if not self.probes[name].needs or not (guessed > 0 and seconds > 0):
+            return  # of a clock too coarse for it nothing is learned
         self._dearer.append(seconds / guessed)
         for other in [n for n in self._guesses if n in self.probes and n not in self._silent]:
             if self.probes[other].needs:

@@ -12,6 +12,7 @@ from overparam._checked import checked
 from overparam._errors import expect
 from overparam._model import expect_inputs, expect_own_outputs, undisturbed
 from overparam._types import Inputs, Loss, Targets
+from overparam.errors import NumericalError
 from overparam.linalg.operator import MatrixOperator
 from overparam.tangents.empirical import combined_blocks, empirical_ntk_blocks
 
@@ -189,9 +190,19 @@ def is_squared_error(loss: Loss, outputs: Tensor, y: Any) -> bool | None:
         return None
 
 
+def _finite(matrix: Tensor) -> Tensor:
+    """The same, if all of it is finite."""
+    expect(
+        bool(torch.isfinite(matrix).all()), "spectral_loss_split(model=..., loss=...)",
+        "derivatives that are finite", "NaN or infinity among them",
+        hint="the weights or the loss have left all bounds.", error=NumericalError,
+    )  # fmt: skip
+    return matrix
+
+
 def _top_eigenvectors(matrix: Tensor, s: int) -> tuple[Tensor, Tensor]:
     """The s largest eigenvalues in descending order, and orthonormal columns to them."""
-    size = len(matrix)
+    size = len(_finite(matrix))
     if size <= 64 or s > size // 8:
         values, vectors = torch.linalg.eigh(matrix.double())
         return values[-s:].flip(0), vectors[:, -s:].flip(1)
@@ -231,5 +242,5 @@ class _Curvature:
             unit = torch.zeros_like(flat)
             unit[:, k] = 1
             columns.append(self.times(unit.view_as(self.leaf)).flatten(1))
-        values, vectors = torch.linalg.eigh(torch.stack(columns, dim=2))
+        values, vectors = torch.linalg.eigh(_finite(torch.stack(columns, dim=2)))
         return (vectors * values.clamp(min=0).sqrt()[:, None]) @ vectors.mT
