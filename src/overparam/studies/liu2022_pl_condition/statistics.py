@@ -59,7 +59,8 @@ def most_steps(rows: pd.DataFrame) -> float:
 
     Infinite if these are fewer than half, or one is not seen to come down.
     """
-    there = rows["steps_over_bound"][rows["start_over_epsilon"] >= 10].to_numpy(float)
+    starts = rows["start_over_epsilon"].to_numpy(float)
+    there = rows["steps_over_bound"].to_numpy(float)[starts >= 10]
     if 2 * len(there) < len(rows):
         return math.inf
     return math.inf if np.isnan(there).any() else float(there.max())
