@@ -128,7 +128,7 @@ def moves(first: float, last: float) -> str:
     return f"{'falls' if last < first else 'rises'} from {number(first, 3)} to {number(last, 3)}"
 
 
-def _heights(traces: list[dict]) -> list[float]:
+def _heights(traces: list[dict]) -> list[float | None]:
     return [value for trace in traces for value in trace["y"]]
 
 
