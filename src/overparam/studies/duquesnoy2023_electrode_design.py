@@ -18,7 +18,7 @@ Changed:
     decided after a run. Liu is a namesake of the author of this library's other papers, as far as
     is known.
 Cost:
-    Processor time: smoke 4 s, quick 75 s; full about a quarter of an hour, extrapolated. The extra
+    Processor time: smoke 4 s, quick 75 s, full 9 minutes. The extra
     `battery`.
 Failure:
     If the surrogate were no better than sampling, designs could as well be drawn evenly; if a
