@@ -10,6 +10,12 @@ first spike after that is compared with what was done; a run whose loss does not
 and counted. The monitor logs every step (`max_overhead=inf`) and has no probes: curvature,
 which would also say that a rate is above its limit, is not asked.
 
+    python3 x.py bench spikes --overhead 0.05 --step 0.016          as in a long run, with a limit
+
+The same inside a limit, with all probes. These networks take a millisecond a step, so that the
+clock is told that a step of training takes so many seconds; what the monitor does is clocked as it
+is. A run has then trained for some 250 calm steps in place of 42, so that books are settled.
+
 Printed: the table of what was done and what was said; of each network the share that is right; how
 often the layer is; early warnings before spikes of rates above the limit, with and without those
 that a climbing rate explains; and false ones and false spikes in calm steps. A run takes a second
@@ -21,8 +27,10 @@ import hashlib
 import json
 import math
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,28 +49,72 @@ NAMES = [case.name for case in CASES]
 QUICK = ("MLP, digits, SGD", "Transformer, digits, AdamW")
 # A warning counts if the loss rises within so many steps.
 AHEAD = 30
+# Calm steps more, inside a limit.
+SETTLING = 200
 LIMIT, UNSEEN = "above the limit", "rate climbs unseen"
 # What earlier versions, which told no causes, meant.
 MEANT = {"catapult": LIMIT, "divergence": LIMIT, "non-finite": "numerical"}
 
 
-def watched(case: Case, setting: Setting, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Limit:
+    """What a monitor may cost.
+
+    Attributes:
+        overhead: Of the time of training.
+        step: Seconds that a step of it is said to take; as it is, at 0.
+        calm: Steps that are watched before a fault, beside those of a run without a limit.
+        probes: Whether the monitor measures, too.
+    """
+
+    overhead: float = math.inf
+    step: float = 0.0
+    calm: int = 0
+    probes: bool = False
+
+
+class Clock:
+    """Processor time of the thread, in which a step of training takes at least so long."""
+
+    def __init__(self, step: float) -> None:
+        self.step, self.added, self.began, self.aside = step, 0.0, 0.0, 0.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return time.thread_time() + self.added
+
+    def begin(self) -> None:
+        """A step begins."""
+        self.began, self.aside = self(), 0.0
+
+    def end(self) -> None:
+        """It is over: what is missing has passed."""
+        self.added += max(self.step - (self() - self.began - self.aside), 0.0)
+
+
+def watched(case: Case, setting: Setting, seed: int, limit: Limit) -> dict[str, Any]:
     """One run, and what was said of it."""
     cell = {"case": case.name, "setting": setting.name, "network": setting.network, "seed": seed}
-    run = begin(case, setting, seed)
+    run, clock = begin(case, setting, seed), Clock(limit.step)
+    run.at += limit.calm
     monitor = Monitor(
-        run.model, setting.loss, run.optimizer, probes=[], max_overhead=math.inf, seed=seed
-    )
+        run.model, setting.loss, run.optimizer, probes=None if limit.probes else [],
+        max_overhead=limit.overhead, clock=clock, seed=seed,
+    )  # fmt: skip
     begun = run.at
     for step in range(run.at + AFTER):
+        clock.begin()
         case.between(run, step)
         x, y = batch_of(case, run, step)
         run.optimizer.zero_grad()
         loss = setting.loss(run.model(x), y)
         loss.backward()
         case.gradients(run, step)
+        before = clock()
         monitor.step(loss, batch=(x, y))
+        clock.aside = clock() - before
         run.optimizer.step()
+        clock.end()
         if not math.isfinite(loss.item()) or (loss.item() > 1e9 and step > run.at + 20):
             break
     events = monitor.events
@@ -73,6 +125,7 @@ def watched(case: Case, setting: Setting, seed: int) -> dict[str, Any]:
         "at": begun, "full": case.full,
         "false": len(early), "false_causes": [e.kind for e in early],
         "warnings": [vars(warning) for warning in getattr(monitor, "warnings", [])],
+        "overhead": monitor.overhead,
     }  # fmt: skip
     if found is None:
         return row | {"said": None}
@@ -89,8 +142,9 @@ def watched(case: Case, setting: Setting, seed: int) -> dict[str, Any]:
 class Cells:
     """Runs by what was done, kept in a file of one JSON line each."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path, self.digest = path, code()
+    def __init__(self, path: Path | None, limit: Limit) -> None:
+        self.path, self.limit = path, limit
+        self.digest = code(limit)
         self.rows: dict[str, dict] = {}
         if path is not None and path.exists():
             for line in path.read_text("utf-8").splitlines():
@@ -101,19 +155,23 @@ class Cells:
         """The row of a run, from the file or from a new one."""
         key = f"{self.digest} {case.name} {setting.name} {seed}"
         if key not in self.rows:
-            self.rows[key] = watched(case, setting, seed)
+            self.rows[key] = watched(case, setting, seed, self.limit)
             if self.path is not None:
                 with self.path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"key": key, **self.rows[key]}) + "\n")
         return self.rows[key]
 
 
-def code() -> str:
-    """Changes with the rule and with the runs."""
+def code(limit: Limit) -> str:
+    """Changes with the rule and with the runs; inside a limit with all that it is spent on."""
     here = [Path(__file__).parent / f"spike_{part}.py" for part in ("cases", "settings")]
     folder = Path(overparam.dynamics.__file__).parent
-    files = sorted([*here, *folder.rglob("spike*.py"), *(folder / "spikes").glob("*.py")])
-    text = b"".join(path.read_bytes() for path in files)
+    if limit == Limit():
+        files = sorted([*here, *folder.rglob("spike*.py"), *(folder / "spikes").glob("*.py")])
+        text = b""
+    else:
+        files, text = sorted([*here, *folder.rglob("*.py")]), str(limit).encode()
+    text += b"".join(path.read_bytes() for path in files)
     return hashlib.sha256(text).hexdigest()[:12]
 
 
@@ -219,10 +277,14 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=NAMES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rows", action="store_true", help="show every run that is not right")
+    parser.add_argument("--overhead", type=float, help="limit of the monitor's, e.g. 0.05")
+    parser.add_argument("--step", type=float, default=0.0, help="seconds of a step of training")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    cells, rows, settings = Cells(options.cache), [], asked(options)
+    limited = options.overhead is not None
+    limit = Limit(options.overhead, options.step, SETTLING, probes=True) if limited else Limit()
+    cells, rows, settings = Cells(options.cache, limit), [], asked(options)
     for seed in options.seeds[:1] if options.quick else options.seeds:
         for case in (case for case in CASES if case.name in (options.cases or NAMES)):
             for setting in settings:

@@ -222,6 +222,24 @@ def test_own_time_that_nobody_clocked_is_taken_off_training():
     assert (budget.training, budget.own) == (9.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("step_seconds", "kept"),
+    # 2 ms of a limit of 5 % are a fifth of it at steps of 0.2 s, and a half of it at 0.08 s
+    [(0.2, 0.2), (0.08, 0.25), (2.0, 0.02), (0.0, 0.25), (math.nan, 0.25)],
+)
+def test_of_long_steps_less_is_kept_back(step_seconds, kept):
+    budget = OverheadBudget(0.05, reserve=0.25, unseen=2e-3)
+    assert budget.max_overhead == pytest.approx(0.05 * 0.75, rel=1e-12)
+    budget.paced(step_seconds)
+    assert budget.max_overhead == pytest.approx(0.05 * (1 - kept), rel=1e-12)
+
+
+def test_without_a_limit_nothing_is_kept_back():
+    budget = OverheadBudget(math.inf, reserve=0.25, unseen=2e-3)
+    budget.paced(1.0)
+    assert budget.max_overhead == math.inf
+
+
 @pytest.mark.parametrize("reserve", [-0.1, 1.0, math.nan])
 def test_a_reserve_is_a_part(reserve):
     with pytest.raises(ValueError, match=r"OverheadBudget\(reserve=...\)"):

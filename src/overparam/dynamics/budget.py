@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from overparam._errors import expect
+from overparam.dynamics.fair_shares import fair_shares
 
 # No measurement was made yet.
 _NEVER = -(10**9)
@@ -72,10 +73,12 @@ class OverheadBudget:
         max_overhead: Own time allowed, as a fraction of training time; `math.inf` for no limit.
         clock: Seconds, monotone.
         reserve: Part of the limit that is kept back, for costs that no clock sees.
+        unseen: Seconds of them in a step of training; where steps are known to be so long that
+            these are a smaller part of the limit, no more than that is kept back.
         ahead: Steps whose grant may be spent at once, on first measurements.
 
     Attributes:
-        max_overhead: What is left of the limit.
+        max_overhead: What is left of the limit when what is kept back is taken off.
         training: Seconds of training so far.
         own: Seconds of measuring so far.
         booked: Seconds of it that were booked by name; the rest went into keeping the books.
@@ -110,6 +113,7 @@ class OverheadBudget:
         *,
         clock: Callable[[], float] = time.perf_counter,
         reserve: float = 0.0,
+        unseen: float = math.inf,
         ahead: int = 0,
     ) -> None:
         expect(
@@ -121,11 +125,18 @@ class OverheadBudget:
         )
         expect(0 <= reserve < 1, "OverheadBudget(reserve=...)", "a part in [0, 1)", reserve)
         self.max_overhead, self.clock = max_overhead * (1 - reserve), clock
+        self._limit, self._reserve, self._unseen = max_overhead, reserve, unseen
         self.training = self.own = self.booked = self.borrowed = self.turns = 0.0
         self.ahead = ahead
         self._jobs: dict[str, _Job] = {}
         self._entered = self._divided = 0.0
         self._left: float | None = None
+
+    def paced(self, step_seconds: float) -> None:
+        """A step of training takes so long; what is kept back follows."""
+        if math.isfinite(self._limit) and step_seconds > 0:
+            kept = min(self._reserve, self._unseen / (self._limit * step_seconds))
+            self.max_overhead = self._limit * (1 - kept)
 
     def enter(self, aside: float = 0.0) -> None:
         """Training stops here; `aside` seconds of it were own time that nobody clocked."""
@@ -295,7 +306,7 @@ class OverheadBudget:
         found = {name: min(needs[name], most) for name in cheap}
         room = 1 - sum(found.values())
         left = {name: need / room for name, need in needs.items() if name not in found}
-        shared = _shared(left, {name: weights[name] for name in left})
+        shared = fair_shares(left, {name: weights[name] for name in left})
         return found | {name: room * part for name, part in shared.items()}
 
     def _cheap(self) -> set[str]:
@@ -424,25 +435,3 @@ class OverheadBudget:
             if name in self._jobs:
                 job = self._jobs[name]
                 job.cost, job.before, job.saved, job.last = numbers
-
-
-def _shared(needs: dict[str, float], weights: dict[str, float]) -> dict[str, float]:
-    """Parts of a whole: in proportion to weights, but nobody more than it needs before all have it.
-
-    Example:
-        >>> _shared({"a": 0.1, "b": 0.8, "c": 0.9}, {"a": 1.0, "b": 1.0, "c": 2.0})
-        {'a': 0.1, 'b': 0.3, 'c': 0.6}
-    """
-    found: dict[str, float] = {}
-    room, left = 1.0, dict(weights)
-    while left:
-        total = sum(left.values())
-        content = [name for name, w in left.items() if needs[name] <= room * w / total]
-        if not content:
-            return found | {name: room * w / total for name, w in left.items()}
-        for name in content:
-            found[name] = needs[name]
-            del left[name]
-        room = 1 - sum(found.values())
-    total = sum(weights.values())
-    return {name: part + room * weights[name] / total for name, part in found.items()}
