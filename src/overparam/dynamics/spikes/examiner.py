@@ -30,6 +30,8 @@ _LOGGING = 1 / 4
 _TOGETHER = 32
 # Steps after which it is looked whether other layers are trained than were.
 _FOLLOWS = 30
+# A batch that shows less of a rise at earlier weights is not to blame, nor are those after it.
+_CLEARED = 0.5
 # Training steps that the losses at an opening take.
 _OPENING = 1.5
 
@@ -48,6 +50,7 @@ class Readings:
         later: Of the next batches at the earlier weights.
         age: Steps since those.
         usual: The loss that was usual then; in a fast descent a larger one than now.
+        share: Part of the rise that the batch shows at the earlier weights, as it opened.
         missing: Why there are none, a key of `causes.MISSING`.
     """
 
@@ -61,6 +64,7 @@ class Readings:
     later: tuple[float, ...] = ()
     age: int = 0
     usual: float = math.nan
+    share: float = math.nan
     missing: str = ""
 
 
@@ -151,13 +155,17 @@ class Examiner:
         self._last = None
         self.lookout.forget()
 
-    def open(self, step: int, now: int, losses: Mapping[int, float]) -> Readings | None:
+    def open(
+        self, step: int, now: int, losses: Mapping[int, float], level: float, first: float
+    ) -> Readings | None:
         """Compute the losses that tell data from weights; `None` if that fails.
 
         Args:
             step: Of the opening.
             now: The present one.
             losses: Of the last steps.
+            level: What was normal.
+            first: The run's first loss.
         """
         batch = next((b for at, b in self._batches if at == step), None)
         missing = "look" if self._given else "batch"
@@ -170,6 +178,9 @@ class Examiner:
         if found is not None and made is not None:
             near = [losses[at] for at in range(made - 3, made + 3) if at in losses]
             found.age, found.usual = step - made, median(near) if len(near) > 2 else math.nan
+            over = partial(relative, first=first)
+            compared = _compared(found, losses.get(step, math.nan), level, over)
+            found.share = compared["share"]
         return found
 
     def later(self, readings: Readings, batch: Batch | None) -> Readings:
@@ -178,6 +189,7 @@ class Examiner:
             batch is None
             or readings.missing
             or len(readings.later) >= LATER
+            or readings.share < _CLEARED
             or self.snapshot.step is None
         ):
             return readings

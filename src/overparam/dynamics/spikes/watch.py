@@ -139,7 +139,10 @@ class SpikeWatch:
             rise.examined = True
             rise.readings = Readings(missing="time")
             if rise.afforded:
-                rise.readings = self.examiner.open(opened, step, self._losses())
+                level = rise.before.get("level", self.counter.level)
+                rise.readings = self.examiner.open(
+                    opened, step, self._losses(), level, self.counter.first
+                )
         elif rise.readings is not None and rise.ended is None:
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
