@@ -311,7 +311,7 @@ CLAIMS = [
             statistic=lowest(f"r2_{name}"),
             passes=Range(low=share),
             weaker=Range(low=share - 0.05),
-            tolerance="smallest over wet gaps; fitted to 96 designs, asked about 32 others",
+            tolerance="smallest over wet gaps; of the designs it was fitted to three in four",
             where=PIPELINE,
         )
         for name, words, share in (
@@ -343,7 +343,7 @@ CLAIMS = [
         criterion="beforehand",
         statistic=lambda rows: farthest(rows, "knee_solids", 0.63),
         passes=Range(high=0.05),
-        tolerance="largest distance from 0.63 over wet gaps",
+        tolerance="largest distance from 0.63 over wet gaps; written for those of 110 to 200 µm",
         where=PIPELINE,
     ),
     Claim(
@@ -356,7 +356,7 @@ CLAIMS = [
         criterion="beforehand",
         statistic=lambda rows: farthest(rows, "knee_calendering", 0.36),
         passes=Range(high=0.06),
-        tolerance="largest distance from 0.36 over wet gaps",
+        tolerance="largest distance from 0.36 over wet gaps; written for those of 110 to 200 µm",
         where=PIPELINE,
     ),
     Claim(
@@ -382,7 +382,8 @@ CLAIMS = [
         statistic=lowest("gain"),
         passes=Range(low=1.1),
         weaker=Range(low=1.0),
-        tolerance="smallest over wet gaps, above the worst of the sampled designs",
+        tolerance="smallest over wet gaps, above the worst of the sampled designs; the more are "
+        "sampled, the less is left: of 512 the first 128 are dominated 1.20 times or more",
         where=PIPELINE,
     ),
     Claim(
@@ -392,11 +393,14 @@ CLAIMS = [
         source=OURS,
         kind="control",
         moved=Moved(
-            "at every wet gap", "at the gap of 150 µm", "at 200 µm it lay inside of the window"
+            "at every wet gap",
+            "at the gap of 150 µm",
+            "at 200 µm the surrogate's best lay inside of the window; that of simulations does not",
         ),
         statistic=lowest("energy_alone_solids"),
         passes=Range(low=0.697),
-        tolerance="2 % of the window from its end at 0.70, smallest over wet gaps",
+        tolerance="2 % of the window from its end at 0.70, smallest over wet gaps; at 250 µm the "
+        "simulations' own best lies inside",
         where=PIPELINE,
     ),
     Claim(
@@ -407,7 +411,8 @@ CLAIMS = [
         kind="control",
         statistic=highest("energy_alone_porosity"),
         passes=Range(high=0.155),
-        tolerance="the smallest is 0.15; largest over wet gaps",
+        tolerance="the smallest is 0.15; largest over wet gaps; at 200 and 250 µm that of the "
+        "simulations' own best is 0.165 and 0.180",
         where=PIPELINE,
     ),
     Claim(
@@ -418,7 +423,8 @@ CLAIMS = [
         kind="control",
         statistic=highest("power_alone_solids"),
         passes=Range(high=0.553),
-        tolerance="2 % of the window from its end at 0.55, largest over wet gaps",
+        tolerance="2 % of the window from its end at 0.55, largest over wet gaps; at 90 µm the "
+        "simulations' own best lies inside",
         where=PIPELINE,
     ),
     Claim(
