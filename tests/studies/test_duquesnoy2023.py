@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import brentq
 
 from overparam.studies import duquesnoy2023_electrode_design as study
 
@@ -80,14 +79,17 @@ def test_gap_and_solids_act_through_the_loading_alone():
     narrow = study.CoatingProcess(wet_gap=200e-6)
     wide = study.CoatingProcess(wet_gap=250e-6)
     design = {"active_material": 0.97, "calendering": 0.3}
-    made = narrow.structure(design | {"solids": 0.68})
-
-    def too_thick(solids):
-        return 1e6 * (wide.structure(design | {"solids": solids}).thickness - made.thickness)
-
-    fewer = brentq(too_thick, 0.55, 0.68, xtol=1e-14)
-    # 1e-14 in the solids is 1e-13 relative in the loading, which goes about as their square.
-    assert vars(wide.structure(design | {"solids": fewer})) == pytest.approx(vars(made), rel=1e-12)
+    volume = 0.97 / narrow.active_density + 0.03 / narrow.binder_density
+    # The loading is gap · solvent's density · solids/(1 + bulk · solids), here solved for solids.
+    bulk = narrow.solvent_density * volume - 1
+    same = 200 / 250 * 0.68 / (1 + bulk * 0.68)
+    fewer = same / (1 - bulk * same)
+    assert 0.55 < fewer < 0.68
+    made = [
+        process.structure(design | {"solids": solids})
+        for process, solids in ((narrow, 0.68), (wide, fewer))
+    ]
+    assert vars(made[1]) == pytest.approx(vars(made[0]), rel=1e-13)  # some twenty roundings
 
 
 @pytest.mark.parametrize(
