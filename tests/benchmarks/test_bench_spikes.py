@@ -24,12 +24,24 @@ def row(case="bad batch", said="bad batch", **change):
 
 def test_a_run_and_its_row_come_from_the_file_the_second_time(bench, tmp_path):
     case = next(case for case in bench.CASES if case.name == "NaN in a gradient")
-    cells = bench.Cells(tmp_path / "cells.jsonl")
+    cells = bench.Cells(tmp_path / "cells.jsonl", bench.Limit())
     found = cells.of(case, bench.SETTINGS[0], 0)
     assert (found["said"], found["right"], found["placed"]) == ("numerical", True, True)
-    again = bench.Cells(tmp_path / "cells.jsonl")
+    again = bench.Cells(tmp_path / "cells.jsonl", bench.Limit())
     assert next(iter(again.rows.values())) == found
     bench.show([found], bench.Console(width=200))
+    limited = bench.Cells(tmp_path / "cells.jsonl", bench.Limit(0.05, step=0.016, probes=True))
+    assert limited.digest != again.digest  # what was said without a limit is not said again
+    assert limited.of(case, bench.SETTINGS[0], 0)["said"]
+
+
+def test_a_step_takes_at_least_as_long_as_the_clock_is_told(bench):
+    clock = bench.Clock(2.0)
+    start = clock()
+    for _ in range(3):
+        clock.begin()
+        clock.end()
+    assert 6.0 <= clock() - start < 7.0  # the rest is processor time of these lines
 
 
 def test_one_of_three_settings_of_each_network_is_kept_aside(bench):
