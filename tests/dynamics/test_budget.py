@@ -269,3 +269,23 @@ def test_own_time_inside_training_is_moved_to_where_it_belongs():
     assert budget.booked == 1.5
     budget.aside(100.0)  # no more than there was
     assert (budget.training, budget.own) == (0.0, 10.0)
+
+
+def test_what_takes_next_to_nothing_beside_another_is_run_with_it_in_debt():
+    """Its next occasion may be hundreds of steps away."""
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock=clock)
+    for name, cost in (("split", 8.0), ("small", 1.9), ("dear", 4.0)):
+        budget.add(name, cost=cost, within=10**6, beside="" if name == "split" else "split")
+    for name in ("split", "small", "dear"):
+        budget.ran(name, 0, 0.0, usual=False)
+    budget.enter()
+    budget.leave()
+    clock.now += 100.0  # 10 seconds are granted
+    budget.enter()
+    budget.ran("split", 50, 8.0)
+    clock.now += 9.9
+    assert 0 < budget.credit < 1
+    assert budget.due(50) == "small"
+    budget.ran("small", 50, 1.9)
+    assert budget.due(50) is None

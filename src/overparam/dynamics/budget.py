@@ -15,7 +15,8 @@ _NEVER = -(10**9)
 _LATE = 3
 # A share counts for more, up to so many times, where a run costs more than its part.
 _DEAR = 4
-# One that costs less than that part of the mean is cheap, and is given so many equal parts at most.
+# One that costs less than that part of the mean is cheap, and is given so many equal parts at most;
+# so is one beside another, if it costs less than that part of it.
 _CHEAP, _EQUAL = 1 / 4, 1.5
 # Part of the limit that is lent to what cannot wait, in the long run.
 _LENT = 1 / 4
@@ -215,7 +216,7 @@ class OverheadBudget:
             within: Steps after which it is late, and its share counts threefold.
             cold: What the first may take, as a multiple, where it runs ahead of its turn.
             beside: Another one, at whose steps alone it is run, after it, as long as that is known;
-                in debt, if it is late or cheap.
+                in debt, if it is late, or takes next to nothing beside that one.
         """
         expect(share > 0, "OverheadBudget.add(share=...)", "a part > 0 of the budget", share)
         expect(every >= 1, "OverheadBudget.add(every=...)", "a number of steps ≥ 1", every)
@@ -255,9 +256,10 @@ class OverheadBudget:
         beside = [n for n in waiting if self._jobs[n].beside in self._jobs]
         if not afforded and beside:  # alone, or by the next occasion, it would be dearer
             most = credit + self.max_overhead * self.training
-            late = {n for n in beside if step - self._jobs[n].last > self._jobs[n].within}
-            now = [n for n in beside if n in late | self._cheap()]
-            afforded = [n for n in now if self._jobs[n].price <= most]
+            jobs = {n: self._jobs[n] for n in beside}
+            late = {n for n, job in jobs.items() if step - job.last > job.within}
+            small = {n for n, job in jobs.items() if job.price <= _CHEAP * self.cost(job.beside)}
+            afforded = [n for n in late | small if jobs[n].price <= most]
         if afforded:
             return min(afforded, key=lambda name: self._jobs[name].last)
         if not 0 < step < self.ahead:

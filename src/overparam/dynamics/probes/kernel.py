@@ -233,6 +233,8 @@ class KernelChange(Probe):
         n, outputs = scene.examples(self.n), scene.outputs
         outputs = min(outputs, _DIRECTIONS) if scene.part < 1 else outputs
         once = (1 if self._start is not None or not scene.initial else 2) - scene.beside
+        if not once:  # both kernels are there
+            return 0.1
         return 0.5 + once * (0.5 * checks + 0.75 * passes(scene, n, outputs))
 
     def _rows(self, scene: Scene) -> int:
