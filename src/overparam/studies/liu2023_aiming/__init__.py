@@ -27,8 +27,8 @@ Changed:
     Early projections stop after 40 iterations with a tangential part of 1e-3 to 1e-2, so their
     second digit is uncertain.
 Cost:
-    Smoke 6 s. Quick 75 s on one core. Full projects at width 2048 with five times the iterations:
-    an hour, not timed.
+    Processor time: smoke 6 s, quick 75 s on one core, full 8 minutes: it projects at width 2048
+    with five times the iterations.
 Failure:
     If θ did not grow with width, aiming would not be a property of wide networks. If single
     examples needed many times the iterations of gradient descent, the condition would explain
