@@ -30,6 +30,8 @@ from overparam.dynamics.subject import Subject
 _WAIT = 100
 # Part of what is lent that rises to less than twice the level may use up.
 _SMALL = 1 / 2
+# The part of the way to the limit that is left when a loss is looked at on its step.
+_EARLY = 4
 _BEFORE = ("stability_ratio", "sharpness", "loss_top", "loss_rest")
 
 
@@ -131,7 +133,7 @@ class SpikeWatch:
         rise = self._rise
         over = rise is None or rise.ended is not None
         self.examiner.attend(step, batch, calm=over and self._finite)
-        self.alarm = self.counter.limit if over else -math.inf if self.under_way else math.inf
+        self.alarm = self._alarm() if over else -math.inf if self.under_way else math.inf
         if rise is None:
             return []
         opened = rise.spike.step
@@ -180,6 +182,11 @@ class SpikeWatch:
         if verdict is None or verdict.cause == "unexplained":
             verdict = Verdict("unexplained", "the loss has not come back yet")
         return event_as(spike, verdict, "under way")
+
+    def _alarm(self) -> float:
+        """A loss that may open a rise before the next look, by when the limit may have fallen."""
+        limit = self.counter.limit
+        return limit - (limit - self.detector.level) / _EARLY if math.isfinite(limit) else limit
 
     def close(self) -> None:
         """Leave the optimizer alone."""
@@ -273,7 +280,9 @@ class SpikeWatch:
         step = rise.spike.step
         level = rise.before.get("level", self.counter.level)
         first = self.counter.first
-        evidence = self.examiner.evidence(step, self._losses(), level, first, rise.readings)
+        evidence = self.examiner.evidence(
+            step, self._losses(), self._rates(), level, first, rise.readings
+        )
         evidence = replace(evidence, ratio=rise.spike.ratio_before, small=small)
         spike = rise.spike
         rise.spike = replace(
@@ -290,6 +299,9 @@ class SpikeWatch:
 
     def _losses(self) -> dict[int, float]:
         return {moment.step: moment.loss for moment in self._recent}
+
+    def _rates(self) -> dict[int, float]:
+        return {moment.step: moment.rate for moment in self._recent}
 
     def _ids(self) -> tuple[int, ...] | None:
         """Ids of the last two steps: the loss rises on a bad batch or just after it."""
