@@ -15,7 +15,7 @@ Cause = Literal[
 ]  # fmt: skip
 
 # Part of a rise that the batch shows at earlier weights, from which on the data are to blame.
-_SHARE = 0.75
+SHARE = 0.75
 # Part of a rise that the fixed batch may show then.
 _PROBE = 0.25
 # A rate below this part of its limit is not above it, however roughly that was measured.
@@ -145,7 +145,7 @@ def data(e: Evidence) -> Verdict | None:
         high = _high(e.probe, e)
         reason = f"the loss on the fixed batch is {high}, that of the batch passed normal"
         return Verdict("bad batch", reason)
-    if not e.share > _SHARE:
+    if not e.share > SHARE:
         return None
     reason = f"{min(e.share, 1):.0%} of the rise shows at earlier weights, too"
     high = sum(value > 1 + 0.5 * (e.rise - 1) for value in e.later)
@@ -183,7 +183,8 @@ def above_the_limit(e: Evidence) -> Verdict | None:
         f"the rate grew ×{e.ramp:.3g}" * (e.ramp > 1.3),
         f"gradients turn about, cosine {e.cosine:.2f}" * (e.cosine < -0.2),
         f"stability ratio {e.ratio:.3g}" * (e.ratio > 1 and e.untouched is not False),
-        f"steps went too far, cosine {e.against:.2f}" * (e.untouched is True and e.against < -0.2),
+        f"steps went too far, cosine {e.against:.2f}"
+        * (e.untouched is True and e.against < -0.2 and _by_weights(e)),
     ]
     if not any(signs):
         return None
@@ -196,9 +197,7 @@ def grown_from_within(e: Evidence) -> Verdict | None:
     if e.ratio < FAR:
         return None
     high = _high(e.probe, e)
-    # Where the batch was gone, the step that it caused may have done it.
-    theirs = e.share == e.share or e.probe - 1 >= _PROBE * (e.rise - 1)
-    if e.probe > 1.2 and e.untouched and theirs:
+    if e.probe > 1.2 and e.untouched and _by_weights(e):
         reason = f"inferred: the loss on the fixed batch is {high}, and nothing else has come in"
         return Verdict("above the limit", reason, e.first)
     if e.probe > 1.2 and (e.gradient > 1.5 or e.earlier > 1.5):
@@ -220,6 +219,11 @@ TESTS: tuple[Callable[[Evidence], Verdict | None], ...] = (
     above_the_limit,
     grown_from_within,
 )
+
+
+def _by_weights(e: Evidence) -> bool:
+    """Whether most of the rise is known not to be that of the batch."""
+    return bool(e.same_batch) or e.share < 0.5 or e.probe - 1 >= 0.5 * (e.rise - 1)
 
 
 def _high(factor: float, e: Evidence) -> str:

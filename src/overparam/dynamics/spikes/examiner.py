@@ -164,20 +164,25 @@ class Examiner:
         self._last = None
         self.lookout.forget()
 
-    def open(self, step: int, now: int, losses: Mapping[int, float]) -> Readings | None:
+    def open(
+        self, step: int, now: int, losses: Mapping[int, float], *, afforded: bool = True
+    ) -> Readings | None:
         """Compute the losses that tell data from weights; `None` if that fails.
 
         Args:
             step: Of the opening.
             now: The present one.
             losses: Of the last steps.
+            afforded: Whether there is time for more than a look at what is there.
         """
         traces = self._borrowed(lambda: self._traces(step, now, losses)) or {}
         batch = next((b for at, b in self._batches if at == step), None)
         missing = "look" if self._given else "batch"
         if batch is not None:
             missing = "time" if self.subject.knows_loss else "loss"
-        if not self.subject.knows_loss or not self._affordable(now):
+        if not afforded:
+            missing = "time"
+        if not (afforded and self.subject.knows_loss and self._affordable(now)):
             return Readings(missing=missing, traces=traces)
         found: Readings | None = self._borrowed(lambda: self._readings(batch, present=step == now))
         made = self.snapshot.step

@@ -11,10 +11,10 @@ from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.events import Event, Spike
 from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.probes.probe import Kind
-from overparam.dynamics.spikes.causes import LATER, Verdict, judge
+from overparam.dynamics.spikes.causes import LATER, SHARE, Verdict, judge
 from overparam.dynamics.spikes.detector import Detector
 from overparam.dynamics.spikes.early_warning import EarlyWarning
-from overparam.dynamics.spikes.examiner import Examiner, Readings
+from overparam.dynamics.spikes.examiner import Examiner
 from overparam.dynamics.spikes.outcome import Outcome, ended
 from overparam.dynamics.spikes.rise import (
     Rise,
@@ -31,7 +31,7 @@ _WAIT = 100
 # Part of what is lent that rises to less than twice the level may use up.
 _SMALL = 1 / 2
 # The part of the way to the limit that is left when a loss is looked at on its step.
-_EARLY = 4
+_EARLY = 3
 _BEFORE = ("stability_ratio", "sharpness", "loss_top", "loss_rest")
 
 
@@ -139,10 +139,11 @@ class SpikeWatch:
         opened = rise.spike.step
         if not rise.examined:
             rise.examined = True
-            rise.readings = Readings(missing="time")
-            if rise.afforded:
-                rise.readings = self.examiner.open(opened, step, self._losses())
-        elif rise.readings is not None and rise.ended is None:
+            afforded = rise.afforded
+            rise.readings = self.examiner.open(opened, step, self._losses(), afforded=afforded)
+        elif (
+            rise.readings is not None and rise.ended is None and not rise.spike.batch_share < SHARE
+        ):
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
             return self._finish()
