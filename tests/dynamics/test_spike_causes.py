@@ -54,6 +54,7 @@ DATA = {"share": 0.95, "probe": 1.05}
         ({"ratio": 1.2}, "above the limit"),
         ({"probe": 3.0, "gradient": 2.0}, "above the limit"),
         ({"probe": 3.0}, "unexplained"),
+        ({"probe": 3.0, "gradient": 2.0, "logged": 0}, "unexplained"),
         # What is known of steps that are not logged.
         ({"infinite": ("head",), "finite": False}, "numerical"),
         ({"sustained": True, "alike": 200.0}, "stale moments"),

@@ -200,6 +200,8 @@ def grown_from_within(e: Evidence) -> Verdict | None:
     if e.probe > 1.2 and e.untouched and _by_weights(e):
         reason = f"inferred: the loss on the fixed batch is {high}, and nothing else has come in"
         return Verdict("above the limit", reason, e.first)
+    if not e.logged and not e.untouched:
+        return None  # others may have come in
     if e.probe > 1.2 and (e.gradient > 1.5 or e.earlier > 1.5):
         reason = f"inferred: the loss on the fixed batch is {high}, and the rise began before"
         return Verdict("above the limit", reason, e.first)

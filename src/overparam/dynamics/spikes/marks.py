@@ -83,12 +83,17 @@ class Marks:
             parts: What the layers are called.
             scale: What gradients are multiplied by.
         """
-        self._run, run = self._run + 1, self._run
+        found = self._compared(opened, now, parts, scale)
+        if not found or found["changed"] or found["lost"] or found["untouched"] is False:
+            self._run += 1  # what comes is not to be compared with what was before
+        return found
+
+    def _compared(self, opened: int, now: int, parts: Parts, scale: float) -> dict[str, Any]:
         if self.trouble or self._sample is not self._log.sample:
             return {}
         marks = [mark for mark in self._kept if mark.step <= opened - _AGO]
         usual = [(a, b) for a, b in pairwise(marks) if a.run == b.run]
-        if len(usual) < LEAST or marks[-1].run != run or opened - marks[-1].step > _OLD:
+        if len(usual) < LEAST or marks[-1].run != self._run or opened - marks[-1].step > _OLD:
             return {}
         try:
             gradient = self._log.gradient()

@@ -30,7 +30,7 @@ class Mark(NamedTuple):
 
     Attributes:
         step: The monitor's count.
-        run: Marks with a rise between them differ in it.
+        run: Marks between which something was changed, or may have been, differ in it.
         count: The optimizer's steps, `nan` where it does not count.
         writes: How often each layer's weights were written to, ever.
         keys: Layer and name of each tensor of the optimizer's state.
