@@ -256,3 +256,11 @@ def test_a_rise_goes_on_in_another_monitor():
     assert run.run(12).event().cause == "weights changed"
     del state["watch"]["rise"]["readings"]["traces"]  # as earlier versions had it
     run.monitor.load_state_dict(state)
+
+
+def test_what_has_used_up_its_time_is_compared_all_the_same():
+    run = Training().run(AT)
+    run.monitor.budget.borrow(1e9)
+    shake(run)
+    event = run.run(3).event()
+    assert (event.cause, event.outcome) == ("weights changed", "under way"), event

@@ -147,7 +147,9 @@ class SpikeWatch:
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
             return self._finish()
-        if rise.ended is None and opened < step <= opened + LATER + 1:
+        # Where nothing more can be found out the next look is far off, and may come too late.
+        first = rise.verdict is None and (step > opened or not rise.afforded)
+        if rise.ended is None and (first or opened < step <= opened + LATER + 1):
             rise.verdict = self._judge(rise)
         return []
 
