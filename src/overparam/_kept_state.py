@@ -38,7 +38,8 @@ def kept_state(modules: Sequence[nn.Module]) -> Iterator[None]:
         modules: All parts of a model.
     """
     holders = [inside(module) for module in modules]
-    modes = [(module, module.training) for module in modules]
+    # A mode that is kept among the attributes is put back with them.
+    modes = [(module, module.training) for module in modules if "training" not in vars(module)]
     kept = [
         (p, p.requires_grad, p.grad)
         for module in modules
@@ -53,9 +54,10 @@ def kept_state(modules: Sequence[nn.Module]) -> Iterator[None]:
     generators: list[tuple[Callable[[Any], object], Any]] = []
     try:
         for holder, held in places:
-            for name, value in held.items():
+            for name in held.keys() - _OWN:
+                value = held[name]
                 kind = type(value)
-                if kind in _SIMPLE or name in _OWN:
+                if kind in _SIMPLE:
                     continue
                 if issubclass(kind, _STATES):
                     if (other := _copied(value, copies)) is not value:
@@ -71,8 +73,10 @@ def kept_state(modules: Sequence[nn.Module]) -> Iterator[None]:
         for module, mode in modes:
             module.training = mode
         for p, flag, grad in kept:
-            p.requires_grad_(flag)
-            p.grad = grad
+            if p.requires_grad is not flag:
+                p.requires_grad_(flag)
+            if p.grad is not grad:
+                p.grad = grad
 
 
 # What torch itself keeps of every module: tables that it shares, and that stay where they are.

@@ -16,6 +16,7 @@ from overparam.nets.mlp import ntk_mlp
 
 SCALE = 2.0
 TITLE = "drawn"
+WORDS = [f"{width} wide" for width in (1, 2)]
 
 def helper(x):
     return SCALE * math.sqrt(x)
@@ -68,6 +69,7 @@ def test_what_decides_a_result_changes_it(fingerprint_of, old, new):
     ("old", "new"),
     [
         ('TITLE = "drawn"', 'TITLE = "redrawn"'),
+        ("{width} wide", "{width} broad"),
         ("{TITLE: 1}", "{TITLE: 2}"),
         ("SCALE = 2.0", "SCALE = 2.0  # twice"),
         ("A study.", "The study."),

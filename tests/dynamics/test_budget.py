@@ -234,6 +234,16 @@ def test_of_long_steps_less_is_kept_back(step_seconds, kept):
     assert budget.max_overhead == pytest.approx(0.05 * (1 - kept), rel=1e-12)
 
 
+def test_all_is_kept_back_until_it_is_known_what_measurements_take():
+    budget = OverheadBudget(0.05, reserve=0.25, unseen=2e-3)
+    budget.add("norms", cost=1.0)
+    budget.paced(2.0)
+    assert budget.max_overhead == pytest.approx(0.05 * 0.75, rel=1e-12)
+    budget.ran("norms", 7, 1.5)
+    budget.paced(2.0)
+    assert budget.max_overhead == pytest.approx(0.05 * 0.98, rel=1e-12)
+
+
 def test_without_a_limit_nothing_is_kept_back():
     budget = OverheadBudget(math.inf, reserve=0.25, unseen=2e-3)
     budget.paced(1.0)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from overparam._model import undisturbed
 from overparam._training_mode import statistics_fixed
 from overparam.dynamics import Monitor
+from overparam.dynamics.probes import sharpness
 from overparam.dynamics.probes.input_gradients import InputGradients
 from overparam.dynamics.probes.kernel import KernelChange, LossSplit
 from overparam.dynamics.probes.sharpness import BatchCriticalRate, Sharpness
@@ -132,3 +133,35 @@ def test_fixed_statistics_are_those_of_the_examples() -> None:
     assert model.training
     assert model[1].momentum == 0.1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_what_was_found_of_other_examples_leads_nowhere_on_these(monkeypatch) -> None:
+    """As of a recurrent network, of which a product is at times only to be had in another way."""
+    once = sharpness.stability_turn
+    lost: list[bool] = []
+    monkeypatch.setattr(
+        sharpness,
+        "stability_turn",
+        lambda *args, known=None, **options: (
+            None if lost and known is None else once(*args, known=known, **options)
+        ),
+    )
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(3, 2), torch.randn(64, 3), torch.randn(64, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = Monitor(
+        model, nn.MSELoss(), optimizer, probes=[Sharpness(), BatchCriticalRate()],
+        max_overhead=math.inf,
+    )  # fmt: skip
+    for at in range(6):
+        if at == 3:
+            lost.append(True)
+            for portion in monitor._instruments._portions.values():
+                portion.part = 0.5  # fewer examples
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        monitor.step(loss, batch=(x, y))
+        optimizer.step()
+    assert set(monitor.probes) == {"sharpness", "batch critical rate"}
+    assert monitor.history[["sharpness", "batch_critical_lr"]].notna().all().all()

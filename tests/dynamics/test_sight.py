@@ -271,7 +271,7 @@ def test_what_uses_the_work_of_another_is_run_right_after_it():
 def test_first_measurements_tell_what_the_others_will_take():
     """They are guessed at twice what they take; the first that is measured on a batch tells."""
     clock = Clock()
-    probes = [Sham(clock, name, 1.0, 250, 2.0) for name in ("one", "other")]
+    probes = [Sham(clock, name, 1.0, 250, 3.0) for name in ("one", "other")]
     for probe in probes:
         probe.needs = ("batch",)
     model, x, y = Passes(clock), torch.ones(4, 2), torch.ones(4, 1)
@@ -284,8 +284,8 @@ def test_first_measurements_tell_what_the_others_will_take():
         seen.append([(s.part, monitor.budget.cost(s.name)) for s in monitor.status()])
     waits = [status.times for status in monitor.status()].index(0)
     (before, guessed), (part, known) = seen[-2][waits], seen[-1][waits]
-    assert guessed == pytest.approx(2 * 2.0 * STEP * before)
-    assert known == pytest.approx(2.0 * STEP * part)
+    assert guessed == pytest.approx(2 * 3.0 * STEP * before)
+    assert known == pytest.approx(3.0 * STEP * part)
     assert part > before
 
 

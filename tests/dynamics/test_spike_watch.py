@@ -13,6 +13,7 @@ from torch import nn
 
 from overparam.dynamics import Monitor
 from overparam.dynamics.probes import BatchCriticalRate, Norms, Sharpness
+from overparam.dynamics.spikes.snapshot import Snapshot
 
 CE = nn.functional.cross_entropy
 AT = 45
@@ -127,6 +128,23 @@ def test_what_the_data_do_is_theirs(steps, cause):
     assert (event.cause, event.step) == (cause, AT), event
     assert event.spike.batch_share > 0.75
     assert event.outcome == ("recovered" if steps == 1 else event.outcome)
+
+
+@pytest.mark.parametrize(("fault", "asked"), [("weights", 0), ("data", 5)])
+def test_the_next_batches_are_looked_at_only_where_the_data_may_be_to_blame(
+    monkeypatch, fault, asked
+):
+    looked = []
+    earlier = Snapshot.earlier
+    monkeypatch.setattr(
+        Snapshot, "earlier", lambda self, batch: looked.append(1) or earlier(self, batch)
+    )
+    run = Training().run(AT)
+    if fault == "weights":
+        shake(run)
+    event = run.run(20, spoil=wrong_labels if fault == "data" else None).event()
+    assert event.cause == ("weights changed" if fault == "weights" else "data switched")
+    assert len(looked) == asked
 
 
 def test_what_is_missing_is_told_apart():

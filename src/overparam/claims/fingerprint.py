@@ -90,8 +90,11 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
         for alias in statement.names:
             yield (alias.asname or alias.name).partition(".")[0]
     else:
+        # What a comprehension counts by is its own: claims in a loop over `name` bind no `name`.
+        loops = [node for node in ast.walk(statement) if isinstance(node, ast.comprehension)]
+        own = {node for loop in loops for node in ast.walk(loop.target)}
         for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in own:
                 yield node.id
 
 

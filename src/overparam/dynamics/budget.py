@@ -73,8 +73,8 @@ class OverheadBudget:
         max_overhead: Own time allowed, as a fraction of training time; `math.inf` for no limit.
         clock: Seconds, monotone.
         reserve: Part of the limit that is kept back, for costs that no clock sees.
-        unseen: Seconds of them in a step of training; where steps are known to be so long that
-            these are a smaller part of the limit, no more than that is kept back.
+        unseen: Seconds of them in a step of training; where these are a smaller part of the limit,
+            no more than that is kept back, once it is known what each measurement takes.
         ahead: Steps whose grant may be spent at once, on first measurements.
 
     Attributes:
@@ -134,7 +134,8 @@ class OverheadBudget:
 
     def paced(self, step_seconds: float) -> None:
         """A step of training takes so long; what is kept back follows."""
-        if math.isfinite(self._limit) and step_seconds > 0:
+        known = all(job.last != _NEVER for job in self._jobs.values())
+        if known and math.isfinite(self._limit) and step_seconds > 0:
             kept = min(self._reserve, self._unseen / (self._limit * step_seconds))
             self.max_overhead = self._limit * (1 - kept)
 
@@ -214,7 +215,7 @@ class OverheadBudget:
             within: Steps after which it is late, and its share counts threefold.
             cold: What the first may take, as a multiple, where it runs ahead of its turn.
             beside: Another one, at whose steps alone it is run, after it, as long as that is known;
-                in debt, if it is late.
+                in debt, if it is late or cheap.
         """
         expect(share > 0, "OverheadBudget.add(share=...)", "a part > 0 of the budget", share)
         expect(every >= 1, "OverheadBudget.add(every=...)", "a number of steps ≥ 1", every)
@@ -251,11 +252,12 @@ class OverheadBudget:
             most = credit + self.max_overhead * self.training
             cheap = self._cheap()
             afforded = [n for n in covered if n in cheap and self._jobs[n].price <= most]
-        if not afforded:  # alone, or by the next occasion, it would be dearer
+        beside = [n for n in waiting if self._jobs[n].beside in self._jobs]
+        if not afforded and beside:  # alone, or by the next occasion, it would be dearer
             most = credit + self.max_overhead * self.training
-            beside = [n for n in waiting if self._jobs[n].beside in self._jobs]
-            late = [n for n in beside if step - self._jobs[n].last > self._jobs[n].within]
-            afforded = [n for n in late if self._jobs[n].price <= most]
+            late = {n for n in beside if step - self._jobs[n].last > self._jobs[n].within}
+            now = [n for n in beside if n in late | self._cheap()]
+            afforded = [n for n in now if self._jobs[n].price <= most]
         if afforded:
             return min(afforded, key=lambda name: self._jobs[name].last)
         if not 0 < step < self.ahead:

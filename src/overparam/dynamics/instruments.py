@@ -177,7 +177,6 @@ class Instruments:
     def paced(self, step_seconds: float) -> None:
         """Take note of how long a step of training takes now."""
         self._step_seconds = step_seconds
-        self.budget.paced(step_seconds)
 
     def measure(self, name: str, batch: Batch | None, *, urgent: bool) -> Mapping[str, float]:
         """A probe's numbers; none where it fails, with one warning, or has nothing to say."""

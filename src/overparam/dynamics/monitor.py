@@ -553,6 +553,7 @@ class Monitor(OneProcess):
                 return  # nothing is known yet about how long a step takes
             self._instruments.enlist(step_seconds)
         self._instruments.paced(step_seconds)
+        self.budget.paced(step_seconds)
         if math.isfinite(self.record.last("loss")):
             for kind in sorted(self._watch.wanted, key=lambda kind: kind.value):
                 name = self._instruments.of_kind(kind)

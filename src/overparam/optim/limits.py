@@ -162,8 +162,12 @@ def is_adaptive(optimizer: Optimizer) -> bool:
 def _steps(optimizer: Optimizer, group: dict[str, Any]) -> float:
     """The steps that the parameters of a group have had; those that never had one do not count."""
     states = [optimizer.state[p] for p in group["params"] if optimizer.state.get(p)]
-    counted = group.get("k", group.get("step", 0.0)) if states else 0.0
-    return max((float(state.get("step", counted)) for state in states), default=0.0)
+    return max((_steps_in(state, group) for state in states), default=0.0)
+
+
+def _steps_in(state: dict[str, Any], group: dict[str, Any]) -> float:
+    """The steps that a parameter with a state has had; some optimizers count them by group."""
+    return float(state["step"] if "step" in state else group.get("k", group.get("step", 0.0)))
 
 
 def divisor(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> Tensor:
@@ -171,15 +175,22 @@ def divisor(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> Tensor:
 
     Infinite where it has never seen one: there training does not move. The caller's to change.
     """
+    return divisor_of_kind(known_kind(optimizer), optimizer, group, p)
+
+
+def divisor_of_kind(
+    kind: type[Optimizer] | None, optimizer: Optimizer, group: dict[str, Any], p: Tensor
+) -> Tensor:
+    """The same for an optimizer of a kind that is known, which takes a while to find out."""
     state: dict[str, Any] = optimizer.state.get(p) or {}
     if not state:
         return torch.full_like(p.detach(), math.inf)
-    kind, steps = known_kind(optimizer), _steps(optimizer, {**group, "params": [p]})
+    steps = _steps_in(state, group)
     if kind is RMSprop:
         second = state["square_avg"]
         if group["centered"]:
             second = (second - state["grad_avg"].square()).clamp(min=0)
-        return _never(state["square_avg"], second.sqrt() + group["eps"])
+        return _never(state["square_avg"], second.sqrt().add_(group["eps"]))
     if kind is Adagrad:
         slowed = 1 + max(steps - 1, 0) * group["lr_decay"]
         return _never(state["sum"], (state["sum"].sqrt() + group["eps"]) * slowed)
@@ -190,7 +201,7 @@ def divisor(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> Tensor:
     beta = group["betas"][1]
     second = state["max_exp_avg_sq" if _bounded(group) else "exp_avg_sq"]
     corrected = 1.0 if group.get("ams_bound") else 1 - beta**steps
-    p_now = (second / corrected).sqrt() + group["eps"]
+    p_now = (second / corrected).sqrt_().add_(group["eps"])
     if kind is RAdam:
         p_now = _rectified(second, beta, steps, group["eps"])
     return _never(second, p_now)
@@ -201,8 +212,8 @@ def _bounded(group: dict[str, Any]) -> bool:
 
 
 def _never(second: Tensor, p_now: Tensor) -> Tensor:
-    """Infinite where the second moment is exactly 0: no gradient has ever come there."""
-    return p_now.masked_fill(second == 0, math.inf)
+    """Infinite, in its place, where the second moment is exactly 0: no gradient ever came there."""
+    return p_now.masked_fill_(second == 0, math.inf)
 
 
 def _rectified(second: Tensor, beta: float, steps: float, eps: float) -> Tensor:

@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 
 from overparam._types import Loss, Params
 from overparam.curvature.output_iteration import Direction, across_batches, iterate_outputs
-from overparam.optim.limits import Rule, divisor, is_adaptive, rule_of
+from overparam.optim.known_kinds import known_kind
+from overparam.optim.limits import Rule, divisor_of_kind, is_adaptive, rule_of
 from overparam.optim.stability import Stability
 
 
@@ -72,7 +73,7 @@ def stability_turn(
     names = {p: name for name, p in model.named_parameters() if p.requires_grad}
     groups = [group for group in optimizer.param_groups if any(p in names for p in group["params"])]
     rules = [rule_of(optimizer, group) for group in groups]
-    plain = not is_adaptive(optimizer)
+    plain, kind = not is_adaptive(optimizer), known_kind(optimizer)
     if not groups:
         return None
     tied = any(isinstance(part, _BatchNorm) for part in model.modules())
@@ -97,7 +98,9 @@ def stability_turn(
         if plain:
             step, inner = gradient, _squared(gradient)
         else:
-            root = divisor(optimizer, group, p).rsqrt_()  # 0 where training does not move
+            root = divisor_of_kind(
+                kind, optimizer, group, p
+            ).rsqrt_()  # 0 where training does not move
             inner = _squared(gradient.mul_(root))
             step = gradient.mul_(root)
         scale = rate / rule.threshold
@@ -105,13 +108,13 @@ def stability_turn(
         shifted = rate * rule.beside * inner
         return step, inner, shifted + rule.coupled * _squared(step) if rule.coupled else shifted
 
-    kind: Any = {"seed": seed, "differences": differences}
+    how: Any = {"seed": seed, "differences": differences}
     try:
         if known is not None:
-            found = across_batches(model, known, x, y, loss, params, rescale, **kind)
+            found = across_batches(model, known, x, y, loss, params, rescale, **how)
         else:
             found = iterate_outputs(
-                model, x, y, loss, params, rescale, change=change, turns=turns, **kind
+                model, x, y, loss, params, rescale, change=change, turns=turns, **how
             )
     except (NotImplementedError, RuntimeError) as problem:
         if isinstance(problem, NotImplementedError) or "forward" in str(problem):

@@ -12,11 +12,18 @@ Changed:
     calendering, an NMC532 half cell of PyBaMM for the paper's, a Gaussian process for its
     deterministic model, NSGA-II for its Bayesian search. Energy is that of a discharge at 1C or
     3C to 3.5 V, power that of a 10-second pulse, both per volume. The criteria were written down
-    before this study was run, and stand. One asks too much: energy alone has its best at the end
-    of the window for solids at gaps of 110 and 150 µm, and inside it at 200 µm, where a discharge
-    at 1C no longer empties the thickest electrodes. That searches take two rounds and not one was
-    decided after a run. Liu is a namesake of the author of this library's other papers, as far as
-    is known.
+    before this study was run, for gaps of 110 to 200 µm, and are asked of every gap. At 90 and
+    250 µm, which only the full size tries, the controls of a single objective fail, and that is
+    so: gap and solids act through the loading alone, so that gaps are windows of one axis, and on
+    it a grid of simulations has the most power at 0.107 kg/m², 30 µm thick (what is thinner is
+    mostly separator and foil), and the most energy at 0.35 kg/m², 92 µm thick (what is thicker is
+    emptied less at 1C). Hence at 90 µm power is best at solids of 0.61, by 1 % over the lower end,
+    and at 250 µm energy at solids of 0.66 and a porosity of 0.18, by 0.6 % over the upper end. At
+    200 µm energy is best at the upper end and a porosity of 0.165. That there the control of the
+    porosity holds, and at quick with seed 0 that of the solids does not, is the surrogate's doing:
+    in that corner it is off by 1 to 2 %, where 0.4 % decide. That searches take two rounds and
+    not one was decided after a run. Liu is a namesake of the author of this library's other
+    papers, as far as is known.
 Cost:
     Processor time: smoke 4 s, quick 75 s, full 9 minutes. The extra
     `battery`.
@@ -24,7 +31,12 @@ Failure:
     If the surrogate were no better than sampling, designs could as well be drawn evenly; if a
     shuffled surrogate were as good, it would be the checking that helps and not the model. If
     one objective alone led to an interior point, a compromise would be built into the process
-    relations rather than found.
+    relations rather than found. At 90 and 250 µm one does, though the relations, in which the
+    loading only grows with gap and solids, hold no optimum; the cell does. Without these controls
+    intermediate solids at those gaps are no evidence for the abstract. At 110 and 150 µm all
+    three controls hold by the simulations too, with the compromise at solids of 0.66 and 0.64.
+    Its solids fall as the gap widens, from 0.69 at 90 µm to 0.57 at 250 µm, so that `knee_solids`
+    fails at both.
 """
 
 # Longer than other files: one experiment, whose cells share designs and are judged together.
@@ -299,7 +311,7 @@ CLAIMS = [
             statistic=lowest(f"r2_{name}"),
             passes=Range(low=share),
             weaker=Range(low=share - 0.05),
-            tolerance="smallest over wet gaps; fitted to 96 designs, asked about 32 others",
+            tolerance="smallest over wet gaps; of the designs it was fitted to three in four",
             where=PIPELINE,
         )
         for name, words, share in (
@@ -331,7 +343,7 @@ CLAIMS = [
         criterion="beforehand",
         statistic=lambda rows: farthest(rows, "knee_solids", 0.63),
         passes=Range(high=0.05),
-        tolerance="largest distance from 0.63 over wet gaps",
+        tolerance="largest distance from 0.63 over wet gaps; written for those of 110 to 200 µm",
         where=PIPELINE,
     ),
     Claim(
@@ -344,7 +356,7 @@ CLAIMS = [
         criterion="beforehand",
         statistic=lambda rows: farthest(rows, "knee_calendering", 0.36),
         passes=Range(high=0.06),
-        tolerance="largest distance from 0.36 over wet gaps",
+        tolerance="largest distance from 0.36 over wet gaps; written for those of 110 to 200 µm",
         where=PIPELINE,
     ),
     Claim(
@@ -370,7 +382,8 @@ CLAIMS = [
         statistic=lowest("gain"),
         passes=Range(low=1.1),
         weaker=Range(low=1.0),
-        tolerance="smallest over wet gaps, above the worst of the sampled designs",
+        tolerance="smallest over wet gaps, above the worst of the sampled designs; the more are "
+        "sampled, the less is left: of 512 the first 128 are dominated 1.20 times or more",
         where=PIPELINE,
     ),
     Claim(
@@ -380,11 +393,14 @@ CLAIMS = [
         source=OURS,
         kind="control",
         moved=Moved(
-            "at every wet gap", "at the gap of 150 µm", "at 200 µm it lay inside of the window"
+            "at every wet gap",
+            "at the gap of 150 µm",
+            "at 200 µm the surrogate's best lay inside of the window; that of simulations does not",
         ),
         statistic=lowest("energy_alone_solids"),
         passes=Range(low=0.697),
-        tolerance="2 % of the window from its end at 0.70, smallest over wet gaps",
+        tolerance="2 % of the window from its end at 0.70, smallest over wet gaps; at 250 µm the "
+        "simulations' own best lies inside",
         where=PIPELINE,
     ),
     Claim(
@@ -395,7 +411,8 @@ CLAIMS = [
         kind="control",
         statistic=highest("energy_alone_porosity"),
         passes=Range(high=0.155),
-        tolerance="the smallest is 0.15; largest over wet gaps",
+        tolerance="the smallest is 0.15; largest over wet gaps; at 200 and 250 µm that of the "
+        "simulations' own best is 0.165 and 0.180",
         where=PIPELINE,
     ),
     Claim(
@@ -406,7 +423,8 @@ CLAIMS = [
         kind="control",
         statistic=highest("power_alone_solids"),
         passes=Range(high=0.553),
-        tolerance="2 % of the window from its end at 0.55, largest over wet gaps",
+        tolerance="2 % of the window from its end at 0.55, largest over wet gaps; at 90 µm the "
+        "simulations' own best lies inside",
         where=PIPELINE,
     ),
     Claim(

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from overparam._batch import call, n_examples, take, tensors
 from overparam._findings import known_separate
-from overparam._parts import Tree, named_parts
+from overparam._model import set_mode
+from overparam._parts import Tree, named_parts, parts
 from overparam._types import Batch, Loss, Params
 
 # The note of the parts of the model whose examples were found to be separate.
@@ -78,14 +79,14 @@ class Scene:
 
         Layers such as batch norm then use the statistics of what passes through them.
         """
-        before = [(part, part.training) for part in self.model.modules()]
+        before = [(part, part.training) for part in parts(self.model)]
         try:
             for part in self.training:
-                part.training = True
+                set_mode(part, training=True)
             yield self.model
         finally:
             for part, mode in before:
-                part.training = mode
+                set_mode(part, training=mode)
 
     @contextmanager
     def separate(self) -> Iterator[None]:

@@ -78,10 +78,12 @@ class Sharpness(Probe):
         self.waiting = self._power.waiting
         if found is None:
             return {}
-        if self._power.change is not None:
-            scene.notes[LEADING] = *batch, self._power.change
-        if isinstance(found, Turn) and found.direction is not None and _is_small(scene):
-            scene.passing[DIRECTION] = found.direction
+        # Of the same examples, and not of those of an earlier measurement.
+        scene.notes.pop(LEADING, None)
+        if isinstance(found, Turn):
+            scene.notes[LEADING] = *batch, found.vector
+            if found.direction is not None and _is_small(scene):
+                scene.passing[DIRECTION] = found.direction
         return {
             "sharpness": found.sharpness,
             "sharpness_limit": found.limit,

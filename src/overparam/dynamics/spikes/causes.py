@@ -15,7 +15,7 @@ Cause = Literal[
 ]  # fmt: skip
 
 # Part of a rise that the batch shows at earlier weights, from which on the data are to blame.
-SHARE = 0.75
+_SHARE = 0.75
 # Part of a rise that the fixed batch may show then.
 _PROBE = 0.25
 # A rate below this part of its limit is not above it, however roughly that was measured.
@@ -145,7 +145,7 @@ def data(e: Evidence) -> Verdict | None:
         high = _high(e.probe, e)
         reason = f"the loss on the fixed batch is {high}, that of the batch passed normal"
         return Verdict("bad batch", reason)
-    if not e.share > SHARE:
+    if not e.share > _SHARE:
         return None
     reason = f"{min(e.share, 1):.0%} of the rise shows at earlier weights, too"
     high = sum(value > 1 + 0.5 * (e.rise - 1) for value in e.later)

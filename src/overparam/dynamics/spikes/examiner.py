@@ -32,6 +32,8 @@ _LOGGING = 1 / 4
 _TOGETHER = 32
 # Steps after which it is looked whether other layers are trained than were.
 _FOLLOWS = 30
+# A batch that shows less of a rise at earlier weights is not to blame, nor are those after it.
+_CLEARED = 0.5
 # Training steps that the losses at an opening take.
 _OPENING = 1.5
 
@@ -50,6 +52,7 @@ class Readings:
         later: Of the next batches at the earlier weights.
         age: Steps since those.
         usual: The loss that was usual then; in a fast descent a larger one than now.
+        share: Part of the rise that the batch shows at the earlier weights, as it opened.
         missing: Why there are none, a key of `causes.MISSING`.
         traces: What else was found, fields of `Evidence`.
     """
@@ -64,6 +67,7 @@ class Readings:
     later: tuple[float, ...] = ()
     age: int = 0
     usual: float = math.nan
+    share: float = math.nan
     missing: str = ""
     traces: dict[str, Any] = field(default_factory=dict)
 
@@ -165,7 +169,14 @@ class Examiner:
         self.lookout.forget()
 
     def open(
-        self, step: int, now: int, losses: Mapping[int, float], *, afforded: bool = True
+        self,
+        step: int,
+        now: int,
+        losses: Mapping[int, float],
+        level: float,
+        first: float,
+        *,
+        afforded: bool = True,
     ) -> Readings | None:
         """Compute the losses that tell data from weights; `None` if that fails.
 
@@ -173,6 +184,8 @@ class Examiner:
             step: Of the opening.
             now: The present one.
             losses: Of the last steps.
+            level: What was normal.
+            first: The run's first loss.
             afforded: Whether there is time for more than a look at what is there.
         """
         traces = self._borrowed(lambda: self._traces(step, now, losses)) or {}
@@ -189,6 +202,9 @@ class Examiner:
         if found is not None and made is not None:
             near = [losses[at] for at in range(made - 3, made + 3) if at in losses]
             found.age, found.usual = step - made, median(near) if len(near) > 2 else math.nan
+            over = partial(relative, first=first)
+            compared = _compared(found, losses.get(step, math.nan), level, over)
+            found.share = compared["share"]
         if found is not None:
             found.traces, found.missing = traces, missing if batch is None else ""
         return found
@@ -196,9 +212,8 @@ class Examiner:
     def _traces(self, step: int, now: int, losses: Mapping[int, float]) -> dict[str, Any]:
         """What the rise has come with, where steps are not logged."""
         found = self.marks.since(step, now, self.parts, self.subject.scale())
-        if not math.isfinite(losses.get(step, math.nan)) and not math.isinf(
-            self.budget.max_overhead
-        ):
+        lost = not math.isfinite(losses.get(step, math.nan))
+        if lost and not math.isinf(self.budget.max_overhead):
             found["infinite"] = self._infinite()
         return found
 
@@ -214,6 +229,7 @@ class Examiner:
             batch is None
             or readings.missing
             or len(readings.later) >= LATER
+            or readings.share < _CLEARED
             or self.snapshot.step is None
         ):
             return readings

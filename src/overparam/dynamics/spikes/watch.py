@@ -11,7 +11,7 @@ from overparam.dynamics.budget import OverheadBudget
 from overparam.dynamics.events import Event, Spike
 from overparam.dynamics.loss_stream import Moment
 from overparam.dynamics.probes.probe import Kind
-from overparam.dynamics.spikes.causes import LATER, SHARE, Verdict, judge
+from overparam.dynamics.spikes.causes import LATER, Verdict, judge
 from overparam.dynamics.spikes.detector import Detector
 from overparam.dynamics.spikes.early_warning import EarlyWarning
 from overparam.dynamics.spikes.examiner import Examiner
@@ -139,11 +139,11 @@ class SpikeWatch:
         opened = rise.spike.step
         if not rise.examined:
             rise.examined = True
-            afforded = rise.afforded
-            rise.readings = self.examiner.open(opened, step, self._losses(), afforded=afforded)
-        elif (
-            rise.readings is not None and rise.ended is None and not rise.spike.batch_share < SHARE
-        ):
+            level = rise.before.get("level", self.counter.level)
+            rise.readings = self.examiner.open(
+                opened, step, self._losses(), level, self.counter.first, afforded=rise.afforded
+            )
+        elif rise.readings is not None and rise.ended is None:
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
             return self._finish()

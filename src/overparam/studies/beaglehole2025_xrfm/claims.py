@@ -167,7 +167,7 @@ CLAIMS = [
         paper="a median split; the published code sends half of such rows to the other leaf",
         source="algorithm for the tree",
         statistic=lambda rows: float(
-            np.min(np.where(rows["leaves"] == 2, rows["kept"].to_numpy(float), 0.0))
+            np.min(np.where(rows["leaves"] > 1, rows["kept"].to_numpy(float), 0.0))
         ),
         passes=Range(low=1),
         tolerance="exact: share of rows, smallest over seeds; 0 if the node was not split",

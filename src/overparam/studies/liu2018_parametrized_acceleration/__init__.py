@@ -10,10 +10,14 @@ Changed:
     checked against the methods themselves, which are run wherever a claim is about them: on
     kernel regression with 1000 of scikit-learn's digits and a Gaussian kernel, in the coordinates
     of its eigenvectors, and on spectra whose worst case is known. The full size repeats it on
-    MNIST with 10 000 digits.
+    MNIST with 10 000 digits. There 40 000 steps are 1.3/√ρ of the ρ that is guessed too small, and
+    the factor 1 + 2t√ρ of second-order Richardson still grows: by that its error falls at 0.65 of
+    its rate, 2√ρ, in the second half, and did at 0.63 to 0.64, that of the others at 0.93 and 1.0.
+    After 300 steps the best ρ leaves 74 times less error than gradient descent, 367 times on the
+    digits.
 Cost:
-    Smoke 3 s, quick 10 s on one core. Full decomposes a kernel matrix of order 10 000: minutes
-    and 3 GB, not timed.
+    Smoke 3 s, quick 10 s on one core. Full decomposes three kernel matrices of order 10 000: 14
+    minutes and 4 GB.
 Failure:
     If the closed forms failed, nothing that is derived from them would hold. If errors did not
     fall exponentially under a wrong ρ, the condition number would have to be known. If the ordering

@@ -12,9 +12,11 @@ Changed:
     and spokes that each hear 1 hub, send 400; nodes that each pull from 10 others, 1000. The
     closed forms of the consensus factor β and of the total τ, with the motion of the mean, are
     ours. Every node goes on from its own model; the authors' published programs restarted all
-    from one.
+    from one. A lead is one of the beginning: of the 500 rounds of full a third is 167, by when all
+    have nearly learned the digits, and 400 edges over hubs lead 1000 among peers by 0.003 there,
+    where they lead by 0.10 after the 30 of quick.
 Cost:
-    Processor time: smoke 8 s, quick 60 s on one core; full an hour, not timed.
+    Processor time: smoke 8 s, quick 60 s on one core, full 5 minutes.
 Failure:
     If 1000 messages among peers did better than 400 over hubs, two tiers would not be worth
     their three stages. If draws did not follow the closed forms, no plan made by them would hold.
