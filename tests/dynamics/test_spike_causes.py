@@ -54,6 +54,19 @@ DATA = {"share": 0.95, "probe": 1.05}
         ({"ratio": 1.2}, "above the limit"),
         ({"probe": 3.0, "gradient": 2.0}, "above the limit"),
         ({"probe": 3.0}, "unexplained"),
+        ({"probe": 3.0, "gradient": 2.0, "logged": 0}, "unexplained"),
+        # What is known of steps that are not logged.
+        ({"infinite": ("head",), "finite": False}, "numerical"),
+        ({"sustained": True, "alike": 200.0}, "stale moments"),
+        ({"untouched": True, "against": -0.5}, "above the limit"),
+        ({"untouched": True, "probe": 3.0}, "above the limit"),
+        ({"untouched": True, "probe": 3.0, "share": math.nan}, "above the limit"),
+        # A hard batch pulls against the momentum, too, and a step on it harms others.
+        ({"untouched": True, "against": -0.5, "share": math.nan}, "unexplained"),
+        ({"untouched": True, "probe": 1.4, "share": 0.6}, "unexplained"),
+        ({"untouched": False, "against": -0.5, "probe": 3.0}, "unexplained"),
+        ({"untouched": False, "ratio": 1.2}, "unexplained"),
+        ({"untouched": None, "ratio": 1.2}, "above the limit"),
         # Whatever the gradients do, a rate of a thousandth of its limit is not above it.
         ({"cosine": -0.5, "ratio": 1e-3}, "unexplained"),
         ({"probe": 3.0, "gradient": 2.0, "ratio": 1e-3}, "unexplained"),

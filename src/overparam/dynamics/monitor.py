@@ -81,7 +81,9 @@ class Monitor(OneProcess):
 
     Spikes of the loss are explained by a log of what each optimizer step found and left, which
     two hooks on the optimizer write until `close`, and by a copy of the parameters. Steps too
-    short for the log within `max_overhead` are logged in less detail, or not.
+    short for the log within `max_overhead` are logged in less detail, or not; then marks every
+    ten to a hundred steps tell who wrote to weights and moments since, and how long gradients
+    were.
 
     A measurement that fails is switched off with one warning. One whose numbers were finite and
     overflow, since the run diverges, gives none until they are finite again.

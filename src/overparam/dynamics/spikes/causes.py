@@ -86,6 +86,8 @@ def not_finite(e: Evidence) -> Verdict | None:
         return Verdict("above the limit", reason, e.first)
     if e.not_finite:
         return Verdict("numerical", "a gradient was not finite", e.not_finite)
+    if e.infinite:
+        return Verdict("numerical", "weights are not finite", e.infinite)
     if e.forward:
         reason = f"NaN or infinity is born in the forward pass, in {e.forward}"
         return Verdict("numerical", reason, (e.forward,))
@@ -109,7 +111,7 @@ def state_lost(e: Evidence) -> Verdict | None:
 
 def gradient_scale(e: Evidence) -> Verdict | None:
     """All gradients were longer alike, at a loss that was as before."""
-    if e.alike > 20 and e.alike_loss < 3 and not e.ramp >= 1.3:
+    if e.alike > 20 and e.alike_loss < 3 and not e.ramp >= 1.3 and not e.sustained:
         reason = f"gradients of all layers were ×{e.alike:.3g} or more of normal"
         return Verdict("gradient scale", f"{reason}, with the loss {_high(e.alike_loss, e)}")
     return None
@@ -117,6 +119,9 @@ def gradient_scale(e: Evidence) -> Verdict | None:
 
 def stale_moments(e: Evidence) -> Verdict | None:
     """A layer's gradients are not of the size that its second moments expect."""
+    if e.sustained and e.alike_loss < 3 and not e.ramp >= 1.3:
+        reason = f"gradients are ×{e.alike:.3g} or more of what second moments expect, and stay so"
+        return Verdict("stale moments", reason, e.stale)
     # Longer updates than that are of a rate above its limit, whose gradients grow, too.
     theirs = 3 * max(e.rate, 1) < e.updates < 2 * e.moments and not e.cosine < -0.2
     if e.moments > 4 and theirs and e.ramp < 1.3:
@@ -177,7 +182,9 @@ def above_the_limit(e: Evidence) -> Verdict | None:
     signs = [
         f"the rate grew ×{e.ramp:.3g}" * (e.ramp > 1.3),
         f"gradients turn about, cosine {e.cosine:.2f}" * (e.cosine < -0.2),
-        f"stability ratio {e.ratio:.3g}" * (e.ratio > 1),
+        f"stability ratio {e.ratio:.3g}" * (e.ratio > 1 and e.untouched is not False),
+        f"steps went too far, cosine {e.against:.2f}"
+        * (e.untouched is True and e.against < -0.2 and _by_weights(e)),
     ]
     if not any(signs):
         return None
@@ -189,8 +196,13 @@ def grown_from_within(e: Evidence) -> Verdict | None:
     """The network got worse on a fixed batch, and it had begun before."""
     if e.ratio < FAR:
         return None
+    high = _high(e.probe, e)
+    if e.probe > 1.2 and e.untouched and _by_weights(e):
+        reason = f"inferred: the loss on the fixed batch is {high}, and nothing else has come in"
+        return Verdict("above the limit", reason, e.first)
+    if not e.logged and not e.untouched:
+        return None  # others may have come in
     if e.probe > 1.2 and (e.gradient > 1.5 or e.earlier > 1.5):
-        high = _high(e.probe, e)
         reason = f"inferred: the loss on the fixed batch is {high}, and the rise began before"
         return Verdict("above the limit", reason, e.first)
     return None
@@ -209,6 +221,11 @@ TESTS: tuple[Callable[[Evidence], Verdict | None], ...] = (
     above_the_limit,
     grown_from_within,
 )
+
+
+def _by_weights(e: Evidence) -> bool:
+    """Whether most of the rise is known not to be that of the batch."""
+    return bool(e.same_batch) or e.share < 0.5 or e.probe - 1 >= 0.5 * (e.rise - 1)
 
 
 def _high(factor: float, e: Evidence) -> str:

@@ -65,6 +65,13 @@ class Evidence:
         probe: Loss on the fixed batch over that at the weights of some steps before.
         later: Losses of the next batches at those weights, over the level.
         logged: Steps of the last thirty that the log holds.
+        infinite: Layers whose weights are not finite.
+        sustained: Whether gradients are still that long at the opening; of steps that are not
+            logged, like the next two.
+        against: Cosine of the gradient at the opening with the optimizer's momentum: negative
+            where it went too far.
+        untouched: Whether all that weights and moments came to is the optimizer's, of gradients
+            that were not too long.
         trouble: What could not be computed, and why.
         unread: Why no losses at earlier weights were computed, a key of `causes.MISSING`.
     """
@@ -102,6 +109,10 @@ class Evidence:
     probe: float = math.nan
     later: tuple[float, ...] = ()
     logged: int = 0
+    infinite: Names = ()
+    sustained: bool = False
+    against: float = math.nan
+    untouched: bool | None = None
     trouble: str = ""
     unread: str = ""
 
@@ -214,20 +225,11 @@ def _touched(recent: Recent, column: str, step: int, within: int, parts: Parts) 
 
 def _rates(recent: Recent, parts: Parts, step: int) -> dict[str, object]:
     """How the rates came to what they are."""
-    rates = recent.between(step - _CLIMB, step).rates
-    if len(rates) < 2:
+    if len(recent.between(step - _CLIMB, step)) < 2:
         return {}
+    # The step of the opening itself comes too late to have caused it.
+    jumps, ramps = _growth(recent.between(step - _CLIMB, step - 1).rates)
     with np.errstate(all="ignore"):
-        # The step of the opening itself comes too late to have caused it.
-        used = recent.between(step - _CLIMB, step - 1).rates
-        factors = np.concatenate([np.ones((1, rates.shape[1])), used[1:] / used[:-1]])
-        ramps = used[-1] / used[0] if len(used) else np.full(rates.shape[1], np.nan)
-        # A jump is at least half of the way up: the steps of a climb are none.
-        jumps = np.ones(rates.shape[1])
-        for last in (_JUMP, _CLIMB):
-            largest = np.fmax.reduce(factors[-last:], axis=0)
-            alone = largest**2 > factors[-last:].prod(axis=0)
-            jumps = np.where(alone, np.fmax(jumps, largest), jumps)
         jumped, climbs = np.asarray(jumps > 1.4), np.asarray(ramps > 1.3)
     some = climbs.any() and not climbs.all()
     return {
@@ -236,6 +238,29 @@ def _rates(recent: Recent, parts: Parts, step: int) -> dict[str, object]:
         "ramp": _largest(ramps),
         "climbing": parts.named(climbs[list(parts.group_of)]) if some else (),
     }
+
+
+def from_rates(rates: Mapping[int, float], step: int) -> dict[str, object]:
+    """The same of the largest rate of all groups, which is known of every step."""
+    used = [[rates[at]] for at in sorted(rates) if step - _CLIMB <= at < step]
+    if len(used) < 2:
+        return {}
+    jumps, ramps = _growth(np.array(used))
+    return {"jump": _largest(jumps), "ramp": _largest(ramps)}
+
+
+def _growth(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each group the largest factor from a step to the next that is a jump, and of all steps."""
+    with np.errstate(all="ignore"):
+        factors = np.concatenate([np.ones((1, rates.shape[1])), rates[1:] / rates[:-1]])
+        ramps = rates[-1] / rates[0] if len(rates) else np.full(rates.shape[1], np.nan)
+        # A jump is at least half of the way up: the steps of a climb are none.
+        jumps = np.ones(rates.shape[1])
+        for last in (_JUMP, _CLIMB):
+            largest = np.fmax.reduce(factors[-last:], axis=0)
+            alone = largest**2 > factors[-last:].prod(axis=0)
+            jumps = np.where(alone, np.fmax(jumps, largest), jumps)
+    return jumps, ramps
 
 
 def _largest(values: np.ndarray) -> float:

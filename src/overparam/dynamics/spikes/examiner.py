@@ -3,11 +3,12 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,8 @@ from overparam.dynamics.catapult_counter import relative
 from overparam.dynamics.probes.probe import trained
 from overparam.dynamics.spikes.causes import LATER
 from overparam.dynamics.spikes.early_warning import Lookout
-from overparam.dynamics.spikes.evidence import Evidence, from_log, parts_of
+from overparam.dynamics.spikes.evidence import Evidence, from_log, from_rates, parts_of
+from overparam.dynamics.spikes.marks import Marks
 from overparam.dynamics.spikes.recent import Recent, extended, nothing
 from overparam.dynamics.spikes.snapshot import EVERY, Snapshot, identity
 from overparam.dynamics.spikes.step_log import TRIALS, Row, StepLog
@@ -52,6 +54,7 @@ class Readings:
         usual: The loss that was usual then; in a fast descent a larger one than now.
         share: Part of the rise that the batch shows at the earlier weights, as it opened.
         missing: Why there are none, a key of `causes.MISSING`.
+        traces: What else was found, fields of `Evidence`.
     """
 
     earlier: float = math.nan
@@ -66,6 +69,7 @@ class Readings:
     usual: float = math.nan
     share: float = math.nan
     missing: str = ""
+    traces: dict[str, Any] = field(default_factory=dict)
 
 
 class Examiner:
@@ -86,7 +90,7 @@ class Examiner:
         params = {} if subject.sharded else trained(subject.model)
         self.log = StepLog(params, subject.optimizer, budget.clock, subject.synchronize)
         self.lookout = Lookout()
-        self.snapshot = Snapshot(subject)
+        self.snapshot, self.marks = Snapshot(subject), Marks(self.log)
         groups = self.log.optimizer.param_groups
         names = self.log.names
         self.parts = parts_of(names, self.log.params, groups)
@@ -117,9 +121,18 @@ class Examiner:
         made = self.snapshot.step
         if calm and (made is None or step - made >= EVERY):
             self._booked(lambda: self.snapshot.take(step))
+        if calm and self._marks(step):
+            self._booked(lambda: self.marks.take(step))
         if self._size != (size := self._members()) or step - self._followed >= _FOLLOWS:
             self._size, self._followed = size, step
             self._booked(self._follow)
+
+    def _marks(self, step: int) -> bool:
+        """Whether a mark is due: where each step is logged, none is."""
+        limit = self.budget.max_overhead
+        if math.isinf(limit) or self.log.detail > 1 or len(self.log.costs[2]) < TRIALS:
+            return False
+        return self.marks.due(step, limit * self.budget.training / max(step, 1))
 
     def read(self) -> None:
         """Turn the rows of the log into columns."""
@@ -156,7 +169,14 @@ class Examiner:
         self.lookout.forget()
 
     def open(
-        self, step: int, now: int, losses: Mapping[int, float], level: float, first: float
+        self,
+        step: int,
+        now: int,
+        losses: Mapping[int, float],
+        level: float,
+        first: float,
+        *,
+        afforded: bool = True,
     ) -> Readings | None:
         """Compute the losses that tell data from weights; `None` if that fails.
 
@@ -166,13 +186,17 @@ class Examiner:
             losses: Of the last steps.
             level: What was normal.
             first: The run's first loss.
+            afforded: Whether there is time for more than a look at what is there.
         """
+        traces = self._borrowed(lambda: self._traces(step, now, losses)) or {}
         batch = next((b for at, b in self._batches if at == step), None)
         missing = "look" if self._given else "batch"
         if batch is not None:
             missing = "time" if self.subject.knows_loss else "loss"
-        if batch is None or not self.subject.knows_loss or not self._affordable(now):
-            return Readings(missing=missing)
+        if not afforded:
+            missing = "time"
+        if not (afforded and self.subject.knows_loss and self._affordable(now)):
+            return Readings(missing=missing, traces=traces)
         found: Readings | None = self._borrowed(lambda: self._readings(batch, present=step == now))
         made = self.snapshot.step
         if found is not None and made is not None:
@@ -181,7 +205,23 @@ class Examiner:
             over = partial(relative, first=first)
             compared = _compared(found, losses.get(step, math.nan), level, over)
             found.share = compared["share"]
+        if found is not None:
+            found.traces, found.missing = traces, missing if batch is None else ""
         return found
+
+    def _traces(self, step: int, now: int, losses: Mapping[int, float]) -> dict[str, Any]:
+        """What the rise has come with, where steps are not logged."""
+        found = self.marks.since(step, now, self.parts, self.subject.scale())
+        lost = not math.isfinite(losses.get(step, math.nan))
+        if lost and not math.isinf(self.budget.max_overhead):
+            found["infinite"] = self._infinite()
+        return found
+
+    def _infinite(self) -> tuple[str, ...]:
+        """Layers whose weights are not finite."""
+        ends = [torch.stack(torch.aminmax(p.detach())) for p in self.log.params]
+        sound = [bool(found) for found in torch.stack(ends).isfinite().all(1)] if ends else []
+        return self.parts.named(~np.array(sound, dtype=bool))
 
     def later(self, readings: Readings, batch: Batch | None) -> Readings:
         """Take one of the next batches."""
@@ -202,6 +242,7 @@ class Examiner:
         self,
         step: int,
         losses: Mapping[int, float],
+        rates: Mapping[int, float],
         level: float,
         first: float,
         readings: Readings | None,
@@ -211,6 +252,7 @@ class Examiner:
         Args:
             step: Of its opening.
             losses: Of the last steps.
+            rates: Likewise, the largest of the groups.
             level: What was normal.
             first: The run's first loss.
             readings: What `open` gave.
@@ -228,9 +270,31 @@ class Examiner:
         relatively = {at: over(value, level) for at, value in losses.items()}
         logged = self._tried(lambda: from_log(self._recent, self.parts, step, relatively))
         known |= (logged or {}) | {"trouble": self.trouble or self.log.trouble}
+        if not math.isinf(self.budget.max_overhead):
+            known |= self._unlogged(step, rates, known, {} if readings is None else readings.traces)
         if readings is not None:
             known |= _compared(readings, loss, level, over)
         return Evidence(**known)
+
+    def _unlogged(
+        self,
+        step: int,
+        rates: Mapping[int, float],
+        known: Mapping[str, Any],
+        traces: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What marks say where the log does not."""
+        found = {"alike_loss": known["earlier"], **traces}
+        if not self._recent.between(step - 3, step - 1):
+            return from_rates(rates, step) | found
+        # Logged were weights and moments at least; of gradients only what is not known.
+        logged = ("changed", "lost", "jumped", "climbing")
+        found = {key: value for key, value in found.items() if key not in logged}
+        if not math.isnan(known.get("alike", math.nan)):
+            return {}
+        if known.get("changed") or known.get("lost"):
+            found["untouched"] = False
+        return found
 
     def close(self) -> None:
         """Leave the optimizer alone."""
@@ -248,17 +312,20 @@ class Examiner:
         if saved.weights.shape[1] == len(self.log.names):  # else other layers were unfrozen then
             self._recent = saved
         self.lookout.load_state_dict(state["lookout"])
+        self.marks.forget()
         self._last = None
 
-    def _readings(self, batch: Batch, *, present: bool) -> Readings:
-        found = Readings(spoiled=not finite(batch))
-        before, these = self._before, identity(batch)
-        if before is not None and these is not None:
-            found.same_batch = before.shape == these.shape and torch.equal(before, these)
-        found.earlier, now = self.snapshot.losses(batch)
-        found.now = now if present else math.nan
-        if not math.isfinite(now) and not found.spoiled:
-            found.forward = self.snapshot.born_in(batch)
+    def _readings(self, batch: Batch | None, *, present: bool) -> Readings:
+        found = Readings()
+        if batch is not None:
+            found.spoiled = not finite(batch)
+            before, these = self._before, identity(batch)
+            if before is not None and these is not None:
+                found.same_batch = before.shape == these.shape and torch.equal(before, these)
+            found.earlier, now = self.snapshot.losses(batch)
+            found.now = now if present else math.nan
+            if not math.isfinite(now) and not found.spoiled:
+                found.forward = self.snapshot.born_in(batch)
         probe = self.subject.probe_batch
         if probe is not None:
             found.probe_earlier, found.probe_now = self.snapshot.losses(probe)

@@ -53,7 +53,11 @@ class Sample:
     def differ(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Of which layers a number is another; NaN is equal to NaN."""
         unequal = (one != other) & ~(np.isnan(one) & np.isnan(other))
-        return np.logical_or.reduceat(unequal, self._starts, axis=-1)
+        return self.somewhere(unequal)
+
+    def somewhere(self, flags: np.ndarray) -> np.ndarray:
+        """Of which layers one is true."""
+        return np.logical_or.reduceat(flags, self._starts, axis=-1)
 
 
 def _spread(tensor: Tensor, count: tuple[int], stride: tuple[int]) -> Tensor:

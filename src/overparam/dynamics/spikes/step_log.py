@@ -173,6 +173,15 @@ class StepLog:
         seconds, self._seconds = self._seconds, 0.0
         return seconds
 
+    def present(self) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+        """Weights and moments as they are now, sampled, and the kinds of those."""
+        self._look_at_moments()
+        return self._sampled_weights(), self._sampled_moments(), self._kinds
+
+    def gradient(self) -> Tensor | None:
+        """That which is there now, sampled."""
+        return self._gradients().get("gradient")
+
     def begin(self) -> None:
         """The optimizer is about to step."""
         self._found, self._given = None, []
@@ -186,7 +195,7 @@ class StepLog:
             if marks != self._marks:
                 restored = self._sampled_moments()
                 replaced = had > 0 and restored is None
-        count = self._counted()
+        count = self.counted()
         self._found = {
             "rates": tuple(_rate(group) for group in self.optimizer.param_groups),
             "before": self._sampled_weights(),
@@ -219,7 +228,7 @@ class StepLog:
         self._given = []
         if self.detail > 1 and (new or not grads):
             found |= self._gradients()
-        self._marks, self._count = self._look_at_moments(), self._counted()
+        self._marks, self._count = self._look_at_moments(), self.counted()
         self.rows.append(
             Row(
                 self._number,
@@ -317,7 +326,8 @@ class StepLog:
             return None
         return torch.cat(self._moments).reshape(len(self._kinds), -1)
 
-    def _counted(self) -> float:
+    def counted(self) -> float:
+        """Steps by the optimizer's own count; `nan` without one that can be read."""
         count = (self.optimizer.state.get(self.params[0]) or {}).get("step", math.nan)
         return float(count) if not isinstance(count, Tensor) or count.is_cpu else math.nan
 

@@ -14,7 +14,7 @@ from overparam.dynamics.probes.probe import Kind
 from overparam.dynamics.spikes.causes import LATER, Verdict, judge
 from overparam.dynamics.spikes.detector import Detector
 from overparam.dynamics.spikes.early_warning import EarlyWarning
-from overparam.dynamics.spikes.examiner import Examiner, Readings
+from overparam.dynamics.spikes.examiner import Examiner
 from overparam.dynamics.spikes.outcome import Outcome, ended
 from overparam.dynamics.spikes.rise import (
     Rise,
@@ -30,6 +30,8 @@ from overparam.dynamics.subject import Subject
 _WAIT = 100
 # Part of what is lent that rises to less than twice the level may use up.
 _SMALL = 1 / 2
+# The part of the way to the limit that is left when a loss is looked at on its step.
+_EARLY = 3
 _BEFORE = ("stability_ratio", "sharpness", "loss_top", "loss_rest")
 
 
@@ -131,23 +133,23 @@ class SpikeWatch:
         rise = self._rise
         over = rise is None or rise.ended is not None
         self.examiner.attend(step, batch, calm=over and self._finite)
-        self.alarm = self.counter.limit if over else -math.inf if self.under_way else math.inf
+        self.alarm = self._alarm() if over else -math.inf if self.under_way else math.inf
         if rise is None:
             return []
         opened = rise.spike.step
         if not rise.examined:
             rise.examined = True
-            rise.readings = Readings(missing="time")
-            if rise.afforded:
-                level = rise.before.get("level", self.counter.level)
-                rise.readings = self.examiner.open(
-                    opened, step, self._losses(), level, self.counter.first
-                )
+            level = rise.before.get("level", self.counter.level)
+            rise.readings = self.examiner.open(
+                opened, step, self._losses(), level, self.counter.first, afforded=rise.afforded
+            )
         elif rise.readings is not None and rise.ended is None:
             rise.readings = self.examiner.later(rise.readings, batch)
         if not rise.spike.finite:
             return self._finish()
-        if rise.ended is None and opened < step <= opened + LATER + 1:
+        # Where nothing more can be found out the next look is far off, and may come too late.
+        first = rise.verdict is None and (step > opened or not rise.afforded)
+        if rise.ended is None and (first or opened < step <= opened + LATER + 1):
             rise.verdict = self._judge(rise)
         return []
 
@@ -183,6 +185,11 @@ class SpikeWatch:
         if verdict is None or verdict.cause == "unexplained":
             verdict = Verdict("unexplained", "the loss has not come back yet")
         return event_as(spike, verdict, "under way")
+
+    def _alarm(self) -> float:
+        """A loss that may open a rise before the next look, by when the limit may have fallen."""
+        limit = self.counter.limit
+        return limit - (limit - self.detector.level) / _EARLY if math.isfinite(limit) else limit
 
     def close(self) -> None:
         """Leave the optimizer alone."""
@@ -276,7 +283,9 @@ class SpikeWatch:
         step = rise.spike.step
         level = rise.before.get("level", self.counter.level)
         first = self.counter.first
-        evidence = self.examiner.evidence(step, self._losses(), level, first, rise.readings)
+        evidence = self.examiner.evidence(
+            step, self._losses(), self._rates(), level, first, rise.readings
+        )
         evidence = replace(evidence, ratio=rise.spike.ratio_before, small=small)
         spike = rise.spike
         rise.spike = replace(
@@ -293,6 +302,9 @@ class SpikeWatch:
 
     def _losses(self) -> dict[int, float]:
         return {moment.step: moment.loss for moment in self._recent}
+
+    def _rates(self) -> dict[int, float]:
+        return {moment.step: moment.rate for moment in self._recent}
 
     def _ids(self) -> tuple[int, ...] | None:
         """Ids of the last two steps: the loss rises on a bad batch or just after it."""
