@@ -1,16 +1,18 @@
 """Marks of weights and moments, for runs whose steps are too short to log each of them."""
 
 import math
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from overparam.dynamics.spikes.evidence import Parts
 from overparam.dynamics.spikes.step_log import StepLog
-from overparam.dynamics.spikes.traces import LEAST, Mark, traces
+from overparam.dynamics.spikes.traces import LEAST, Mark, traces, written
 
 # Marks that are kept.
 _KEPT = 8
@@ -38,6 +40,7 @@ class Marks:
         self._kept: deque[Mark] = deque(maxlen=_KEPT)
         self._sample = log.sample
         self._run = 0
+        self._writes = np.zeros(0)  # the most that each layer was written to in a calm step, ever
         self._cost = math.nan
         self.trouble = ""
 
@@ -62,9 +65,10 @@ class Marks:
         start = self._log.clock()
         if self._sample is not self._log.sample:  # other layers are trained
             self._kept.clear()
-            self._sample = self._log.sample
+            self._sample, self._writes = self._log.sample, np.zeros(0)
         try:
             self._kept.append(self._mark(step))
+            self._note_writes()
         except Exception as problem:  # of a state that nobody has thought of
             self.trouble = f"{type(problem).__name__}: {problem}"
         took = self._log.clock() - start
@@ -88,6 +92,13 @@ class Marks:
             self._run += 1  # what comes is not to be compared with what was before
         return found
 
+    def _note_writes(self) -> None:
+        """Keep in mind what comes seldom, such as averaged weights that are put in and out."""
+        last = list(self._kept)[-2:]
+        if len(last) == 2 and last[0].run == last[1].run:
+            often = written(*last)
+            self._writes = np.maximum(self._writes, often) if len(self._writes) else often
+
     def _compared(self, opened: int, now: int, parts: Parts, scale: float) -> dict[str, Any]:
         if self.trouble or self._sample is not self._log.sample:
             return {}
@@ -100,7 +111,7 @@ class Marks:
             return traces(
                 usual, marks[-1], self._mark(now),
                 None if gradient is None else gradient / scale,
-                parts, self._log.optimizer, self._sample, prompt=now == opened,
+                parts, self._log.optimizer, self._sample, self._writes, prompt=now == opened,
             )  # fmt: skip
         except Exception as problem:
             self.trouble = f"{type(problem).__name__}: {problem}"
@@ -118,7 +129,8 @@ class Marks:
                     tensors.append(value)
         return Mark(
             step, self._run, log.counted(), [p._version for p in log.params], keys,
-            list(map(id, tensors)), [value._version for value in tensors], weights, moments, kinds,
+            list(map(weakref.ref, tensors)), [value._version for value in tensors],
+            weights, moments, kinds,
             [_settings(group) for group in log.optimizer.param_groups],
         )  # fmt: skip
 
@@ -130,4 +142,9 @@ def _settings(group: Mapping[str, Any]) -> tuple[float | Tensor, float, float]:
         rate = rate.detach().clone()
     pair = betas if isinstance(betas, (tuple, list)) and len(betas) == 2 else (math.nan, math.nan)
     first, second = group.get("momentum", pair[0]), group.get("alpha", pair[1])
-    return rate, float(first), float(second)
+    return rate, _number(first), _number(second)
+
+
+def _number(value: Any) -> float:
+    """`nan` for what is none, as where an optimizer leaves a setting to another one."""
+    return float(value) if isinstance(value, (int, float, Tensor)) else math.nan
