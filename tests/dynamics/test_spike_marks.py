@@ -310,6 +310,15 @@ def test_weights_that_are_seldom_put_in_and_out_are_a_habit():
     assert run.monitor.events
 
 
+def test_a_state_that_is_loaded_again_now_and_then_is_a_habit():
+    def rarely(run):
+        if run.t in (20, AT + 95):
+            same_state(run)
+
+    run = Training().run(AT + 100, between=rarely).run(1, gradients=longer).run(20)
+    assert run.event().cause == "gradient scale", run.event()
+
+
 def test_a_tensor_in_the_place_of_one_that_is_gone_is_another():
     """An optimizer may make a count anew at each step, and memory is given out again."""
     run = Training().run(AT)

@@ -68,6 +68,38 @@ Pairs = Sequence[tuple[Mark, Mark]]
 
 
 @dataclass(frozen=True)
+class Habit:
+    """What has come from one mark of calm to the next, ever.
+
+    Attributes:
+        writes: To each layer's weights, the most in a step.
+        keys: As of a `Mark`, for the other two.
+        kept: Which tensors have always stayed: some optimizers make new ones at every step.
+        state_writes: To each, the most in a step.
+    """
+
+    writes: np.ndarray
+    keys: list[tuple[int, str]]
+    kept: np.ndarray
+    state_writes: np.ndarray
+
+
+def habit(a: Mark, b: Mark, before: Habit | None) -> Habit:
+    """One more pair of marks beside those before."""
+    steps = steps_between(a, b)
+    writes = (np.array(b.writes) - np.array(a.writes)) / steps
+    if before is not None:
+        writes = np.maximum(before.writes, writes)
+    if a.keys != b.keys:  # the state has only now come into being
+        return Habit(writes, [], np.zeros(0, dtype=bool), np.zeros(0))
+    kept = np.array([one is other for one, other in zip(a.held, b.held, strict=True)], dtype=bool)
+    state = (np.array(b.state_writes) - np.array(a.state_writes)) / steps
+    if before is not None and before.keys == b.keys:
+        kept, state = before.kept & kept, np.maximum(before.state_writes, state)
+    return Habit(writes, b.keys, kept, state)
+
+
+@dataclass(frozen=True)
 class Window:
     """From the last mark to the present.
 
@@ -124,7 +156,7 @@ def traces(
     parts: Parts,
     optimizer: Optimizer,
     sample: Sample,
-    writes: np.ndarray,
+    known: Habit,
     *,
     prompt: bool,
 ) -> dict[str, Any]:
@@ -138,7 +170,7 @@ def traces(
         parts: What the layers are called.
         optimizer: Which.
         sample: What is sampled.
-        writes: To each layer's weights, the most in a step that was calm, ever.
+        known: What was seen before.
         prompt: Whether the rise began at this step: else gradients have grown with it.
     """
     layers = list(parts.group_of)
@@ -152,11 +184,11 @@ def traces(
         faster = [rates / np.fmax(*(_settings(mark, layers)[0] for mark in pair)) for pair in usual]
         moved, way = _moved(window, usual, lambda mark: mark.weights, faster)
         found = _gradients(window, g, moved, optimizer)
-        others = np.array(end.writes) - np.array(base.writes) > writes * window.steps + 0.5
+        others = np.array(end.writes) - np.array(base.writes) > known.writes * window.steps + 0.5
         outside = way > _TOO_FAR * window.steps * rates * found.reach
         outside &= (moved > _TOO_FAR * _MOVED) & prompt
         changed = ~(moved < _MOVED) & (others | outside)
-        lost = _state_written(window) | found.fallen | (end.count < base.count)
+        lost = _state_written(window, known) | found.fallen | (end.count < base.count)
         known = found.longer[np.isfinite(found.longer)]
         alike = float(known.min()) if len(known) else math.nan
         growth = [float(b[0]) / float(a[0]) if float(a[0]) else 1.0
@@ -196,11 +228,6 @@ def _settings(mark: Mark, layers: Sequence[int]) -> np.ndarray:
     return settings[layers].T
 
 
-def written(a: Mark, b: Mark) -> np.ndarray:
-    """How often each layer's weights were written to from one mark to another, by step."""
-    return (np.array(b.writes) - np.array(a.writes)) / steps_between(a, b)
-
-
 def _moved(
     window: Window, usual: Pairs, of: Callable[[Mark], Tensor], faster: Sequence[np.ndarray | float]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +242,7 @@ def _moved(
     return np.where(way == 0, 0.0, way / allowed), way
 
 
-def _state_written(window: Window) -> np.ndarray:
+def _state_written(window: Window, known: Habit) -> np.ndarray:
     """Layers whose moments others wrote to, or replaced by other tensors, of other numbers.
 
     A state that is loaded again may be the same.
@@ -223,7 +250,7 @@ def _state_written(window: Window) -> np.ndarray:
     base, end = window.base, window.end
     found = np.zeros(len(window.sample.counts), dtype=bool)
     usual = [(a, b) for a, b in window.usual if a.keys == base.keys and b.keys == base.keys]
-    if len(usual) < LEAST or not base.keys:
+    if len(usual) < LEAST or not base.keys or known.keys != base.keys:
         return found
     places = {key: i for i, key in enumerate(end.keys)}
     gone = [layer for layer, kind in base.keys if (layer, kind) not in places]
@@ -231,16 +258,10 @@ def _state_written(window: Window) -> np.ndarray:
         found[gone] = True
         return found
     order = [places[key] for key in base.keys]
-    # Some optimizers make new tensors at every step.
-    kept = np.all(
-        [[one is two for one, two in zip(a.held, b.held, strict=True)] for a, b in usual], axis=0
-    )
     other = np.array([end.held[i] is not one for i, one in zip(order, base.held, strict=True)])
-    each = [(np.array(b.state_writes) - np.array(a.state_writes)) / steps_between(a, b)
-            for a, b in usual]  # fmt: skip
     writes = np.array(end.state_writes)[order] - np.array(base.state_writes)
-    more = writes > np.max(each, axis=0) * window.steps + 0.5
-    found[np.array([layer for layer, _ in base.keys])[kept & (other | more)]] = True
+    more = writes > known.state_writes * window.steps + 0.5
+    found[np.array([layer for layer, _ in base.keys])[known.kept & (other | more)]] = True
     return found & _other_moments(window, usual)
 
 
