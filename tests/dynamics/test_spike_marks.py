@@ -58,11 +58,11 @@ class Own(torch.optim.Optimizer):
 class Training:
     """A training whose steps are too short to log, and places to put faults."""
 
-    def __init__(self, optimizer=sgd, first=nn.Linear, **options):
+    def __init__(self, optimizer=sgd, layer: type[nn.Module] = nn.Linear, **options):
         torch.manual_seed(0)
         self.x = torch.randn(256, 12)
         self.y = (self.x[:, :4] + 0.5 * torch.randn(256, 4)).argmax(1)
-        self.model = nn.Sequential(first(12, 32), nn.Tanh(), nn.Linear(32, 4))
+        self.model = nn.Sequential(layer(12, 32), nn.Tanh(), nn.Linear(32, 4))
         first, _, last = self.model
         groups = [{"params": first.parameters()}, {"params": last.parameters(), "name": "head"}]
         self.optimizer, self.clock, self.t = optimizer(groups), Clock(), 0
@@ -358,12 +358,12 @@ def test_a_number_whose_moments_are_not_sampled_says_nothing():
         for p in run.model.parameters():
             p.grad.mul_(1e5)
 
-    run = Training(first=Scaled).run(AT).run(1, gradients=far_longer).run(20)
+    run = Training(layer=Scaled).run(AT).run(1, gradients=far_longer).run(20)
     assert run.event().cause == "gradient scale", run.event()
 
 
 def test_moments_that_are_sparse_are_left_out():
-    run = Training(first=Table).run(AT)
+    run = Training(layer=Table).run(AT)
     shake(run)
     event = run.run(12).event()
     assert (event.cause, event.layers) == ("weights changed", ("0", "2")), event

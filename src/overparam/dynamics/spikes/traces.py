@@ -156,7 +156,7 @@ def traces(
     parts: Parts,
     optimizer: Optimizer,
     sample: Sample,
-    known: Habit,
+    habits: Habit,
     *,
     prompt: bool,
 ) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def traces(
         parts: What the layers are called.
         optimizer: Which.
         sample: What is sampled.
-        known: What was seen before.
+        habits: What was seen before.
         prompt: Whether the rise began at this step: else gradients have grown with it.
     """
     layers = list(parts.group_of)
@@ -184,11 +184,11 @@ def traces(
         faster = [rates / np.fmax(*(_settings(mark, layers)[0] for mark in pair)) for pair in usual]
         moved, way = _moved(window, usual, lambda mark: mark.weights, faster)
         found = _gradients(window, g, moved, optimizer)
-        others = np.array(end.writes) - np.array(base.writes) > known.writes * window.steps + 0.5
+        others = np.array(end.writes) - np.array(base.writes) > habits.writes * window.steps + 0.5
         outside = way > _TOO_FAR * window.steps * rates * found.reach
         outside &= (moved > _TOO_FAR * _MOVED) & prompt
         changed = ~(moved < _MOVED) & (others | outside)
-        lost = _state_written(window, known) | found.fallen | (end.count < base.count)
+        lost = _state_written(window, habits) | found.fallen | (end.count < base.count)
         known = found.longer[np.isfinite(found.longer)]
         alike = float(known.min()) if len(known) else math.nan
         growth = [float(b[0]) / float(a[0]) if float(a[0]) else 1.0
@@ -242,7 +242,7 @@ def _moved(
     return np.where(way == 0, 0.0, way / allowed), way
 
 
-def _state_written(window: Window, known: Habit) -> np.ndarray:
+def _state_written(window: Window, habits: Habit) -> np.ndarray:
     """Layers whose moments others wrote to, or replaced by other tensors, of other numbers.
 
     A state that is loaded again may be the same.
@@ -250,7 +250,7 @@ def _state_written(window: Window, known: Habit) -> np.ndarray:
     base, end = window.base, window.end
     found = np.zeros(len(window.sample.counts), dtype=bool)
     usual = [(a, b) for a, b in window.usual if a.keys == base.keys and b.keys == base.keys]
-    if len(usual) < LEAST or not base.keys or known.keys != base.keys:
+    if len(usual) < LEAST or not base.keys or habits.keys != base.keys:
         return found
     places = {key: i for i, key in enumerate(end.keys)}
     gone = [layer for layer, kind in base.keys if (layer, kind) not in places]
@@ -260,8 +260,8 @@ def _state_written(window: Window, known: Habit) -> np.ndarray:
     order = [places[key] for key in base.keys]
     other = np.array([end.held[i] is not one for i, one in zip(order, base.held, strict=True)])
     writes = np.array(end.state_writes)[order] - np.array(base.state_writes)
-    more = writes > known.state_writes * window.steps + 0.5
-    found[np.array([layer for layer, _ in base.keys])[known.kept & (other | more)]] = True
+    more = writes > habits.state_writes * window.steps + 0.5
+    found[np.array([layer for layer, _ in base.keys])[habits.kept & (other | more)]] = True
     return found & _other_moments(window, usual)
 
 
