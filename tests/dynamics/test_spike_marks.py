@@ -9,6 +9,7 @@ from torch import nn
 
 from overparam.dynamics import Monitor
 from overparam.dynamics.spikes.step_log import TRIALS
+from overparam.optim import MaSS
 
 CE = nn.functional.cross_entropy
 AT = 160
@@ -57,11 +58,11 @@ class Own(torch.optim.Optimizer):
 class Training:
     """A training whose steps are too short to log, and places to put faults."""
 
-    def __init__(self, optimizer=sgd, **options):
+    def __init__(self, optimizer=sgd, layer: type[nn.Module] = nn.Linear, **options):
         torch.manual_seed(0)
         self.x = torch.randn(256, 12)
         self.y = (self.x[:, :4] + 0.5 * torch.randn(256, 4)).argmax(1)
-        self.model = nn.Sequential(nn.Linear(12, 32), nn.Tanh(), nn.Linear(32, 4))
+        self.model = nn.Sequential(layer(12, 32), nn.Tanh(), nn.Linear(32, 4))
         first, _, last = self.model
         groups = [{"params": first.parameters()}, {"params": last.parameters(), "name": "head"}]
         self.optimizer, self.clock, self.t = optimizer(groups), Clock(), 0
@@ -266,3 +267,113 @@ def test_what_has_used_up_its_time_is_compared_all_the_same():
     shake(run)
     event = run.run(3).event()
     assert (event.cause, event.outcome) == ("weights changed", "under way"), event
+
+
+def same_state(run):
+    """What a run that was stopped goes on from."""
+    run.model.load_state_dict(copy.deepcopy(run.model.state_dict()))
+    run.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_the_same_state_that_is_loaded_again_is_no_change(optimizer):
+    run = Training(optimizer).run(AT - 5)
+    same_state(run)
+    run.run(5)
+    assert run.run(1, spoil=True).run(12).event().cause == "bad batch", run.event()
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_a_raised_rate_takes_weights_far_whoever_wrote_them_back(optimizer):
+    run = Training(optimizer).run(AT - 5)
+    same_state(run)
+    run.run(5)
+    for group in run.optimizer.param_groups:
+        group["lr"] *= 300
+    assert run.run(12).event().cause == "rate raised", run.event()
+
+
+def test_weights_that_are_seldom_put_in_and_out_are_a_habit():
+    """Long before the marks that are kept: the limit is crossed at a rate that stays."""
+
+    def rarely(run):
+        if run.t in (20, AT + 95):
+            run.t, at = 0, run.t
+            swap(run)
+            run.t = at
+
+    def up(run):
+        run.model[-1].weight.grad.mul_(-30)
+
+    run = Training().run(AT + 100, between=rarely).run(20, gradients=up)
+    assert all(event.cause != "weights changed" for event in run.monitor.events), run.event()
+    assert run.monitor.events
+
+
+def test_a_state_that_is_loaded_again_now_and_then_is_a_habit():
+    def rarely(run):
+        if run.t in (20, AT + 95):
+            same_state(run)
+
+    run = Training().run(AT + 100, between=rarely).run(1, gradients=longer).run(20)
+    assert run.event().cause == "gradient scale", run.event()
+
+
+def test_a_tensor_in_the_place_of_one_that_is_gone_is_another():
+    """An optimizer may make a count anew at each step, and memory is given out again."""
+    run = Training().run(AT)
+    marks, state = run.monitor._watch.examiner.marks, run.optimizer.state[run.model[0].bias]
+    held = []
+    for _ in range(2):
+        state.pop("count", None)
+        state["count"] = torch.zeros(())
+        held.append(marks._mark(AT).held)
+    same = [one is other for one, other in zip(*held, strict=True)]
+    assert same == [True, True, False, True, True]
+
+
+class Scaled(nn.Linear):
+    """With one number more that is trained."""
+
+    def __init__(self, n, m):
+        super().__init__(n, m)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, input):
+        return super().forward(input) * self.scale.exp()
+
+
+class Table(nn.Embedding):
+    """Whose gradients and momentum are sparse."""
+
+    def __init__(self, n, m):
+        super().__init__(n, m, sparse=True)
+
+    def forward(self, input):
+        return super().forward(input.argmax(1))
+
+
+def test_a_number_whose_moments_are_not_sampled_says_nothing():
+    def far_longer(run):
+        for p in run.model.parameters():
+            p.grad.mul_(1e5)
+
+    run = Training(layer=Scaled).run(AT).run(1, gradients=far_longer).run(20)
+    assert run.event().cause == "gradient scale", run.event()
+
+
+def test_moments_that_are_sparse_are_left_out():
+    run = Training(layer=Table).run(AT)
+    shake(run)
+    event = run.run(12).event()
+    assert (event.cause, event.layers) == ("weights changed", ("0", "2")), event
+
+
+def mass(params):
+    return MaSS(params, lr=0.02)
+
+
+def test_a_setting_that_is_none():
+    run = Training(mass).run(AT)
+    shake(run)
+    assert run.run(12).event().cause == "weights changed", run.event()

@@ -1,8 +1,10 @@
 """Marks of weights and moments, for runs whose steps are too short to log each of them."""
 
 import math
+import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from overparam.dynamics.spikes.evidence import Parts
 from overparam.dynamics.spikes.step_log import StepLog
-from overparam.dynamics.spikes.traces import LEAST, Mark, traces
+from overparam.dynamics.spikes.traces import LEAST, Habit, Mark, Pairs, habit, traces
 
 # Marks that are kept.
 _KEPT = 8
@@ -38,6 +40,7 @@ class Marks:
         self._kept: deque[Mark] = deque(maxlen=_KEPT)
         self._sample = log.sample
         self._run = 0
+        self._habit: Habit | None = None
         self._cost = math.nan
         self.trouble = ""
 
@@ -62,8 +65,11 @@ class Marks:
         start = self._log.clock()
         if self._sample is not self._log.sample:  # other layers are trained
             self._kept.clear()
-            self._sample = self._log.sample
+            self._sample, self._habit = self._log.sample, None
         try:
+            if len(self._kept) == _KEPT:
+                # What comes seldom, such as averaged weights that are put in and out.
+                self._habit = self._habits(_calm([(self._kept[0], self._kept[1])]))
             self._kept.append(self._mark(step))
         except Exception as problem:  # of a state that nobody has thought of
             self.trouble = f"{type(problem).__name__}: {problem}"
@@ -88,19 +94,29 @@ class Marks:
             self._run += 1  # what comes is not to be compared with what was before
         return found
 
+    def _habits(self, pairs: Pairs) -> Habit | None:
+        """Those of earlier marks, and of these that followed each other in calm."""
+        return reduce(lambda known, pair: habit(*pair, known), pairs, self._habit)
+
     def _compared(self, opened: int, now: int, parts: Parts, scale: float) -> dict[str, Any]:
         if self.trouble or self._sample is not self._log.sample:
             return {}
         marks = [mark for mark in self._kept if mark.step <= opened - _AGO]
-        usual = [(a, b) for a, b in pairwise(marks) if a.run == b.run]
-        if len(usual) < LEAST or marks[-1].run != self._run or opened - marks[-1].step > _OLD:
+        usual = _calm(pairwise(marks))
+        known = self._habits(usual)
+        if (
+            known is None
+            or len(usual) < LEAST
+            or marks[-1].run != self._run
+            or opened - marks[-1].step > _OLD
+        ):
             return {}
         try:
             gradient = self._log.gradient()
             return traces(
                 usual, marks[-1], self._mark(now),
                 None if gradient is None else gradient / scale,
-                parts, self._log.optimizer, self._sample, prompt=now == opened,
+                parts, self._log.optimizer, self._sample, known, prompt=now == opened,
             )  # fmt: skip
         except Exception as problem:
             self.trouble = f"{type(problem).__name__}: {problem}"
@@ -118,9 +134,14 @@ class Marks:
                     tensors.append(value)
         return Mark(
             step, self._run, log.counted(), [p._version for p in log.params], keys,
-            list(map(id, tensors)), [value._version for value in tensors], weights, moments, kinds,
+            list(map(weakref.ref, tensors)), [value._version for value in tensors],
+            weights, moments, kinds,
             [_settings(group) for group in log.optimizer.param_groups],
         )  # fmt: skip
+
+
+def _calm(pairs: Iterable[tuple[Mark, Mark]]) -> list[tuple[Mark, Mark]]:
+    return [(a, b) for a, b in pairs if a.run == b.run]
 
 
 def _settings(group: Mapping[str, Any]) -> tuple[float | Tensor, float, float]:
@@ -130,4 +151,9 @@ def _settings(group: Mapping[str, Any]) -> tuple[float | Tensor, float, float]:
         rate = rate.detach().clone()
     pair = betas if isinstance(betas, (tuple, list)) and len(betas) == 2 else (math.nan, math.nan)
     first, second = group.get("momentum", pair[0]), group.get("alpha", pair[1])
-    return rate, float(first), float(second)
+    return rate, _number(first), _number(second)
+
+
+def _number(value: Any) -> float:
+    """`nan` for what is none, as where an optimizer leaves a setting to another one."""
+    return float(value) if isinstance(value, (int, float, Tensor)) else math.nan

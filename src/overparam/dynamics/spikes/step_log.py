@@ -301,7 +301,7 @@ class StepLog:
         return [self._found_moments, *[value._version for _, _, value in self._held]]
 
     def _find_moments(self) -> None:
-        """Views of the moments, kind after kind; zeros where a layer has none."""
+        """Views of the moments, kind after kind; zeros where a layer has none, or sparse ones."""
         states = [self.optimizer.state.get(p) for p in self.params]
         self._states = [(state, 0 if state is None else len(state)) for state in states]
         self._held = []
@@ -310,6 +310,8 @@ class StepLog:
             state: dict = kept or {}
             for kind, value in state.items():
                 if isinstance(value, Tensor) and value.shape == p.shape and value.ndim:
+                    if value.layout is not torch.strided or value.device != p.device:
+                        continue
                     found.setdefault(str(kind), {})[i] = value
                     self._held.append((state, kind, value))
         self._found_moments += 1

@@ -1,9 +1,11 @@
 """What has been done to weights and moments between two marks, by whom, and with what gradients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
+from weakref import ReferenceType
 
 import numpy as np
 from torch import Tensor
@@ -34,7 +36,7 @@ class Mark(NamedTuple):
         count: The optimizer's steps, `nan` where it does not count.
         writes: How often each layer's weights were written to, ever.
         keys: Layer and name of each tensor of the optimizer's state.
-        held: Which tensors those are.
+        held: Which tensors those are; a number of one that is gone may be another's.
         state_writes: How often each was written to.
         weights: Sampled.
         moments: Sampled, a row of each kind; `None` without any.
@@ -47,7 +49,7 @@ class Mark(NamedTuple):
     count: float
     writes: list[int]
     keys: list[tuple[int, str]]
-    held: list[int]
+    held: list[ReferenceType[Tensor]]
     state_writes: list[int]
     weights: Tensor
     moments: Tensor | None
@@ -63,6 +65,38 @@ class Mark(NamedTuple):
 
 
 Pairs = Sequence[tuple[Mark, Mark]]
+
+
+@dataclass(frozen=True)
+class Habit:
+    """What has come from one mark of calm to the next, ever.
+
+    Attributes:
+        writes: To each layer's weights, the most in a step.
+        keys: As of a `Mark`, for the other two.
+        kept: Which tensors have always stayed: some optimizers make new ones at every step.
+        state_writes: To each, the most in a step.
+    """
+
+    writes: np.ndarray
+    keys: list[tuple[int, str]]
+    kept: np.ndarray
+    state_writes: np.ndarray
+
+
+def habit(a: Mark, b: Mark, before: Habit | None) -> Habit:
+    """One more pair of marks beside those before."""
+    steps = steps_between(a, b)
+    writes = (np.array(b.writes) - np.array(a.writes)) / steps
+    if before is not None:
+        writes = np.maximum(before.writes, writes)
+    if a.keys != b.keys:  # the state has only now come into being
+        return Habit(writes, [], np.zeros(0, dtype=bool), np.zeros(0))
+    kept = np.array([one is other for one, other in zip(a.held, b.held, strict=True)], dtype=bool)
+    state = (np.array(b.state_writes) - np.array(a.state_writes)) / steps
+    if before is not None and before.keys == b.keys:
+        kept, state = before.kept & kept, np.maximum(before.state_writes, state)
+    return Habit(writes, b.keys, kept, state)
 
 
 @dataclass(frozen=True)
@@ -122,6 +156,7 @@ def traces(
     parts: Parts,
     optimizer: Optimizer,
     sample: Sample,
+    habits: Habit,
     *,
     prompt: bool,
 ) -> dict[str, Any]:
@@ -135,6 +170,7 @@ def traces(
         parts: What the layers are called.
         optimizer: Which.
         sample: What is sampled.
+        habits: What was seen before.
         prompt: Whether the rise began at this step: else gradients have grown with it.
     """
     layers = list(parts.group_of)
@@ -144,16 +180,15 @@ def traces(
         window = Window(usual, base, end, steps_between(base, end), rates, first, second,
                         np.fmin(before[2], now[2]), sample)  # fmt: skip
         g = None if gradient is None else numbers(gradient)
-        moved, way = _moved(window)
-        found = _gradients(window, g, moved * before[0] / rates, optimizer)
-        written = _more_than_usual(
-            [(a.writes, b.writes, steps_between(a, b)) for a, b in usual],
-            base.writes, end.writes, window.steps,
-        )  # fmt: skip
+        # At a rate that was raised steps are longer, and not others'.
+        faster = [rates / np.fmax(*(_settings(mark, layers)[0] for mark in pair)) for pair in usual]
+        moved, way = _moved(window, usual, lambda mark: mark.weights, faster)
+        found = _gradients(window, g, moved, optimizer)
+        others = np.array(end.writes) - np.array(base.writes) > habits.writes * window.steps + 0.5
         outside = way > _TOO_FAR * window.steps * rates * found.reach
         outside &= (moved > _TOO_FAR * _MOVED) & prompt
-        changed = ~(moved < _MOVED) & (written | outside)
-        lost = _state_written(window) | found.fallen | (end.count < base.count)
+        changed = ~(moved < _MOVED) & (others | outside)
+        lost = _state_written(window, habits) | found.fallen | (end.count < base.count)
         known = found.longer[np.isfinite(found.longer)]
         alike = float(known.min()) if len(known) else math.nan
         growth = [float(b[0]) / float(a[0]) if float(a[0]) else 1.0
@@ -193,35 +228,29 @@ def _settings(mark: Mark, layers: Sequence[int]) -> np.ndarray:
     return settings[layers].T
 
 
-def _moved(window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """How far each layer has gone over how far it goes as usual, and how far."""
+def _moved(
+    window: Window, usual: Pairs, of: Callable[[Mark], Tensor], faster: Sequence[np.ndarray | float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far numbers of each layer have gone over how far they go as usual, and how far."""
     allowed = np.zeros(len(window.sample.counts))
-    for a, b in window.usual:
+    for (a, b), factor in zip(usual, faster, strict=True):
         # Steps add up like those of a random walk, or in one direction.
         ratio = window.steps / steps_between(a, b)
-        way = window.lengths(numbers(b.weights) - numbers(a.weights))
-        allowed = np.fmax(allowed, way * max(ratio, math.sqrt(ratio)))
-    way = window.lengths(numbers(window.end.weights) - numbers(window.base.weights))
+        way = window.lengths(numbers(of(b)) - numbers(of(a)))
+        allowed = np.fmax(allowed, way * max(ratio, math.sqrt(ratio)) * factor)
+    way = window.lengths(numbers(of(window.end)) - numbers(of(window.base)))
     return np.where(way == 0, 0.0, way / allowed), way
 
 
-def _more_than_usual(
-    usual: Sequence[tuple[Sequence[int], Sequence[int], float]],
-    before: Sequence[int],
-    now: Sequence[int],
-    steps: float,
-) -> np.ndarray:
-    """What was written to more often, for the number of steps, than at any time before."""
-    most = np.max([(np.array(b) - np.array(a)) / n for a, b, n in usual], axis=0)
-    return np.array(now) - np.array(before) > most * steps + 0.5
+def _state_written(window: Window, habits: Habit) -> np.ndarray:
+    """Layers whose moments others wrote to, or replaced by other tensors, of other numbers.
 
-
-def _state_written(window: Window) -> np.ndarray:
-    """Layers whose moments others wrote to, or replaced by other tensors."""
+    A state that is loaded again may be the same.
+    """
     base, end = window.base, window.end
     found = np.zeros(len(window.sample.counts), dtype=bool)
     usual = [(a, b) for a, b in window.usual if a.keys == base.keys and b.keys == base.keys]
-    if len(usual) < LEAST or not base.keys:
+    if len(usual) < LEAST or not base.keys or habits.keys != base.keys:
         return found
     places = {key: i for i, key in enumerate(end.keys)}
     gone = [layer for layer, kind in base.keys if (layer, kind) not in places]
@@ -229,14 +258,25 @@ def _state_written(window: Window) -> np.ndarray:
         found[gone] = True
         return found
     order = [places[key] for key in base.keys]
-    # Some optimizers make new tensors at every step.
-    kept = np.all([np.array(a.held) == np.array(b.held) for a, b in usual], axis=0)
-    other = np.array(end.held)[order] != np.array(base.held)
-    written = _more_than_usual(
-        [(a.state_writes, b.state_writes, steps_between(a, b)) for a, b in usual],
-        base.state_writes, [end.state_writes[i] for i in order], window.steps,
-    )  # fmt: skip
-    found[np.array([layer for layer, _ in base.keys])[kept & (other | written)]] = True
+    other = np.array([end.held[i] is not one for i, one in zip(order, base.held, strict=True)])
+    writes = np.array(end.state_writes)[order] - np.array(base.state_writes)
+    more = writes > habits.state_writes * window.steps + 0.5
+    found[np.array([layer for layer, _ in base.keys])[habits.kept & (other | more)]] = True
+    return found & _other_moments(window, usual)
+
+
+def _other_moments(window: Window, usual: Pairs) -> np.ndarray:
+    """Layers of which moments of some kind have gone farther than they do as usual."""
+    found = np.zeros(len(window.sample.counts), dtype=bool)
+    for kind in window.end.kinds:
+
+        def row(mark: Mark, kind: str = kind) -> Tensor:
+            assert mark.moments is not None
+            return mark.moments[mark.kinds.index(kind)]
+
+        if all(kind in mark.kinds for mark in (window.base, *chain(*usual))):
+            moved, _ = _moved(window, usual, row, [1.0] * len(usual))
+            found |= ~(moved < _MOVED)
     return found
 
 
@@ -274,7 +314,8 @@ def _gradients(
         alone = usual * np.sqrt(1 - np.square(window.first))
         found.longer = window.lengths(added) / np.where(alone > 0, alone, np.nan)
         if isinstance(optimizer, SGD):
-            found.reach = np.fmax(window.lengths(first), window.lengths(earlier))
+            longest = np.fmax(window.lengths(first), window.lengths(earlier))
+            found.reach = np.where(longest > 0, longest, np.nan)  # of none, nothing is sampled
     elif isinstance(optimizer, SGD):
         found.longer = moved
     return found
