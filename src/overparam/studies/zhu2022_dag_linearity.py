@@ -16,7 +16,7 @@ Changed:
     submission does not; here they count.
 Cost:
     Processor time: smoke 4 s, quick about 95 s, half of it on the graphs of
-    log-uniform in-degree. full about 40 minutes and 3 GB per job, extrapolated from single cells.
+    log-uniform in-degree; full 30 minutes and 3.5 GB per job.
 Failure:
     If the narrow pair's Hessian fell too, in-degree would not be the width and a bottleneck
     could be found by counting units. If a wide graph's did not, the theory of this library
