@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 # Part of the budget for what measuring costs training afterwards, whose data it has driven out
 # of the caches: on networks of short steps an eighth to a quarter of the time it takes itself. It
-# grows with the number of calls, not with what they take: 15 µs a step and 0.1 to 0.3 ms a
-# measurement, so that of long steps it is less.
+# grows with the number of calls, not with what they take: about 15 µs a step of a tiny network, and
+# up to 0.3 ms a measurement of a small ResNet, so that of long steps it is less.
 _RESERVE, _UNSEEN = 1 / 6, 50e-6
 # Steps whose grant may be spent at once, so that a short run is seen at all: at 5 % it is what one
 # or two steps take.
