@@ -108,6 +108,8 @@ class Claim:
             (its own number), "theory" (a theorem's constant), "arithmetic", "beforehand"
             (fixed before the result was there) or "seen" (after); a `paper` claim says so.
         moved: The criterion as it was and as it became, if it was changed after a result.
+        counted: Maps the same rows to the seeds or draws that the statistic is about, where it
+            leaves some out; by default all seeds are counted.
 
     Raises:
         ValueError: If `weaker` does not contain `passes`, `smallest` is no size, `kind` no kind,
@@ -144,6 +146,7 @@ class Claim:
     sentence: str = ""
     criterion: Literal["paper", "theory", "arithmetic", "beforehand", "seen", ""] = ""
     moved: Moved | None = None
+    counted: "Callable[[pd.DataFrame], int] | None" = None
 
     def __post_init__(self) -> None:
         where = f"Claim({self.name!r})"
@@ -166,7 +169,7 @@ class Claim:
         )
 
     def judge(self, table: "pd.DataFrame", size: str) -> dict[str, Any]:
-        """The claim as the study's JSON states it, verdict and number of seeds included.
+        """The claim as the study's JSON states it, verdict and what it was counted on included.
 
         Args:
             table: One row per cell: its parameters, its `seed`, and its results.
@@ -195,7 +198,7 @@ class Claim:
                 "arithmetic": self.moved.arithmetic,
             },
             "verdict": VERDICTS[-1] if absent else self._verdict(measured, size),
-            "n": len(set(rows["seed"])),
+            "n": int(self.counted(rows)) if self.counted else len(set(rows["seed"])),
         }
 
     def _select(self, table: "pd.DataFrame") -> "pd.DataFrame":

@@ -60,6 +60,23 @@ def worst_loss(rows: pd.DataFrame) -> float:
     return float(np.max(list(seed_means(networks, "network", "loss_ratio").values())))
 
 
+def movement(rows: pd.DataFrame) -> float:
+    """How much slower than O(1) over their norm the weights' relative change falls with width.
+
+    Without a narrow layer that norm is Θ(m), of the m × m weights between hidden layers; with one
+    there are Θ(m) weights, and it is Θ(√m).
+    """
+    of_norm = {"tanh_output": 1.0, "bottleneck": 0.5}
+    return float(
+        np.max(
+            [
+                of_norm[name] + slope(select(rows, where), "width", "weight_change")
+                for name, where in CONTROLS.items()
+            ]
+        )
+    )
+
+
 def control_claims(name: str, sentence: str) -> list[Claim]:
     """What must fail when the output is not linear, or a layer is narrow."""
     what = name.replace("_", " ")
@@ -273,21 +290,21 @@ CLAIMS = [
     ),
     Claim(
         "weights_barely_move_where_the_kernel_does",
-        "Under a tanh output, and with a bottleneck, weights move relatively by 1/width, as in "
-        "lazy training; that does not keep the kernel.",
+        "Under a tanh output weights move relatively by 1/width, and with a bottleneck by "
+        "1/√width, as in lazy training; that does not keep the kernel.",
         paper="a small relative change of weights is neither the cause nor sufficient",
         source="discussion of lazy training",
-        statistic=lambda rows: float(
-            np.max(
-                [
-                    slope(select(rows, where), "width", "weight_change")
-                    for where in CONTROLS.values()
-                ]
-            )
+        statistic=movement,
+        passes=Range(high=0.25),
+        weaker=Range(high=0.5),
+        tolerance="exponent above that of O(1) over the norm of the weights, the larger of both",
+        moved=Moved(
+            "both exponents at most -0.75, since the norm is m",
+            "each at most 0.25 above -1 and -1/2",
+            "the norm is m only where a layer is m × m: around a bottleneck of 3 units are 17 m "
+            "weights of variance 1, whose norm is √(17 m), and the exponent is -1/2",
+            arithmetic=True,
         ),
-        passes=Range(high=-0.75),
-        weaker=Range(high=-0.5),
-        tolerance="exponent, the larger of both; weights are of norm m and move by O(1), hence -1",
         where={**TRAINING, "model": ["tanh output", "bottleneck"], "narrow": [0, NARROW]},
         kind="paper",
         sentence=NOT_LAZY,
