@@ -97,6 +97,17 @@ def test_where_nothing_is_recorded_a_failure_is_a_surprise(verdict):
     assert bool(engine.surprises(run(a="reproduced", new=verdict))) is failed
 
 
+def test_without_a_set_of_data_its_claims_are_not_judged_and_nobody_is_surprised():
+    recorded(run(a="reproduced", b="weaker"))
+    judged = run(a="not testable at this size", b="weaker")
+    assert engine.surprises(judged) == {"a": "reproduced"}
+    judged["environment"] = {"data": {"hills": "absent", "dales": "5f"}}
+    assert engine.absent_sets(judged) == ["hills"]
+    assert engine.surprises(judged) == {}
+    judged["claims"][1]["verdict"] = "not reproduced"
+    assert engine.surprises(judged) == {"b": "weaker"}
+
+
 def test_a_record_changes_only_with_a_reason_which_is_kept(folder):
     (file,) = recorded(run(a="reproduced"))
     assert recorded(run(a="reproduced")) == [None]
@@ -122,13 +133,25 @@ def test_the_table_counts_the_papers_claims_that_held_in_every_run():
         run(0, "full", "c", a="not reproduced", b="not testable at this size"),
     ])  # fmt: skip
     assert verdict_table(results, ["a2020_b", "c", "d"]).splitlines() == [
-        "| study | quick | full | what did not hold |",
-        "|---|---:|---:|---|",
-        "| `a2020_b` | 1 of 2 |  | `b`: held in 1 of 2 runs, else weaker |",
-        "| `c` |  | 0 of 2 | `a`: not reproduced; 1 not testable at this size |",
+        "| study | quick, 2 seeds | full, 1 seed | what did not hold | controls that failed |",
+        "|---|---:|---:|---|---|",
+        "| `a2020_b` | 1 of 2 |  | `b`: held in 1 of 2 runs, else weaker | `control`: weaker |",
+        "| `c` |  | 0 of 2 | `a`: not reproduced; 1 not testable at this size |  |",
         "",
         "No result is stored of `d`.",
     ]
+
+
+def test_the_table_says_at_which_size_a_claim_did_not_hold():
+    quick = run(0, a="weaker", b="reproduced", c="weaker", d="not testable at this size")
+    full = run(0, "full", a="reproduced", b="not reproduced", c="weaker", d="reproduced")
+    other = run(0, study="b", a="reproduced"), run(1, study="b", a="reproduced")
+    head, _, row, _ = verdict_table(gathered([quick, full, *other]), []).splitlines()
+    assert head.startswith("| study | quick | full, 1 seed |")  # not one number of seeds at quick
+    assert row == (
+        "| `a2020_b` | 1 of 4 | 2 of 4 | "
+        "`a`: weaker (quick); `b`: not reproduced (full); `c`: weaker |  |"
+    )
 
 
 def test_every_claim_has_a_row_with_the_verdict_of_each_run():

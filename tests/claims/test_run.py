@@ -199,8 +199,9 @@ def test_a_study_whose_extra_is_missing_says_which(toy, tmp_path):
     assert dataclasses.replace(toy.STUDY, needs={"json": "here"}).missing == ""
 
 
-def test_what_was_absent_is_no_value_and_is_looked_for_again(toy, tmp_path):
-    study = toy.study(widths=(1, 2), function=toy.waiting_cell, sleep=str(tmp_path / "data"))
+@pytest.mark.parametrize("cell", ["waiting_cell", "opening_cell"])
+def test_what_was_absent_is_no_value_and_is_looked_for_again(toy, tmp_path, cell):
+    study = toy.study(widths=(1, 2), function=getattr(toy, cell), sleep=str(tmp_path / "data"))
     (claim,) = run_study(study, store=tmp_path / "s")["claims"]
     assert (claim["verdict"], claim["measured"]) == ("not testable at this size", None)
     assert stored(tmp_path / "s") == 0

@@ -56,6 +56,13 @@ def waiting_cell(width, sleep, breaks, seed):
     return {"value": 0.5, "gap": math.nan}
 
 
+def opening_cell(width, sleep, breaks, seed):
+    """As `waiting_cell`, but the file's absence is raised, as loaders of data do."""
+    CALLS.append((width, seed))
+    with open(sleep):
+        return {"value": 0.5, "gap": math.nan}
+
+
 def wordless_cell(width, sleep, breaks, seed):
     """A broken specimen: what it returns has no form in JSON."""
     return {"value": complex(width, seed)}

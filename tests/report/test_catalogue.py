@@ -66,7 +66,10 @@ def test_the_page_says_what_would_change_it_and_what_was_moved(study):
     assert "If it rose." in page
     assert "The &lt;data&gt;." in page
     assert "from at least 2 to at least 1: seen; the old one judges" in page
-    assert "What 2 papers say: 2 reproduced, 2 weaker, 2 not testable at this size" in page
+    assert (
+        "What 2 papers say, each at its largest size: 2 reproduced, 2 weaker, 2 not testable"
+        in page
+    )
     assert re.findall(r'<a href="#(part-\d)"', page) == ["part-1", "part-2"]
     assert page.count('class="plot"') == 2
 

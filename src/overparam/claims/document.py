@@ -47,6 +47,11 @@ def study_document(
             ),
             "seconds": seconds,
             "claims": [claim.judge(table, size) for claim in study.claims],
-            "series": study.figures(table),
+            "series": study.figures(table) if _some(table) else {},
         }
     )
+
+
+def _some(table: "pd.DataFrame") -> bool:
+    """Whether a cell had anything to compute with, so that there is something to draw."""
+    return "absent" not in table or bool(table["absent"].isna().any())

@@ -102,6 +102,8 @@ def _run_cell(function: Callable[..., Any], index: int, cell: "Cell") -> Outcome
         with _ALONE:
             started = time.perf_counter()
             result = json.dumps(dict(function(**cell.parameters, seed=cell.seed)))
+    except FileNotFoundError as error:  # all that a cell reads is data
+        result = json.dumps({"absent": str(error)})
     except Exception:
         error = traceback.format_exc(limit=-4).strip()
         return Outcome(index, time.perf_counter() - started, error=error)

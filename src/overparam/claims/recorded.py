@@ -34,18 +34,26 @@ def surprises(document: Mapping[str, Any]) -> dict[str, str]:
     Where the verdict depends on the seed, one of a seed that is recorded has to be that seed's, and
     of another seed any that some seed gave. A claim of which nothing is recorded at this size is
     expected to be reproduced, or not to be testable. One that is recorded and was not judged is a
-    surprise, too.
+    surprise, too. That a claim is not testable is none where a set of data is not there.
     """
     by_claim = recorded(document["study"]).get(document["size"], {})
     seed = str(document.get("seed"))
     expected = {name: _of_seed(verdict, seed) for name, verdict in by_claim.items()}
     found = {claim["name"]: claim["verdict"] for claim in document["claims"]}
+    always = (VERDICTS[3],) if absent_sets(document) else ()
     wrong = {
         name: expected.get(name, VERDICTS[0])
         for name, verdict in found.items()
         if verdict not in (expected[name].split(" or ") if name in expected else _UNSURPRISING)
+        and verdict not in always
     }
     return wrong | {name: verdict for name, verdict in expected.items() if name not in found}
+
+
+def absent_sets(document: Mapping[str, Any]) -> list[str]:
+    """Sets of data that a run's study asks for and that were in no folder of data."""
+    data = (document.get("environment") or {}).get("data") or {}
+    return [name for name, digest in data.items() if digest == "absent"]
 
 
 def _told(verdict: str | Mapping[str, str]) -> str:

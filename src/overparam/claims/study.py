@@ -36,7 +36,7 @@ class Study:
             module-level function that draws from `seed` alone and returns a dict of numbers,
             truth values, strings, or lists of them. ``{"absent": "why", …}`` says that there was
             nothing to compute with, such as data: it is not stored, and claims about it are not
-            testable.
+            testable. A `FileNotFoundError`, as of `load`, says the same.
         sizes: A configuration for each of "smoke", "quick" and "full".
         claims: What is compared, in the order of the page.
         figures: Maps the table of finished cells to figures (see `figure`).

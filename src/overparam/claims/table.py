@@ -9,13 +9,14 @@ from overparam.claims.claim import VERDICTS
 from overparam.claims.results import summed, verdicts
 
 BEGIN, END = "<!-- study table -->", "<!-- end of study table -->"
+_SHOWN = ("quick", "full")
 _KINDS = {"control": "a control", "identity": "an identity", "ours": "ours"}
 
 
 def verdict_table(results: Iterable[Mapping[str, Any]], names: Iterable[str]) -> str:
     """A table in Markdown: studies, their paper's claims that held in every run, and the others.
 
-    Controls, identities and what is ours are not counted.
+    Controls that failed have a column; identities and what is ours are not in the table.
 
     Args:
         results: What `read_results` gives.
@@ -24,12 +25,16 @@ def verdict_table(results: Iterable[Mapping[str, Any]], names: Iterable[str]) ->
     by_study: dict[str, dict[str, Mapping[str, Any]]] = {}
     for result in results:
         by_study.setdefault(result["study"], {})[result["size"]] = result
-    lines = ["| study | quick | full | what did not hold |", "|---|---:|---:|---|"]
+    heads = [f"{size}{_seeds(by_study.values(), size)}" for size in _SHOWN]
+    lines = [
+        f"| study | {' | '.join(heads)} | what did not hold | controls that failed |",
+        "|---|---:|---:|---|---|",
+    ]
     for name in sorted(by_study):
-        sizes = by_study[name]
-        cells = [_count(sizes[size]) if size in sizes else "" for size in ("quick", "full")]
-        last = sizes.get("full") or sizes.get("quick")
-        lines.append(f"| `{name}` | {' | '.join(cells)} | {_otherwise(last) if last else ''} |")
+        sizes = {size: by_study[name][size] for size in _SHOWN if size in by_study[name]}
+        counts = [_count(sizes[size]) if size in sizes else "" for size in _SHOWN]
+        columns = [*counts, _otherwise(sizes, "paper"), _otherwise(sizes, "control")]
+        lines.append(f"| `{name}` | {' | '.join(columns)} |")
     absent = sorted(set(names) - by_study.keys())
     if absent:
         lines += ["", f"No result is stored of {', '.join(f'`{name}`' for name in absent)}."]
@@ -113,12 +118,21 @@ def put_between(text: str, table: str) -> str:
     return f"{text.partition(BEGIN)[0]}{BEGIN}\n{table}\n{END}{text.partition(END)[2]}"
 
 
-def _paper(result: Mapping[str, Any]) -> dict[str, str]:
-    """By claim of the paper, what its runs gave."""
-    kinds = {claim["name"]: claim.get("kind") for claim in result["claims"]}
-    return {
-        name: _told(found) for name, found in verdicts(result).items() if kinds[name] == "paper"
+def _seeds(studies: Iterable[Mapping[str, Mapping[str, Any]]], size: str) -> str:
+    """With how many seeds the studies were run at a size, if that is one number."""
+    counts = {
+        len({run["seed"] for run in [sizes[size], *(sizes[size].get("repeated") or [])]})
+        for sizes in studies
+        if size in sizes
     }
+    count = counts.pop() if len(counts) == 1 else None
+    return f", {count} seed{'s' * (count > 1)}" if count else ""
+
+
+def _of_kind(result: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """By claim of a kind, what its runs gave."""
+    kinds = {claim["name"]: claim.get("kind") for claim in result["claims"]}
+    return {name: _told(found) for name, found in verdicts(result).items() if kinds[name] == kind}
 
 
 def _told(found: list[str]) -> str:
@@ -130,18 +144,27 @@ def _told(found: list[str]) -> str:
 
 
 def _count(result: Mapping[str, Any]) -> str:
-    found = _paper(result)
+    found = _of_kind(result, "paper")
     held = sum(verdict == VERDICTS[0] for verdict in found.values())
     return f"{held} of {len(found)}" if found else "none told apart"
 
 
-def _otherwise(result: Mapping[str, Any]) -> str:
-    """Names of the claims that were not reproduced; how many need a larger size."""
-    found = _paper(result)
-    untested = Counter(found.values())[VERDICTS[3]]
-    parts = [
-        f"`{name}`: {verdict}"
-        for name, verdict in found.items()
-        if verdict not in (VERDICTS[0], VERDICTS[3])
-    ]
+def _otherwise(sizes: Mapping[str, Mapping[str, Any]], kind: str) -> str:
+    """Claims of a kind that were not reproduced, at which size if not at each that was run.
+
+    How many need a larger size is said of the largest.
+    """
+    found = {size: _of_kind(result, kind) for size, result in sizes.items()}
+    parts = []
+    for name in dict.fromkeys(name for claims in found.values() for name in claims):
+        told = {size: claims[name] for size, claims in found.items() if name in claims}
+        if len(set(told.values())) == 1:
+            told = {"": next(iter(told.values()))}
+        words = [
+            f"{verdict}{f' ({size})' * bool(size)}"
+            for size, verdict in told.items()
+            if verdict not in (VERDICTS[0], VERDICTS[3])
+        ]
+        parts += [f"`{name}`: {', '.join(words)}"] if words else []
+    untested = Counter(found[[*found][-1]].values())[VERDICTS[3]]
     return "; ".join([*parts, *([f"{untested} {VERDICTS[3]}"] if untested else [])])

@@ -84,10 +84,10 @@ def study_check(
 
     For better or for worse: `study record` changes what is recorded, with a reason. Where nothing
     is recorded, "weaker" and "not reproduced" are failures; "not testable at this size" is none,
-    it says that a larger size has to be run.
+    it says that a larger size has to be run, or that a set of data is not here.
     """
     from overparam.claims.catalogue import study_names
-    from overparam.claims.recorded import surprises
+    from overparam.claims.recorded import absent_sets, surprises
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
@@ -100,6 +100,9 @@ def study_check(
         for document in documents
         for claim, expected in surprises(document).items()
     ]
+    if absent := sorted({name for document in documents for name in absent_sets(document)}):
+        print(f"not here, so that claims about them were not judged: {', '.join(absent)}; "
+              "a folder of data is named by OVERPARAM_DATA", file=sys.stderr)  # fmt: skip
     if unexpected:
         print(f"\n{len(unexpected)} not as recorded:")
         print_table(["study", "claim", "recorded"], unexpected)

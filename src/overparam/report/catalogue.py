@@ -36,7 +36,7 @@ def render_catalogue(results: Iterable[Mapping]) -> str:
     views = [catalogue_view(documents) for documents in by_study.values()]
     counted = Counter(word for view in views for word in view["paper_verdicts"])
     said = ", ".join(f"{counted[word]} {word}" for word in _BEST_FIRST if counted[word])
-    title = f"What {len(views)} papers say: {said}" if said else "Studies"
+    title = f"What {len(views)} papers say, each at its largest size: {said}" if said else "Studies"
     return page(views, title, ("paper", "run", "what it says"))
 
 
@@ -58,7 +58,11 @@ def catalogue_view(documents: Sequence[dict]) -> dict[str, Any]:
         "paper": paper,
         "tested": _by_sentence(paper, words),
         "others": [
-            {"words": words, "outcome": _outcome([c["verdict"] for c in group]), "claims": group}
+            {
+                "words": words,
+                "outcome": _outcome([_in_all_runs(c, shown) for c in group]),
+                "claims": group,
+            }
             for kind, words in _KINDS.items()
             if (group := [claim for claim in others if (claim["kind"] or "ours") == kind])
         ],
@@ -124,17 +128,19 @@ def _elsewhere(claim: Mapping, documents: Sequence[Mapping]) -> str:
 
 def _run_words(document: Mapping) -> list[str]:
     # A seed may have been run on several processors; the runs are in a table below.
-    seeds = list(dict.fromkeys(str(run["seed"]) for run in _runs(document)))
-    seconds = (document.get("environment") or {}).get("cell_seconds", document.get("seconds"))
+    runs = _runs(document)
+    seeds = list(dict.fromkeys(str(run["seed"]) for run in runs))
+    took = [(run.get("environment") or {}).get("cell_seconds") for run in runs]
+    known = [seconds for seconds in took if seconds is not None]
     return [
         f"{document['size']} size",
         f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}",
-        *([duration(seconds)] if seconds is not None else []),
+        *([duration(sum(known))] if len(known) == len(runs) else []),
     ]
 
 
 def _run(run: Mapping, document: Mapping) -> list[str]:
-    """Size, seed, date, machine and processor time of a run, in words."""
+    """Size, seed, date, machine and the time of the cells of a run, in words."""
     known = run.get("environment") or {}
     seconds = known.get("cell_seconds")
     return [
