@@ -356,7 +356,7 @@ CLAIMS += [
         statistic=lambda rows: slope(rows, "number", "hessian_norm"),
         passes=Range(-0.25, 0.25),
         tolerance="half of the exponent of diverse neurons; a sum of identical ones is |N(0, 1)| "
-        "times one, whose mean over 18 seeds has a spread of 18 %",
+        "times one, whose mean over n seeds has a spread of 0.76/√n of itself",
         where={**LAYERS, "model": "identical"},
         kind="paper",
         sentence=DIVERSE,

@@ -11,8 +11,12 @@ from overparam.claims.statistics import select
 METHOD = "follows from the method's fixed point"
 ORDER = "comparison with other methods, several degrees of heterogeneity"
 CORRECTED = "Abstract: a correction inside of the adaptive step removes the drift of the clients."
-LEAST = "Abstract: the least communication to a level, among all methods and degrees compared."
-HEADLINES = (CORRECTED, LEAST)
+LEAST = (
+    "Abstract: the least communication to a level, among all methods compared; here at one degree "
+    "of heterogeneity of several."
+)
+COMPUTED = "Abstract: the least computation to a level, among all methods compared; likewise."
+HEADLINES = (CORRECTED, LEAST, COMPUTED)
 
 
 def quadratics(method: str, how: str = "constant") -> dict[str, str]:
@@ -42,13 +46,17 @@ def ratio(column: str, method: str, other: str):
     return lambda rows: mean_of(rows, method, column) / mean_of(rows, other, column)
 
 
-def traffic(rows: pd.DataFrame) -> float:
-    """Numbers sent until 90 %, over those of the other method that sends least."""
-    sent = {
-        name: mean_of(rows, name, "to_90") * mean_of(rows, name, "floats")
-        for name in sorted(set(rows["method"]))
-    }
-    return sent.pop("keep") / float(np.min(list(sent.values())))
+def over_least(*columns: str):
+    """A product of means until 90 %, over that of the other method where it is least."""
+
+    def statistic(rows: pd.DataFrame) -> float:
+        taken = {
+            name: float(np.prod([mean_of(rows, name, column) for column in columns]))
+            for name in sorted(set(rows["method"]))
+        }
+        return taken.pop("keep") / float(np.min(list(taken.values())))
+
+    return statistic
 
 
 def lead(method: str, other: str):
@@ -182,9 +190,23 @@ CLAIMS = [
         kind="paper",
         sentence=LEAST,
         criterion="paper",
-        statistic=traffic,
+        statistic=over_least("to_90", "floats"),
         passes=Range(high=1.0),
         tolerance="numbers sent, over those of the method that sends least; means over the seeds",
+        where=DIGITS,
+    ),
+    Claim(
+        "least_computation",
+        "To 90 % of the digits it takes fewer gradients than any other method, FedAdam included.",
+        paper="lowest computation",
+        source=ORDER,
+        kind="paper",
+        sentence=COMPUTED,
+        criterion="paper",
+        statistic=over_least("to_90"),
+        passes=Range(high=1 - 1e-6),
+        tolerance="rounds, over those of the method that takes fewest, means over the seeds; a "
+        "round is 20 gradients a client of 20 examples with any; level is not least",
         where=DIGITS,
     ),
     Claim(

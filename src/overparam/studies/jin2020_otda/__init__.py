@@ -12,16 +12,19 @@ Changed:
     only the source has, 24 of noise, rotated. "Clutter": scikit-learn's digits under blocks of
     noise, the target turned by 12 degrees. Real digits, USPS and MNIST brought to 16 × 16 by
     exact means over areas, 700 of each, projected to 40 principal directions first, where both
-    sets lie in a folder of data. 5.8 of the points over plain discriminant analysis are centring
-    alone, so that the centred one is beside it.
+    sets lie in a folder of data. 6 to 7 of the points over plain discriminant analysis are
+    centring alone, so that the centred one is beside it.
     Adapting does harm, too: where the shares of the classes differ, and from MNIST to USPS, where
-    a nearest neighbour needs none of it. Both are claims here, and that the score says so.
+    a nearest neighbour needs none of it. Both are claims here, and that the score says so. It does
+    in every draw of other shares; from MNIST to USPS in three draws of three with seed 0, in none
+    and in one with seeds 1 and 2, and in nine of the ten of full.
 Cost:
     Processor time: smoke 8 s, quick 45 s, full 130 s.
 Failure:
     If it gained nothing over one pass of its own, the iteration would be idle. If it gained only
     over what is not centred, centring would be all of it. If the score did not know where
-    adapting does harm, one would have to know the target's labels to use it.
+    adapting does harm, one would have to know the target's labels to use it: from MNIST to USPS
+    it did not at two seeds of three.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Soft actor-critic over hyper-parameters beats random search: pooled t at least 3 at 60 trials.
+"""In 60 trials soft actor-critic beats random search, pooled t at least 3, and not Bayesian search.
 
 Reference:
     Chaoyue Liu, Yulai Zhang (2021), arXiv:2112.04084: hyper-parameter optimisation as a Markov
@@ -11,15 +11,22 @@ Changed:
     a reconstruction, and no number is the paper's. One action is a whole configuration, the
     reward its rank, the discount 0. "Hierarchical" is taken to mean that good trials are replayed
     more often and mixed only with those at least as good. Claims are about the plain mixture.
-    Against CMA-ES and a (1+1) evolution strategy, which costs nothing, the figures say what came.
-    The criteria were written down before this study was run, after an earlier prototype on the
-    same problems; the first of them before that one, and it is the one that judges.
+    Against CMA-ES and a (1+1) evolution strategy, which costs nothing, the figures say what came;
+    grid search, which the abstract names as well, is in no comparison. The criteria were written
+    down before this study was run, after an earlier prototype on the same problems. Before that
+    there were four, and all four are judged: t above 2 on each problem, which judges still; a mean
+    after two thirds of the trials no lower than random search's after all on each, which a lead of
+    no size meets (with seed 0 it is t = 0.01 on Hartmann's function), so that the pooled t stays
+    the verdict on the abstract and it is beside it; 0.003 more than TPE on the network; and 0.5
+    for the discount.
 Cost:
     Processor time: smoke 10 s, quick 6 minutes, full about 2 hours, extrapolated from single
     cells. The extra `search`.
 Failure:
     If the agent were no better than random points, its critics would not learn from so few
     trials. If it were as good when it is told noise, whatever helps would not be what it learns.
+    If it is no better than TPE or a Gaussian process, as is found, there is no reason to prefer
+    it: on the network it is 0.003 ahead of TPE in one run of three, of ten seeds each.
 """
 
 from collections.abc import Callable
@@ -100,11 +107,11 @@ def pooled(rows: pd.DataFrame, name: str, at: str, other: str = RANDOM) -> float
     return float(np.sum(found) / np.sqrt(len(found)))
 
 
-def difference(first: str, second: str, at: str = "all") -> Statistic:
-    """Of two searches' mean best scores on the first problem."""
+def difference(first: str, second: str, problem: str = "hartmann6") -> Statistic:
+    """Of two searches' mean best scores on a problem, after all trials."""
 
     def statistic(rows: pd.DataFrame) -> float:
-        ours, theirs = (column(rows, "hartmann6", name, at) for name in (first, second))
+        ours, theirs = (column(rows, problem, name, "all") for name in (first, second))
         return float(ours.mean() - theirs.mean())
 
     return statistic
@@ -125,7 +132,10 @@ def noise_against_random(rows: pd.DataFrame) -> float:
     return welch(*(column(rows, "hartmann6", name, "all") for name in names))
 
 
-BETTER = "Abstract: better hyper-parameters than random, grid and Bayesian search find."
+BETTER = (
+    "Abstract: better hyper-parameters than random and Bayesian search find; grid search, named "
+    "beside them, is not compared."
+)
 SOONER = "Abstract: in a shorter time."
 HEADLINES = (BETTER, SOONER)
 BAYESIAN = ("TPE", "GP")
@@ -192,6 +202,32 @@ CLAIMS = [
         where={"search": [OURS, RANDOM]},
     ),
     Claim(
+        "sooner_than_random_on_each",
+        "On each problem the mean after two thirds of the trials is at least random search's after "
+        "all.",
+        paper="in a shorter time",
+        source="abstract; the criterion before the pooled one",
+        kind="ours",
+        criterion="beforehand",
+        statistic=lambda rows: float(np.min(of_problems(rows, OURS, "two_thirds"))),
+        passes=Range(low=0),
+        tolerance="least of Welch's t over three problems, of which the sign alone is asked: "
+        "fewer than one run in eight of equal searches meets it",
+        where={"search": [OURS, RANDOM]},
+    ),
+    Claim(
+        "better_than_tpe_on_the_network",
+        "After the same trials of the network's training it is 0.003 ahead of TPE.",
+        paper="better hyper-parameters",
+        source="ours: a criterion of the prototype, which was 0.008 ahead",
+        kind="ours",
+        criterion="beforehand",
+        statistic=difference(OURS, "TPE", "network"),
+        passes=Range(low=0.003),
+        tolerance="difference of mean accuracies over the seeds",
+        where={"problem": "network", "search": [OURS, "TPE"]},
+    ),
+    Claim(
         "noise_teaches_nothing",
         "Told noise in place of the score, the agent is no better than random search: t ≤ 2.",
         paper="it learns from the score",
@@ -212,6 +248,7 @@ CLAIMS = [
         passes=Range(0, 0),
         tolerance="equal bits",
         where={"problem": "hartmann6", "search": [OURS, SAME]},
+        counted=lambda rows: len(select(rows, {"search": SAME})),
         smallest="smoke",
     ),
     Claim(

@@ -10,6 +10,7 @@ from overparam.studies.liu2022_pl_condition.statistics import (
     largest,
     most_steps,
     smallest,
+    starts_far,
 )
 
 EXACT = "a theorem: the worst seed, with room for rounding only"
@@ -190,6 +191,7 @@ CLAIMS = [
             arithmetic=True,
         ),
         where={"measure": "almost"},
+        counted=starts_far,
         smallest="smoke",
         kind="paper",
         sentence=ALMOST,

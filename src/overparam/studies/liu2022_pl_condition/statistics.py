@@ -59,8 +59,16 @@ def most_steps(rows: pd.DataFrame) -> float:
 
     Infinite if these are fewer than half, or one is not seen to come down.
     """
-    starts = rows["start_over_epsilon"].to_numpy(float)
-    there = rows["steps_over_bound"].to_numpy(float)[starts >= 10]
+    there = rows["steps_over_bound"].to_numpy(float)[_start_far(rows)]
     if 2 * len(there) < len(rows):
         return math.inf
     return math.inf if np.isnan(there).any() else float(there.max())
+
+
+def starts_far(rows: pd.DataFrame) -> int:
+    """How many draws start from ten times ε or more, which `most_steps` is of."""
+    return int(_start_far(rows).sum())
+
+
+def _start_far(rows: pd.DataFrame) -> np.ndarray:
+    return rows["start_over_epsilon"].to_numpy(float) >= 10
