@@ -52,4 +52,4 @@ def test_spikes_that_are_left_are_counted_seed_by_seed() -> None:
     )  # fmt: skip
     assert spikes_left(rows) == 0.2
     assert math.isnan(spikes_left(rows.assign(catapults=[0, 20, 4, 1])))
-    assert math.isnan(spikes_left(rows[:3]))
+    assert math.isnan(spikes_left(rows.head(3)))

@@ -13,14 +13,14 @@ Changed:
     which is also what the paper's values 0.37 and 0.39 for 128 examples match. Examples on a line
     are 64 of each class; how much a catapult leaves of an eigenvalue depends on its own η λ alone,
     so that is compared with the map draw by draw as well. The fixed bands of the plan, those of
-    five earlier draws and 0.05, hold below both rates and not beyond: there the farthest of 42 to 50
-    draws lie 0.07 to 0.35 outside. That the eigenvalues fall which should is a claim of ours. Runs
-    keep 1 % to 10 % away from the edges, where convergence is slow by the theorem's own log(m)/√m.
-    Where gates move there is no theorem on divergence: about 1 in 20 networks survives 2.1 times
-    the critical rate, and no quadratic model. Generalisation is tested on scikit-learn's digits (3
-    against 8, 48 examples, width 1024) instead of images, speech and text. Their scaling is not
-    stated: rows of norm √d after the mean training row, or each row's own mean, was taken off, and
-    the worse of both counts. At 1.5 times the critical rate draws differ much, so for this
+    five earlier draws and 0.05, hold below both rates and not beyond: there the farthest of 42 to
+    50 draws lie 0.07 to 0.35 outside. That the eigenvalues fall which should is a claim of ours.
+    Runs keep 1 % to 10 % away from the edges, where convergence is slow by the theorem's own
+    log(m)/√m. Where gates move there is no theorem on divergence: about 1 in 20 networks survives
+    2.1 times the critical rate, and no quadratic model. Generalisation is tested on scikit-learn's
+    digits (3 against 8, 48 examples, width 1024) instead of images, speech and text. Their scaling
+    is not stated: rows of norm √d after the mean training row, or each row's own mean, was taken
+    off, and the worse of both counts. At 1.5 times the critical rate draws differ much, so for this
     comparison more are taken, 20 of each at quick. SGD with batches of 12, tanh, swish, three
     layers and convolutions have width 256, 150 steps and three draws at quick; there the quadratic
     model is the second Taylor polynomial, by automatic differentiation but for two layers of ReLU.
