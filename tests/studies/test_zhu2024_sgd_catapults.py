@@ -2,9 +2,16 @@
 
 import math
 
+import numpy as np
+import pandas as pd
+import pytest
 import torch
 
-from overparam.studies.zhu2024_sgd_catapults.statistics import rank_correlation
+from overparam.studies.zhu2024_sgd_catapults.statistics import (
+    rank_correlation,
+    spikes_left,
+    usual_share,
+)
 from overparam.studies.zhu2024_sgd_catapults.synthetic import problem
 
 
@@ -18,13 +25,31 @@ def test_a_training_that_diverged_has_no_outcome_and_no_critical_rate() -> None:
         assert math.isnan(at.critical())
 
 
-def test_correlations_are_of_the_seeds_that_were_trained() -> None:
-    import pandas as pd
-
+def test_a_training_that_diverged_vanishes_from_no_correlation() -> None:
     rows = pd.DataFrame(
         {
             "task": "t", "setting": ["1", "1", "2", "2", "3", "3"],
-            "cosine": [0.9, 0.8, 0.5, math.nan, 0.1, 0.2], "test": [0.1, 0.1, 0.5, math.nan, 1, 1],
+            "cosine": [0.9, 0.8, 0.5, 0.4, 0.1, 0.2], "test": [0.1, 0.1, 0.5, 0.6, 1, 1],
         }
     )  # fmt: skip
     assert rank_correlation("cosine", max)(rows) == -1
+    rows.loc[3, ["cosine", "test"]] = math.nan
+    assert math.isnan(rank_correlation("cosine", max)(rows))
+
+
+@pytest.mark.parametrize("shares", [([], [0.9]), ([0.9], [])])
+def test_a_run_without_a_spike_has_no_share_wherever_it_stands(shares) -> None:
+    rows = pd.DataFrame({"share_top": shares})
+    assert math.isnan(usual_share("share_top", np.min)(rows))
+
+
+def test_spikes_that_are_left_are_counted_seed_by_seed() -> None:
+    rows = pd.DataFrame(
+        {
+            "measure": ["batch", "batch", "capped", "capped"], "setting": "4",
+            "seed": [0, 1, 1, 0], "catapults": [10, 20, 4, 1],
+        }
+    )  # fmt: skip
+    assert spikes_left(rows) == 0.2
+    assert math.isnan(spikes_left(rows.assign(catapults=[0, 20, 4, 1])))
+    assert math.isnan(spikes_left(rows.head(3)))

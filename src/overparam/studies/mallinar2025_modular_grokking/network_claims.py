@@ -111,11 +111,12 @@ NETWORKS = [
         statistic=lambda rows: min_of(value.max() for value in values(rows, "accuracy")),
         passes=Range(low=0.99),
         weaker=Range(low=0.9),
-        tolerance="best test accuracy of 300 epochs, smallest over seeds; width 256",
+        tolerance="best test accuracy of 300 epochs, smallest over seeds; width 256; "
+        "the paper's 1 less 0.01 of ours",
         where={"test": "given features", "kind": "auto"},
         kind="paper",
         sentence=RANDOM,
-        criterion="paper",
+        criterion="seen",
     ),
     *(
         Claim(

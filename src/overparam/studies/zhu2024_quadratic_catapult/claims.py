@@ -17,6 +17,7 @@ from overparam.studies.zhu2024_quadratic_catapult.statistics import (
     THEOREM_1,
     WINDOW,
     apart,
+    draws_apart,
     farthest_slope,
     kernel_spread,
     largest,
@@ -40,7 +41,8 @@ def direction_claim(
         rows = apart(rows)
         if not len(rows):
             return float("nan")
-        return max(outside(rows, "first_kept", *first), outside(rows, "second_kept", *second))
+        ends = outside(rows, "first_kept", *first), outside(rows, "second_kept", *second)
+        return float(np.max(ends))
 
     return Claim(
         f"{rate.replace(' ', '_')}_{gates}",
@@ -59,7 +61,10 @@ def direction_claim(
             "how much is left depends on how far apart they lie, and the earlier runs had such "
             "draws; they were chosen after others had failed",
         ),
-        kind="ours",
+        kind="paper",
+        sentence=DIRECTIONS,
+        criterion="beforehand",
+        counted=draws_apart,
     )
 
 
@@ -83,11 +88,11 @@ def pattern_claim(rate: str, gates: str) -> Claim:
         passes=Range(low=0.9),
         weaker=Range(low=0.5),
         tolerance="share of draws whose critical rates lie 5 % apart; to fall is to below 0.95, to "
-        "stay within 0.07; the theorem holds with high probability",
+        "stay within 0.07: numbers of ours, chosen once fixed bands had failed on some draws",
         where={**LINE, "rate": rate, "gates": gates},
-        kind="paper",
-        sentence=DIRECTIONS,
-        criterion="theory",
+        kind="ours",
+        criterion="seen",
+        counted=draws_apart,
     )
 
 
@@ -104,7 +109,7 @@ CLAIMS = [
         smallest="smoke",
         kind="paper",
         sentence=PHASES,
-        criterion="theory",
+        criterion="beforehand",
     ),
     Claim(
         "window_converges",
@@ -118,7 +123,7 @@ CLAIMS = [
         smallest="smoke",
         kind="paper",
         sentence=PHASES,
-        criterion="theory",
+        criterion="beforehand",
     ),
     Claim(
         "window_rises",
@@ -127,11 +132,12 @@ CLAIMS = [
         source=THEOREM_1,
         statistic=smallest("rise"),
         passes=Range(low=10),
-        tolerance="smallest ratio over seeds, of the peak to the start",
+        tolerance="smallest ratio over seeds, of the peak to the start; the theorem has no "
+        "constant, ten is ours, and earlier runs had risen more than two-hundredfold",
         where={**PHASE, "edge": [2.5, 3.0, 3.5, 3.9]},
         kind="paper",
         sentence=PHASES,
-        criterion="theory",
+        criterion="seen",
     ),
     Claim(
         "window_flattens",
@@ -187,7 +193,7 @@ CLAIMS = [
         where={**PEAK, "edge": 2.5},
         kind="paper",
         sentence=PHASES,
-        criterion="theory",
+        criterion="beforehand",
     ),
     direction_claim("below both", "frozen", (0.93, 1.06), (0.93, 1.06), "Below both rates"),
     direction_claim("below both", "moving", (0.93, 1.06), (0.93, 1.06), "Below both rates"),
@@ -216,7 +222,8 @@ CLAIMS = [
             ),
             kind="paper",
             sentence=DIRECTIONS,
-            criterion="theory",
+            criterion="beforehand",
+            counted=draws_apart,
         )
         for rate, rate_name in (("between", "between"), ("above", "above both"))
     ),
@@ -234,6 +241,7 @@ CLAIMS = [
             where={**LINE, "rate": rate_name, "gates": "frozen"},
             kind="ours",
             criterion="seen",
+            counted=draws_apart,
         )
         for rate, rate_name in (("between", "between"), ("above", "above both"))
     ),
@@ -245,7 +253,7 @@ CLAIMS = [
             source="theorem on several examples on a line",
             statistic=share("diverged"),
             passes=passes,
-            weaker=Range(low=0.75),
+            weaker=Range(low=0.9),
             tolerance=tolerance,
             where={**LINE, "rate": "beyond twice", "gates": gates},
             moved=Moved(
@@ -255,7 +263,7 @@ CLAIMS = [
             else None,
             kind="paper",
             sentence=DIRECTIONS,
-            criterion="theory",
+            criterion="theory" if gates == "frozen" else "beforehand",
         )
         for gates, what, paper, passes, tolerance in (
             (
@@ -286,7 +294,7 @@ CLAIMS = [
         where={**MODELS, "edge": [2.1, 2.8, 3.9]},
         kind="paper",
         sentence=GENERAL,
-        criterion="theory",
+        criterion="beforehand",
     ),
     Claim(
         "general_diverges",

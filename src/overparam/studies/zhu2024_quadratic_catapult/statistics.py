@@ -85,6 +85,11 @@ def apart(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[rows["gap"] >= 1.05]
 
 
+def draws_apart(rows: pd.DataFrame) -> int:
+    """How many draws that are."""
+    return len(set(apart(rows)["seed"]))
+
+
 def outside(rows: pd.DataFrame, column: str, low: float, high: float) -> float:
     """How far the farthest value lies outside a band; 0 if all are inside."""
     values = rows[column].to_numpy(float)

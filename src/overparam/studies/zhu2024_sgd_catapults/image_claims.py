@@ -1,6 +1,9 @@
 """What is claimed on images."""
 
+import pandas as pd
+
 from overparam.claims.claim import Claim, Moved, Range
+from overparam.claims.statistics import select
 from overparam.studies.zhu2024_sgd_catapults.statistics import (
     FEATURES,
     IMAGES,
@@ -22,6 +25,10 @@ PAIRED = Moved(
 def image_claims(data: str) -> list[Claim]:
     """What holds on a data set; only digits are in every size."""
     size = "quick" if data == "digits" else "full"
+
+    def seeds(rows: pd.DataFrame) -> int:
+        return len(set(select(rows, {"task": data})["seed"]))
+
     return [
         Claim(
             f"{data}_small_batch",
@@ -33,6 +40,7 @@ def image_claims(data: str) -> list[Claim]:
             weaker=Range(low=0),
             tolerance="difference of the means in their pooled standard errors",
             where=IMAGES,
+            counted=seeds,
             smallest=size,
             moved=PAIRED,
             kind="paper",
@@ -49,6 +57,7 @@ def image_claims(data: str) -> list[Claim]:
             weaker=Range(low=0),
             tolerance="difference of the means in their pooled standard errors",
             where=IMAGES,
+            counted=seeds,
             smallest=size,
             moved=PAIRED,
             kind="paper",
@@ -66,6 +75,7 @@ def image_claims(data: str) -> list[Claim]:
                 weaker=Range(low=0),
                 tolerance="mean of the seeds' differences in its standard errors",
                 where=IMAGES,
+                counted=seeds,
                 smallest=size,
                 kind="ours",
                 criterion="seen",
@@ -85,6 +95,7 @@ def image_claims(data: str) -> list[Claim]:
             passes=Range(high=0.05),
             tolerance="largest minus smallest mean cosine; on synthetic targets it is above 0.1",
             where=IMAGES,
+            counted=seeds,
             smallest=size,
             kind="ours",
         ),

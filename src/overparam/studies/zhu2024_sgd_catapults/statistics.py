@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from overparam.claims.statistics import select
+from overparam.claims.statistics import seed_means, select
 
 BATCH, CATAPULTS = {"measure": "batch"}, {"measure": "catapults"}
 OPTIMIZER, SPIKE = {"measure": "optimizer"}, {"measure": "spike"}
@@ -63,22 +63,17 @@ def smallest(column: str) -> Callable[[pd.DataFrame], float]:
     return lambda rows: float(np.min(rows[column].to_numpy(float)))
 
 
-def _mean_of_known(values: pd.Series) -> float:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else float("nan")
-
-
 def rank_correlation(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]:
     """Spearman's correlation of an alignment with the test error over settings, by task.
 
-    Means over the seeds whose training did not diverge.
+    Of means over seeds; NaN if a training diverged, which must not vanish from a mean.
     """
 
     def statistic(rows: pd.DataFrame) -> float:
         found = []
         for _, part in rows.groupby("task"):
-            means = part.groupby("setting")[[column, "test"]].agg(_mean_of_known)
-            numbers = means.to_numpy(float)
+            means = [seed_means(part, "setting", name) for name in (column, "test")]
+            numbers = np.array([list(mean.values()) for mean in means]).T
             if not np.isfinite(numbers).all() or np.ptp(numbers, axis=0).min() == 0:
                 return float("nan")
             found.append(float(spearmanr(numbers[:, 0], numbers[:, 1])[0]))  # pyright: ignore
@@ -108,8 +103,25 @@ def gain_without_catapults(rows: pd.DataFrame) -> float:
     return float(np.max((whole - held) / (whole - free)))
 
 
+def spikes_left(rows: pd.DataFrame) -> float:
+    """Spikes of batches of 4 where no step is super-critical, over those where steps are.
+
+    Largest over the seeds.
+    """
+    free, held = (
+        select(rows, where).sort_values("seed")["catapults"].to_numpy(float)
+        for where in ({**BATCH, "setting": "4"}, CAPPED)
+    )
+    if not len(free) == len(held) > 0 or not (free > 0).all():
+        return float("nan")
+    return float(np.max(held / free))
+
+
 def usual_share(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]:
-    """Median over the spikes of a run of a share of the rise, of the worst run."""
+    """Median over the spikes of a run of a share of the rise, of the worst run.
+
+    `worst` is numpy's: Python's own takes or leaves a NaN, by where it stands.
+    """
 
     def statistic(rows: pd.DataFrame) -> float:
         lists = [np.atleast_1d(np.asarray(values, dtype=float)) for values in rows[column]]
