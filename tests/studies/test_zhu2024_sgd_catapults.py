@@ -9,6 +9,7 @@ import torch
 
 from overparam.studies.zhu2024_sgd_catapults.statistics import (
     rank_correlation,
+    runs_with_spikes,
     spikes_left,
     usual_share,
 )
@@ -37,10 +38,16 @@ def test_a_training_that_diverged_vanishes_from_no_correlation() -> None:
     assert math.isnan(rank_correlation("cosine", max)(rows))
 
 
-@pytest.mark.parametrize("shares", [([], [0.9]), ([0.9], [])])
-def test_a_run_without_a_spike_has_no_share_wherever_it_stands(shares) -> None:
+@pytest.mark.parametrize("nothing", [0, 2])
+def test_a_run_without_a_spike_is_not_counted_wherever_it_stands(nothing) -> None:
+    shares = [[0.9, 0.8, 0.1], [0.95], [1.0]]
+    shares.insert(nothing, [])
     rows = pd.DataFrame({"share_top": shares})
-    assert math.isnan(usual_share("share_top", np.min)(rows))
+    assert usual_share("share_top", np.min)(rows) == 0.8
+    assert runs_with_spikes("share_top")(rows) == 3
+    assert math.isnan(usual_share("share_top", np.min)(rows.assign(share_top=[[], [], [], [1.0]])))
+    unknown = rows.assign(share_top=[[0.9], [math.nan], [0.9], [0.9]])
+    assert math.isnan(usual_share("share_top", np.min)(unknown))
 
 
 def test_spikes_that_are_left_are_counted_seed_by_seed() -> None:

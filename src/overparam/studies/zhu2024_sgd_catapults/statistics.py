@@ -120,15 +120,26 @@ def spikes_left(rows: pd.DataFrame) -> float:
 def usual_share(column: str, worst: Callable) -> Callable[[pd.DataFrame], float]:
     """Median over the spikes of a run of a share of the rise, of the worst run.
 
+    A run in which nothing spiked says nothing about where spikes lie; half of all must have one.
     `worst` is numpy's: Python's own takes or leaves a NaN, by where it stands.
     """
 
     def statistic(rows: pd.DataFrame) -> float:
-        lists = [np.atleast_1d(np.asarray(values, dtype=float)) for values in rows[column]]
-        found = [np.median(values) if len(values) else np.nan for values in lists]
-        return float(worst(found))
+        found = [np.median(shares) for shares in _of_spikes(rows, column)]
+        return float(worst(found)) if 2 * len(found) >= len(rows) > 0 else float("nan")
 
     return statistic
+
+
+def runs_with_spikes(column: str) -> Callable[[pd.DataFrame], int]:
+    """How many runs `usual_share` is of."""
+    return lambda rows: len(_of_spikes(rows, column))
+
+
+def _of_spikes(rows: pd.DataFrame, column: str) -> list[np.ndarray]:
+    """Of each run that has any, what its spikes have."""
+    lists = [np.atleast_1d(np.asarray(values, dtype=float)) for values in rows[column]]
+    return [values for values in lists if len(values)]
 
 
 def image_gain(
