@@ -13,7 +13,9 @@ Changed:
     third layer sees the first as well (in-degree m + 4), in the other only the 4 units
     (in-degree 4). On graphs of a few units Hessian norm, kernel and width are compared with dense
     derivatives and with counting. The text counts outputs in the width, the formula in the
-    submission does not; here they count.
+    submission does not; here they count. Training may stall: of 864 runs at quick, those of three
+    seeds together, one on a narrow graph was left with 34 % of its loss, one with 2 %, all others
+    with 1 %.
 Cost:
     Processor time: smoke 4 s, quick about 95 s, half of it on the graphs of
     log-uniform in-degree; full 30 minutes and 3.5 GB per job.
@@ -31,7 +33,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from overparam.claims.claim import Claim, Moved, Range
+from overparam.claims.claim import Claim, Range
 from overparam.claims.figures import figure, line_of_means
 from overparam.claims.statistics import mean_at, select, slope
 from overparam.claims.study import Study
@@ -358,15 +360,10 @@ CLAIMS = [
         source="section on optimization",
         statistic=worst_loss,
         passes=Range(high=0.1),
-        weaker=Range(high=0.5),
-        tolerance="largest final over initial loss",
+        tolerance="largest final over initial loss, of all seeds: a mean over seeds, which was "
+        "asked at first, hides one that stalls",
         where=TRAINING,
         smallest="smoke",
-        moved=Moved(
-            "largest of all seeds",
-            "largest seed mean",
-            "a seed of the narrow graph may stall, which a mean hides",
-        ),
         criterion="beforehand",
     ),
 ]

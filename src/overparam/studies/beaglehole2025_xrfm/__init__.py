@@ -8,17 +8,19 @@ Reference:
 Changed:
     Tables are nine regressions of at most 600 rows, one bundled with scikit-learn and eight
     looked for in a folder of data, where the paper has 100; without the eight, claims on tables
-    are not testable. Both models are tuned, each over a grid a tenth of the paper's; with so
-    few rows a tree is one leaf. Scaling is asked of errors, not of seconds: with leaves of 500
-    out of 4000 rows. Its example of local features is
-    rebuilt on normal inputs in R^20: the sign of x₀ decides between x₁ + x₃x₅ + 3 and
-    x₉ + x₁₁x₁₃ − 3; two leaves of 1500 rows. Features are found as claimed. The error is
-    *not* lower than that of one machine on all rows: each leaf has half the data, and a
+    are not testable. Both models are tuned, but not alike: the tree is the best of 12 settings on
+    held-out rows, boosting of 4, which favours the tree. With so few rows a tree is one leaf.
+    Scaling is asked of errors, not of seconds: with leaves of 500 out of 4000 rows at quick, where
+    the tree has 0.47 to 0.69 of the error of one machine on a leaf's rows, and of 5000 out of
+    40 000 at full, where it has 0.78, more than the paper's 0.75; why was not looked into. Its
+    example of local features is rebuilt on normal inputs in R^20: the sign of x₀ decides between
+    x₁ + x₃x₅ + 3 and x₉ + x₁₁x₁₃ − 3; two leaves of 1500 rows. Features are found as claimed. The
+    error is *not* lower than that of one machine on all rows: each leaf has half the data, and a
     direction with |v₀| of 0.95 blurs the border; soft routing gives back a part. A split at the
     column of the largest sensitivity, another of the paper's rules, has no blurred border,
     and is better than one machine. All leaves have the published settings; at the power 1/2 of
     the AGOP, to which the estimators default, one machine finds less of this target, and a tree
-    has about 0.8 times its error. Splits along the first principal component are a control.
+    has 0.7 to 0.9 times its error. Splits along the first principal component are a control.
     That columns of noise are ignored is asked of scikit-learn's Friedman 1. Rows with ties are
     routed in prediction as in training, which the published implementation does not do.
     Of three or more leaves that counts, too: a draw of full has so many rows of the larger value

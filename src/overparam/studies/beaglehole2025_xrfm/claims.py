@@ -115,11 +115,11 @@ CLAIMS = [
     ),
     Claim(
         "soft_routing_gives_some_back",
-        "A temperature chosen on held-out rows does not raise the error of the same tree.",
+        "A temperature chosen on held-out rows lowers the error of the same tree.",
         paper="error .3446 to .3440",
         source="ablation of splits, 17 large tables",
         statistic=soft_over_hard,
-        passes=Range(high=1),
+        passes=Range(high=1 - 1e-9),
         tolerance="ratio of mean squared test errors, means over seeds; 1 is no gain",
         where=LOCAL | {"method": "agop, soft"},
         kind="paper",
@@ -216,7 +216,8 @@ CLAIMS = [
     ),
     Claim(
         "tables_won",
-        "On 74 % of small tables a tuned tree has a lower error than tuned boosted trees.",
+        "On 74 % of small tables a tree tuned over 12 settings has a lower error than boosted "
+        "trees tuned over 4.",
         paper=0.74,
         source="wins against boosting on 100 regressions: 81 %, 74 %, 80 %",
         statistic=lambda rows: float(np.mean((rows["tree"] < rows["boosting"]).to_numpy(float))),

@@ -25,7 +25,7 @@ TREES = tuple(product((0.03, 0.1), (7, 31)))
 
 
 def table(name: str, rows: int, seed: int) -> dict[str, Any]:
-    """Root mean squared errors over the deviation of the targets, each model tuned alike.
+    """Root mean squared errors over the deviation of the targets, each model the best of its grid.
 
     Of a set, as many rows as are asked for, drawn by the seed:
     60 % of the rows for training, 20 % to choose out of a grid, 20 % test; then a fit to both.

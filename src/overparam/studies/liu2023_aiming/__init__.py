@@ -38,6 +38,7 @@ Failure:
 from typing import Any
 
 from overparam.claims.study import Study
+from overparam.studies.liu2023_aiming.bottleneck import bottleneck
 from overparam.studies.liu2023_aiming.claims import CLAIMS, HEADLINES
 from overparam.studies.liu2023_aiming.paths import path, race, timid
 from overparam.studies.liu2023_aiming.pictures import figures
@@ -48,13 +49,15 @@ __all__ = ["STUDY"]
 SIZES = {
     "smoke": {"widths": (32,), "projected": (32,), "replicates": 1, "iterations": 5,
               "batches": (32, 200), "steps": 300, "reduction": 0.3, "slow_steps": 20,
-              "theorem": (512, 1)},
+              "theorem": (512, 1), "deep": ((32,), 1)},
     "quick": {"widths": (32, 128, 512, 2048, 8192, 32768), "projected": (32, 128, 512),
               "replicates": 3, "iterations": 40, "batches": (1, 4, 32, 200), "steps": 2500,
-              "reduction": 1e-2, "slow_steps": 1000, "theorem": (2048, 20)},
+              "reduction": 1e-2, "slow_steps": 1000, "theorem": (2048, 20),
+              "deep": ((32, 128, 512), 6)},
     "full": {"widths": (32, 128, 512, 2048, 8192, 32768), "projected": (32, 128, 512, 2048),
              "replicates": 5, "iterations": 200, "batches": (1, 2, 4, 8, 32, 200), "steps": 2500,
-             "reduction": 1e-2, "slow_steps": 1000, "theorem": (2048, 200)},
+             "reduction": 1e-2, "slow_steps": 1000, "theorem": (2048, 200),
+             "deep": ((32, 128, 512), 10)},
 }  # fmt: skip
 
 
@@ -77,13 +80,19 @@ def cells(config: dict[str, Any]) -> list[dict[str, Any]]:
         {"measure": "equality"},
     ):
         plan += [{**more, "replicate": r} for r in replicates]
-    return plan
+    widths, draws = config["deep"]
+    return plan + [
+        {"measure": "bottleneck", "width": m, "narrow": narrow, "steps": config["steps"],
+         "replicate": r}
+        for m in sorted(widths, reverse=True) for narrow in (False, True) for r in range(draws)
+    ]  # fmt: skip
 
 
 def cell(measure: str, seed: int, **settings: Any) -> dict[str, Any]:
     """One experiment."""
     experiments = {
         "path": path, "race": race, "timid": timid, "theorem": bound, "equality": equality,
+        "bottleneck": bottleneck,
     }  # fmt: skip
     return experiments[measure](seed=seed, **settings)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from overparam.claims.claim import Claim, Moved, Range
-from overparam.claims.statistics import select, slope
+from overparam.claims.statistics import mean_at, select, slope
 from overparam.studies.liu2023_aiming.paths import PAIR
 
 
@@ -66,7 +66,17 @@ def iterations_ratio(batch_size: int):
     return statistic
 
 
+def narrow_over_wide(rows: pd.DataFrame) -> float:
+    """Mean of 2 - θ with a bottleneck over that without, at the largest width."""
+    means = [
+        mean_at(select(rows, {"narrow": narrow}), "width", "shortfall_final")
+        for narrow in (True, False)
+    ]
+    return means[0] / means[1]
+
+
 PATH, RACE, THEOREM = {"measure": "path"}, {"measure": "race"}, {"measure": "theorem"}
+DEEP = {"measure": "bottleneck"}
 # Sentences of the abstract.
 SAME = "Under aiming SGD needs as many iterations in the worst case as gradient descent."
 WIDE = "Aiming holds for sufficiently wide networks with a linear last layer."
@@ -76,7 +86,7 @@ CLAIMS = [
     *(
         Claim(
             f"{name}_grows_with_width",
-            f"The smallest θ along SGD, {of}, grows with every doubling of the width by four.",
+            f"The smallest θ along SGD, {of}, grows whenever the width is four times as large.",
             paper="θ tends to 2",
             source="theorem on wide networks",
             statistic=smallest_growth(name),
@@ -131,6 +141,46 @@ CLAIMS = [
         tolerance="-1 ± 0.15, of the seed means",
         where=PATH,
         kind="ours",
+    ),
+    Claim(
+        "three_layers_keep_the_bound",
+        "With three hidden layers, each as wide, 2 - θ falls as m^(-1/2) or faster from 32 to 512.",
+        paper="at most order 1/√m, up to logarithms",
+        source="theorem on wide networks, of any number of layers",
+        statistic=shortfall_slope("shortfall_final", 32, 512),
+        passes=Range(high=-0.5),
+        weaker=Range(high=-0.25),
+        tolerance="an upper bound: the exponent itself, of the means over draws; weaker is half",
+        where=DEEP | {"narrow": False},
+        kind="paper",
+        sentence=WIDE,
+        criterion="theory",
+    ),
+    Claim(
+        "bottleneck_stops_the_fall",
+        "With four units in the second of the three layers 2 - θ falls no faster than m^(-1/4).",
+        paper="of order 1 at any m",
+        source="control: four units keep the Hessian's norm, and with it the bound, of order 1",
+        statistic=shortfall_slope("shortfall_final", 32, 512),
+        passes=Range(low=-0.25),
+        tolerance="half the exponent of wide networks, one-sided, of the means over draws",
+        where=DEEP | {"narrow": True},
+        kind="control",
+        criterion="beforehand",
+    ),
+    Claim(
+        "bottleneck_costs_theta",
+        "At width 512 it leaves 2 - θ at five times what it is without a bottleneck, or more.",
+        paper="of order 1 against at most 1/√m",
+        source="control, as before",
+        statistic=narrow_over_wide,
+        passes=Range(low=5),
+        weaker=Range(low=2),
+        tolerance="ratio of means over draws; five is asked of the Hessian's norm at this width in "
+        "the study of directed graphs",
+        where=DEEP,
+        kind="control",
+        criterion="beforehand",
     ),
     Claim(
         "late_theta",

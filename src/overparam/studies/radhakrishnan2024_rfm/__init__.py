@@ -6,14 +6,20 @@ Reference:
     arXiv:2212.13881: the neural feature ansatz, the recursion, its features beside those of
     networks, tables, and the example of a low-rank target in the authors' own notebook.
 Changed:
-    2000 training points at quick where the notebook has 4000; M divided by its largest entry in
-    every round, as the authors' later package does and the notebook does not. Ratios of test errors
-    are compared rather than errors, since the variance of the target differs by 15 % from draw to
-    draw. The controls, permuted labels and a power of 1/4 of the feature matrix, and the run in
+    2000 training points at quick where the notebook has 4000, and full too; M divided by its
+    largest entry in every round, as the authors' later package does and the notebook does not.
+    Ratios of test errors are compared rather than errors, since the variance of the target differs
+    by 15 % from draw to draw: 0.16 to 0.30 in the draws at quick, 0.14 to 0.23 at full, 0.16 in the
+    notebook. The controls, permuted labels and a power of 1/4 of the feature matrix, and the run in
     single precision are ours. The ansatz and the comparison with a network are on the low-rank
     target as well, where the paper has images and tables: three hidden layers of 256, Adam, weights
-    that start at a tenth of torch's own. Correlations are 0.57 to 0.90 after training; the first
-    layer's are 0.59 to 0.84 before it, so that they show little, and the others' 0.13 to 0.22.
+    that start at a tenth of torch's own. The ansatz does not come out as stated. Correlations are
+    0.54 to 0.94 after 60 epochs on 2000 points and 0.37 to 0.89 after 200 on 4000; the first
+    layer's are 0.57 to 0.84 before training, so that they show little, and fall in some draws, and
+    the others' 0.12 to 0.27. Meanwhile W₁ᵀW₁ comes nearer to the machine's features, from 0.64 to
+    0.82 at quick to 0.79 to 0.87 at full; whether epochs or points bring both about was not tried.
+    Of what the abstract explains, grokking is in the study of modular arithmetic; lottery tickets,
+    simplicity bias and spurious features are not tested.
     Tables are eight of at most 600 rows, three of them bundled with scikit-learn and five looked
     for in a folder of data, where the paper has 121; without the five, claims on tables are not
     testable. The published grid of ridges and rounds is chosen from on held-out rows, for the

@@ -17,6 +17,7 @@ FEATURES = "Machines that learn features by it find those of fully connected net
 TABLES = "They are ahead of other methods on tables."
 LOW_RANK = "On a low-rank target the recursion finds the directions that matter."
 HEADLINES = (ANSATZ, FEATURES, TABLES, LOW_RANK)
+NOTEBOOK = 0.0020 / 0.0123  # test error after five rounds over that before
 
 
 def final_errors(rows: pd.DataFrame, variant: str) -> np.ndarray:
@@ -74,16 +75,30 @@ CLAIMS = [
     Claim(
         "error_ratio",
         "After five rounds the test error is at most 35 % of that of kernel ridge regression.",
-        paper=0.0020 / 0.0123,
+        paper=NOTEBOOK,
         source="the authors' notebook, low-rank target, 4000 points",
         statistic=max_of("ratio"),
         passes=Range(high=0.35),
         weaker=Range(high=0.7),
-        tolerance="the worst draw; half the points leave about twice the notebook's ratio",
+        tolerance="the worst draw; about twice the notebook's ratio, for half its points at quick",
         where={"variant": "rfm"},
+        kind="ours",
+        criterion="beforehand",
+    ),
+    Claim(
+        "error_ratio_of_the_notebook",
+        "With the notebook's 4000 points it is at most the notebook's 16 %.",
+        paper=NOTEBOOK,
+        source="the authors' notebook, low-rank target, 4000 points",
+        statistic=max_of("ratio"),
+        passes=Range(high=NOTEBOOK),
+        weaker=Range(high=0.35),
+        tolerance="the worst draw, where the notebook has one; weaker is the bound before this",
+        where={"variant": "rfm"},
+        smallest="full",
         kind="paper",
         sentence=LOW_RANK,
-        criterion="beforehand",
+        criterion="paper",
     ),
     Claim(
         "error_never_rises",

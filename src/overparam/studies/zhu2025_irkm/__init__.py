@@ -12,9 +12,10 @@ Changed:
     10⁻³. Errors are against the noiseless target. Of the paper's grid of networks 4 of 90 are
     trained, with the best of all epochs on the test set, which favours them. How the number of
     points grows with the dimension is measured for the leap-1 target; the exponents of the
-    theorems could not be established, so an exponent of 1 is asked, where kernel regression
-    needs 3. Permuted labels are a control, and derivatives are held to automatic
-    differentiation.
+    theorems could not be established. Of the exponents, of which kernel regression needs 3, only
+    those up to 1 can come out: what is tested is that 180 points suffice in 200 dimensions, 240 in
+    400 at full, and that 30 do not; 0.21 was measured. Permuted labels are a control, and
+    derivatives are held to automatic differentiation.
     "Not learned with any seed", which is asked of the leap-3 target, may be too much: with 800
     points in 60 dimensions 1 run out of 14 put the three columns ahead by chance, and reweighting
     took the error from 1.09 to 0.002; the others ended between 1.11 and 1.20.
