@@ -22,7 +22,7 @@ Changed:
     descent needs here; its rim is looked at in two random directions and along the top eigenvector
     of the Hessian, both ways, where it changes most.
 Cost:
-    Processor time: smoke 4 s, quick 70 s, full 27 min and 3 GB per job.
+    Processor time: smoke 4 s, quick 70 s; full 27 minutes by the clock and 3 GB per job.
 Failure:
     If a slope of the linear output were flat, wide networks would not be near their linearisation
     and the step sizes that this library derives from the kernel at initialisation would hold for
