@@ -24,7 +24,7 @@ Changed:
     operands are equal, are so in both orders, and their share varies. Gradient descent with
     regularisers is at p = 31 at quick and in the setting of the paper's figure, p = 61, at full,
     where its number of epochs is not known: the 7000 that do at p = 31 are too few there, with
-    training accuracies of 0.89 to 1 and no test pair right at the end, so that nothing is told
+    training accuracies of 0.89 to 1 and hardly a test pair right at the end, so that nothing is told
     apart.
 Cost:
     Processor time: smoke 3 s, quick about 4½ minutes, two of them for the network whose loss has
