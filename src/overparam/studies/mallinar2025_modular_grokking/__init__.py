@@ -18,14 +18,14 @@ Changed:
     have p = 31 and 75 % of the pairs, so that a run takes a second. A product with 0 is 0, which is
     learned at once: about 6 % of the pairs, so for products and quotients the accuracy that must be
     flat is that of the pairs without 0. Accuracy 1 is asked of every seed, as the paper shows it:
-    with the Gaussian kernel it is reached, with the quadratic one up to seven of some 240 test pairs
-    stay wrong. Networks on random circulant inputs have width 256. That the matrix is not circulant
-    in the natural order is asked of the mean over seeds: entries on one diagonal, where the
-    operands are equal, are so in both orders, and their share varies. Gradient descent with
+    with the Gaussian kernel it is reached, with the quadratic one up to seven of some 240 test
+    pairs stay wrong. Networks on random circulant inputs have width 256. That the matrix is not
+    circulant in the natural order is asked of the mean over seeds: entries on one diagonal, where
+    the operands are equal, are so in both orders, and their share varies. Gradient descent with
     regularisers is at p = 31 at quick and in the setting of the paper's figure, p = 61, at full,
     where its number of epochs is not known: the 7000 that do at p = 31 are too few there, with
-    training accuracies of 0.89 to 1 and hardly a test pair right at the end, so that nothing is told
-    apart.
+    training accuracies of 0.89 to 1 and hardly a test pair right at the end, so that nothing is
+    told apart.
 Cost:
     Processor time: smoke 3 s, quick about 4½ minutes, two of them for the network whose loss has
     the AGOP in it; full about 50 minutes.
