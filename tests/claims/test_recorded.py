@@ -103,7 +103,10 @@ def test_without_a_set_of_data_its_claims_are_not_judged_and_nobody_is_surprised
     assert engine.surprises(judged) == {"a": "reproduced"}
     judged["environment"] = {"data": {"hills": "absent", "dales": "5f"}}
     assert engine.absent_sets(judged) == ["hills"]
+    assert engine.unjudged(judged) == ["a"]
     assert engine.surprises(judged) == {}
+    whole = run(a="reproduced", b="weaker") | {"environment": judged["environment"]}
+    assert engine.unjudged(whole) == []  # fetched, or of no claim at this size
     judged["claims"][1]["verdict"] = "not reproduced"
     assert engine.surprises(judged) == {"b": "weaker"}
 

@@ -36,24 +36,41 @@ def surprises(document: Mapping[str, Any]) -> dict[str, str]:
     expected to be reproduced, or not to be testable. One that is recorded and was not judged is a
     surprise, too. That a claim is not testable is none where a set of data is not there.
     """
-    by_claim = recorded(document["study"]).get(document["size"], {})
-    seed = str(document.get("seed"))
-    expected = {name: _of_seed(verdict, seed) for name, verdict in by_claim.items()}
+    expected = _expected(document)
     found = {claim["name"]: claim["verdict"] for claim in document["claims"]}
-    always = (VERDICTS[3],) if absent_sets(document) else ()
     wrong = {
         name: expected.get(name, VERDICTS[0])
         for name, verdict in found.items()
         if verdict not in (expected[name].split(" or ") if name in expected else _UNSURPRISING)
-        and verdict not in always
     }
-    return wrong | {name: verdict for name, verdict in expected.items() if name not in found}
+    gone = {name: verdict for name, verdict in expected.items() if name not in found}
+    lacking = unjudged(document)
+    return {name: verdict for name, verdict in (wrong | gone).items() if name not in lacking}
+
+
+def unjudged(document: Mapping[str, Any]) -> list[str]:
+    """Claims that were judged when they were recorded and are not here, for want of data."""
+    if not absent_sets(document):
+        return []
+    expected = _expected(document)
+    return [
+        claim["name"]
+        for claim in document["claims"]
+        if claim["verdict"] == VERDICTS[3] != expected.get(claim["name"], VERDICTS[3])
+    ]
 
 
 def absent_sets(document: Mapping[str, Any]) -> list[str]:
     """Sets of data that a run's study asks for and that were in no folder of data."""
     data = (document.get("environment") or {}).get("data") or {}
     return [name for name, digest in data.items() if digest == "absent"]
+
+
+def _expected(document: Mapping[str, Any]) -> dict[str, str]:
+    """By claim the verdict that is recorded for a run's size and seed."""
+    by_claim = recorded(document["study"]).get(document["size"], {})
+    seed = str(document.get("seed"))
+    return {name: _of_seed(verdict, seed) for name, verdict in by_claim.items()}
 
 
 def _told(verdict: str | Mapping[str, str]) -> str:

@@ -87,7 +87,7 @@ def study_check(
     it says that a larger size has to be run, or that a set of data is not here.
     """
     from overparam.claims.catalogue import study_names
-    from overparam.claims.recorded import absent_sets, surprises
+    from overparam.claims.recorded import absent_sets, surprises, unjudged
 
     if bool(names) == everything:
         raise UsageError("`study check` takes names of studies, or --all for every one.")
@@ -100,9 +100,11 @@ def study_check(
         for document in documents
         for claim, expected in surprises(document).items()
     ]
-    if absent := sorted({name for document in documents for name in absent_sets(document)}):
-        print(f"not here, so that claims about them were not judged: {', '.join(absent)}; "
-              "a folder of data is named by OVERPARAM_DATA", file=sys.stderr)  # fmt: skip
+    for document in documents:
+        if lacking := unjudged(document):
+            sets = ", ".join(absent_sets(document))
+            print(f"{document['study']}: {len(lacking)} claims were not judged, since data are not "
+                  f"here ({sets}); OVERPARAM_DATA names their folder", file=sys.stderr)  # fmt: skip
     if unexpected:
         print(f"\n{len(unexpected)} not as recorded:")
         print_table(["study", "claim", "recorded"], unexpected)
